@@ -1,0 +1,1 @@
+"""Physics-based humanoid motion imitation: simulate, train, evaluate, export."""

@@ -1,0 +1,314 @@
+"""The vectorised environment: rsl_rl's ``VecEnv`` contract over an engine and lists of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+
+from mimic.envs.command import MotionCommand
+from mimic.envs.motion_library import MotionLibrary
+from mimic.envs.reset import ResetNoise, reference_state
+from mimic.envs.sampling import SamplingConfig
+from mimic.envs.terms import (
+    EventTerm,
+    ObservationTerm,
+    RewardTerm,
+    TerminationTerm,
+    check_shape,
+)
+from mimic.sim import Engine
+from robots import Robot
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvConfig:
+    """A task as data: named terms and the numbers around them."""
+
+    task: str
+    observations: Mapping[str, Mapping[str, ObservationTerm]]
+    rewards: Mapping[str, RewardTerm]
+    terminations: Mapping[str, TerminationTerm]
+    events: Mapping[str, EventTerm] = field(default_factory=dict)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    reset_noise: ResetNoise = field(default_factory=ResetNoise)
+    episode_length_s: float = 10.0
+    observation_noise: bool = True
+
+
+class TrackingEnv:
+    """Many robots tracking reference clips.
+
+    A control step: physics under the targets ``default + scale * action``; the reference advances;
+    terminations and rewards compare state and reference of the same time; finished environments
+    restart at drawn frames; interval events fire; observations are computed.
+    """
+
+    def __init__(
+        self,
+        config: EnvConfig,
+        engine: Engine,
+        library: MotionLibrary,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.cfg = config
+        self.task_name = config.task
+        self.engine = engine
+        self.scene = engine.scene
+        self.robot: Robot = engine.scene.robot
+        self.motion = library
+        self.device = engine.device
+        self.num_envs = engine.num_envs
+        self.num_actions = self.robot.num_joints
+        self.control_dt = engine.scene.control_dt
+        self.max_episode_length = round(config.episode_length_s / self.control_dt)
+        self.generator = torch.Generator(device=self.device).manual_seed(seed)
+
+        def constant(values: Any) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=self.device).clone()
+
+        self.default_joint_pos = constant(self.robot.default_joint_pos)
+        self.action_scale = constant(self.robot.action_scale)
+        self.soft_lower = constant(self.robot.soft_lower)
+        self.soft_upper = constant(self.robot.soft_upper)
+        n, j = self.num_envs, self.num_actions
+        self.default_joint_pos_of_env = self.default_joint_pos.repeat(n, 1)
+        self.actions = torch.zeros(n, j, device=self.device)
+        self.previous_actions = torch.zeros(n, j, device=self.device)
+        self.episode_length_buf = torch.zeros(n, dtype=torch.long, device=self.device)
+        self.terminated = torch.zeros(n, dtype=torch.bool, device=self.device)
+        self.command = MotionCommand(
+            library, self.robot, engine, config.sampling, self.generator
+        )
+        self.non_finite_resets = 0
+        self._interval_left = {
+            name: self._draw_interval(term, n)
+            for name, term in config.events.items()
+            if term.mode == "interval"
+        }
+        everyone = torch.arange(n, device=self.device)
+        for term in config.events.values():
+            if term.mode == "startup":
+                term.function(self, everyone, **term.parameters)
+        self.reset_envs(everyone)
+        self.command.update()
+        self._layout: dict[str, list[dict[str, Any]]] = {}
+        self._observations = self._compute_observations()
+
+    # rsl_rl's contract ---------------------------------------------------------------------
+
+    def get_observations(self) -> TensorDict:
+        """Observations of the current state, ``{group: [N, d]}``."""
+        return self._observations
+
+    def step(
+        self, actions: torch.Tensor
+    ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Advance one control step.
+
+        Args:
+            actions: [N, J] raw actions.
+
+        Returns:
+            Observations, rewards [N], dones [N], and ``time_outs`` [N] with a ``log`` of floats.
+        """
+        self.previous_actions = self.actions
+        self.actions = actions.detach().to(self.device, torch.float32)
+        self.engine.step(self.default_joint_pos_of_env + self.action_scale * self.actions)
+        self.episode_length_buf += 1
+        broken = self.engine.non_finite()
+        if broken.any():
+            # Rewards and observations of a blown-up state would poison the whole batch.
+            self._revive(broken)
+        self.command.advance()
+        self.command.update()
+
+        terminated, time_outs, reasons = self._terminations()
+        terminated |= broken
+        time_outs &= ~terminated
+        rewards, terms = self._rewards()
+        rewards = torch.where(broken, torch.zeros_like(rewards), rewards)
+        self.terminated = terminated
+        self.command.sampler.record(self.command.row, terminated)
+        dones = terminated | time_outs
+        log = self._log(terms, reasons, dones, broken)
+        done_ids = dones.nonzero().squeeze(-1)
+        changed = self._interval_events()
+        if len(done_ids):
+            self.reset_envs(done_ids)
+        if len(done_ids) or changed:
+            self.command.update()
+        self._observations = self._compute_observations()
+        return self._observations, rewards, dones, {"time_outs": time_outs, "log": log}
+
+    # resets --------------------------------------------------------------------------------
+
+    def reset(self) -> tuple[TensorDict, dict[str, Any]]:
+        """Restart every environment at a drawn frame."""
+        self.reset_envs(torch.arange(self.num_envs, device=self.device))
+        self.command.update()
+        self._observations = self._compute_observations()
+        return self._observations, {}
+
+    def reset_envs(self, env_ids: torch.Tensor) -> None:
+        """Restart the environments ``env_ids`` [n] at frames drawn by the sampler."""
+        clip, frame = self.command.sampler.draw(len(env_ids))
+        self.reset_to(env_ids, clip, frame)
+
+    def reset_to(
+        self,
+        env_ids: torch.Tensor,
+        clip: torch.Tensor,
+        frame: torch.Tensor,
+        noise: ResetNoise | None = None,
+    ) -> None:
+        """Restart environments at given clips and frames; refresh observations by ``observe``."""
+        self.command.assign(env_ids, clip, frame)
+        row = self.motion.start[clip] + frame
+        chosen = self.cfg.reset_noise if noise is None else noise
+        qpos, qvel = reference_state(self, row, chosen)
+        self.engine.reset(env_ids, qpos, qvel)
+        self.episode_length_buf[env_ids] = 0
+        self.actions = self.actions.clone()
+        self.actions[env_ids] = 0.0
+        self.previous_actions = self.previous_actions.clone()
+        self.previous_actions[env_ids] = 0.0
+
+    def observe(self) -> TensorDict:
+        """Recompute observations after ``reset_to``."""
+        self.command.update()
+        self._observations = self._compute_observations()
+        return self._observations
+
+    # introspection -------------------------------------------------------------------------
+
+    def observation_layout(self, group: str) -> list[dict[str, Any]]:
+        """Name, size, scale and history of each term of an observation group, in order."""
+        return [dict(entry) for entry in self._layout[group]]
+
+    @property
+    def max_reward(self) -> float:
+        """Sum of the positive weights: the reward per step of perfect tracking, before dt."""
+        return sum(term.weight for term in self.cfg.rewards.values() if term.weight > 0)
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float) -> torch.Tensor:
+        """Uniform random numbers from the environment's own generator."""
+        drawn = torch.rand(shape, generator=self.generator, device=self.device)
+        return low + (high - low) * drawn
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs: sampler statistics, generator, counters.
+
+        Physics states are not kept: a resumed run begins new episodes.
+        """
+        return {
+            "sampler": self.command.sampler.state_dict(),
+            "generator": self.generator.get_state(),
+            "non_finite_resets": self.non_finite_resets,
+            "motion_hashes": list(self.motion.hashes),
+            "task": self.task_name,
+            "robot": self.robot.name,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.command.sampler.load_state_dict(state["sampler"])
+        self.generator.set_state(state["generator"])
+        self.non_finite_resets = int(state["non_finite_resets"])
+
+    def close(self) -> None:
+        """Nothing to release: kept for the VecEnv habit."""
+
+    # the step's parts ----------------------------------------------------------------------
+
+    def _revive(self, broken: torch.Tensor) -> None:
+        ids = broken.nonzero().squeeze(-1)
+        self.non_finite_resets += len(ids)
+        qpos, qvel = reference_state(self, self.command.row[ids], ResetNoise.none())
+        self.engine.reset(ids, qpos, qvel)
+        self.actions[ids] = 0.0
+
+    def _terminations(self) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        time_outs = torch.zeros_like(terminated)
+        reasons: dict[str, torch.Tensor] = {}
+        for name, term in self.cfg.terminations.items():
+            value = check_shape(name, term.function(self, **term.parameters), (self.num_envs,))
+            reasons[name] = value
+            if term.time_out:
+                time_outs |= value
+            else:
+                terminated |= value
+        return terminated, time_outs, reasons
+
+    def _rewards(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        total = torch.zeros(self.num_envs, device=self.device)
+        terms: dict[str, torch.Tensor] = {}
+        for name, term in self.cfg.rewards.items():
+            value = check_shape(name, term.function(self, **term.parameters), (self.num_envs,))
+            terms[name] = term.weight * value
+            total += terms[name]
+        self.reward_per_step = total
+        return total * self.control_dt, terms
+
+    def _interval_events(self) -> bool:
+        fired = False
+        for name, left in self._interval_left.items():
+            left -= self.control_dt
+            ids = (left <= 0).nonzero().squeeze(-1)
+            if len(ids):
+                term = self.cfg.events[name]
+                term.function(self, ids, **term.parameters)
+                left[ids] = self._draw_interval(term, len(ids))
+                fired = True
+        return fired
+
+    def _draw_interval(self, term: EventTerm, count: int) -> torch.Tensor:
+        return self.uniform((count,), *term.interval_s)
+
+    def _compute_observations(self) -> TensorDict:
+        raw: dict[str, torch.Tensor] = {}
+        groups: dict[str, torch.Tensor] = {}
+        for group, terms in self.cfg.observations.items():
+            parts: list[torch.Tensor] = []
+            layout: list[dict[str, Any]] = []
+            for name, term in terms.items():
+                # Actor and critic share most terms: compute each once a step.
+                if name not in raw:
+                    value = term.function(self, **term.parameters)
+                    raw[name] = check_shape(name, value, (self.num_envs,))
+                value = raw[name] * term.scale if term.scale != 1.0 else raw[name]
+                if term.noise and self.cfg.observation_noise:
+                    value = value + self.uniform(tuple(value.shape), -term.noise, term.noise)
+                parts.append(value)
+                layout.append(
+                    {"name": name, "size": value.shape[1], "scale": term.scale, "history": 1}
+                )
+            groups[group] = torch.cat(parts, -1)
+            self._layout.setdefault(group, layout)
+        return TensorDict(groups, batch_size=[self.num_envs], device=self.device)
+
+    def _log(
+        self,
+        terms: dict[str, torch.Tensor],
+        reasons: dict[str, torch.Tensor],
+        dones: torch.Tensor,
+        broken: torch.Tensor,
+    ) -> dict[str, float]:
+        log = {f"reward/{name}": float(value.mean()) for name, value in terms.items()}
+        log["reward/total"] = float(self.reward_per_step.mean())
+        log |= {f"termination/{name}": float(v.float().mean()) for name, v in reasons.items()}
+        log["termination/non_finite"] = float(broken.float().mean())
+        log["non_finite_resets"] = float(self.non_finite_resets)
+        if dones.any():
+            log["episode_length_s"] = float(
+                self.episode_length_buf[dones].float().mean() * self.control_dt
+            )
+        c = self.command
+        error = torch.linalg.vector_norm(c.body_pos_w - c.robot_body_pos_w, dim=-1)
+        log["error/key_body_mm"] = float(1e3 * error.mean())
+        log |= self.command.sampler.metrics()
+        return log

@@ -1,0 +1,1 @@
+"""Pure term functions ``f(env, **parameters) -> Tensor[N, ...]``."""

@@ -1,0 +1,57 @@
+"""Domain randomisation and pushes (BeyondMimic's ranges by default)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mimic.envs.rotations import quat_inv_rotate
+
+if TYPE_CHECKING:
+    from mimic.envs.env import TrackingEnv
+
+Range = tuple[float, float]
+
+
+def randomize_foot_friction(env: TrackingEnv, env_ids: torch.Tensor, friction: Range) -> None:
+    """Draw one sliding friction coefficient for both feet of each environment."""
+    model = env.scene.model
+    feet = {model.body(name).id for name in env.robot.feet}
+    geoms = [g for g in range(model.ngeom) if int(model.geom_bodyid[g]) in feet]
+    values = env.engine.model_field("geom_friction")
+    drawn = env.uniform((len(env_ids), 1), *friction).to(values)
+    values[env_ids[:, None], torch.tensor(geoms), 0] = drawn
+    env.engine.write_model_field("geom_friction", values)
+
+
+def randomize_anchor_com(
+    env: TrackingEnv, env_ids: torch.Tensor, offset: tuple[float, float, float]
+) -> None:
+    """Shift the anchor body's centre of mass by up to +-``offset`` (m) along each axis."""
+    body = env.scene.model.body(env.robot.anchor_body).id
+    values = env.engine.model_field("body_ipos")
+    span = torch.tensor(offset, device=env.device)
+    shift = env.uniform((len(env_ids), 3), -1.0, 1.0) * span
+    nominal = torch.as_tensor(env.scene.model.body_ipos[body].copy())
+    values[env_ids, body] = nominal.to(values) + shift.to(values)
+    env.engine.write_model_field("body_ipos", values)
+
+
+def randomize_joint_default(env: TrackingEnv, env_ids: torch.Tensor, offset: float) -> None:
+    """Shift the zero of every joint: what is observed and what an action of zero means."""
+    nominal = env.default_joint_pos
+    shift = env.uniform((len(env_ids), nominal.shape[-1]), -offset, offset)
+    env.default_joint_pos_of_env[env_ids] = nominal + shift
+
+
+def push(env: TrackingEnv, env_ids: torch.Tensor, lin_vel: Range3, ang_vel: Range3) -> None:
+    """Add a random velocity (+-m/s, +-rad/s, world axes) to the floating base."""
+    qvel = env.engine.qvel[env_ids].clone()
+    qvel[:, :3] += env.uniform((len(env_ids), 3), -1.0, 1.0) * qvel.new_tensor(lin_vel)
+    spin = env.uniform((len(env_ids), 3), -1.0, 1.0) * qvel.new_tensor(ang_vel)
+    qvel[:, 3:6] += quat_inv_rotate(env.engine.qpos[env_ids, 3:7], spin)
+    env.engine.set_velocity(env_ids, qvel)
+
+
+Range3 = tuple[float, float, float]

@@ -1,0 +1,64 @@
+"""Reward terms of whole-body tracking: exponential kernels and regularisers (BeyondMimic)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mimic.envs.rotations import quat_angle
+
+if TYPE_CHECKING:
+    from mimic.envs.env import TrackingEnv
+
+
+def _kernel(squared_error: torch.Tensor, std: float) -> torch.Tensor:
+    return torch.exp(-squared_error / std**2)
+
+
+def anchor_position(env: TrackingEnv, std: float) -> torch.Tensor:
+    c = env.command
+    return _kernel((c.anchor_pos_w - c.robot_anchor_pos_w).square().sum(-1), std)
+
+
+def anchor_orientation(env: TrackingEnv, std: float) -> torch.Tensor:
+    c = env.command
+    return _kernel(quat_angle(c.anchor_quat_w, c.robot_anchor_quat_w).square(), std)
+
+
+def relative_body_position(env: TrackingEnv, std: float) -> torch.Tensor:
+    c = env.command
+    return _kernel((c.body_pos_relative_w - c.robot_body_pos_w).square().sum(-1).mean(-1), std)
+
+
+def relative_body_orientation(env: TrackingEnv, std: float) -> torch.Tensor:
+    c = env.command
+    angle = quat_angle(c.body_quat_relative_w, c.robot_body_quat_w)
+    return _kernel(angle.square().mean(-1), std)
+
+
+def body_linear_velocity(env: TrackingEnv, std: float) -> torch.Tensor:
+    c = env.command
+    error = (c.body_lin_vel_w - c.robot_body_lin_vel_w).square().sum(-1)
+    return _kernel(error.mean(-1), std)
+
+
+def body_angular_velocity(env: TrackingEnv, std: float) -> torch.Tensor:
+    c = env.command
+    error = (c.body_ang_vel_w - c.robot_body_ang_vel_w).square().sum(-1)
+    return _kernel(error.mean(-1), std)
+
+
+def action_rate_l2(env: TrackingEnv) -> torch.Tensor:
+    return (env.actions - env.previous_actions).square().sum(-1)
+
+
+def joint_limit(env: TrackingEnv) -> torch.Tensor:
+    """Sum over joints of the excess beyond the soft limits, rad."""
+    q = env.engine.qpos[:, 7:]
+    return ((env.soft_lower - q).clamp_min(0) + (q - env.soft_upper).clamp_min(0)).sum(-1)
+
+
+def undesired_contacts(env: TrackingEnv, threshold: float) -> torch.Tensor:
+    """Number of bodies other than feet and hands touched by more than ``threshold`` N."""
+    return (env.engine.contact_force > threshold).float().sum(-1)

@@ -1,0 +1,123 @@
+"""Reference clips as tensors at the control rate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mimic.errors import MimicError
+from motions import RobotMotion
+from robots import Robot
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionLibrary:
+    """Clips laid end to end. F is the total number of frames, B the robot's key bodies.
+
+    Attributes:
+        start, length: [M] first row and number of frames of each clip.
+        joint_pos, joint_vel: [F, J] rad, rad/s.
+        body_pos_w, body_quat_w, body_lin_vel_w, body_ang_vel_w: [F, B, 3 | 4].
+    """
+
+    names: tuple[str, ...]
+    hashes: tuple[str, ...]
+    source_fps: tuple[float, ...]
+    fps: float
+    start: torch.Tensor
+    length: torch.Tensor
+    joint_pos: torch.Tensor
+    joint_vel: torch.Tensor
+    body_pos_w: torch.Tensor
+    body_quat_w: torch.Tensor
+    body_lin_vel_w: torch.Tensor
+    body_ang_vel_w: torch.Tensor
+
+    @property
+    def num_clips(self) -> int:
+        return len(self.names)
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.joint_pos.shape[0])
+
+
+def find_motion_files(paths: Sequence[Path | str]) -> list[Path]:
+    """Expand folders into their ``.npz`` files, sorted; refuse what is not there."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = sorted(path.glob("*.npz"))
+            if not found:
+                raise MimicError(f"motion folder '{path}' holds no .npz file; retarget clips first")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise MimicError(
+                f"motion file '{path}' does not exist; make one with "
+                "'python -m retarget CLIP --robot unitree_g1 --out DIR'"
+            )
+    if not files:
+        raise MimicError("no motion given; pass --motion FILE or a folder of .npz files")
+    return files
+
+
+def load_library(
+    files: Sequence[Path | str | RobotMotion], robot: Robot, fps: float, device: str = "cpu"
+) -> MotionLibrary:
+    """Load clips of ``robot`` and resample them to the control rate ``fps``.
+
+    Joints and bodies are matched by name. Raises ``MimicError`` for another robot's motion.
+    """
+    clips: list[RobotMotion] = []
+    hashes: list[str] = []
+    for file in files:
+        clip = file if isinstance(file, RobotMotion) else RobotMotion.load(file)
+        where = clip.name if isinstance(file, RobotMotion) else str(file)
+        if clip.robot != robot.name:
+            raise MimicError(
+                f"{where}: this motion is for robot '{clip.robot}', the task uses '{robot.name}'; "
+                f"retarget the clip with --robot {robot.name}"
+            )
+        missing = [name for name in robot.key_bodies if name not in clip.body_names]
+        if missing:
+            raise MimicError(f"{where}: bodies {missing} are missing from the motion file")
+        hashes.append(_hash(clip))
+        clips.append(clip)
+    order = [
+        c.resample(fps).with_joint_order(robot.joint_names).with_body_order(robot.key_bodies)
+        for c in clips
+    ]
+
+    def rows(name: str) -> torch.Tensor:
+        stacked = np.concatenate([getattr(clip, name) for clip in order]).astype(np.float32)
+        return torch.as_tensor(stacked, device=device)
+
+    length = torch.tensor([clip.num_frames for clip in order], device=device)
+    return MotionLibrary(
+        names=tuple(clip.name for clip in order),
+        hashes=tuple(hashes),
+        source_fps=tuple(float(clip.fps) for clip in clips),
+        fps=fps,
+        start=torch.cumsum(length, 0) - length,
+        length=length,
+        joint_pos=rows("joint_pos"),
+        joint_vel=rows("joint_vel"),
+        body_pos_w=rows("body_pos_w"),
+        body_quat_w=rows("body_quat_w"),
+        body_lin_vel_w=rows("body_lin_vel_w"),
+        body_ang_vel_w=rows("body_ang_vel_w"),
+    )
+
+
+def _hash(clip: RobotMotion) -> str:
+    digest = hashlib.sha256(f"{clip.robot} {clip.fps:.6f}".encode())
+    for array in (clip.joint_pos, clip.body_pos_w, clip.body_quat_w):
+        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,146 @@
+"""Where episodes start: frames drawn more often where the policy fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from mimic.envs.motion_library import MotionLibrary
+
+SamplingMode = Literal["adaptive", "beyondmimic", "uniform", "start"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How start frames are drawn.
+
+    ``adaptive``: failures are divided by visits and mixed with a true uniform share, so that the
+    distribution does not depend on the number of environments. ``beyondmimic``: the published
+    rule, whose uniform floor is absolute in failures per step summed over environments.
+    ``uniform``: all frames alike. ``start``: first frame of a uniformly drawn clip.
+    """
+
+    mode: SamplingMode = "adaptive"
+    uniform_share: float = 0.5
+    """Share of starts drawn uniformly (``adaptive``); BeyondMimic's absolute floor is 0.1."""
+    kernel_size: int = 3
+    """Seconds before a failure that are also drawn (``adaptive``)."""
+    kernel_decay: float = 0.8
+    smoothing: float = 1e-3
+    """Forgetting per control step of the failure statistics."""
+    bin_s: float = 1.0
+
+
+class StartSampler:
+    """Failure-weighted choice of start frames over bins of about a second of every clip."""
+
+    def __init__(
+        self, config: SamplingConfig, library: MotionLibrary, generator: torch.Generator
+    ) -> None:
+        self.config = config
+        self.library = library
+        self.generator = generator
+        device = library.length.device
+        # BeyondMimic: floor(duration) + 1 bins a clip.
+        bins = (library.length / (library.fps * config.bin_s)).long() + 1
+        self.bins_of_clip = bins
+        self.first_bin = torch.cumsum(bins, 0) - bins
+        self.num_bins = int(bins.sum())
+        self.clip_of_bin = torch.repeat_interleave(
+            torch.arange(library.num_clips, device=device), bins
+        )
+        frame = torch.arange(library.num_frames, device=device)
+        clip = torch.repeat_interleave(
+            torch.arange(library.num_clips, device=device), library.length
+        )
+        position = frame - library.start[clip]
+        self.bin_of_row = self.first_bin[clip] + (position * bins[clip]) // library.length[clip]
+        self.frames_of_bin = torch.bincount(self.bin_of_row, minlength=self.num_bins)
+        self.failures = torch.zeros(self.num_bins, device=device)
+        self.visits = torch.zeros(self.num_bins, device=device)
+        self._neighbours = self._kernel_index(device)
+
+    def _kernel_index(self, device: torch.device) -> torch.Tensor:
+        """[K, bins] the bins u = 0..K-1 seconds later, clamped to the end of the same clip."""
+        size = 1 if self.config.mode == "beyondmimic" else self.config.kernel_size
+        last = (self.first_bin + self.bins_of_clip - 1)[self.clip_of_bin]
+        bins = torch.arange(self.num_bins, device=device)
+        return torch.stack([torch.minimum(bins + u, last) for u in range(size)])
+
+    def record(self, rows: torch.Tensor, failed: torch.Tensor) -> None:
+        """Update the statistics after a control step.
+
+        Args:
+            rows: [N] library row each environment is at. failed: [N] bool, terminated there.
+        """
+        bins = self.bin_of_row[rows]
+        alpha = self.config.smoothing
+        counts = torch.bincount(bins[failed], minlength=self.num_bins).float()
+        self.failures.mul_(1 - alpha).add_(counts, alpha=alpha)
+        visits = torch.bincount(bins, minlength=self.num_bins).float()
+        self.visits.mul_(1 - alpha).add_(visits, alpha=alpha)
+
+    def probabilities(self) -> torch.Tensor:
+        """[bins] probability of starting in each bin."""
+        config = self.config
+        uniform = self.frames_of_bin / self.library.num_frames
+        if config.mode == "uniform" or config.mode == "start":
+            return uniform
+        decay = config.kernel_decay ** torch.arange(
+            len(self._neighbours), device=uniform.device, dtype=torch.float32
+        )
+        if config.mode == "beyondmimic":
+            weight = self.failures + 0.1 / self.num_bins
+            weight = (decay[:, None] * weight[self._neighbours]).sum(0)
+            return weight / weight.sum()
+        # Failures per visit: a bin seldom started from is not mistaken for an easy one.
+        rate = self.failures / self.visits.clamp_min(1e-9)
+        rate = torch.where(self.visits > 0, rate, torch.zeros_like(rate))
+        weight = (decay[:, None] * rate[self._neighbours]).sum(0) * uniform
+        total = weight.sum()
+        focused = weight / total if total > 0 else uniform
+        return config.uniform_share * uniform + (1 - config.uniform_share) * focused
+
+    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw [count] clip indices and frames within the clip."""
+        device = self.failures.device
+        length = self.library.length
+        if self.config.mode == "start":
+            clip = torch.randint(
+                self.library.num_clips, (count,), generator=self.generator, device=device
+            )
+            return clip, torch.zeros_like(clip)
+        bins = torch.multinomial(
+            self.probabilities(), count, replacement=True, generator=self.generator
+        )
+        clip = self.clip_of_bin[bins]
+        inside = (bins - self.first_bin[clip]).float()
+        inside += torch.rand(count, generator=self.generator, device=device)
+        frame = (inside / self.bins_of_clip[clip] * (length[clip] - 1)).long()
+        return clip, torch.minimum(frame, length[clip] - 2).clamp_min(0)
+
+    def metrics(self) -> dict[str, float]:
+        """Normalised entropy and the most likely bin, for the log."""
+        p = self.probabilities()
+        entropy = -(p * torch.log(p.clamp_min(1e-12))).sum()
+        maximum = torch.log(torch.tensor(float(max(self.num_bins, 2))))
+        top = int(p.argmax())
+        return {
+            "sampling/entropy": float(entropy / maximum),
+            "sampling/top1_probability": float(p[top]),
+            "sampling/top1_bin": float(top),
+        }
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"failures": self.failures.clone(), "visits": self.visits.clone()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        if state["failures"].shape != self.failures.shape:
+            raise ValueError(
+                f"sampler state has {len(state['failures'])} bins, this motion set has "
+                f"{self.num_bins}: resume with the same motions"
+            )
+        self.failures.copy_(state["failures"])
+        self.visits.copy_(state["visits"])

@@ -1,0 +1,7 @@
+"""Humanoid robots: vendor models with our overlay of actuators, gains, limits and names."""
+
+from robots.errors import RobotError
+from robots.loader import RobotInfo, available, load
+from robots.robot import Robot
+
+__all__ = ["Robot", "RobotError", "RobotInfo", "available", "load"]

@@ -1,0 +1,148 @@
+"""Robot descriptions: one small TOML file beside the vendor's MJCF."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from robots.errors import RobotError
+
+BUILTIN_DIR = Path(__file__).parent / "descriptions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motor:
+    """Constants shared by the joints a motor type drives (kg m^2, N m, rad/s)."""
+
+    name: str
+    armature: float
+    effort: float
+    velocity: float
+    joints: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollisionGeom:
+    """One collision primitive in its body's frame (m)."""
+
+    body: str
+    type: str
+    group: str
+    size: tuple[float, ...]
+    points: tuple[tuple[float, ...], ...] = ()
+    fromto: tuple[float, ...] = ()
+    mirror: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """The parsed description file of a robot."""
+
+    path: Path
+    name: str
+    title: str
+    model: Mapping[str, str]
+    natural_frequency_hz: float
+    damping_ratio: float
+    action_scale_factor: float
+    soft_limit_factor: float
+    motors: tuple[Motor, ...]
+    default_pose: Mapping[str, float]
+    bodies: Mapping[str, Any]
+    human: Mapping[str, str]
+    collision: tuple[CollisionGeom, ...]
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Return the description file of a built-in name or of a user's own ``.toml``."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise RobotError(f"robot description '{path}' does not exist")
+        return path
+    builtin = BUILTIN_DIR / f"{name_or_path}.toml"
+    if builtin.is_file():
+        return builtin
+    known = ", ".join(sorted(p.stem for p in BUILTIN_DIR.glob("*.toml")))
+    raise RobotError(
+        f"unknown robot '{name_or_path}'; known: {known}; "
+        "or give the path of a description file (.toml)"
+    )
+
+
+def read(path: Path) -> Description:
+    """Parse a description file.
+
+    Raises:
+        RobotError: not TOML, or a key is missing or has the wrong type.
+    """
+    try:
+        data = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RobotError(f"{path}: not a valid TOML file: {error}") from error
+    try:
+        control = data.get("control", {})
+        bodies = data["bodies"]
+        for key in ("root", "anchor", "feet", "end_effectors", "key_bodies"):
+            bodies[key]
+        return Description(
+            path=path,
+            name=str(data["name"]),
+            title=str(data.get("title", data["name"])),
+            model=data["model"],
+            natural_frequency_hz=float(control.get("natural_frequency_hz", 10.0)),
+            damping_ratio=float(control.get("damping_ratio", 2.0)),
+            action_scale_factor=float(control.get("action_scale_factor", 0.25)),
+            soft_limit_factor=float(control.get("soft_limit_factor", 0.9)),
+            motors=tuple(
+                Motor(
+                    name=str(m["name"]),
+                    armature=float(m["armature"]),
+                    effort=float(m["effort"]),
+                    velocity=float(m["velocity"]),
+                    joints=tuple(m["joints"]),
+                )
+                for m in data["motors"]
+            ),
+            default_pose={str(k): float(v) for k, v in data.get("default_pose", {}).items()},
+            bodies=bodies,
+            human=data.get("human", {}),
+            collision=tuple(
+                CollisionGeom(
+                    body=g["body"],
+                    type=g["type"],
+                    group=g["group"],
+                    size=tuple(g["size"]),
+                    points=tuple(tuple(p) for p in g.get("points", ())),
+                    fromto=tuple(g.get("fromto", ())),
+                    mirror=bool(g.get("mirror", False)),
+                )
+                for g in data.get("collision", ())
+            ),
+        )
+    except KeyError as error:
+        raise RobotError(f"{path}: key {error} is missing from the robot description") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RobotError(f"{path}: malformed robot description: {error}") from error
+
+
+def match_joints(patterns: Mapping[str, Any], joints: tuple[str, ...], what: str) -> dict[str, Any]:
+    """Assign each wildcard pattern's value to the joints it matches.
+
+    Raises:
+        RobotError: a pattern matches no joint, or two patterns claim the same joint.
+    """
+    values: dict[str, Any] = {}
+    for pattern, value in patterns.items():
+        hits = [joint for joint in joints if fnmatchcase(joint, pattern)]
+        if not hits:
+            raise RobotError(f"{what}: pattern '{pattern}' matches no joint of {list(joints)}")
+        for joint in hits:
+            if joint in values:
+                raise RobotError(f"{what}: joint '{joint}' is matched by more than one pattern")
+            values[joint] = value
+    return values

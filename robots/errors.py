@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+
+class RobotError(ValueError):
+    """A robot that cannot be loaded, told in one line.
+
+    Command lines print it without a traceback and exit with code 2.
+    """
+
+    user_error = True

@@ -1,0 +1,197 @@
+"""Load a robot by name or from a user's own description file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from robots import description as descriptions
+from robots.description import Description
+from robots.errors import RobotError
+from robots.overlay import GROUND_CONTYPE, load_spec, overlay_spec
+from robots.robot import Robot
+from robots.sources import menagerie_file
+
+
+@dataclass(frozen=True)
+class RobotInfo:
+    """A line of the list of known robots."""
+
+    name: str
+    title: str
+    source: str
+    path: Path | None
+    hint: str
+
+
+def available() -> list[RobotInfo]:
+    """List the built-in robots; one whose model is absent carries the command that gets it."""
+    infos = []
+    for path in sorted(descriptions.BUILTIN_DIR.glob("*.toml")):
+        desc = descriptions.read(path)
+        try:
+            xml, source = _model_file(desc, download=False)
+            infos.append(RobotInfo(desc.name, desc.title, source, xml, ""))
+        except RobotError as error:
+            infos.append(RobotInfo(desc.name, desc.title, "absent", None, str(error)))
+    return infos
+
+
+def load(name_or_path: str | Path) -> Robot:
+    """Load a built-in robot by name, or a user's robot from its description file.
+
+    Args:
+        name_or_path: ``unitree_g1`` or the path of a ``.toml`` naming an MJCF file.
+
+    Raises:
+        RobotError: unknown name, absent model, or a description that does not fit the model.
+    """
+    return _load(descriptions.find(name_or_path).resolve())
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path) -> Robot:
+    desc = descriptions.read(path)
+    xml, source = _model_file(desc, download=True)
+    vendor = load_spec(xml).compile()
+    joints, bodies = _names(vendor, xml)
+    armature, effort, velocity = _motor_constants(desc, joints)
+    omega = 2.0 * np.pi * desc.natural_frequency_hz
+    kp = armature * omega**2
+    kd = 2.0 * desc.damping_ratio * armature * omega
+    factory = partial(overlay_spec, xml, desc, joints, armature, effort, kp, kd)
+    model = factory().compile()
+    default = np.zeros(len(joints))
+    pose = descriptions.match_joints(desc.default_pose, joints, f"{path}: default_pose")
+    for joint, value in pose.items():
+        default[joints.index(joint)] = value
+    limits = np.array([model.joint(name).range for name in joints])
+    if not all(model.joint(name).limited[0] for name in joints):
+        raise RobotError(f"{xml}: every hinge joint needs a range")
+    centre, half = limits.mean(1), 0.5 * (limits[:, 1] - limits[:, 0]) * desc.soft_limit_factor
+    wanted = {
+        "root": [desc.bodies["root"]],
+        "anchor": [desc.bodies["anchor"]],
+        "feet": desc.bodies["feet"],
+        "end_effectors": desc.bodies["end_effectors"],
+        "key_bodies": desc.bodies["key_bodies"],
+        "human": desc.human.values(),
+    }
+    for key, names in wanted.items():
+        for name in names:
+            if name not in bodies:
+                raise RobotError(f"{path}: {key}: body '{name}' is not in {xml.name}: {bodies}")
+    if bodies[0] != desc.bodies["root"]:
+        raise RobotError(
+            f"{path}: root: '{desc.bodies['root']}' must be the floating base '{bodies[0]}'"
+        )
+    left, right = desc.bodies["feet"]
+    soles = (sole_points(model, left), sole_points(model, right))
+    return Robot(
+        name=desc.name,
+        title=desc.title,
+        vendor_xml=xml,
+        model_source=source,
+        model=model,
+        spec_factory=factory,
+        joint_names=joints,
+        body_names=bodies,
+        default_joint_pos=default,
+        default_root_height=_standing_height(model, default, (left, right), soles),
+        kp=kp,
+        kd=kd,
+        effort_limit=effort,
+        velocity_limit=velocity,
+        armature=armature,
+        action_scale=desc.action_scale_factor * effort / kp,
+        joint_lower=limits[:, 0],
+        joint_upper=limits[:, 1],
+        soft_lower=centre - half,
+        soft_upper=centre + half,
+        root_body=desc.bodies["root"],
+        anchor_body=desc.bodies["anchor"],
+        key_bodies=tuple(desc.bodies["key_bodies"]),
+        end_effectors=tuple(desc.bodies["end_effectors"]),
+        feet=(left, right),
+        sole_points=soles,
+        human_map=dict(desc.human),
+    )
+
+
+def _model_file(desc: Description, *, download: bool) -> tuple[Path, str]:
+    if "menagerie" in desc.model:
+        return menagerie_file(desc.model["menagerie"], desc.model["file"], download=download)
+    if "file" not in desc.model:
+        raise RobotError(f"{desc.path}: [model] needs 'file' (an MJCF) or 'menagerie' and 'file'")
+    xml = (desc.path.parent / desc.model["file"]).resolve()
+    if not xml.is_file():
+        raise RobotError(f"{desc.path}: [model] file '{xml}' does not exist")
+    return xml, "own file"
+
+
+def _names(model: mujoco.MjModel, xml: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    # Enum members compare unequal to numpy integers in recent MuJoCo: compare plain ints.
+    kinds = [int(kind) for kind in model.jnt_type]
+    if not kinds or kinds[0] != int(mujoco.mjtJoint.mjJNT_FREE):
+        raise RobotError(f"{xml}: the first joint must be the floating base's free joint")
+    if any(kind != int(mujoco.mjtJoint.mjJNT_HINGE) for kind in kinds[1:]):
+        raise RobotError(f"{xml}: all joints but the floating base must be hinges")
+    joints = tuple(model.joint(i).name for i in range(1, model.njnt))
+    bodies = tuple(model.body(i).name for i in range(1, model.nbody))
+    return joints, bodies
+
+
+def _motor_constants(desc: Description, joints: tuple[str, ...]) -> tuple[NDArray, ...]:
+    patterns = {pattern: motor for motor in desc.motors for pattern in motor.joints}
+    motors = descriptions.match_joints(patterns, joints, f"{desc.path}: motors")
+    missing = [joint for joint in joints if joint not in motors]
+    if missing:
+        raise RobotError(f"{desc.path}: motors: no motor drives {missing}")
+    table = [(motors[j].armature, motors[j].effort, motors[j].velocity) for j in joints]
+    armature, effort, velocity = np.array(table).T.copy()
+    if not (np.all(armature > 0) and np.all(effort > 0) and np.all(velocity > 0)):
+        raise RobotError(f"{desc.path}: motors: armature, effort and velocity must be positive")
+    return armature, effort, velocity
+
+
+def sole_points(model: mujoco.MjModel, foot: str) -> NDArray[np.float64]:
+    """Lowest collision points of a foot in its own frame, [K, 3] m, the zero pose taken as flat."""
+    body = model.body(foot).id
+    points = []
+    for geom in range(model.ngeom):
+        if model.geom_bodyid[geom] != body or not model.geom_conaffinity[geom] & GROUND_CONTYPE:
+            continue
+        radius = model.geom_size[geom, 0]
+        centres = [model.geom_pos[geom]]
+        if int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_CAPSULE):
+            axis = np.zeros(9)
+            mujoco.mju_quat2Mat(axis, model.geom_quat[geom])
+            offset = axis.reshape(3, 3)[:, 2] * model.geom_size[geom, 1]
+            centres = [model.geom_pos[geom] + offset, model.geom_pos[geom] - offset]
+        points += [centre - np.array([0.0, 0.0, radius]) for centre in centres]
+    if not points:
+        raise RobotError(f"foot '{foot}' has no collision geometry: the sole is unknown")
+    stacked = np.array(points)
+    return stacked[stacked[:, 2] < stacked[:, 2].min() + 0.01]
+
+
+def _standing_height(
+    model: mujoco.MjModel,
+    joint_pos: NDArray,
+    feet: tuple[str, str],
+    soles: tuple[NDArray, NDArray],
+) -> float:
+    data = mujoco.MjData(model)
+    data.qpos[:3] = 0.0
+    data.qpos[7:] = joint_pos
+    mujoco.mj_kinematics(model, data)
+    heights = []
+    for foot, points in zip(feet, soles, strict=True):
+        rotation = data.body(foot).xmat.reshape(3, 3)
+        heights.append((points @ rotation.T + data.body(foot).xpos)[:, 2].min())
+    return float(-min(heights))

@@ -1,0 +1,84 @@
+"""The robot: a compiled vendor model plus everything the rest of the road asks about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robot:
+    """A humanoid as every package sees it. Arrays over joints are in model (= actuator) order.
+
+    Attributes:
+        model: compiled robot alone: free joint, hinges, our overlay; no ground.
+        vendor_xml: the vendor's MJCF.
+        joint_names: [J] hinge joints.
+        body_names: [B] all bodies but the world; the first is the floating base.
+        default_joint_pos: [J] rad. default_root_height: m, soles on the ground in that pose.
+        kp, kd: [J] N m/rad, N m s/rad. effort_limit: [J] N m. velocity_limit: [J] rad/s.
+        armature: [J] kg m^2. action_scale: [J] rad per unit action.
+        joint_lower, joint_upper: [J] rad hard limits; soft_lower, soft_upper: the inner part.
+        sole_points: per foot (left, right) [K, 3] points of the sole in the foot's frame, m.
+        human_map: human role -> body whose origin is that key point.
+        content_hash: of the compiled model and description; stored in policy files.
+    """
+
+    name: str
+    title: str
+    vendor_xml: Path
+    model_source: str
+    model: mujoco.MjModel
+    spec_factory: Callable[[], mujoco.MjSpec] = field(repr=False)
+    joint_names: tuple[str, ...]
+    body_names: tuple[str, ...]
+    default_joint_pos: NDArray[np.float64]
+    default_root_height: float
+    kp: NDArray[np.float64]
+    kd: NDArray[np.float64]
+    effort_limit: NDArray[np.float64]
+    velocity_limit: NDArray[np.float64]
+    armature: NDArray[np.float64]
+    action_scale: NDArray[np.float64]
+    joint_lower: NDArray[np.float64]
+    joint_upper: NDArray[np.float64]
+    soft_lower: NDArray[np.float64]
+    soft_upper: NDArray[np.float64]
+    root_body: str
+    anchor_body: str
+    key_bodies: tuple[str, ...]
+    end_effectors: tuple[str, ...]
+    feet: tuple[str, str]
+    sole_points: tuple[NDArray[np.float64], NDArray[np.float64]]
+    human_map: Mapping[str, str]
+
+    def spec(self) -> mujoco.MjSpec:
+        """Return a fresh editable model (robot alone, overlay applied) for composing scenes."""
+        return self.spec_factory()
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joint_names)
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of what a policy depends on: names, limits, gains, masses and geometry."""
+        model = self.model
+        digest = hashlib.sha256()
+        for text in (self.name, *self.joint_names, *self.body_names, *self.key_bodies):
+            digest.update(text.encode() + b"\0")
+        arrays = (
+            self.kp, self.kd, self.effort_limit, self.default_joint_pos, self.action_scale,
+            self.joint_lower, self.joint_upper, model.body_mass, model.body_pos, model.body_quat,
+            model.body_inertia, model.jnt_axis, model.dof_armature,
+        )  # fmt: skip
+        for array in arrays:
+            # Rounded, so that the hash does not depend on the last bit of a compiler's arithmetic.
+            digest.update(np.round(np.asarray(array, np.float64), 9).tobytes())
+        return digest.hexdigest()[:16]

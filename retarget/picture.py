@@ -1,0 +1,153 @@
+"""A small picture of a retargeted clip: the person above, the robot below, at a few frames.
+
+Drawn in software (orthographic, hulls of the links sorted by depth), so that it needs neither
+OpenGL nor a window. Left limbs are blue and right ones red, on the person and on the robot.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+
+from motions import HumanMotion, RobotMotion
+from motions.files import atomic_path
+from motions.rotations import quat_rotate
+from retarget.vectors import UP, Array, unit
+from robots.robot import Robot
+
+_LEFT, _RIGHT, _MIDDLE = (0.20, 0.42, 0.80), (0.82, 0.30, 0.25), (0.55, 0.55, 0.58)
+_LIGHT = unit(np.array([0.3, 0.5, 0.8]))
+_ELEVATION_DEG, _AZIMUTH_DEG = 12.0, 35.0
+
+
+def draw_clip(
+    path: Path | str, human: HumanMotion, motion: RobotMotion, robot: Robot, count: int = 6
+) -> None:
+    """Write a PNG with `count` moments, evenly spread over the clip."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.figure import Figure
+
+    count = max(1, min(count, motion.num_frames))
+    shares = (np.arange(count) + 0.5) / count
+    figure = Figure(figsize=(1.9 * count, 5.0), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{motion.name}: source above, {robot.title} below", fontsize=9)
+    axes = figure.subplots(2, count, squeeze=False)
+    right, depth = _camera(human)
+    up = np.cross(depth, right)
+    view = np.stack([right, up, depth])
+    shift = float(human.report.get("ground_m", 0.0)) if human.report else 0.0
+    for column, share in enumerate(shares):
+        t_human = int(share * (human.num_frames - 1))
+        t_robot = int(share * (motion.num_frames - 1))
+        top, bottom = axes[0, column], axes[1, column]
+        lines, colours = _stick(human, t_human, view)
+        top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))
+        triangles, shades = _robot_triangles(motion, robot, t_robot, view)
+        bottom.add_collection(PolyCollection(triangles, facecolors=shades, edgecolors=shades, linewidths=0.3))
+        for axis, centre, ground, size in (
+            (top, human.role("pelvis")[t_human], shift, human.height),
+            (bottom, motion.root_pos[t_robot], 0.0, 1.32 * robot.default_root_height / 0.757),
+        ):
+            middle = np.array([centre[0], centre[1], ground]) @ view.T
+            axis.set_xlim(middle[0] - 0.55 * size, middle[0] + 0.55 * size)
+            axis.set_ylim(middle[1] - 0.15 * size, middle[1] + 1.25 * size)
+            axis.axhspan(middle[1] - 0.15 * size, middle[1], color="0.93", zorder=-2)
+            axis.axhline(middle[1], color="0.6", linewidth=0.8, zorder=-1)
+            axis.set_aspect("equal")
+            axis.set_axis_off()
+        top.set_title(f"{t_robot / motion.fps:.1f} s", fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _camera(human: HumanMotion) -> tuple[Array, Array]:
+    """Unit vectors to the right of the picture and towards the viewer, from the first heading."""
+    left = human.role("left_hip")[0] - human.role("right_hip")[0]
+    forward = np.cross(unit(left * [1, 1, 0]), UP)
+    azimuth = np.arctan2(forward[1], forward[0]) + np.radians(_AZIMUTH_DEG)
+    flat = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
+    elevation = np.radians(_ELEVATION_DEG)
+    depth = np.cos(elevation) * flat + np.sin(elevation) * UP
+    return np.cross(UP, flat), depth
+
+
+def _stick(human: HumanMotion, frame: int, view: Array) -> tuple[list[Array], list]:
+    side = {index: role.split("_")[0] for role, index in human.roles.items()}
+    flat = human.pos_w[frame] @ view.T
+    lines, colours = [], []
+    for joint, parent in enumerate(human.parents):
+        if parent < 0:
+            continue
+        lines.append(np.stack([flat[parent, :2], flat[joint, :2]]))
+        name = _side_of(human, joint, side)
+        colours.append({"left": _LEFT, "right": _RIGHT}.get(name, _MIDDLE))
+    return lines, colours
+
+
+def _side_of(human: HumanMotion, joint: int, side: dict[int, str]) -> str:
+    """Side of a joint, or of the nearest ancestor that has one (fingers, toe tips)."""
+    while joint >= 0:
+        if side.get(joint) in ("left", "right"):
+            return side[joint]
+        if joint in side:
+            return ""
+        joint = human.parents[joint]
+    return ""
+
+
+@lru_cache(maxsize=4)
+def _hulls(vendor_xml: Path) -> dict[str, list[tuple[Array, Array]]]:
+    """Per body the hulls (points [V, 3] in the body frame, triangles [F, 3]) of what is seen."""
+    model = mujoco.MjModel.from_xml_path(str(vendor_xml))
+    shown: dict[str, list[tuple[Array, Array]]] = {}
+    mesh = int(mujoco.mjtGeom.mjGEOM_MESH)
+    for geom in range(model.ngeom):
+        if int(model.geom_type[geom]) != mesh or model.geom_contype[geom]:
+            continue
+        data = int(model.geom_dataid[geom])
+        start, number = int(model.mesh_vertadr[data]), int(model.mesh_vertnum[data])
+        points = np.asarray(model.mesh_vert[start : start + number], float)
+        points = quat_rotate(model.geom_quat[geom], points) + model.geom_pos[geom]
+        try:
+            hull = ConvexHull(points)
+        except QhullError:
+            continue
+        used, faces = np.unique(hull.simplices, return_inverse=True)
+        name = model.body(int(model.geom_bodyid[geom])).name
+        shown.setdefault(name, []).append((points[used], faces.reshape(-1, 3)))
+    return shown
+
+
+def _robot_triangles(
+    motion: RobotMotion, robot: Robot, frame: int, view: Array
+) -> tuple[Array, Array]:
+    corners, colours = [], []
+    for name, hulls in _hulls(robot.vendor_xml).items():
+        if name not in motion.body_names:
+            continue
+        body = motion.body_names.index(name)
+        base = _LEFT if name.startswith("left") else _RIGHT if name.startswith("right") else _MIDDLE
+        for points, faces in hulls:
+            world = quat_rotate(motion.body_quat_w[frame, body], points)
+            world = world + motion.body_pos_w[frame, body]
+            triangles = world[faces]
+            normal = unit(
+                np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+            )
+            outward = np.sum(normal * (triangles.mean(axis=1) - world.mean(axis=0)), axis=1)
+            normal = normal * np.sign(outward)[:, None]
+            seen = normal @ view[2] > 0
+            shade = 0.45 + 0.55 * np.clip(normal @ _LIGHT, 0.0, 1.0)
+            corners.append(triangles[seen])
+            colours.append(np.asarray(base) * shade[seen, None])
+    if not corners:
+        return np.zeros((0, 3, 2)), np.zeros((0, 3))
+    flat = np.concatenate(corners) @ view.T
+    order = np.argsort(flat[..., 2].mean(axis=1))
+    return flat[order][..., :2], np.clip(np.concatenate(colours)[order], 0.0, 1.0)

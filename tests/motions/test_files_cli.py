@@ -1,0 +1,107 @@
+"""Whole files or none; one line and exit code 2 for a user's mistake."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motions import InputError
+from motions.cli import exit_on_user_error
+from motions.errors import input_error
+from motions.files import atomic_path, atomic_write_text, save_npz
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    atomic_write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_the_temporary_name_keeps_the_ending(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "new" / "clip.mp4") as temporary:
+        assert temporary.suffix == ".mp4" and temporary.parent == tmp_path / "new"
+        temporary.write_text("x")
+    assert (tmp_path / "new" / "clip.mp4").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EROFS, "the file system is read-only"),
+        (errno.EACCES, "the directory is not writable"),
+        (errno.ENOSPC, "the disk is full"),
+    ],
+)
+def test_places_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(InputError, match=f"a.txt: cannot write: {says}"):
+        atomic_write_text(tmp_path / "a.txt", "x")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_read_only_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="not writable"):
+        atomic_write_text(tmp_path / "a.txt", "x")
+
+
+def test_a_file_where_a_directory_should_be(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    with pytest.raises(InputError, match="a part of the path is a file"):
+        atomic_write_text(tmp_path / "f" / "a.txt", "x")
+    with pytest.raises(InputError, match="the path is a directory"):
+        atomic_write_text(tmp_path, "x")
+
+
+def test_no_pickles_are_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="Python objects"):
+        save_npz(tmp_path / "a.npz", a=np.array([{}], dtype=object))
+
+
+def test_errors_are_one_line() -> None:
+    error = input_error("a.bvh", "too\nshort", found=1, expected=2, fix="record more")
+    assert str(error) == "a.bvh: too short (found 1, expected 2); record more"
+
+
+def _code(main: object, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    with pytest.raises(SystemExit) as caught:
+        exit_on_user_error(main)  # pyright: ignore[reportArgumentType]
+    return caught.value.code, capsys.readouterr().err
+
+
+def _raising(error: BaseException) -> object:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _code(lambda: None, capsys) == (0, "")
+    assert _code(lambda: 3, capsys) == (3, "")
+    assert _code(_raising(InputError("a: bad")), capsys) == (2, "error: a: bad\n")
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "b.npz")
+    assert _code(_raising(missing), capsys) == (2, "error: b.npz: No such file or directory\n")
+    assert _code(_raising(KeyboardInterrupt()), capsys)[0] == 130
+    with pytest.raises(ZeroDivisionError):
+        exit_on_user_error(_raising(ZeroDivisionError()))  # pyright: ignore[reportArgumentType]
+
+
+def test_errors_of_other_packages_count_too(capsys: pytest.CaptureFixture[str]) -> None:
+    class RobotError(ValueError):
+        user_error = True
+
+    assert _code(_raising(RobotError("no such robot")), capsys) == (2, "error: no such robot\n")

@@ -88,7 +88,16 @@ def read(path: Path) -> Description:
         control = data.get("control", {})
         bodies = data["bodies"]
         for key in ("root", "anchor", "feet", "end_effectors", "key_bodies"):
-            bodies[key]
+            wanted = str if key in ("root", "anchor") else list
+            if not isinstance(bodies[key], wanted):
+                raise TypeError(f"bodies.{key} must be a {wanted.__name__}, is {bodies[key]!r}")
+        if len(bodies["feet"]) != 2:
+            raise ValueError(f"bodies.feet must be the left and the right foot: {bodies['feet']}")
+        if not isinstance(data["model"], dict):
+            raise TypeError(f"model must be a table, is {data['model']!r}")
+        for key, value in control.items():
+            if not float(value) > 0:
+                raise ValueError(f"control.{key} must be positive, is {value}")
         return Description(
             path=path,
             name=str(data["name"]),

@@ -8,3 +8,6 @@ class RobotError(ValueError):
     """
 
     user_error = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -51,21 +53,23 @@ def load(name_or_path: str | Path) -> Robot:
     Raises:
         RobotError: unknown name, absent model, or a description that does not fit the model.
     """
-    return _load(descriptions.find(name_or_path).resolve())
+    path = descriptions.find(name_or_path).resolve()
+    return _load(path, path.stat().st_mtime_ns, os.environ.get("MENAGERIE_ROOT", ""))
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path) -> Robot:
+def _load(path: Path, _modified: int, _root: str) -> Robot:
+    # Remembered for one state of the description and one MENAGERIE_ROOT.
     desc = descriptions.read(path)
     xml, source = _model_file(desc, download=True)
-    vendor = load_spec(xml).compile()
+    vendor = _compile(load_spec(xml), xml)
     joints, bodies = _names(vendor, xml)
     armature, effort, velocity = _motor_constants(desc, joints)
     omega = 2.0 * np.pi * desc.natural_frequency_hz
     kp = armature * omega**2
     kd = 2.0 * desc.damping_ratio * armature * omega
     factory = partial(overlay_spec, xml, desc, joints, armature, effort, kp, kd)
-    model = factory().compile()
+    model = _compile(factory(), path)
     default = np.zeros(len(joints))
     pose = descriptions.match_joints(desc.default_pose, joints, f"{path}: default_pose")
     for joint, value in pose.items():
@@ -90,6 +94,12 @@ def _load(path: Path) -> Robot:
         raise RobotError(
             f"{path}: root: '{desc.bodies['root']}' must be the floating base '{bodies[0]}'"
         )
+    keys = list(desc.bodies["key_bodies"])
+    if keys[:1] != [bodies[0]]:
+        raise RobotError(f"{path}: key_bodies: the first must be the root '{bodies[0]}': {keys}")
+    for name in (desc.bodies["anchor"], *desc.bodies["end_effectors"]):
+        if name not in keys:
+            raise RobotError(f"{path}: '{name}' is an anchor or end effector: add it to key_bodies")
     left, right = desc.bodies["feet"]
     soles = (sole_points(model, left), sole_points(model, right))
     return Robot(
@@ -124,14 +134,21 @@ def _load(path: Path) -> Robot:
 
 
 def _model_file(desc: Description, *, download: bool) -> tuple[Path, str]:
-    if "menagerie" in desc.model:
+    if "menagerie" in desc.model and "file" in desc.model:
         return menagerie_file(desc.model["menagerie"], desc.model["file"], download=download)
-    if "file" not in desc.model:
+    if "menagerie" in desc.model or "file" not in desc.model:
         raise RobotError(f"{desc.path}: [model] needs 'file' (an MJCF) or 'menagerie' and 'file'")
     xml = (desc.path.parent / desc.model["file"]).resolve()
     if not xml.is_file():
         raise RobotError(f"{desc.path}: [model] file '{xml}' does not exist")
     return xml, "own file"
+
+
+def _compile(spec: mujoco.MjSpec, path: Path) -> mujoco.MjModel:
+    try:
+        return spec.compile()
+    except ValueError as error:
+        raise RobotError(f"{path}: MuJoCo cannot compile this robot: {error}") from error
 
 
 def _names(model: mujoco.MjModel, xml: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -147,7 +164,12 @@ def _names(model: mujoco.MjModel, xml: Path) -> tuple[tuple[str, ...], tuple[str
 
 
 def _motor_constants(desc: Description, joints: tuple[str, ...]) -> tuple[NDArray, ...]:
-    patterns = {pattern: motor for motor in desc.motors for pattern in motor.joints}
+    patterns = {}
+    for motor in desc.motors:
+        for pattern in motor.joints:
+            if pattern in patterns:
+                raise RobotError(f"{desc.path}: motors: two motors claim the pattern '{pattern}'")
+            patterns[pattern] = motor
     motors = descriptions.match_joints(patterns, joints, f"{desc.path}: motors")
     missing = [joint for joint in joints if joint not in motors]
     if missing:
@@ -168,11 +190,16 @@ def sole_points(model: mujoco.MjModel, foot: str) -> NDArray[np.float64]:
             continue
         radius = model.geom_size[geom, 0]
         centres = [model.geom_pos[geom]]
+        axes = np.zeros(9)
+        mujoco.mju_quat2Mat(axes, model.geom_quat[geom])
+        axes = axes.reshape(3, 3)
         if int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_CAPSULE):
-            axis = np.zeros(9)
-            mujoco.mju_quat2Mat(axis, model.geom_quat[geom])
-            offset = axis.reshape(3, 3)[:, 2] * model.geom_size[geom, 1]
+            offset = axes[:, 2] * model.geom_size[geom, 1]
             centres = [model.geom_pos[geom] + offset, model.geom_pos[geom] - offset]
+        elif int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_BOX):
+            radius = 0.0
+            signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+            centres = list(model.geom_pos[geom] + (signs * model.geom_size[geom]) @ axes.T)
         points += [centre - np.array([0.0, 0.0, radius]) for centre in centres]
     if not points:
         raise RobotError(f"foot '{foot}' has no collision geometry: the sole is unknown")

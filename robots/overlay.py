@@ -54,8 +54,14 @@ def overlay_spec(
         spec.delete(key)
     for sensor in list(spec.sensors):
         spec.delete(sensor)
+    for pair in list(spec.pairs):
+        spec.delete(pair)
     for geom in list(spec.geoms):
-        if geom.contype or geom.conaffinity:
+        if not (geom.contype or geom.conaffinity):
+            continue
+        if _carries_mass(spec, geom):
+            geom.contype = geom.conaffinity = 0
+        else:
             spec.delete(geom)
     for light in list(spec.lights):
         spec.delete(light)
@@ -91,6 +97,15 @@ def overlay_spec(
     spec.option.ls_iterations = 8
     spec.option.tolerance = 1e-5
     return spec
+
+
+def _carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
+    """Whether the body's mass is inferred from this geom, so that it has to stay."""
+    rule = int(spec.compiler.inertiafromgeom)
+    if geom.parent.name == "world" or rule == int(mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE):
+        return False
+    always = rule == int(mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_TRUE)
+    return always or not geom.parent.explicitinertial
 
 
 def load_spec(xml: Path) -> mujoco.MjSpec:

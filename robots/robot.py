@@ -80,5 +80,6 @@ class Robot:
         )  # fmt: skip
         for array in arrays:
             # Rounded, so that the hash does not depend on the last bit of a compiler's arithmetic.
-            digest.update(np.round(np.asarray(array, np.float64), 9).tobytes())
+            # Adding zero turns a rounded -0.0 into 0.0.
+            digest.update((np.round(np.asarray(array, np.float64), 9) + 0.0).tobytes())
         return digest.hexdigest()[:16]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mimic.envs.motion_library import MotionLibrary
-from mimic.envs.rotations import quat_conj, quat_mul, quat_rotate, yaw_quat
+from mimic.envs.rotations import quat_conj, quat_mul, yaw_quat
 from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic.sim.engine import Engine
 from robots import Robot
@@ -16,7 +16,27 @@ class MotionCommand:
 
     The reference advances with the physics, *before* rewards are computed: a state is compared
     with the frame of its own time. B counts the robot's key bodies.
+
+    Attributes:
+        joint_pos, joint_vel: [N, J] reference, rad, rad/s.
+        body_*_w: [N, B, 3 | 4] reference. robot_body_*_w: the robot's own.
+        body_pos_relative_w, body_quat_relative_w: the reference moved to the robot's anchor:
+            its horizontal place and its heading.
+        anchor_*, robot_anchor_*: [N, 3 | 4] the anchor body's rows of the above.
     """
+
+    joint_pos: torch.Tensor
+    joint_vel: torch.Tensor
+    body_pos_w: torch.Tensor
+    body_quat_w: torch.Tensor
+    body_lin_vel_w: torch.Tensor
+    body_ang_vel_w: torch.Tensor
+    robot_body_pos_w: torch.Tensor
+    robot_body_quat_w: torch.Tensor
+    robot_body_lin_vel_w: torch.Tensor
+    robot_body_ang_vel_w: torch.Tensor
+    body_pos_relative_w: torch.Tensor
+    body_quat_relative_w: torch.Tensor
 
     def __init__(
         self,
@@ -32,12 +52,15 @@ class MotionCommand:
         self.sampler = StartSampler(sampling, library, generator)
         device = engine.device
         self.anchor = robot.key_bodies.index(robot.anchor_body)
-        self.end_effectors = [robot.key_bodies.index(name) for name in robot.end_effectors]
+        self.end_effectors = torch.tensor(
+            [robot.key_bodies.index(name) for name in robot.end_effectors], device=device
+        )
         self._body_ids = torch.tensor(
             [robot.body_names.index(name) for name in robot.key_bodies], device=device
         )
         self.clip = torch.zeros(engine.num_envs, dtype=torch.long, device=device)
         self.frame = torch.zeros(engine.num_envs, dtype=torch.long, device=device)
+        self._fields: dict[str, torch.Tensor] = {}
 
     @property
     def row(self) -> torch.Tensor:
@@ -58,32 +81,56 @@ class MotionCommand:
         self.clip[env_ids] = clip
         self.frame[env_ids] = frame
 
-    def update(self) -> None:
-        """Look up the reference and the robot's key bodies for the current state."""
-        row = self.row
-        library, engine = self.library, self.engine
-        self.joint_pos = library.joint_pos[row]
-        self.joint_vel = library.joint_vel[row]
-        self.body_pos_w = library.body_pos_w[row]
-        self.body_quat_w = library.body_quat_w[row]
-        self.body_lin_vel_w = library.body_lin_vel_w[row]
-        self.body_ang_vel_w = library.body_ang_vel_w[row]
-        self.anchor_pos_w = self.body_pos_w[:, self.anchor]
-        self.anchor_quat_w = self.body_quat_w[:, self.anchor]
+    def update(self, env_ids: torch.Tensor | None = None) -> None:
+        """Look up the reference and the robot's key bodies for the current state.
 
-        ids = self._body_ids
-        self.robot_body_pos_w = engine.body_pos_w[:, ids]
-        self.robot_body_quat_w = engine.body_quat_w[:, ids]
-        self.robot_body_lin_vel_w = engine.body_lin_vel_w[:, ids]
-        self.robot_body_ang_vel_w = engine.body_ang_vel_w[:, ids]
-        self.robot_anchor_pos_w = self.robot_body_pos_w[:, self.anchor]
-        self.robot_anchor_quat_w = self.robot_body_quat_w[:, self.anchor]
+        Args:
+            env_ids: [n] the only environments whose state or frame has changed; None means all.
+        """
+        fields = self._lookup(env_ids)
+        if env_ids is None:
+            self._fields = fields
+            self._publish()
+        else:
+            for name, values in fields.items():
+                self._fields[name].index_copy_(-1, env_ids, values)
+
+    def _lookup(self, env_ids: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """Everything the terms read, environments last: along them the memory is contiguous."""
+        engine = self.engine
+        fields = self.library.gather(self.row if env_ids is None else self.row[env_ids])
+
+        def key_bodies(values: torch.Tensor) -> torch.Tensor:
+            chosen = values if env_ids is None else values[env_ids]
+            return chosen.permute(1, 2, 0).index_select(0, self._body_ids)
+
+        fields["robot_body_pos_w"] = key_bodies(engine.body_pos_w)
+        fields["robot_body_quat_w"] = key_bodies(engine.body_quat_w)
+        fields["robot_body_lin_vel_w"] = key_bodies(engine.body_lin_vel_w)
+        fields["robot_body_ang_vel_w"] = key_bodies(engine.body_ang_vel_w)
 
         # Reference moved to the robot's own place and heading: drift is not punished twice.
-        turn = yaw_quat(quat_mul(self.robot_anchor_quat_w, quat_conj(self.anchor_quat_w)))
-        origin = torch.cat([self.robot_anchor_pos_w[:, :2], self.anchor_pos_w[:, 2:]], -1)
-        offset = self.body_pos_w - self.anchor_pos_w[:, None]
-        self.body_pos_relative_w = origin[:, None] + quat_rotate(turn[:, None], offset)
-        self.body_quat_relative_w = quat_mul(
-            turn[:, None].expand_as(self.body_quat_w), self.body_quat_w
+        here = fields["robot_body_pos_w"][self.anchor]
+        there = fields["body_pos_w"][self.anchor]
+        heading = fields["robot_body_quat_w"][self.anchor].T
+        wanted = fields["body_quat_w"][self.anchor].T
+        cos, _, _, sin = yaw_quat(quat_mul(heading, quat_conj(wanted))).unbind(-1)
+        pos, quat = fields["body_pos_w"], fields["body_quat_w"]
+        dx, dy = pos[:, 0] - there[0], pos[:, 1] - there[1]
+        cos_yaw, sin_yaw = cos * cos - sin * sin, 2.0 * sin * cos
+        x, y = cos_yaw * dx - sin_yaw * dy, sin_yaw * dx + cos_yaw * dy
+        fields["body_pos_relative_w"] = torch.stack([here[0] + x, here[1] + y, pos[:, 2]], 1)
+        w, x, y, z = quat.unbind(1)
+        fields["body_quat_relative_w"] = torch.stack(
+            [cos * w - sin * z, cos * x - sin * y, cos * y + sin * x, cos * z + sin * w], 1
         )
+        return fields
+
+    def _publish(self) -> None:
+        """Name the looked-up tensors, environments first."""
+        for name, values in self._fields.items():
+            setattr(self, name, values.T if values.ndim == 2 else values.permute(2, 0, 1))
+        self.anchor_pos_w = self.body_pos_w[:, self.anchor]
+        self.anchor_quat_w = self.body_quat_w[:, self.anchor]
+        self.robot_anchor_pos_w = self.robot_body_pos_w[:, self.anchor]
+        self.robot_anchor_quat_w = self.robot_body_quat_w[:, self.anchor]

@@ -97,6 +97,7 @@ class TrackingEnv:
         self.reset_envs(everyone)
         self.command.update()
         self._layout: dict[str, list[dict[str, Any]]] = {}
+        self._noise: dict[str, tuple[slice, torch.Tensor]] = {}
         self._observations = self._compute_observations()
 
     # rsl_rl's contract ---------------------------------------------------------------------
@@ -117,7 +118,8 @@ class TrackingEnv:
             Observations, rewards [N], dones [N], and ``time_outs`` [N] with a ``log`` of floats.
         """
         self.previous_actions = self.actions
-        self.actions = actions.detach().to(self.device, torch.float32)
+        # A copy: the caller may reuse its buffer, and resets write into ours.
+        self.actions = actions.detach().to(self.device, torch.float32, copy=True)
         self.engine.step(self.default_joint_pos_of_env + self.action_scale * self.actions)
         self.episode_length_buf += 1
         broken = self.engine.non_finite()
@@ -137,11 +139,12 @@ class TrackingEnv:
         dones = terminated | time_outs
         log = self._log(terms, reasons, dones, broken)
         done_ids = dones.nonzero().squeeze(-1)
-        changed = self._interval_events()
+        changed = self._interval_events() | dones
         if len(done_ids):
             self.reset_envs(done_ids)
-        if len(done_ids) or changed:
-            self.command.update()
+        changed_ids = changed.nonzero().squeeze(-1)
+        if len(changed_ids):
+            self.command.update(changed_ids)
         self._observations = self._compute_observations()
         return self._observations, rewards, dones, {"time_outs": time_outs, "log": log}
 
@@ -177,6 +180,8 @@ class TrackingEnv:
         self.actions[env_ids] = 0.0
         self.previous_actions = self.previous_actions.clone()
         self.previous_actions[env_ids] = 0.0
+        for name, left in self._interval_left.items():
+            left[env_ids] = self._draw_interval(self.cfg.events[name], len(env_ids))
 
     def observe(self) -> TensorDict:
         """Recompute observations after ``reset_to``."""
@@ -254,42 +259,61 @@ class TrackingEnv:
         self.reward_per_step = total
         return total * self.control_dt, terms
 
-    def _interval_events(self) -> bool:
-        fired = False
+    def _interval_events(self) -> torch.Tensor:
+        """Fire the events that are due; [N] bool: environments they touched."""
+        fired = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         for name, left in self._interval_left.items():
             left -= self.control_dt
-            ids = (left <= 0).nonzero().squeeze(-1)
+            due = left <= 0
+            ids = due.nonzero().squeeze(-1)
             if len(ids):
                 term = self.cfg.events[name]
                 term.function(self, ids, **term.parameters)
                 left[ids] = self._draw_interval(term, len(ids))
-                fired = True
+                fired |= due
         return fired
 
     def _draw_interval(self, term: EventTerm, count: int) -> torch.Tensor:
         return self.uniform((count,), *term.interval_s)
 
     def _compute_observations(self) -> TensorDict:
-        raw: dict[str, torch.Tensor] = {}
+        raw: dict[tuple[str, Any, str], torch.Tensor] = {}
         groups: dict[str, torch.Tensor] = {}
         for group, terms in self.cfg.observations.items():
             parts: list[torch.Tensor] = []
             layout: list[dict[str, Any]] = []
             for name, term in terms.items():
                 # Actor and critic share most terms: compute each once a step.
-                if name not in raw:
+                key = (name, term.function, repr(term.parameters))
+                if key not in raw:
                     value = term.function(self, **term.parameters)
-                    raw[name] = check_shape(name, value, (self.num_envs,))
-                value = raw[name] * term.scale if term.scale != 1.0 else raw[name]
-                if term.noise and self.cfg.observation_noise:
-                    value = value + self.uniform(tuple(value.shape), -term.noise, term.noise)
+                    raw[key] = check_shape(name, value, (self.num_envs,))
+                value = raw[key] * term.scale if term.scale != 1.0 else raw[key]
                 parts.append(value)
                 layout.append(
                     {"name": name, "size": value.shape[1], "scale": term.scale, "history": 1}
                 )
             groups[group] = torch.cat(parts, -1)
             self._layout.setdefault(group, layout)
+            if self.cfg.observation_noise:
+                self._add_noise(group, groups[group])
         return TensorDict(groups, batch_size=[self.num_envs], device=self.device)
+
+    def _add_noise(self, group: str, values: torch.Tensor) -> None:
+        """Add each term's noise to [N, d] in place: one draw for all columns that have any."""
+        if group not in self._noise:
+            terms = self.cfg.observations[group]
+            widths = [
+                terms[entry["name"]].noise for entry in self._layout[group]
+                for _ in range(entry["size"])
+            ]  # fmt: skip
+            width = torch.tensor(widths, device=self.device)
+            noisy = width.nonzero().squeeze(-1).tolist()
+            span = slice(noisy[0], noisy[-1] + 1) if noisy else slice(0, 0)
+            self._noise[group] = (span, width[span])
+        span, width = self._noise[group]
+        if len(width):
+            values[:, span] += width * self.uniform((self.num_envs, len(width)), -1.0, 1.0)
 
     def _log(
         self,
@@ -298,17 +322,20 @@ class TrackingEnv:
         dones: torch.Tensor,
         broken: torch.Tensor,
     ) -> dict[str, float]:
-        log = {f"reward/{name}": float(value.mean()) for name, value in terms.items()}
-        log["reward/total"] = float(self.reward_per_step.mean())
-        log |= {f"termination/{name}": float(v.float().mean()) for name, v in reasons.items()}
-        log["termination/non_finite"] = float(broken.float().mean())
+        c = self.command
+        error = (c.body_pos_w - c.robot_body_pos_w).square().sum(-1).sqrt()
+        values = {f"reward/{name}": value for name, value in terms.items()}
+        values["reward/total"] = self.reward_per_step
+        values |= {f"termination/{name}": value for name, value in reasons.items()}
+        values["termination/non_finite"] = broken
+        values["error/key_body_mm"] = 1e3 * error.mean(-1)
+        # One reduction and one transfer to the host for all of them.
+        means = torch.stack([value.float() for value in values.values()]).mean(1).tolist()
+        log = dict(zip(values, means, strict=True))
         log["non_finite_resets"] = float(self.non_finite_resets)
         if dones.any():
             log["episode_length_s"] = float(
                 self.episode_length_buf[dones].float().mean() * self.control_dt
             )
-        c = self.command
-        error = torch.linalg.vector_norm(c.body_pos_w - c.robot_body_pos_w, dim=-1)
-        log["error/key_body_mm"] = float(1e3 * error.mean())
         log |= self.command.sampler.metrics()
         return log

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,10 @@ import torch
 from mimic.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
+
+_FRAME_FIELDS = (
+    "joint_pos", "joint_vel", "body_pos_w", "body_quat_w", "body_lin_vel_w", "body_ang_vel_w",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,29 @@ class MotionLibrary:
     body_quat_w: torch.Tensor
     body_lin_vel_w: torch.Tensor
     body_ang_vel_w: torch.Tensor
+    _table: torch.Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # One wide row a frame: a gather reads each frame from one place, once. The fields become
+        # views of the table, so that nothing is kept twice.
+        shapes = [getattr(self, name).shape[1:] for name in _FRAME_FIELDS]
+        table = torch.cat([getattr(self, name).flatten(1) for name in _FRAME_FIELDS], 1)
+        object.__setattr__(self, "_table", table)
+        columns = table.split([shape.numel() for shape in shapes], 1)
+        for name, shape, values in zip(_FRAME_FIELDS, shapes, columns, strict=True):
+            object.__setattr__(self, name, values.unflatten(1, shape))
+
+    def gather(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The frames ``rows`` [n] of every field, frames last: [J, n] and [B, 3 | 4, n]."""
+        picked = self._table.index_select(0, rows).T.contiguous()
+        found: dict[str, torch.Tensor] = {}
+        first = 0
+        for name in _FRAME_FIELDS:
+            shape = getattr(self, name).shape[1:]
+            size = shape.numel()
+            found[name] = picked[first : first + size].unflatten(0, shape)
+            first += size
+        return found
 
     @property
     def num_clips(self) -> int:

@@ -6,7 +6,7 @@ import torch
 
 
 def quat_mul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Hamilton product: the rotation ``b`` followed by ``a``."""
+    """Hamilton product: the rotation ``b`` followed by ``a``; leading dimensions broadcast."""
     aw, ax, ay, az = a.unbind(-1)
     bw, bx, by, bz = b.unbind(-1)
     return torch.stack(
@@ -26,10 +26,9 @@ def quat_conj(quat: torch.Tensor) -> torch.Tensor:
 
 
 def quat_rotate(quat: torch.Tensor, vec: torch.Tensor) -> torch.Tensor:
-    """Rotate vectors [..., 3] from the body frame into the world."""
-    quat, vec = torch.broadcast_tensors(quat, torch.nn.functional.pad(vec, (0, 1)))
+    """Rotate vectors [..., 3] from the body frame into the world; leading dimensions broadcast."""
     w, x, y, z = quat.unbind(-1)
-    a, b, c = vec[..., 0], vec[..., 1], vec[..., 2]
+    a, b, c = vec.unbind(-1)
     tx = 2.0 * (y * c - z * b)
     ty = 2.0 * (z * a - x * c)
     tz = 2.0 * (x * b - y * a)
@@ -50,9 +49,12 @@ def quat_inv_rotate(quat: torch.Tensor, vec: torch.Tensor) -> torch.Tensor:
 
 def quat_angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Angle in [0, pi] between two rotations, exact also near zero."""
-    relative = quat_mul(quat_conj(a), b)
-    sine = torch.linalg.vector_norm(relative[..., 1:], dim=-1)
-    return 2.0 * torch.atan2(sine, relative[..., 0].abs())
+    # Half the angle between the unit 4-vectors a and b (or -b, the same rotation) is a quarter of
+    # the rotation's.
+    difference = (a - b).square().sum(-1)
+    total = (a + b).square().sum(-1)
+    small, large = torch.minimum(difference, total), torch.maximum(difference, total)
+    return 4.0 * torch.atan2(small.sqrt(), large.sqrt())
 
 
 def yaw_quat(quat: torch.Tensor) -> torch.Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from mimic.envs.motion_library import MotionLibrary
+from mimic.errors import MimicError
 
 SamplingMode = Literal["adaptive", "beyondmimic", "uniform", "start"]
 
@@ -124,13 +126,13 @@ class StartSampler:
     def metrics(self) -> dict[str, float]:
         """Normalised entropy and the most likely bin, for the log."""
         p = self.probabilities()
-        entropy = -(p * torch.log(p.clamp_min(1e-12))).sum()
-        maximum = torch.log(torch.tensor(float(max(self.num_bins, 2))))
-        top = int(p.argmax())
+        entropy = -(p * torch.log(p.clamp_min(1e-12))).sum() / math.log(max(self.num_bins, 2))
+        top, bin_of_top = p.max(0)
+        values = torch.stack([entropy, top, bin_of_top.to(p)]).tolist()
         return {
-            "sampling/entropy": float(entropy / maximum),
-            "sampling/top1_probability": float(p[top]),
-            "sampling/top1_bin": float(top),
+            "sampling/entropy": values[0],
+            "sampling/top1_probability": values[1],
+            "sampling/top1_bin": values[2],
         }
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -138,7 +140,7 @@ class StartSampler:
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         if state["failures"].shape != self.failures.shape:
-            raise ValueError(
+            raise MimicError(
                 f"sampler state has {len(state['failures'])} bins, this motion set has "
                 f"{self.num_bins}: resume with the same motions"
             )

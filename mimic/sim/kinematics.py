@@ -5,25 +5,23 @@ Cheaper on a CPU than a second forward pass of the physics library, and differen
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from mimic.errors import MimicError
 from robots import Robot
-
-# q (x) p = sum_i q_i S_i p[P_i]: the signed permutations of the Hamilton product.
-_PERMUTATION = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
-_SIGN = torch.tensor(
-    [[1.0, 1, 1, 1], [-1.0, 1, -1, 1], [-1.0, 1, 1, -1], [-1.0, -1, 1, 1]]
-)
 
 
 class Kinematics:
     """Forward kinematics of one robot.
 
     Only orientations go level by level down the tree. Positions and velocities are sums over each
-    body's ancestors, one matrix product for all bodies. Tensors are component- and body-major
-    inside ([4, B, N]), so that every operation runs along the environments. Every body carries at
-    most one hinge whose axis passes through the body's origin, as in all supported humanoids.
+    body's ancestors, one matrix product for all bodies. Tensors are body-major inside ([B, 3, N]),
+    so that every operation runs along the environments, and constant rotations become small
+    matrices applied to all environments at once. Every body carries at most one hinge whose axis
+    passes through the body's origin, as in all supported humanoids.
     """
 
     def __init__(self, robot: Robot, device: torch.device, dtype: torch.dtype = torch.float32):
@@ -37,34 +35,41 @@ class Kinematics:
             depth[body] = depth[parent[body]] + 1
             ancestors[body] = ancestors[parent[body]]
             ancestors[body, body] = 1.0
-
-        def tensor(array: np.ndarray) -> torch.Tensor:
-            return torch.as_tensor(np.array(array), dtype=dtype, device=device)
-
-        self._levels = [
-            (
-                torch.tensor([b for b in range(count) if depth[b] == level], device=device),
-                torch.tensor([parent[b] for b in range(count) if depth[b] == level], device=device),
-            )
-            for level in range(1, max(depth) + 1)
-        ]
         axis = np.zeros((count, 3))
         for body in range(count):
             if joint_of[body] >= 0:
                 axis[body] = model.jnt_axis[joint_of[body] + 1]
-        self._axis = tensor(axis.T)[..., None]
-        self._offset = tensor(model.body_pos[1:].T)[..., None]
-        self._offset[:, 0] = 0.0  # the root's pose is given in the world
-        # local = fixed (x) [cos, sin axis] = cos fixed + sin (fixed (x) [0, axis])
-        fixed = tensor(model.body_quat[1:].T)
-        turned = (_products(tensor(np.hstack([np.zeros((count, 1)), axis]).T)) * fixed[:, None])
-        self._cosine = _products(fixed)[..., None]
-        self._sine = _products(turned.sum(0))[..., None]
-        self._ancestors = tensor(ancestors)
+        offset = model.body_pos[1:].copy()
+        offset[0] = 0.0  # the root's pose is given in the world
+
+        def tensor(array: NDArray) -> torch.Tensor:
+            return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
+
+        def index(values: list[int]) -> torch.Tensor:
+            return torch.tensor(values, device=device)
+
+        # child = parent (x) fixed (x) [cos, sin axis]: linear in the parent's quaternion, with one
+        # matrix for the cosine and one for the sine, stacked.
+        fixed = _times(_fixed_rotations(robot, joint_of))
+        turned = _times(np.hstack([np.zeros((count, 1)), axis])) @ fixed
+        by_depth = sorted(range(count), key=lambda body: depth[body])
+        place = {body: i for i, body in enumerate(by_depth)}
+        self._levels: list[tuple[slice, torch.Tensor, torch.Tensor]] = []
+        for level in range(1, max(depth) + 1):
+            members = [body for body in by_depth if depth[body] == level]
+            rows = slice(place[members[0]], place[members[-1]] + 1)
+            steps = tensor(np.hstack([fixed[members], turned[members]]))
+            self._levels.append((rows, index([place[parent[b]] for b in members]), steps))
         # Bodies without a joint read an extra row that is always zero.
-        rows = [j if j >= 0 else model.njnt - 1 for j in joint_of]
-        self._rows = torch.tensor(rows, device=device)
-        self._parents = torch.tensor([0, *parent[1:]], device=device)
+        rows_of = [j if j >= 0 else model.njnt - 1 for j in joint_of]
+        self._joint_by_depth = index([rows_of[body] for body in by_depth])
+        self._joint = index(rows_of)
+        self._place = index([place[body] for body in range(count)])
+        self._parents = index([0, *parent[1:]])
+        self._ancestors = tensor(ancestors)
+        self._axis = tensor(np.einsum("ijm,bj->bim", _rotation_of_products(), axis))
+        self._offset = tensor(np.einsum("ijm,bj->bim", _rotation_of_products(), offset))
+        self._rotation = tensor(_rotation_of_products().reshape(9, 16))
 
     def __call__(
         self, qpos: torch.Tensor, qvel: torch.Tensor
@@ -75,47 +80,90 @@ class Kinematics:
             qpos: [N, 7 + J]. qvel: [N, 6 + J], MuJoCo's convention (see ``Engine``).
 
         Returns:
-            [N, B, 3] m, [N, B, 4] wxyz, [N, B, 3] m/s of the body origins, [N, B, 3] rad/s.
+            [N, B, 3] m, [N, B, 4] wxyz, [N, B, 3] m/s of the body origins, [N, B, 3] rad/s; views
+            whose memory runs along the environments.
         """
-        pad = (0, 0, 0, 1)
-        joints = torch.nn.functional.pad(qpos.T[7:], pad)[self._rows]
-        rates = torch.nn.functional.pad(qvel.T[6:], pad)[self._rows]
-        half = 0.5 * joints
-        local = torch.cos(half) * self._cosine + torch.sin(half) * self._sine  # [4, 4, B, N]
+        qpos, qvel = qpos.T, qvel.T
+        quat = self._orientations(qpos)
+        products = (quat[:, :, None] * quat[:, None]).flatten(1, 2)
+        arms = torch.bmm(self._offset, products.index_select(0, self._parents))
+        rates = _joint_rows(qvel[6:], self._joint)
+        spin = torch.bmm(self._axis, products) * rates
+        to_world = (self._rotation @ products[0]).unflatten(0, (3, 3))
+        root_spin = (to_world * qvel[3:6]).sum(1)
 
-        quat = torch.empty_like(local[0])
-        quat[:, 0] = qpos.T[3:7]
-        for members, parents in self._levels:
-            quat[:, members] = (quat[:, None, parents] * local[:, :, members]).sum(0)
-        position = qpos.T[:3, None]
-        arms = _rotate(quat[:, self._parents], self._offset)
-        from_root = self._ancestors @ arms
-        spin = _rotate(quat, self._axis) * rates
-        root_spin = _rotate(quat[:, :1], qvel.T[3:6, None])
-        ang_vel = self._ancestors @ spin + root_spin
-        moment = self._ancestors @ _cross(spin, from_root)
-        lin_vel = qvel.T[:3, None] + _cross(ang_vel, from_root) - moment
-        outputs = (from_root + position, quat, lin_vel, ang_vel)
-        return tuple(x.permute(2, 1, 0).contiguous() for x in outputs)  # type: ignore[return-value]
+        from_root = self._sum_over_ancestors(arms)
+        ang_vel = self._sum_over_ancestors(spin) + root_spin
+        lin_vel = _cross(ang_vel, from_root)
+        lin_vel -= self._sum_over_ancestors(_cross(spin, from_root))
+        lin_vel += qvel[:3]
+        outputs = (from_root + qpos[:3], quat, lin_vel, ang_vel)
+        return tuple(x.permute(2, 0, 1) for x in outputs)  # type: ignore[return-value]
+
+    def _orientations(self, qpos: torch.Tensor) -> torch.Tensor:
+        """[B, 4, N] from qpos [7 + J, N]."""
+        half = 0.5 * _joint_rows(qpos[7:], self._joint_by_depth)
+        cos, sin = torch.cos(half), torch.sin(half)
+        quat = qpos.new_empty(len(self._place), 4, qpos.shape[1])
+        quat[0] = qpos[3:7]
+        for rows, parents, steps in self._levels:
+            both = torch.bmm(steps, quat.index_select(0, parents))
+            quat[rows] = cos[rows] * both[:, :4] + sin[rows] * both[:, 4:]
+        return quat.index_select(0, self._place)
+
+    def _sum_over_ancestors(self, values: torch.Tensor) -> torch.Tensor:
+        """[B, 3, N]: for every body the sum over itself and its ancestors but the root."""
+        return (self._ancestors @ values.flatten(1)).view_as(values)
 
 
-def _products(quat: torch.Tensor) -> torch.Tensor:
-    """[4, 4, B] such that (a (x) quat)_k = sum_i a_i products[i, k]."""
-    index = _PERMUTATION.to(quat.device)
-    return _SIGN.to(quat)[..., None] * quat[index]
+def _joint_rows(values: torch.Tensor, joint: torch.Tensor) -> torch.Tensor:
+    """Rows ``joint`` [B] of joint values [J, N] with a zero row appended, [B, 1, N]."""
+    return torch.nn.functional.pad(values, (0, 0, 0, 1)).index_select(0, joint)[:, None]
 
 
-def _cross(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Cross product along the first dimension."""
-    return torch.stack(
-        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+def _times(quat: NDArray) -> NDArray:
+    """Matrices [B, 4, 4] such that ``matrix @ p`` is the Hamilton product ``p (x) quat``."""
+    w, x, y, z = np.asarray(quat).T
+    return np.array([[w, -x, -y, -z], [x, w, z, -y], [y, -z, w, x], [z, y, -x, w]]).transpose(
+        2, 0, 1
     )
 
 
-def _rotate(quat: torch.Tensor, vec: torch.Tensor) -> torch.Tensor:
-    """Rotate vectors [3, ...] by quaternions [4, ...]."""
-    twice = 2.0 * _cross(quat[1:], vec)
-    return vec + quat[0] * twice + _cross(quat[1:], twice)
+def _rotation_of_products() -> NDArray:
+    """[3, 3, 16]: the rotation matrix of q as a linear function of the products q_a q_b."""
+    table = np.zeros((3, 3, 4, 4))
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        table[i, i, 0, 0] = table[i, i, i + 1, i + 1] = 1.0
+        table[i, i, j + 1, j + 1] = table[i, i, k + 1, k + 1] = -1.0
+        table[i, j, i + 1, j + 1] = table[j, i, i + 1, j + 1] = 2.0
+        table[i, j, 0, k + 1], table[j, i, 0, k + 1] = -2.0, 2.0
+    return table.reshape(3, 3, 16)
+
+
+def _cross(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Cross product of [B, 3, N] along the second dimension."""
+    return torch.stack(
+        [
+            a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1],
+            a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
+            a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0],
+        ],
+        1,
+    )
+
+
+def _fixed_rotations(robot: Robot, joint_of: list[int]) -> NDArray:
+    """[B, 4] orientation of every body in its parent when its joint reads zero."""
+    model = robot.model
+    fixed = model.body_quat[1:].copy()
+    for body, joint in enumerate(joint_of):
+        # MJCF's `ref`: the reading of the joint in the pose the model is drawn in.
+        if joint >= 0 and model.qpos0[7 + joint] != 0.0:
+            turn = np.zeros(4)
+            mujoco.mju_axisAngle2Quat(turn, model.jnt_axis[joint + 1], -model.qpos0[7 + joint])
+            mujoco.mju_mulQuat(fixed[body], model.body_quat[body + 1], turn)
+    return fixed
 
 
 def _joint_of_body(robot: Robot) -> list[int]:
@@ -126,8 +174,13 @@ def _joint_of_body(robot: Robot) -> list[int]:
         body = int(model.jnt_bodyid[joint]) - 1
         name = robot.body_names[body]
         if joint_of[body] != -1:
-            raise ValueError(f"{robot.name}: body {name} has more than one joint")
+            raise MimicError(
+                f"{robot.vendor_xml}: body '{name}' has more than one joint; give each its own body"
+            )
         if np.abs(model.jnt_pos[joint]).max() > 1e-9:
-            raise ValueError(f"{robot.name}: the joint of body {name} is off the body's origin")
+            raise MimicError(
+                f"{robot.vendor_xml}: the joint of body '{name}' is off the body's origin; "
+                "move the body's frame into the joint"
+            )
         joint_of[body] = joint - 1
     return joint_of

@@ -63,9 +63,15 @@ def make_scene(
         sensor.intprm[0] = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE)
         sensor.intprm[1] = 3
         sensor.intprm[2] = 1
-    decimation = round(physics_hz / control_hz)
+    model = spec.compile()
+    # Where inertial and body frame coincide MuJoCo takes a short cut that would ignore a
+    # randomised body_ipos.
+    model.body_sameframe[:] = int(mujoco.mjtSameFrame.mjSAMEFRAME_NONE)
     return Scene(
-        robot=robot, model=spec.compile(), decimation=decimation, contact_bodies=contact_bodies
+        robot=robot,
+        model=model,
+        decimation=round(physics_hz / control_hz),
+        contact_bodies=contact_bodies,
     )
 
 

@@ -16,6 +16,11 @@ def _kernel(squared_error: torch.Tensor, std: float) -> torch.Tensor:
     return torch.exp(-squared_error / std**2)
 
 
+def _mean_square(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """[N] mean over bodies of the squared distance between vectors [N, B, 3]."""
+    return (a - b).square().sum((-2, -1)) / a.shape[-2]
+
+
 def anchor_position(env: TrackingEnv, std: float) -> torch.Tensor:
     c = env.command
     return _kernel((c.anchor_pos_w - c.robot_anchor_pos_w).square().sum(-1), std)
@@ -28,7 +33,7 @@ def anchor_orientation(env: TrackingEnv, std: float) -> torch.Tensor:
 
 def relative_body_position(env: TrackingEnv, std: float) -> torch.Tensor:
     c = env.command
-    return _kernel((c.body_pos_relative_w - c.robot_body_pos_w).square().sum(-1).mean(-1), std)
+    return _kernel(_mean_square(c.body_pos_relative_w, c.robot_body_pos_w), std)
 
 
 def relative_body_orientation(env: TrackingEnv, std: float) -> torch.Tensor:
@@ -39,14 +44,12 @@ def relative_body_orientation(env: TrackingEnv, std: float) -> torch.Tensor:
 
 def body_linear_velocity(env: TrackingEnv, std: float) -> torch.Tensor:
     c = env.command
-    error = (c.body_lin_vel_w - c.robot_body_lin_vel_w).square().sum(-1)
-    return _kernel(error.mean(-1), std)
+    return _kernel(_mean_square(c.body_lin_vel_w, c.robot_body_lin_vel_w), std)
 
 
 def body_angular_velocity(env: TrackingEnv, std: float) -> torch.Tensor:
     c = env.command
-    error = (c.body_ang_vel_w - c.robot_body_ang_vel_w).square().sum(-1)
-    return _kernel(error.mean(-1), std)
+    return _kernel(_mean_square(c.body_ang_vel_w, c.robot_body_ang_vel_w), std)
 
 
 def action_rate_l2(env: TrackingEnv) -> torch.Tensor:

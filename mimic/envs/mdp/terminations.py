@@ -34,9 +34,8 @@ def anchor_tilt(env: TrackingEnv, threshold: float) -> torch.Tensor:
 
 def end_effector_height(env: TrackingEnv, threshold: float) -> torch.Tensor:
     c = env.command
-    ids = c.end_effectors
-    error = c.body_pos_relative_w[:, ids, 2] - c.robot_body_pos_w[:, ids, 2]
-    return (error.abs() > threshold).any(-1)
+    error = (c.body_pos_relative_w[..., 2] - c.robot_body_pos_w[..., 2]).abs()
+    return error.index_select(1, c.end_effectors).amax(-1) > threshold
 
 
 def root_height(env: TrackingEnv, threshold: float) -> torch.Tensor:

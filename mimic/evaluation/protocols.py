@@ -1,0 +1,174 @@
+"""Named evaluation protocols: figures are comparable only within one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from mimic.envs.env import EnvConfig
+from mimic.envs.mdp import terminations
+from mimic.envs.reset import ResetNoise
+from mimic.envs.sampling import SamplingConfig
+from mimic.envs.terms import TerminationTerm
+from mimic.errors import MimicError
+
+Disturbances = Literal["none", "task"]
+
+
+def _failure(function: Any, threshold: float) -> TerminationTerm:
+    return TerminationTerm(function=function, parameters={"threshold": threshold})
+
+
+APPENDIX_F_FAILURES: Mapping[str, TerminationTerm] = {
+    "root_height": _failure(terminations.root_height, 0.25),
+    "root_tilt": _failure(terminations.root_tilt, 0.8),
+}
+"""SuperMimic (arXiv 2610.28480), appendix F: pelvis height (m), projected gravity."""
+
+TRACKING_FAILURES: Mapping[str, TerminationTerm] = {
+    "anchor_height": _failure(terminations.anchor_height, 0.25),
+    "anchor_tilt": _failure(terminations.anchor_tilt, 0.8),
+    "end_effector_height": _failure(terminations.end_effector_height, 0.25),
+}
+"""BeyondMimic's terminations in training (arXiv 2508.08241)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How a policy is judged. Every episode starts at its clip's first frame.
+
+    The policy's actions are deterministic in all protocols. An episode succeeds when no failure
+    occurs until the clip's last frame, or until ``time_limit_s``.
+    """
+
+    name: str
+    description: str
+    failures: Mapping[str, TerminationTerm]
+    episodes: int
+    """Episodes of each clip, unless the user asks for another number."""
+    observation_noise: bool = False
+    """The task's noise on the policy's observations."""
+    start_noise: float = 0.0
+    """Noise on the start state as a fraction of the task's reset noise."""
+    disturbances: Disturbances = "none"
+    """``task``: the task's own pushes and randomised friction, mass and joint zeros."""
+    time_limit_s: float | None = None
+    """None: the whole clip."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise MimicError(f"episodes must be at least 1, got {self.episodes}")
+        if not self.start_noise >= 0:
+            raise MimicError(f"start noise must not be negative, got {self.start_noise}")
+        if self.time_limit_s is not None and not self.time_limit_s > 0:
+            raise MimicError(f"time limit must be positive, got {self.time_limit_s} s")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The definition in plain numbers and texts."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "failures": {
+                name: {"function": term.function.__name__, **term.parameters}
+                for name, term in self.failures.items()
+            },
+            "episodes_per_clip": self.episodes,
+            "start_frame": 0,
+            "deterministic_policy": True,
+            "observation_noise": self.observation_noise,
+            "start_noise": self.start_noise,
+            "disturbances": self.disturbances,
+            "time_limit_s": self.time_limit_s,
+        }
+
+    def environment(self, task: EnvConfig) -> EnvConfig:
+        """The task as this protocol plays it.
+
+        Only the tracking rewards stay, since the normalised return counts nothing else. There are
+        no terminations: failures are judged from outside, on states that nobody has reset.
+        """
+        return replace(
+            task,
+            rewards={name: term for name, term in task.rewards.items() if term.weight > 0},
+            terminations={},
+            events=dict(task.events) if self.disturbances == "task" else {},
+            sampling=SamplingConfig(mode="start"),
+            reset_noise=scaled_noise(task.reset_noise, self.start_noise),
+            observation_noise=self.observation_noise,
+        )
+
+
+def scaled_noise(noise: ResetNoise, scale: float) -> ResetNoise:
+    """Start noise with every half width multiplied by ``scale``."""
+
+    def three(values: tuple[float, float, float]) -> tuple[float, float, float]:
+        x, y, z = values
+        return (scale * x, scale * y, scale * z)
+
+    return ResetNoise(
+        position=three(noise.position),
+        roll_pitch_yaw=three(noise.roll_pitch_yaw),
+        lin_vel=three(noise.lin_vel),
+        ang_vel=three(noise.ang_vel),
+        joint_pos=scale * noise.joint_pos,
+    )
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="appendix-f",
+            description="each clip once, whole, without noise or disturbance (SuperMimic, app. F)",
+            failures=APPENDIX_F_FAILURES,
+            episodes=1,
+        ),
+        Protocol(
+            name="noisy-start",
+            description="whole clips under observation noise from slightly perturbed starts, "
+            "judged as in appendix F",
+            failures=APPENDIX_F_FAILURES,
+            episodes=100,
+            observation_noise=True,
+            start_noise=0.2,
+        ),
+        Protocol(
+            name="robust",
+            description="whole clips under all that training adds: observation noise, start noise, "
+            "pushes, randomised physics; judged as in appendix F",
+            failures=APPENDIX_F_FAILURES,
+            episodes=100,
+            observation_noise=True,
+            start_noise=1.0,
+            disturbances="task",
+        ),
+        Protocol(
+            name="mjlab",
+            description="the first 10 s under observation noise, judged by the terminations of "
+            "training (as mjlab's evaluate)",
+            failures=TRACKING_FAILURES,
+            episodes=100,
+            observation_noise=True,
+            time_limit_s=10.0,
+        ),
+    )
+}
+
+
+def get_protocol(
+    name: str, *, episodes: int | None = None, start_noise: float | None = None
+) -> Protocol:
+    """A protocol by name, with the user's own number of episodes or start noise.
+
+    Raises:
+        MimicError: unknown protocol, or a number that cannot be.
+    """
+    if name not in PROTOCOLS:
+        raise MimicError(f"unknown protocol '{name}'; known: {', '.join(PROTOCOLS)}")
+    chosen = PROTOCOLS[name]
+    if episodes is not None:
+        chosen = replace(chosen, episodes=episodes)
+    if start_noise is not None:
+        chosen = replace(chosen, start_noise=start_noise)
+    return chosen

@@ -1,0 +1,150 @@
+"""Checkpoints: everything that decides what a run does next, in one file without pickled code."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mimic.errors import MimicError
+from motions.files import atomic_path
+
+SCHEMA = "humanoid-mimic/checkpoint/1"
+LAST = "last.pt"
+
+
+def save_checkpoint(folder: Path, iteration: int, state: Mapping[str, Any], keep: int) -> Path:
+    """Write ``folder/<iteration>.pt`` in one piece, point ``last.pt`` at it, drop old ones.
+
+    A process killed at any moment leaves the previous checkpoint or the new one, never half a
+    file.
+
+    Args:
+        state: tensors, numbers, texts and None in dicts, lists and tuples.
+        keep: how many numbered checkpoints stay.
+    """
+    path = folder / f"{iteration:07d}.pt"
+    with atomic_path(path) as temporary:
+        torch.save({"schema": SCHEMA, **state}, temporary)
+    last = folder / LAST
+    link = folder / f".{LAST}.tmp"
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:
+        # A file system without hard links.
+        shutil.copyfile(path, link)
+    os.replace(link, last)
+    for old in numbered_checkpoints(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def numbered_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("*.pt") if path.stem.isdigit())
+
+
+def find_checkpoint(run: Path | str) -> Path:
+    """The checkpoint meant by a run directory (its last one) or by a file."""
+    run = Path(run)
+    if run.is_file():
+        return run
+    if not run.is_dir():
+        raise MimicError(f"run '{run}' does not exist; pass a run directory or a checkpoint file")
+    folder = run if run.name == "checkpoints" else run / "checkpoints"
+    last = folder / LAST
+    if last.is_file():
+        return last
+    found = numbered_checkpoints(folder)
+    if not found:
+        raise MimicError(f"run '{run}' holds no checkpoint in 'checkpoints/'; start it afresh")
+    return found[-1]
+
+
+def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without running any code from it.
+
+    Raises:
+        MimicError: not a checkpoint of ours, or damaged.
+    """
+    path = find_checkpoint(path)
+    try:
+        state = torch.load(path, weights_only=True, map_location=device)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MimicError(
+            f"{path}: not a readable checkpoint ({reason[:120]}); use another one of this run"
+        ) from error
+    schema = state.get("schema") if isinstance(state, dict) else None
+    if schema != SCHEMA:
+        raise MimicError(
+            f"{path}: schema is {schema!r}, expected '{SCHEMA}'; "
+            "use a checkpoint written by this program's train.py"
+        )
+    return state
+
+
+def check_identity(path: Path | str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that was trained for something else.
+
+    Args:
+        saved, wanted: the ``identity`` of the checkpoint and of the environment: task, robot,
+            motions, sizes of observations and actions.
+    """
+    fixes = {
+        "task": "name the task it was trained for",
+        "robot": "use the robot it was trained for",
+        "motions": "pass the motion files it was trained on",
+    }
+    for key, expected in wanted.items():
+        found = saved.get(key)
+        if found != expected:
+            raise MimicError(
+                f"{path}: this checkpoint has {key} {_short(found)}, the environment has "
+                f"{_short(expected)}; {fixes.get(key, 'train a new policy for this environment')}"
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def random_state() -> dict[str, Any]:
+    """State of the global generators of torch, numpy and Python."""
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    version, internal, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [
+            str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            int(position), int(has_gauss), float(cached),
+        ],
+        "python": [version, list(internal), gauss],
+    }  # fmt: skip
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put the global generators back to a saved state."""
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of torch, numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)

@@ -1,0 +1,170 @@
+"""Networks on top of rsl_rl's: an actor whose output starts at the commanded pose."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from rsl_rl.models import MLPModel
+from rsl_rl.modules import HiddenState
+from tensordict import TensorDict
+from torch import nn
+
+from mimic.learning.config import TrainConfig
+
+GROUPS = {"actor": ["actor"], "critic": ["critic"]}
+
+
+class FeedthroughActor(MLPModel):
+    """``mean = MLP(normalised obs) + (obs[:, :J] - offset) * gain``.
+
+    The first J observations are the reference joint positions. With ``offset`` the default pose
+    and ``gain = 1 / action_scale`` the added term is the action whose joint target is the
+    reference: the task's actions keep their meaning, and the network learns a correction.
+    """
+
+    command_offset: torch.Tensor
+    command_gain: torch.Tensor
+
+    def __init__(
+        self,
+        obs: TensorDict,
+        obs_groups: dict[str, list[str]],
+        obs_set: str,
+        output_dim: int,
+        *,
+        command_offset: Sequence[float],
+        command_gain: Sequence[float],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(obs, obs_groups, obs_set, output_dim, **kwargs)
+        self.register_buffer("command_offset", torch.tensor(command_offset).float())
+        self.register_buffer("command_gain", torch.tensor(command_gain).float())
+
+    def skip(self, obs: torch.Tensor) -> torch.Tensor:
+        """The action [N, J] that asks for the reference pose in ``obs`` [N, D]."""
+        return (obs[..., : len(self.command_offset)] - self.command_offset) * self.command_gain
+
+    def forward(
+        self,
+        obs: TensorDict,
+        masks: torch.Tensor | None = None,
+        hidden_state: HiddenState = None,
+        stochastic_output: bool = False,
+    ) -> torch.Tensor:
+        """Actions [N, A]; samples when ``stochastic_output``."""
+        latent = self.get_latent(obs, masks, hidden_state)
+        mean = self.mlp(latent) + self.skip(obs[self.obs_groups[0]])
+        assert self.distribution is not None
+        if stochastic_output:
+            self.distribution.update(mean)
+            return self.distribution.sample()
+        return self.distribution.deterministic_output(mean)
+
+    def as_onnx(self, verbose: bool = False) -> nn.Module:
+        return PlainActor(self)
+
+
+class PlainActor(nn.Module):
+    """An actor as a function of one tensor, ``obs`` [N, D] -> deterministic actions [N, A]."""
+
+    def __init__(self, model: MLPModel) -> None:
+        super().__init__()
+        self.obs_normalizer = copy.deepcopy(model.obs_normalizer)
+        self.mlp = copy.deepcopy(model.mlp)
+        _set_inplace(self.mlp, False)
+        self.command: nn.Module | None = None
+        if isinstance(model, FeedthroughActor):
+            self.command = _CommandedAction(model.command_offset, model.command_gain)
+        self.cpu().eval()
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        actions = self.mlp(self.obs_normalizer(obs))
+        return actions if self.command is None else actions + self.command(obs)
+
+    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take the network's weights from an actor's parameters of the same names."""
+        for name, parameter in self.named_parameters():
+            parameter.data.copy_(weights[name])
+
+
+class _CommandedAction(nn.Module):
+    """``(obs[:, :J] - offset) * gain``."""
+
+    offset: torch.Tensor
+    gain: torch.Tensor
+
+    def __init__(self, offset: torch.Tensor, gain: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("offset", offset.clone())
+        self.register_buffer("gain", gain.clone())
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return (obs[..., : self.offset.shape[0]] - self.offset) * self.gain
+
+
+def build_networks(
+    config: TrainConfig,
+    sizes: Mapping[str, int],
+    num_actions: int,
+    feedthrough: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> tuple[MLPModel, MLPModel]:
+    """Build actor and critic.
+
+    Args:
+        sizes: width of the observation groups ``actor`` and ``critic``.
+        feedthrough: offset and gain [J] of the commanded pose, when the configuration asks for it.
+    """
+    obs = TensorDict({name: torch.zeros(1, size) for name, size in sizes.items()}, batch_size=[1])
+    shared: dict[str, Any] = {
+        "activation": config.activation,
+        "obs_normalization": config.obs_normalization,
+    }
+    distribution = {
+        "class_name": "GaussianDistribution",
+        "init_std": config.init_std,
+        "std_type": config.std_type,
+    }
+    actor_options = {
+        "hidden_dims": config.actor_hidden, "distribution_cfg": distribution, **shared,
+    }  # fmt: skip
+    if config.command_feedthrough:
+        offset, gain = feedthrough or ([0.0] * num_actions, [0.0] * num_actions)
+        actor: MLPModel = FeedthroughActor(
+            obs, GROUPS, "actor", num_actions,
+            command_offset=offset, command_gain=gain, **actor_options,
+        )  # fmt: skip
+    else:
+        actor = MLPModel(obs, GROUPS, "actor", num_actions, **actor_options)
+    critic = MLPModel(obs, GROUPS, "critic", 1, hidden_dims=config.critic_hidden, **shared)
+    if config.output_gain > 0:
+        last = [layer for layer in actor.mlp if isinstance(layer, nn.Linear)][-1]
+        nn.init.orthogonal_(last.weight, gain=config.output_gain)
+        nn.init.zeros_(last.bias)
+    for model in (actor, critic):
+        # The derivative of ELU is taken from its result, so the input need not be kept.
+        _set_inplace(model.mlp, True)
+    return actor, critic
+
+
+def command_feedthrough(env: Any) -> tuple[list[float], list[float]]:
+    """Offset and gain [J] that turn the commanded joint positions of ``env`` into actions."""
+    first = env.observation_layout("actor")[0]
+    joints = env.num_actions
+    if first["name"] != "command" or first["size"] < joints:
+        raise ValueError(
+            f"command feedthrough needs the reference joint positions first in the actor's "
+            f"observations, found '{first['name']}' of size {first['size']}"
+        )
+    scale = float(first["scale"])
+    default = env.default_joint_pos.cpu().double()
+    action_scale = env.action_scale.cpu().double()
+    return (default * scale).tolist(), (1.0 / (action_scale * scale)).tolist()
+
+
+def _set_inplace(module: nn.Module, value: bool) -> None:
+    for layer in module.modules():
+        if isinstance(layer, nn.ELU):
+            layer.inplace = value

@@ -1,0 +1,265 @@
+"""rsl_rl's PPO with a gradient step that several CPU threads share."""
+
+from __future__ import annotations
+
+import copy
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rsl_rl.algorithms import PPO
+from rsl_rl.models import MLPModel
+from rsl_rl.modules.distribution import GaussianDistribution
+from rsl_rl.storage import RolloutStorage
+from tensordict import TensorDict
+from torch import nn
+
+from mimic.errors import MimicError
+
+MIN_ROWS = 256
+HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class NonFiniteError(MimicError):
+    """Training met a number that is not finite; nothing has been changed by it."""
+
+
+@dataclass(frozen=True)
+class _Rollout:
+    """An iteration's samples, B = steps * environments rows in time-major order."""
+
+    actor_input: torch.Tensor  # [B, D] normalised
+    skip: torch.Tensor | None  # [B, A] added to the actor's output
+    critic_input: torch.Tensor  # [B, D'] normalised
+    actions: torch.Tensor  # [B, A]
+    old_mean: torch.Tensor  # [B, A]
+    old_std: torch.Tensor  # [A]
+    # [B, 4]: log probability, value, return, advantage
+    scalars: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """What one worker differentiates."""
+
+    actor: nn.Module
+    critic: nn.Module
+    std: nn.Parameter
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.actor.parameters(), *self.critic.parameters(), self.std]
+
+
+class ParallelPPO(PPO):
+    """The same algorithm and results as ``rsl_rl.algorithms.PPO``, with less work per update.
+
+    Observations are normalised once an update instead of once a gradient step; Gaussian densities
+    are written out; a minibatch is cut into chunks that fit the cache, and the chunks are shared
+    by threads that each differentiate their own copy of the networks (weights in common). Threads
+    that never wait for each other inside an operation also keep their pace on a busy machine.
+    """
+
+    def __init__(
+        self,
+        actor: MLPModel,
+        critic: MLPModel,
+        storage: RolloutStorage,
+        *,
+        workers: int = 0,
+        chunk_size: int = 1536,
+        learning_rate_range: tuple[float, float] = (1e-5, 1e-2),
+        learning_rate: float = 1e-3,
+        device: str = "cpu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            actor, critic, storage, learning_rate=learning_rate, device=device, **kwargs
+        )
+        if type(actor.distribution) is not GaussianDistribution:
+            raise ValueError("ParallelPPO needs an actor with a GaussianDistribution")
+        if self.rnd or self.symmetry or self.is_multi_gpu or actor.is_recurrent:
+            raise ValueError("ParallelPPO trains feed-forward networks in one process")
+        on_cpu = torch.device(device).type == "cpu"
+        samples = storage.num_envs * storage.num_transitions_per_env
+        # Below some hundred rows a thread costs more than it computes.
+        useful = max(1, samples // self.num_mini_batches // MIN_ROWS)
+        self.workers = min(workers or torch.get_num_threads(), useful) if on_cpu else 1
+        self.chunk_size = chunk_size if on_cpu else samples
+        self.learning_rate_range = learning_rate_range
+        self.optimizer = torch.optim.Adam(
+            [*actor.parameters(), *critic.parameters()], lr=learning_rate, fused=True
+        )
+        self._copies: list[_Networks] = []
+        self._pool: ThreadPoolExecutor | None = None
+
+    def process_env_step(
+        self,
+        obs: TensorDict,
+        rewards: torch.Tensor,
+        dones: torch.Tensor,
+        extras: dict[str, Any],
+    ) -> None:
+        """Record a control step; a truncated episode goes on with the critic's value."""
+        step = self.transition
+        time_outs = extras["time_outs"].to(self.device, torch.float32)
+        assert step.values is not None
+        step.rewards = rewards + self.gamma * step.values.squeeze(1) * time_outs
+        step.dones = dones
+        self.storage.add_transition(step)
+        step.clear()
+
+    def update(self) -> dict[str, float]:
+        """Train on the stored rollout, then take its observations into the normalisers.
+
+        Returns:
+            Means over the gradient steps of the losses, the entropy and the KL divergence.
+
+        Raises:
+            NonFiniteError: before weights or normalisers could be spoilt.
+        """
+        with torch.no_grad():
+            rollout = self._gather()
+        count = len(rollout.actions)
+        size = count // self.num_mini_batches
+        totals = torch.zeros(4)
+        order = torch.randperm(count, device=self.device)
+        for _ in range(self.num_learning_epochs):
+            for start in range(0, size * self.num_mini_batches, size):
+                totals += self._gradient_step(rollout, order[start : start + size])
+        observations = self.storage.observations.flatten(0, 1)
+        self.actor.update_normalization(observations)  # type: ignore[arg-type]
+        self.critic.update_normalization(observations)  # type: ignore[arg-type]
+        self.storage.clear()
+        totals /= self.num_learning_epochs * self.num_mini_batches
+        names = ("surrogate", "value", "kl", "entropy")
+        return dict(zip(names, totals.tolist(), strict=True))
+
+    def _gather(self) -> _Rollout:
+        st = self.storage
+        assert st.distribution_params is not None
+        observations = st.observations.flatten(0, 1)
+        skip = getattr(self.actor, "skip", None)
+        raw = observations[self.actor.obs_groups[0]]
+        scalars = (st.actions_log_prob, st.values, st.returns, st.advantages)
+        return _Rollout(
+            actor_input=self.actor.get_latent(observations),  # type: ignore[arg-type]
+            skip=None if skip is None else skip(raw),
+            critic_input=self.critic.get_latent(observations),  # type: ignore[arg-type]
+            actions=st.actions.flatten(0, 1),
+            old_mean=st.distribution_params[0].flatten(0, 1),
+            # One standard deviation for all states: any row is the rollout's.
+            old_std=st.distribution_params[1][0, 0],
+            scalars=torch.cat(scalars, -1).flatten(0, 1),
+        )
+
+    def _gradient_step(self, rollout: _Rollout, rows: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad()
+        networks = self._networks_of_workers()
+        if len(networks) == 1:
+            sums = self._backward(networks[0], rollout, rows, len(rows))
+        else:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(
+                    self.workers, "gradient", initializer=torch.set_num_threads, initargs=(1,)
+                )
+            jobs = [
+                self._pool.submit(self._backward, each, rollout, part, len(rows))
+                for each, part in zip(networks, rows.chunk(len(networks)), strict=False)
+            ]
+            sums = torch.stack([job.result() for job in jobs]).sum(0)
+            for each in networks[1 : len(jobs)]:
+                for ours, theirs in zip(networks[0].parameters, each.parameters, strict=True):
+                    assert ours.grad is not None and theirs.grad is not None
+                    ours.grad += theirs.grad
+        norms = [
+            nn.utils.clip_grad_norm_(model.parameters(), self.max_grad_norm)
+            for model in (self.actor, self.critic)
+        ]
+        if not all(bool(torch.isfinite(value)) for value in (sums.sum(), *norms)):
+            raise NonFiniteError(
+                f"the loss is not finite (surrogate {sums[0]:.3g}, value {sums[1]:.3g}, "
+                f"KL {sums[2]:.3g}, learning rate {self.learning_rate:.2g})"
+            )
+        self._steer_learning_rate(float(sums[2]))
+        self.optimizer.step()
+        return sums
+
+    def _backward(
+        self, networks: _Networks, rollout: _Rollout, rows: torch.Tensor, total: int
+    ) -> torch.Tensor:
+        """Add the gradients of ``rows``, a share of a minibatch of ``total`` rows.
+
+        Returns:
+            [4] share of the minibatch's surrogate, value loss, KL divergence and entropy.
+        """
+        sums = torch.zeros(4)
+        for part in rows.split(self.chunk_size):
+            std = self._std(networks.std)
+            mean = networks.actor(rollout.actor_input[part])
+            if rollout.skip is not None:
+                mean = mean + rollout.skip[part]
+            error = (rollout.actions[part] - mean) / std
+            log_std = torch.log(std).sum()
+            dims = mean.shape[1]
+            log_prob = -0.5 * error.square().sum(-1) - log_std - dims * HALF_LOG_TWO_PI
+            old_log_prob, old_value, returns, advantage = rollout.scalars[part].unbind(-1)
+
+            ratio = torch.exp(log_prob - old_log_prob)
+            clipped = ratio.clamp(1.0 - self.clip_param, 1.0 + self.clip_param)
+            surrogate = torch.maximum(-advantage * ratio, -advantage * clipped).sum() / total
+
+            value = networks.critic(rollout.critic_input[part]).squeeze(-1)
+            value_loss = (value - returns).square()
+            if self.use_clipped_value_loss:
+                change = (value - old_value).clamp(-self.clip_param, self.clip_param)
+                value_loss = torch.maximum(value_loss, (old_value + change - returns).square())
+            value_loss = value_loss.sum() / total
+            entropy = (log_std + dims * (0.5 + HALF_LOG_TWO_PI)) * (len(part) / total)
+
+            loss = surrogate + self.value_loss_coef * value_loss - self.entropy_coef * entropy
+            loss.backward()
+            with torch.no_grad():
+                moved = (rollout.old_mean[part] - mean).square() + rollout.old_std.square()
+                kl = (moved / (2.0 * std.square())).sum() / total
+                kl += (torch.log(std / rollout.old_std) - 0.5).sum() * (len(part) / total)
+                sums += torch.stack([surrogate, value_loss, kl, entropy]).cpu()
+        return sums
+
+    def _networks_of_workers(self) -> list[_Networks]:
+        """The networks and, for every further worker, a copy that shares their weights."""
+        distribution: Any = self.actor.distribution
+        raw = distribution.std_param if self._scalar_std else distribution.log_std_param
+        own = _Networks(self.actor.mlp, self.critic.mlp, raw)
+        while len(self._copies) < self.workers - 1:
+            self._copies.append(copy.deepcopy(own))
+        for other in self._copies:
+            for ours, theirs in zip(own.parameters, other.parameters, strict=True):
+                theirs.data = ours.data
+                theirs.grad = None
+        return [own, *self._copies]
+
+    @property
+    def _scalar_std(self) -> bool:
+        return getattr(self.actor.distribution, "std_type", "scalar") == "scalar"
+
+    def _std(self, raw: torch.Tensor) -> torch.Tensor:
+        """[A] standard deviation from the learnt parameter, as ``GaussianDistribution`` does."""
+        distribution: Any = self.actor.distribution
+        if self._scalar_std:
+            return raw.clamp(*distribution.std_range)
+        return torch.exp(raw.clamp(*distribution.log_std_range))
+
+    def _steer_learning_rate(self, kl: float) -> None:
+        if self.schedule != "adaptive":
+            return
+        low, high = self.learning_rate_range
+        if kl > 2.0 * self.desired_kl:
+            self.learning_rate = max(low, self.learning_rate / 1.5)
+        elif 0.0 < kl < 0.5 * self.desired_kl:
+            self.learning_rate = min(high, self.learning_rate * 1.5)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+

@@ -1,0 +1,123 @@
+"""The run directory: configuration, provenance and progress of one training run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mimic.errors import MimicError
+from motions.files import atomic_write_text
+
+CONFIG = "config.json"
+PROGRESS = "progress.jsonl"
+PACKAGES = ("humanoid-mimic", "torch", "rsl-rl-lib", "tensordict", "mujoco", "numpy", "onnxruntime")
+
+
+def create_run_dir(out: Path, task: str, name: str) -> Path:
+    """Make ``out/<task>/<time>-<name>``, a folder that did not exist before."""
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    path = out / task / (f"{stamp}-{name}" if name else stamp)
+    for attempt in range(100):
+        chosen = path if attempt == 0 else path.with_name(f"{path.name}-{attempt + 1}")
+        try:
+            chosen.mkdir(parents=True)
+        except FileExistsError:
+            if out.exists() and not out.is_dir():
+                raise MimicError(f"output '{out}' is a file; choose another --out") from None
+            continue
+        except OSError as error:
+            raise MimicError(
+                f"cannot create '{chosen}': {error.strerror}; choose another --out"
+            ) from error
+        return chosen
+    raise MimicError(f"cannot find a free name for '{path}'; choose another --name")
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Write the resolved configuration and, for each session of the run, where it came from."""
+    sessions = read_config(path).get("sessions", []) if (path / CONFIG).is_file() else []
+    data = {**config, "sessions": [*sessions, provenance()]}
+    atomic_write_text(path / CONFIG, json.dumps(data, indent=2) + "\n")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read ``config.json`` of a run directory, or of the run a checkpoint file lies in."""
+    for folder in (path, path.parent.parent) if path.is_file() else (path,):
+        file = folder / CONFIG
+        if file.is_file():
+            try:
+                return json.loads(file.read_text(encoding="utf-8"))
+            except json.JSONDecodeError as error:
+                raise MimicError(f"{file}: not valid JSON ({error})") from error
+    raise MimicError(f"run '{path}' has no {CONFIG}; pass the directory that train.py made")
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, commit and machine: what is needed to understand a run later."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "command": " ".join(sys.argv),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git": git_state(Path(__file__).parent),
+        "versions": versions,
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit of the source and whether it had changes; Nones where it is no checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            run = subprocess.run(
+                ["git", "-C", str(folder), *arguments],
+                capture_output=True, text=True, timeout=20, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return run.stdout.strip() if run.returncode == 0 else None
+
+    changes = git("status", "--porcelain", "--untracked-files=no")
+    commit = git("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+class ProgressFile:
+    """One JSON line an iteration: the learning curve without any special reader."""
+
+    def __init__(self, folder: Path, iteration: int) -> None:
+        self.path = folder / PROGRESS
+        if self.path.exists():
+            # A killed run has written lines past its last checkpoint; they will come again.
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _iteration(line) <= iteration]
+            atomic_write_text(self.path, "".join(line + "\n" for line in kept))
+        self._stream = self.path.open("a", encoding="utf-8")
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        self._stream.write(json.dumps(record) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _iteration(line: str) -> float:
+    try:
+        return json.loads(line)["iteration"]
+    except (ValueError, KeyError, TypeError):
+        # The torn last line of a killed process.
+        return float("inf")

@@ -1,0 +1,171 @@
+"""Writes the policy file, and proves it before anyone can find it under its name."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from mimic.errors import MimicError
+from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
+from mimic.policy.player import PolicyPlayer
+from motions.files import atomic_path
+
+OPSET = 18
+TOLERANCE = 1e-5
+GOLDEN_ROWS = 8
+REFERENCE_OUTPUTS = (
+    "joint_pos", "joint_vel", "body_pos_w", "body_quat_w", "body_lin_vel_w", "body_ang_vel_w",
+)  # fmt: skip
+
+
+def reference_clip(library: Any, clip: int) -> dict[str, torch.Tensor]:
+    """The frames [T, ...] of one clip of a motion library, by output name."""
+    if not 0 <= clip < len(library.names):
+        raise MimicError(f"clip {clip} does not exist; there are {len(library.names)} clips")
+    start = int(library.start[clip])
+    rows = slice(start, start + int(library.length[clip]))
+    return {name: getattr(library, name)[rows].cpu().float() for name in REFERENCE_OUTPUTS}
+
+
+def export_policy(
+    policy: nn.Module,
+    contract: PolicyContract,
+    observations: torch.Tensor,
+    path: Path | str,
+    reference: Mapping[str, torch.Tensor] | None = None,
+) -> Path:
+    """Write a policy as one ONNX file with its contract and a golden trace.
+
+    The file is read back by ``PolicyPlayer`` and compared with torch before it gets its name.
+
+    Args:
+        policy: obs [N, D] -> actions [N, A], normaliser included.
+        observations: [N, D] real observations: for the comparison and the golden trace.
+        reference: frames of a clip to put inside; the file then takes ``time_step`` [N, 1] too
+            and gives out that frame, the last one where the clip has ended.
+
+    Raises:
+        MimicError: weights that are not finite, sizes that do not match the contract, or a file
+            that computes something else than torch. No file is left then.
+    """
+    path = Path(path)
+    policy = policy.cpu().eval()
+    real = observations.detach().cpu().float()
+    _check_policy(policy, contract, real, path)
+    if (reference is None) != (contract.clip_inside is None):
+        raise ValueError("a clip inside must be given to the contract and the export alike")
+    model = onnx.load_model_from_string(_graph(policy, contract, reference))
+    golden = real[:GOLDEN_ROWS]
+    with torch.no_grad():
+        answers = policy(golden)
+    _set_metadata(model, METADATA_KEY, contract.to_json())
+    _set_metadata(
+        model, GOLDEN_KEY, json.dumps({"obs": golden.tolist(), "actions": answers.tolist()})
+    )
+    onnx.checker.check_model(model)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        player = PolicyPlayer(temporary)
+        _compare(player, policy, real, path)
+        if reference is not None:
+            _compare_reference(player, reference, path)
+    return path
+
+
+def _check_policy(
+    policy: nn.Module, contract: PolicyContract, real: torch.Tensor, path: Path
+) -> None:
+    for name, value in policy.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise MimicError(
+                f"{path}: not exported, the policy's '{name}' holds numbers that are not finite; "
+                "export an earlier checkpoint"
+            )
+    if real.ndim != 2 or real.shape[1] != contract.observation_size or len(real) == 0:
+        raise MimicError(
+            f"{path}: not exported, observations have shape {tuple(real.shape)}, the contract says "
+            f"[N, {contract.observation_size}]"
+        )
+    with torch.no_grad():
+        actions = policy(real[:1])
+    if actions.shape != (1, contract.num_joints):
+        raise MimicError(
+            f"{path}: not exported, the policy gives {actions.shape[-1]} actions for "
+            f"{contract.num_joints} joints"
+        )
+
+
+class _WithReference(nn.Module):
+    """The policy plus a clip: (obs, time_step) -> (actions, that frame of the clip)."""
+
+    def __init__(self, policy: nn.Module, reference: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.policy = policy
+        self.last = len(reference["joint_pos"]) - 1
+        for name in REFERENCE_OUTPUTS:
+            self.register_buffer(name, reference[name])
+
+    def forward(self, obs: torch.Tensor, time_step: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        row = time_step.long().squeeze(-1).clamp(0, self.last)
+        return (self.policy(obs), *(getattr(self, name)[row] for name in REFERENCE_OUTPUTS))
+
+
+def _graph(
+    policy: nn.Module, contract: PolicyContract, reference: Mapping[str, torch.Tensor] | None
+) -> bytes:
+    # Two rows, so that no operation is specialised to a batch of one.
+    inputs: tuple[torch.Tensor, ...] = (torch.zeros(2, contract.observation_size),)
+    module, names, outputs = policy, ["obs"], ["actions"]
+    if reference is not None:
+        module = _WithReference(policy, reference).eval()
+        inputs += (torch.zeros(2, 1),)
+        names.append("time_step")
+        outputs += REFERENCE_OUTPUTS
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The other exporter (dynamo) writes the weights into a second file.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, inputs, buffer, opset_version=OPSET, dynamo=False, input_names=names,
+            output_names=outputs, dynamic_axes={name: {0: "batch"} for name in names + outputs},
+        )  # fmt: skip
+    return buffer.getvalue()
+
+
+def _set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
+    entry = model.metadata_props.add()
+    entry.key, entry.value = key, value
+
+
+def _compare(player: PolicyPlayer, policy: nn.Module, real: torch.Tensor, path: Path) -> None:
+    """Compare onnxruntime with torch on real observations and on random ones of their scale."""
+    generator = torch.Generator().manual_seed(0)
+    spread = real.std(0, correction=0) + 0.1
+    noise = torch.randn((256, real.shape[1]), generator=generator)
+    obs = torch.cat([real[:256], real.mean(0) + noise * spread])
+    with torch.no_grad():
+        expected = policy(obs).numpy()
+    error = np.abs(player.act(obs.numpy()) - expected) / np.maximum(1.0, np.abs(expected))
+    if not error.max() <= TOLERANCE:
+        raise MimicError(
+            f"{path}: not exported, onnxruntime and torch differ by {error.max():.2g}, allowed is "
+            f"{TOLERANCE:g}"
+        )
+
+
+def _compare_reference(
+    player: PolicyPlayer, reference: Mapping[str, torch.Tensor], path: Path
+) -> None:
+    inside = player.reference_inside()
+    for name in REFERENCE_OUTPUTS:
+        if not np.array_equal(getattr(inside, name), reference[name].double().numpy()):
+            raise MimicError(f"{path}: not exported, the clip inside differs in '{name}'")

@@ -1,0 +1,212 @@
+"""Runs a policy file with numpy and onnxruntime alone, as a robot's computer does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike, NDArray
+
+from mimic.errors import MimicError
+from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
+from mimic.policy.observations import Reference, RobotState, Situation, build_observation
+from motions import RobotMotion
+
+GOLDEN_TOLERANCE = 1e-4
+"""Of the golden trace, relative to actions larger than one: other processors round otherwise."""
+
+
+class PolicyPlayer:
+    """A policy file that has proved itself: readable, consistent, and true to its golden trace.
+
+    Example:
+        player = PolicyPlayer("policy.onnx")
+        reference = player.reference(RobotMotion.load("walk.npz"))
+        action = np.zeros(player.contract.num_joints)
+        for t in range(reference.num_frames):
+            action = player.act(player.observe(state, reference, t, action))
+            targets = player.joint_targets(action)
+    """
+
+    def __init__(self, path: Path | str, *, threads: int = 1) -> None:
+        """Load and check a policy file.
+
+        Raises:
+            MimicError: absent or damaged file, one without our contract or of another schema,
+                sizes that contradict the contract, or outputs that differ from the golden trace.
+        """
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise MimicError(f"policy file '{path}' does not exist; train one with train.py")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            # onnxruntime's exceptions have no common base of their own.
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise MimicError(
+                f"{path}: not a readable ONNX file ({reason[:120]}); export the policy again"
+            ) from error
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in metadata:
+            raise MimicError(
+                f"{path}: this ONNX file carries no humanoid-mimic contract (metadata "
+                f"'{METADATA_KEY}'); only policies exported by this program can be played"
+            )
+        try:
+            self.contract = PolicyContract.from_json(metadata[METADATA_KEY])
+            self._check_shapes()
+            self.golden_obs, self.golden_actions = self._golden(metadata)
+            self._check_golden()
+        except MimicError as error:
+            raise MimicError(f"{path}: {error}") from error
+        self._default = np.asarray(self.contract.default_joint_pos)
+        self._scale = np.asarray(self.contract.action_scale)
+
+    # control -------------------------------------------------------------------------------
+
+    def act(self, obs: ArrayLike) -> NDArray[np.float32]:
+        """Deterministic actions [A] or [N, A] for observations [D] or [N, D].
+
+        Raises:
+            MimicError: another size than the contract's, or a result that is not finite.
+        """
+        values = np.asarray(obs, np.float32)
+        size = self.contract.observation_size
+        if values.ndim not in (1, 2) or values.shape[-1] != size:
+            raise MimicError(
+                f"{self.path}: observation has shape {values.shape}, this policy takes [{size}] "
+                f"or [N, {size}]"
+            )
+        actions = self._run(["actions"], np.atleast_2d(values), 0)[0]
+        if not np.isfinite(actions).all():
+            raise MimicError(f"{self.path}: the policy's action is not finite")
+        return actions.reshape(*values.shape[:-1], actions.shape[-1])
+
+    def observe(
+        self, state: RobotState, reference: Reference, t: int, last_action: ArrayLike
+    ) -> NDArray[np.float32]:
+        """Build the observation [D] of one robot.
+
+        Args:
+            state: what the robot measures.
+            reference: from ``reference`` or ``reference_inside``.
+            t: control step of the reference to track, clamped to the clip.
+            last_action: [A] of the step before, zeros at the start.
+        """
+        last = np.asarray(last_action, np.float64)
+        return build_observation(Situation(self.contract, state, reference.frame(t), last))
+
+    def joint_targets(self, actions: ArrayLike) -> NDArray[np.float64]:
+        """Joint position targets [..., J] rad of raw actions [..., J]."""
+        return self._default + self._scale * np.asarray(actions, np.float64)
+
+    def torques(
+        self, targets: ArrayLike, joint_pos: ArrayLike, joint_vel: ArrayLike
+    ) -> NDArray[np.float64]:
+        """Motor torques [..., J] N m: proportional-derivative, within the effort limits."""
+        c = self.contract
+        error = np.asarray(targets, np.float64) - np.asarray(joint_pos)
+        torque = np.asarray(c.kp) * error - np.asarray(c.kd) * np.asarray(joint_vel)
+        limit = np.asarray(c.effort_limit)
+        return np.clip(torque, -limit, limit)
+
+    # references ----------------------------------------------------------------------------
+
+    def reference(self, motion: RobotMotion) -> Reference:
+        """A motion at the policy's control rate, joints and bodies in its order.
+
+        Raises:
+            MimicError, InputError: another robot's motion, or one without a needed joint or body.
+        """
+        c = self.contract
+        if motion.robot != c.robot.name:
+            raise MimicError(
+                f"motion '{motion.name}' is for robot '{motion.robot}', the policy {self.path} is "
+                f"for '{c.robot.name}'; retarget the clip with --robot {c.robot.name}"
+            )
+        missing = [name for name in c.body_names if name not in motion.body_names]
+        if missing:
+            raise MimicError(f"motion '{motion.name}' lacks the bodies {', '.join(missing)}")
+        clip = motion.resample(1.0 / c.control_dt)
+        clip = clip.with_joint_order(c.joint_names).with_body_order(c.body_names)
+        return Reference(
+            **{f.name: np.asarray(getattr(clip, f.name), np.float64) for f in fields(Reference)}
+        )
+
+    def reference_inside(self) -> Reference:
+        """The clip inside the file.
+
+        Raises:
+            MimicError: there is none.
+        """
+        c = self.contract
+        if c.clip_inside is None:
+            raise MimicError(f"{self.path}: holds no clip; name a motion file with --motion")
+        frames = c.motions[c.clip_inside].frames
+        names = [f.name for f in fields(Reference)]
+        obs = np.zeros((frames, c.observation_size), np.float32)
+        rows = self._run(names, obs, np.arange(frames))
+        return Reference(
+            **{n: row.astype(np.float64) for n, row in zip(names, rows, strict=True)}
+        )
+
+    # checks --------------------------------------------------------------------------------
+
+    def _run(self, outputs: list[str], obs: NDArray[np.float32], time_step: Any) -> list[Any]:
+        inputs = {"obs": obs}
+        if self.contract.clip_inside is not None:
+            column = np.broadcast_to(np.asarray(time_step, np.float32), (len(obs),))
+            inputs["time_step"] = np.ascontiguousarray(column[:, None])
+        return self._session.run(outputs, inputs)
+
+    def _check_shapes(self) -> None:
+        c = self.contract
+        sizes = {each.name: each.shape[-1] for each in self._session.get_inputs()}
+        sizes |= {each.name: each.shape[-1] for each in self._session.get_outputs()}
+        wanted = {"obs": c.observation_size, "actions": c.num_joints}
+        if c.clip_inside is not None:
+            wanted |= {"time_step": 1, "joint_pos": c.num_joints, "body_quat_w": 4}
+        for name, size in wanted.items():
+            if name not in sizes:
+                raise MimicError(f"the network has no input or output '{name}'")
+            if sizes[name] != size:
+                raise MimicError(
+                    f"the network's '{name}' has {sizes[name]} entries, its contract says {size}; "
+                    "the file was put together from two policies"
+                )
+
+    def _golden(self, metadata: dict[str, str]) -> tuple[NDArray[Any], NDArray[Any]]:
+        c = self.contract
+        try:
+            trace = json.loads(metadata[GOLDEN_KEY])
+            obs = np.asarray(trace["obs"], np.float32).reshape(-1, c.observation_size)
+            actions = np.asarray(trace["actions"], np.float32).reshape(len(obs), c.num_joints)
+        except (KeyError, TypeError, ValueError) as error:
+            raise MimicError(
+                f"the golden trace (metadata '{GOLDEN_KEY}') is missing or unreadable"
+            ) from error
+        if len(obs) == 0:
+            raise MimicError(f"the golden trace (metadata '{GOLDEN_KEY}') is empty")
+        return obs, actions
+
+    def _check_golden(self) -> None:
+        actions = self._run(["actions"], self.golden_obs, 0)[0]
+        if not np.isfinite(actions).all():
+            raise MimicError("the network's output is not finite; its weights are damaged")
+        scale = np.maximum(1.0, np.abs(self.golden_actions))
+        error = float((np.abs(actions - self.golden_actions) / scale).max())
+        if error > GOLDEN_TOLERANCE:
+            raise MimicError(
+                f"the network's output differs from its golden trace by {error:.2g}, allowed is "
+                f"{GOLDEN_TOLERANCE:g}; the file was altered, export the policy again"
+            )

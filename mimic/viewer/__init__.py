@@ -1,0 +1,1 @@
+"""Looking at motions and policies: playback, video, pictures, a window, a report."""

@@ -1,0 +1,74 @@
+"""What draws a frame: OpenGL where it works, stick figures where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic.viewer.camera import View
+from mimic.viewer.gl import working_backend
+from robots import Robot
+
+Array = NDArray[Any]
+HUMAN_RGBA = (0.93, 0.55, 0.22, 1.0)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One robot to draw: ``qpos`` [7 + J]; a ghost is tinted and translucent."""
+
+    qpos: Array
+    ghost: bool = False
+
+
+@dataclass(frozen=True)
+class Limbs:
+    """A figure of capsules: segments from ``starts`` [S, 3] to ``ends`` [S, 3], m."""
+
+    starts: Array
+    ends: Array
+    radius: float = 0.04
+    rgba: tuple[float, float, float, float] = HUMAN_RGBA
+
+
+class Painter(Protocol):
+    """Draws frames of one robot. Use as a context manager."""
+
+    width: int
+    height: int
+
+    def draw(
+        self,
+        poses: Sequence[Pose],
+        view: View,
+        *,
+        limbs: Iterable[Limbs] = (),
+        title: str = "",
+        caption: str = "",
+    ) -> NDArray[np.uint8]:
+        """Draw robots and figures; returns RGB [height, width, 3].
+
+        ``title`` is written at the top left, ``caption`` at the bottom left.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Painter: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_painter(robot: Robot, width: int, height: int) -> Painter:
+    """The best painter of this machine for pictures of ``width`` x ``height`` pixels."""
+    if working_backend() is None:
+        from mimic.viewer.stick import StickPainter
+
+        return StickPainter(robot, width, height)
+    from mimic.viewer.renderer import Renderer
+
+    return Renderer(robot, width, height)

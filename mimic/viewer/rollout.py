@@ -1,0 +1,315 @@
+"""Plays a policy file against a reference in one simulated robot, step by step, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic.errors import MimicError
+from mimic.policy.observations import Reference, RobotState
+from mimic.policy.player import PolicyPlayer
+from mimic.sim.scene import Scene, make_scene
+from motions.rotations import (
+    quat_conj,
+    quat_inv_rotate,
+    quat_mul,
+    quat_of_yaw,
+    quat_rotate,
+    yaw_of_quat,
+)
+from robots import Robot
+
+Array = NDArray[Any]
+
+# Failure as in appendix F of SuperMimic (see mimic.evaluation): the floating base is off.
+FAIL_HEIGHT = 0.25
+"""Difference of base heights, m."""
+FAIL_TILT = 0.8
+"""Length of the difference of the directions of gravity as the two bases see it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """What happened. T control frames, J joints in the robot's order, B key bodies.
+
+    Attributes:
+        qpos, reference_qpos: [T, 7 + J] base position (m), orientation (wxyz), joints (rad).
+        observations, actions: [T - 1, D], [T - 1, J] what the policy saw and answered.
+        torques: [T - 1, J] N m, in the last physics step of each control step.
+        key_body_error: [T] mean distance of the key bodies from the reference's, world, m.
+        key_body_error_anchor: [T] the same after moving the reference to the robot's anchor: its
+            place on the floor and its heading.
+        joint_error: [T] mean absolute difference of the joints, rad.
+        foot_contact: [T, 2] whether the left, right foot touches the ground.
+        failed_at: frame of the first failure, or None.
+        failure: what failed.
+    """
+
+    robot: str
+    clip: str
+    control_dt: float
+    qpos: Array
+    reference_qpos: Array
+    observations: Array
+    actions: Array
+    torques: Array
+    key_body_error: Array
+    key_body_error_anchor: Array
+    joint_error: Array
+    foot_contact: Array
+    failed_at: int | None = None
+    failure: str = ""
+
+    @property
+    def success(self) -> bool:
+        return self.failed_at is None
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the last."""
+        return (len(self.qpos) - 1) * self.control_dt
+
+    @property
+    def judged(self) -> slice:
+        """The frames that errors are averaged over: up to the failure."""
+        return slice(0, None if self.failed_at is None else max(self.failed_at, 1))
+
+
+def roll_out(
+    player: PolicyPlayer,
+    reference: Reference,
+    robot: Robot,
+    *,
+    clip: str = "",
+    scene: Scene | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rollout:
+    """Track ``reference`` from its first frame to its last, deterministically.
+
+    Nothing is disturbed: no noise, no pushes, nominal masses and friction. After a failure the
+    simulation goes on, so that it can be watched; it ends early only where the state blows up.
+
+    Args:
+        reference: from ``player.reference`` or ``player.reference_inside``.
+        robot: the policy's robot.
+        scene: the robot's scene at the policy's rates, when one has been made already.
+        progress: called with (frames done, of how many) after each control step.
+
+    Raises:
+        MimicError: another robot than the policy's.
+    """
+    contract = player.contract
+    check_robot(player, robot)
+    scene = scene or make_scene(
+        robot, control_hz=1.0 / contract.control_dt, physics_hz=1.0 / contract.physics_dt
+    )
+    ours = [contract.joint_names.index(name) for name in robot.joint_names]
+    theirs = [robot.joint_names.index(name) for name in contract.joint_names]
+    simulation = _Simulation(scene, contract.body_names, contract.anchor_body)
+    wanted_qpos = reference_states(player, reference, robot)
+    frames = reference.num_frames
+    simulation.start(wanted_qpos[0], _first_velocity(player, reference, wanted_qpos[0], ours))
+
+    record = _Record(player, reference, wanted_qpos)
+    record.add(simulation, 0)
+    action = np.zeros(contract.num_joints)
+    for t in range(frames - 1):
+        observation = player.observe(simulation.state(theirs), reference, t, action)
+        action = player.act(observation)
+        simulation.step(player.joint_targets(action)[ours])
+        fine = record.add(simulation, t + 1, observation, action[ours])
+        if progress is not None:
+            progress(t + 1, frames - 1)
+        if not fine:
+            break
+    return record.finish(robot.name, clip)
+
+
+def check_robot(player: PolicyPlayer, robot: Robot) -> None:
+    """Refuse a policy of another robot, or one whose joints or bodies this robot lacks."""
+    contract = player.contract
+    if contract.robot.name != robot.name:
+        raise MimicError(
+            f"{player.path}: the policy is for robot '{contract.robot.name}', "
+            f"not for '{robot.name}'"
+        )
+    if set(contract.joint_names) != set(robot.joint_names):
+        different = sorted(set(contract.joint_names) ^ set(robot.joint_names))
+        raise MimicError(
+            f"{player.path}: the joints of the policy and of robot '{robot.name}' differ: "
+            f"{', '.join(different)}"
+        )
+    missing = [name for name in contract.body_names if name not in robot.body_names]
+    if missing:
+        raise MimicError(f"{player.path}: robot '{robot.name}' has no body {', '.join(missing)}")
+    if contract.root_body not in contract.body_names:
+        raise MimicError(
+            f"{player.path}: root_body '{contract.root_body}' is not among the contract's "
+            "body_names, so the reference does not say where the robot is"
+        )
+
+
+def reference_states(player: PolicyPlayer, reference: Reference, robot: Robot) -> Array:
+    """The reference as robot states [T, 7 + J], joints in the robot's order."""
+    contract = player.contract
+    root = contract.body_names.index(contract.root_body)
+    ours = [contract.joint_names.index(name) for name in robot.joint_names]
+    return np.concatenate(
+        [
+            reference.body_pos_w[:, root],
+            reference.body_quat_w[:, root],
+            reference.joint_pos[:, ours],
+        ],
+        axis=1,
+    )
+
+
+def _first_velocity(
+    player: PolicyPlayer, reference: Reference, qpos: Array, ours: list[int]
+) -> Array:
+    """qvel [6 + J]: base velocity in the world, angular velocity in the base, joints."""
+    root = player.contract.body_names.index(player.contract.root_body)
+    turning = quat_inv_rotate(qpos[3:7], reference.body_ang_vel_w[0, root])
+    return np.concatenate(
+        [reference.body_lin_vel_w[0, root], turning, reference.joint_vel[0, ours]]
+    )
+
+
+class _Simulation:
+    """One robot in its scene."""
+
+    def __init__(self, scene: Scene, key_bodies: tuple[str, ...], anchor: str) -> None:
+        model = scene.model
+        self.model, self.data = model, mujoco.MjData(model)
+        self._decimation = scene.decimation
+        self._default = np.asarray(scene.robot.default_joint_pos)
+        self._key_bodies = [model.body(name).id for name in key_bodies]
+        self._anchor = model.body(anchor).id
+        self._feet = [model.body(name).id for name in scene.robot.feet]
+        self._ground = model.geom("ground").id
+
+    def start(self, qpos: Array, qvel: Array) -> None:
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:], self.data.qvel[:] = qpos, qvel
+        self.data.ctrl[:] = self._default
+        mujoco.mj_kinematics(self.model, self.data)
+
+    def step(self, targets: Array) -> None:
+        self.data.ctrl[:] = targets
+        mujoco.mj_step(self.model, self.data, nstep=self._decimation)
+        # Poses of the new state. A whole forward pass would also change the solver's warm start.
+        mujoco.mj_kinematics(self.model, self.data)
+
+    def state(self, joints: list[int]) -> RobotState:
+        data = self.data
+        return RobotState(
+            joint_pos=data.qpos[7:][joints],
+            joint_vel=data.qvel[6:][joints],
+            root_ang_vel_b=data.qvel[3:6].copy(),
+            anchor_quat_w=data.xquat[self._anchor].copy(),
+            anchor_pos_w=data.xpos[self._anchor].copy(),
+            root_lin_vel_b=quat_inv_rotate(data.qpos[3:7], data.qvel[:3]),
+        )
+
+    def key_bodies(self) -> tuple[Array, Array]:
+        """Positions [B, 3] and orientations [B, 4] of the key bodies."""
+        return self.data.xpos[self._key_bodies], self.data.xquat[self._key_bodies]
+
+    def feet_on_ground(self) -> list[bool]:
+        bodies = self.model.geom_bodyid
+        touching = {
+            int(bodies[geom])
+            for pair in self.data.contact.geom
+            if self._ground in pair
+            for geom in pair
+        }
+        return [foot in touching for foot in self._feet]
+
+
+class _Record:
+    """Collects a rollout frame by frame."""
+
+    def __init__(self, player: PolicyPlayer, reference: Reference, wanted_qpos: Array) -> None:
+        contract = player.contract
+        self._reference, self._wanted = reference, wanted_qpos
+        self._anchor = contract.body_names.index(contract.anchor_body)
+        self._dt = contract.control_dt
+        self._rows: dict[str, list[Any]] = {
+            name: []
+            for name in (
+                "qpos", "observations", "actions", "torques", "key_body_error",
+                "key_body_error_anchor", "joint_error", "foot_contact",
+            )
+        }  # fmt: skip
+        self._failed_at: int | None = None
+        self._failure = ""
+
+    def add(
+        self,
+        simulation: _Simulation,
+        t: int,
+        observation: Array | None = None,
+        action: Array | None = None,
+    ) -> bool:
+        """Keep frame ``t`` and the step that led to it; False where the state has blown up."""
+        qpos = simulation.data.qpos.copy()
+        if not (np.isfinite(qpos).all() and np.abs(qpos).max() < 1e3):
+            self._fail(t, "the simulation blew up")
+            return False
+        positions, quats = simulation.key_bodies()
+        wanted, wanted_quats = self._reference.body_pos_w[t], self._reference.body_quat_w[t]
+        moved = to_anchor(wanted, wanted_quats, positions, quats, self._anchor)
+        rows = self._rows
+        rows["qpos"].append(qpos)
+        rows["key_body_error"].append(np.linalg.norm(positions - wanted, axis=-1).mean())
+        rows["key_body_error_anchor"].append(np.linalg.norm(positions - moved, axis=-1).mean())
+        rows["joint_error"].append(np.abs(qpos[7:] - self._wanted[t, 7:]).mean())
+        rows["foot_contact"].append(simulation.feet_on_ground())
+        if observation is not None and action is not None:
+            rows["observations"].append(observation)
+            rows["actions"].append(action)
+            rows["torques"].append(simulation.data.actuator_force.copy())
+        self._judge(t, qpos)
+        return True
+
+    def _judge(self, t: int, qpos: Array) -> None:
+        height = abs(qpos[2] - self._wanted[t, 2])
+        tilt = float(np.linalg.norm(_gravity(qpos[3:7]) - _gravity(self._wanted[t, 3:7])))
+        if height > FAIL_HEIGHT:
+            self._fail(t, f"base height off by {height:.2f} m")
+        elif tilt > FAIL_TILT:
+            self._fail(t, f"base tilt off by {tilt:.2f}")
+
+    def _fail(self, t: int, reason: str) -> None:
+        if self._failed_at is None:
+            self._failed_at, self._failure = t, reason
+
+    def finish(self, robot: str, clip: str) -> Rollout:
+        arrays = {name: np.array(values) for name, values in self._rows.items()}
+        return Rollout(
+            robot=robot,
+            clip=clip,
+            control_dt=self._dt,
+            reference_qpos=self._wanted[: len(arrays["qpos"])],
+            failed_at=self._failed_at,
+            failure=self._failure,
+            **arrays,
+        )
+
+
+def to_anchor(
+    wanted: Array, wanted_quats: Array, positions: Array, quats: Array, anchor: int
+) -> Array:
+    """The reference's bodies [B, 3] moved to the robot's anchor: its place and heading."""
+    turn = quat_of_yaw(yaw_of_quat(quat_mul(quats[anchor], quat_conj(wanted_quats[anchor]))))
+    offset = wanted - wanted[anchor] * [1.0, 1.0, 0.0]
+    return quat_rotate(turn, offset) + positions[anchor] * [1.0, 1.0, 0.0]
+
+
+def _gravity(quat: Array) -> Array:
+    return quat_inv_rotate(quat, np.array([0.0, 0.0, -1.0]))

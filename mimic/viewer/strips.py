@@ -1,0 +1,90 @@
+"""Pictures of a motion: its moments side by side on one floor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic.viewer.camera import View, heading
+from mimic.viewer.painter import Limbs, Painter, Pose
+from motions import HumanMotion
+
+Array = NDArray[Any]
+SPACING = 1.3
+"""Metres between neighbours."""
+TURN = 130.0
+"""Direction of view relative to the first heading, degrees: from the front left."""
+
+
+def strip_times(duration: float, count: int) -> Array:
+    """``count`` moments spread over a clip, the middle of each share, s."""
+    return duration * (np.arange(count) + 0.5) / count
+
+
+def strip_size(count: int, height: int) -> tuple[int, int]:
+    """Width and height in pixels of a strip of ``count`` moments."""
+    return 2 * round(0.5 * height * SPACING * count / _VISIBLE_HEIGHT), height
+
+
+def robot_strip(painter: Painter, qpos: Array, ghost: Array | None = None) -> NDArray[np.uint8]:
+    """Draw robot states [N, 7 + J] from left to right, with the reference's [N, 7 + J] as ghost.
+
+    Each keeps its height and heading; its place on the floor is given up. A ghost keeps its
+    distance from its robot.
+    """
+    view = _strip_view(heading(qpos[0, 3:7]))
+    poses = []
+    for k, place in enumerate(_places(len(qpos), view)):
+        shift = place - qpos[k, :3] * [1.0, 1.0, 0.0]
+        poses.append(Pose(_moved(qpos[k], shift)))
+        if ghost is not None:
+            poses.append(Pose(_moved(ghost[k], shift), ghost=True))
+    return painter.draw(poses, view)
+
+
+def human_strip(painter: Painter, human: HumanMotion, times: Array) -> NDArray[np.uint8]:
+    """Draw a person at ``times`` (s) from left to right."""
+    frames = np.clip(np.round(times * human.fps).astype(int), 0, human.num_frames - 1)
+    left = human.role("left_hip")[frames[0]] - human.role("right_hip")[frames[0]]
+    view = _strip_view(float(np.degrees(np.arctan2(-left[0], left[1]))))
+    parents = np.array(human.parents)
+    bones = np.flatnonzero(parents >= 0)
+    ground = float(np.percentile(human.pos_w[..., 2].min(axis=1), 5)) - _LIMB_RADIUS
+    figures = []
+    for frame, place in zip(frames, _places(len(frames), view), strict=True):
+        points = human.pos_w[frame] - [*human.role("pelvis")[frame, :2], ground] + place
+        figures.append(Limbs(points[parents[bones]], points[bones], radius=_LIMB_RADIUS))
+        if "head" in human.roles:
+            head = points[human.roles["head"]]
+            up = np.array([0.0, 0.0, 1.0])
+            figures.append(Limbs(head[None] + 0.02 * up, head[None] + 0.10 * up, radius=0.085))
+    return painter.draw([], view, limbs=figures)
+
+
+_VISIBLE_HEIGHT = 2.05
+_DISTANCE = 14.0
+_LIMB_RADIUS = 0.045
+
+
+def _strip_view(towards: float) -> View:
+    return View(
+        lookat=(0.0, 0.0, 0.80),
+        distance=_DISTANCE,
+        azimuth=towards + TURN,
+        elevation=-9.0,
+        fovy=float(np.degrees(2 * np.arctan(0.5 * _VISIBLE_HEIGHT / _DISTANCE))),
+        reach=6.0,
+    )
+
+
+def _places(count: int, view: View) -> Array:
+    """Places on the floor, [count, 3], from left to right in the picture."""
+    return ((np.arange(count) - 0.5 * (count - 1)) * SPACING)[:, None] * view.right
+
+
+def _moved(qpos: Array, shift: Array) -> Array:
+    moved = np.array(qpos)
+    moved[:3] += shift
+    return moved

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import robots
+from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.tasks import make_env
+from mimic.tasks.tracking import tracking, without_randomisation
+from motions import RobotMotion
+from robots import Robot
+from robots.kinematics import forward_kinematics
+
+TINY = Path(__file__).parents[1] / "robots" / "tiny.toml"
+MakeMotion = Callable[..., RobotMotion]
+MakeEnv = Callable[..., TrackingEnv]
+
+
+@pytest.fixture(scope="session")
+def g1() -> Robot:
+    return robots.load("unitree_g1")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Robot:
+    return robots.load(TINY)
+
+
+def sway(robot: Robot, *, seconds: float = 2.0, fps: float = 50.0, name: str = "sway") -> RobotMotion:
+    """All joints swing about the default pose on a drifting, turning base, soles on the ground."""
+    frames = round(seconds * fps) + 1
+    time = np.arange(frames) / fps
+    rng = np.random.default_rng(11)
+    phase = rng.uniform(0, 2 * np.pi, robot.num_joints)
+    swing = 0.08 * (np.sin(2 * np.pi * 0.5 * time[:, None] + phase) - np.sin(phase))
+    joint_pos = np.clip(robot.default_joint_pos + swing, robot.soft_lower, robot.soft_upper)
+    yaw = 0.4 * np.sin(0.7 * time)
+    root_pos = np.stack([0.1 * time, 0.05 * np.sin(time), np.zeros(frames)], 1)
+    root_quat = np.stack([np.cos(yaw / 2), 0 * yaw, 0 * yaw, np.sin(yaw / 2)], 1)
+    pos, quat = forward_kinematics(robot, root_pos, root_quat, joint_pos)
+    lowest = np.full(frames, np.inf)
+    for foot, points in zip(robot.feet, robot.sole_points, strict=True):
+        body = robot.body_names.index(foot)
+        down = 2 * np.stack(  # third row of the foot's rotation matrix
+            [
+                quat[:, body, 1] * quat[:, body, 3] - quat[:, body, 0] * quat[:, body, 2],
+                quat[:, body, 2] * quat[:, body, 3] + quat[:, body, 0] * quat[:, body, 1],
+                0.5 - quat[:, body, 1] ** 2 - quat[:, body, 2] ** 2,
+            ],
+            1,
+        )
+        lowest = np.minimum(lowest, pos[:, body, 2] + (down @ points.T).min(1))
+    root_pos[:, 2] -= lowest
+    pos, quat = forward_kinematics(robot, root_pos, root_quat, joint_pos)
+    return RobotMotion.build(
+        fps=fps, joint_pos=joint_pos, body_pos_w=pos, body_quat_w=quat, robot=robot.name,
+        joint_names=robot.joint_names, body_names=robot.body_names, name=name,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_motion() -> MakeMotion:
+    return sway
+
+
+@pytest.fixture(scope="session")
+def motion(g1: Robot) -> RobotMotion:
+    return sway(g1)
+
+
+@pytest.fixture(scope="session")
+def long_motion(g1: Robot) -> RobotMotion:
+    return sway(g1, seconds=12.0)
+
+
+@pytest.fixture
+def quiet() -> EnvConfig:
+    """The task without noise, pushes and randomisation, starting at the first frame."""
+    return without_randomisation(tracking(), observation_noise=False)
+
+
+@pytest.fixture
+def endless(quiet: EnvConfig) -> EnvConfig:
+    """The quiet task without any termination."""
+    return replace(quiet, terminations={})
+
+
+@pytest.fixture(scope="session")
+def build(g1: Robot, motion: RobotMotion) -> MakeEnv:
+    """Make an environment: G1 on the swaying clip unless told otherwise."""
+
+    def make(config: EnvConfig | None = None, num_envs: int = 3, **options: object) -> TrackingEnv:
+        clips = options.pop("motions", [motion])
+        robot = options.pop("robot", g1)
+        task = tracking() if config is None else config
+        return make_env(task, clips, num_envs=num_envs, robot=robot, threads=1, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def play() -> Callable[[TrackingEnv, int], None]:
+    """Advance some steps with small random actions."""
+
+    def run(env: TrackingEnv, steps: int) -> None:
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(steps):
+            env.step(0.3 * torch.randn(env.num_envs, env.num_actions, generator=generator))
+
+    return run

@@ -1,0 +1,123 @@
+"""The shared gradient step computes what rsl_rl's PPO computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from rsl_rl.algorithms import PPO
+from rsl_rl.storage import RolloutStorage
+from tensordict import TensorDict
+
+from mimic.learning import ppo as ppo_module
+from mimic.learning.config import TrainConfig
+from mimic.learning.models import build_networks
+from mimic.learning.ppo import NonFiniteError, ParallelPPO
+
+ENVS, STEPS, ACTIONS = 32, 6, 3
+SIZES = {"actor": 8, "critic": 11}
+
+
+def observations(generator: torch.Generator) -> TensorDict:
+    return TensorDict(
+        {name: 1 + 2 * torch.randn(ENVS, size, generator=generator) for name, size in SIZES.items()},
+        batch_size=[ENVS],
+    )
+
+
+def make(kind: type[PPO], **options: Any) -> PPO:
+    torch.manual_seed(1)
+    config = TrainConfig(
+        actor_hidden=(16, 16), critic_hidden=(16,), output_gain=0.0, command_feedthrough=False
+    )
+    actor, critic = build_networks(config, SIZES, ACTIONS)
+    obs = observations(torch.Generator().manual_seed(0))
+    storage = RolloutStorage("rl", ENVS, STEPS, obs, [ACTIONS])
+    algorithm = kind(
+        actor, critic, storage, num_learning_epochs=2, num_mini_batches=2, learning_rate=1e-3,
+        desired_kl=0.01, entropy_coef=0.01, **options,
+    )  # fmt: skip
+    algorithm.train_mode()
+    actor.update_normalization(obs)
+    critic.update_normalization(obs)
+    return algorithm
+
+
+def roll_out(algorithm: PPO) -> None:
+    generator = torch.Generator().manual_seed(2)
+    torch.manual_seed(3)
+    obs = observations(generator)
+    with torch.no_grad():
+        for _ in range(STEPS):
+            algorithm.act(obs)
+            obs = observations(generator)
+            rewards = torch.rand(ENVS, generator=generator)
+            dones = torch.rand(ENVS, generator=generator) < 0.2
+            time_outs = dones & (torch.rand(ENVS, generator=generator) < 0.5)
+            algorithm.process_env_step(obs, rewards, dones, {"time_outs": time_outs})
+        algorithm.compute_returns(obs)
+
+
+@pytest.mark.parametrize(("workers", "chunk"), [(1, 1536), (1, 7), (3, 1536), (3, 5)])
+def test_same_losses_gradients_and_weights_as_rsl_rl(
+    workers: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ppo_module, "MIN_ROWS", 1)
+    ours = make(ParallelPPO, workers=workers, chunk_size=chunk)
+    assert isinstance(ours, ParallelPPO) and ours.workers == workers
+    theirs = make(PPO)
+    for algorithm in (ours, theirs):
+        roll_out(algorithm)
+    assert torch.equal(ours.storage.rewards, theirs.storage.rewards)
+    torch.manual_seed(4)
+    mine = ours.update()
+    torch.manual_seed(4)
+    reference = theirs.update()
+    for name, value in reference.items():
+        assert mine[name] == pytest.approx(value, rel=1e-4, abs=1e-5)
+    assert ours.learning_rate == theirs.learning_rate
+    pairs = list(zip(ours.actor.parameters(), theirs.actor.parameters(), strict=True))
+    pairs += zip(ours.critic.parameters(), theirs.critic.parameters(), strict=True)
+    for a, b in pairs:
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-4)
+    for a, b in zip(ours.actor.buffers(), theirs.actor.buffers(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_weights_stay_shared_after_loading_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ppo_module, "MIN_ROWS", 1)
+    ours, fresh = make(ParallelPPO, workers=2), make(ParallelPPO, workers=1)
+    roll_out(ours)
+    ours.update()
+    ours.load(make(PPO).save() | {"iter": 0}, None, True)
+    for algorithm in (ours, fresh):
+        algorithm.actor.load_state_dict(make(PPO).actor.state_dict())
+        algorithm.critic.load_state_dict(make(PPO).critic.state_dict())
+        roll_out(algorithm)
+    torch.manual_seed(0)
+    a = ours.update()
+    torch.manual_seed(0)
+    b = fresh.update()
+    assert a["value"] == pytest.approx(b["value"], rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
+    algorithm = make(ParallelPPO)
+    roll_out(algorithm)
+    algorithm.storage.advantages[0, 0] = torch.inf
+    before = [p.clone() for p in algorithm.actor.parameters()]
+    with pytest.raises(NonFiniteError, match="loss is not finite"):
+        algorithm.num_mini_batches = 1
+        algorithm.update()
+    for a, b in zip(before, algorithm.actor.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_learning_rate_stays_in_its_range() -> None:
+    algorithm = make(ParallelPPO, learning_rate_range=(9e-4, 1.1e-3))
+    roll_out(algorithm)
+    algorithm.update()
+    assert 9e-4 <= algorithm.learning_rate <= 1.1e-3
+    assert algorithm.optimizer.param_groups[0]["lr"] == algorithm.learning_rate

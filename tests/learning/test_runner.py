@@ -1,0 +1,199 @@
+"""A run can be stopped, killed and resumed without a trace, and never saves garbage."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mimic.errors import MimicError
+from mimic.learning import Runner, TrainConfig, load_policy
+from mimic.learning.checkpoints import load_checkpoint
+from mimic.policy.player import PolicyPlayer
+from tests.learning.fake_env import FakeEnv
+
+REPO = Path(__file__).resolve().parents[2]
+SMALL = TrainConfig(
+    num_envs=16, iterations=4, steps_per_iteration=6, actor_hidden=(16,), critic_hidden=(16,),
+    ema_decay=0.5, workers=1, checkpoint_interval=2, keep_checkpoints=2,
+)  # fmt: skip
+
+
+def assert_same(a: Any, b: Any, where: str = "") -> None:
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    Runner(FakeEnv(seed=5), SMALL, whole, seed=5).learn()
+
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.learning.killed_run", str(killed)],
+        cwd=REPO, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    assert load_checkpoint(killed)["iteration"] == 2
+    assert len((killed / "progress.jsonl").read_text().splitlines()) == 3
+
+    resumed = Runner(FakeEnv(seed=99), SMALL, killed, seed=99)
+    resumed.resume(killed)
+    assert resumed.iteration == 2
+    assert resumed.learn() == "finished"
+
+    a, b = load_checkpoint(whole), load_checkpoint(killed)
+    assert a.pop("wall_s") > 0 and b.pop("wall_s") > 0
+    a.pop("seed"), b.pop("seed")
+    assert_same(a, b)
+    assert b["samples"] == 4 * SMALL.samples_per_iteration
+    rows = [
+        [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
+        for folder in (whole, killed)
+    ]
+    assert [row["iteration"] for row in rows[1]] == [1, 2, 3, 4]
+    for x, y in zip(*rows, strict=True):
+        assert x["reward"] == y["reward"] and x["loss/value"] == y["loss/value"]
+
+
+def test_a_run_directory_holds_checkpoints_curves_and_policy(tmp_path: Path) -> None:
+    runner = Runner(FakeEnv(), replace(SMALL, iterations=5, checkpoint_interval=1), tmp_path)
+    seen: list[int] = []
+    assert runner.learn(lambda iteration, _: seen.append(iteration)) == "finished"
+    assert seen == [1, 2, 3, 4, 5]
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["0000004.pt", "0000005.pt", "last.pt"]
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    player = PolicyPlayer(tmp_path / "policy.onnx")
+    assert player.contract.training["iterations"] == 5
+    policy, identity = load_policy(tmp_path)
+    assert identity["task"] == "fake-tracking"
+    obs = runner.env.get_observations()["actor"]
+    with torch.no_grad():
+        torch.testing.assert_close(policy(obs), runner.policy()(obs))
+        torch.testing.assert_close(torch.from_numpy(player.act(obs.numpy())), policy(obs))
+
+
+def test_export_and_loading_use_the_averaged_weights() -> None:
+    runner = Runner(FakeEnv(), SMALL)
+    runner.learn()
+    assert runner.average is not None
+    last = runner.policy().mlp[-1].weight
+    torch.testing.assert_close(last, runner.average.weights["mlp.2.weight"])
+    assert not torch.equal(last, runner.ppo.actor.mlp[-1].weight)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_after_the_iteration_and_saves(tmp_path: Path, number: int) -> None:
+    before = signal.getsignal(number)
+    runner = Runner(FakeEnv(), replace(SMALL, checkpoint_interval=100), tmp_path)
+
+    def interrupt(iteration: int, _: Runner) -> None:
+        if iteration == 2:
+            os.kill(os.getpid(), number)
+
+    assert runner.learn(interrupt) == "interrupted"
+    assert load_checkpoint(tmp_path)["iteration"] == 2
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    runner = Runner(FakeEnv(), SMALL, tmp_path)
+
+    def impatient(iteration: int, _: Runner) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.learn(impatient)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_callback_can_stop_the_run(tmp_path: Path) -> None:
+    runner = Runner(FakeEnv(), SMALL, tmp_path)
+    assert runner.learn(lambda iteration, _: iteration == 3) == "stopped"
+    assert load_checkpoint(tmp_path)["iteration"] == 3
+
+
+@pytest.mark.parametrize(
+    ("poison", "text"),
+    [
+        ("observation", "observation 'joint_pos' of group 'critic' is not finite in 1 env"),
+        ("reward", "rewards is not finite in 16 env"),
+    ],
+)
+def test_numbers_that_are_not_finite_end_the_run_and_spare_the_checkpoint(
+    tmp_path: Path, poison: str, text: str
+) -> None:
+    env = FakeEnv()
+    runner = Runner(env, SMALL, tmp_path)
+
+    def spoil(iteration: int, _: Runner) -> None:
+        if iteration == 3:
+            env.poison = poison
+
+    with pytest.raises(MimicError, match=text) as caught:
+        runner.learn(spoil)
+    assert "0000002.pt" in str(caught.value) and "\n" not in str(caught.value)
+    saved = load_checkpoint(tmp_path)
+    assert saved["iteration"] == 2
+    assert all(torch.isfinite(value).all() for value in saved["actor"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda env: setattr(env, "task_name", "other"), "task fake-tracking, .* other"),
+        (lambda env: setattr(env.robot, "name", "atlas"), "robot fake, .* atlas"),
+        (lambda env: setattr(env.motion, "hashes", ("cc",)), "motions .*pass the motion files"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, change: Any, text: str) -> None:
+    Runner(FakeEnv(), replace(SMALL, iterations=1), tmp_path).learn()
+    env = FakeEnv()
+    change(env)
+    with pytest.raises(MimicError, match=text):
+        Runner(env, SMALL).resume(tmp_path)
+
+
+def test_a_checkpoint_of_other_observations_or_networks_is_refused(tmp_path: Path) -> None:
+    Runner(FakeEnv(), replace(SMALL, iterations=1), tmp_path).learn()
+
+    class WideEnv(FakeEnv):
+        def get_observations(self) -> Any:
+            obs = super().get_observations()
+            obs["actor"] = torch.cat([obs["actor"], obs["actor"][:, :2]], -1)
+            return obs
+
+    with pytest.raises(MimicError, match="actor_observations 16, the environment has 18"):
+        Runner(WideEnv(), SMALL).resume(tmp_path)
+    with pytest.raises(MimicError, match=r"do not fit .*actor \[16\]"):
+        Runner(FakeEnv(), replace(SMALL, actor_hidden=(8,))).resume(tmp_path)
+
+
+def test_training_improves_the_fake_task() -> None:
+    config = replace(
+        SMALL, num_envs=64, iterations=25, steps_per_iteration=16, command_feedthrough=False,
+        ema_decay=0.0, gamma=0.5,
+    )  # fmt: skip
+    rewards: list[float] = []
+    runner = Runner(FakeEnv(num_envs=64), config)
+    runner.learn(lambda *_: rewards.append(float(runner.ppo.storage.rewards.mean())))
+    assert sum(rewards[-5:]) > 1.3 * sum(rewards[:5])

@@ -1,0 +1,74 @@
+"""The scene: robot, ground, contact sensors, rates."""
+
+from __future__ import annotations
+
+import mujoco
+import pytest
+
+from mimic.errors import MimicError
+from mimic.sim import Engine, make_engine
+from mimic.sim.scene import Scene, make_scene
+from robots import Robot
+
+
+def test_rates_are_fifty_and_two_hundred(g1_scene: Scene) -> None:
+    assert g1_scene.decimation == 4
+    assert g1_scene.physics_dt == pytest.approx(0.005)
+    assert g1_scene.control_dt == pytest.approx(0.02)
+
+
+def test_other_rates(tiny: Robot) -> None:
+    scene = make_scene(tiny, control_hz=25.0, physics_hz=500.0)
+    assert scene.decimation == 20 and scene.physics_dt == pytest.approx(0.002)
+    assert scene.control_dt == pytest.approx(0.04)
+
+
+def test_robot_part_of_the_scene_is_the_robot(g1: Robot, g1_scene: Scene) -> None:
+    model = g1_scene.model
+    assert model.nq == g1.model.nq and model.nu == g1.model.nu
+    assert model.ngeom == g1.model.ngeom + 1
+    names = tuple(model.body(i).name for i in range(1, model.nbody))
+    assert names == g1.body_names
+    assert model.body_mass.sum() == pytest.approx(g1.model.body_mass.sum())
+
+
+def test_undesired_contacts_leave_out_feet_and_hands(g1: Robot, g1_scene: Scene) -> None:
+    assert not set(g1_scene.contact_bodies) & set(g1.end_effectors)
+    assert {"pelvis", "torso_link", "left_knee_link", "right_knee_link"} <= set(
+        g1_scene.contact_bodies
+    )
+    assert g1_scene.model.nsensordata == 3 * len(g1_scene.contact_bodies)
+
+
+def test_scene_without_sensors(g1: Robot) -> None:
+    scene = make_scene(g1, sensors=False)
+    assert scene.contact_bodies == () and scene.model.nsensor == 0
+
+
+def test_feet_hold_the_ground_with_their_own_friction(g1: Robot, g1_scene: Scene) -> None:
+    data = mujoco.MjData(g1_scene.model)
+    data.qpos[:7] = [0, 0, g1.default_root_height - 0.005, 1, 0, 0, 0]
+    data.qpos[7:] = g1.default_joint_pos
+    mujoco.mj_forward(g1_scene.model, data)
+    assert data.ncon == 8  # four spheres a foot
+    for contact in range(data.ncon):
+        assert data.contact[contact].friction[0] == pytest.approx(0.6)
+
+
+def test_unknown_engine_lists_the_known(tiny_scene: Scene) -> None:
+    with pytest.raises(MimicError, match="unknown engine 'bullet'; known: auto, mujoco"):
+        make_engine("bullet", tiny_scene, 1)
+
+
+def test_engine_keeps_the_protocol(tiny_scene: Scene) -> None:
+    engine = make_engine("auto", tiny_scene, 3, threads=1)
+    assert isinstance(engine, Engine)
+    assert engine.name == "mujoco" and engine.num_envs == 3
+    bodies = len(tiny_scene.robot.body_names)
+    shapes = {
+        "qpos": (3, 11), "qvel": (3, 10), "contact_force": (3, len(tiny_scene.contact_bodies)),
+        "body_pos_w": (3, bodies, 3), "body_quat_w": (3, bodies, 4),
+        "body_lin_vel_w": (3, bodies, 3), "body_ang_vel_w": (3, bodies, 3),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        assert tuple(getattr(engine, name).shape) == shape, name

@@ -1,0 +1,146 @@
+"""Train a policy that tracks motions.
+
+python train.py tracking-no-state-estimation --motion walk.npz
+python train.py tracking --motion clips/ --preset gpu --num-envs 8192
+python train.py --resume runs/tracking/2026-01-31_12-00-00-walk
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from mimic.errors import MimicError
+from mimic.learning import PRESETS, Runner, TrainConfig
+from mimic.learning.run_dir import create_run_dir, read_config, write_config
+from mimic.tasks import make_env, task_names
+from motions.cli import exit_on_user_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments:
+    """Train a policy that tracks motions; Ctrl-C saves, --resume continues."""
+
+    task: Annotated[str, tyro.conf.Positional] = ""
+    """Task to train; `mimic list` shows them. A resumed run knows its own."""
+    motion: tuple[Path, ...] = ()
+    """Robot motions (.npz) or folders of them. A resumed run knows its own."""
+    preset: Literal["cpu", "gpu"] = "cpu"
+    """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
+    resume: Path | None = None
+    """Run directory (or one of its checkpoints) to continue, up to --iterations."""
+    robot: str = "unitree_g1"
+    """Robot, or the path of its description."""
+    engine: Literal["auto", "mujoco"] = "auto"
+    """Physics engine."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda or cuda:N."""
+    sampling: Literal["adaptive", "beyondmimic"] = "adaptive"
+    """How starts are drawn: failures per visit, or BeyondMimic's published rule."""
+    name: str = ""
+    """Ends the run directory's name."""
+    seed: int = 0
+    """Seed of everything random."""
+    out: Path = Path("runs")
+    """Run directories are made below this one."""
+    config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+
+
+def parse(arguments: Sequence[str]) -> TrainArguments:
+    """Read the command line; what is not given comes from the resumed run or the preset."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset")
+    first.add_argument("--resume", type=Path)
+    known, _ = first.parse_known_args(arguments)
+    defaults = TrainArguments(config=PRESETS.get(known.preset or "cpu", PRESETS["cpu"]))
+    if known.resume is not None:
+        if known.preset is not None:
+            raise MimicError("--preset cannot be changed when a run is resumed; leave it out")
+        defaults = saved_arguments(known.resume)
+    return tyro.cli(TrainArguments, args=list(arguments), default=defaults, description=__doc__)
+
+
+def saved_arguments(run: Path) -> TrainArguments:
+    """The arguments a run was started with."""
+    saved = read_config(run)
+    try:
+        return TrainArguments(
+            **{name: saved[name] for name in ("task", "preset", "robot", "engine", "device")},
+            **{name: saved[name] for name in ("sampling", "name", "seed")},
+            motion=tuple(Path(each) for each in saved["motion"]),
+            config=TrainConfig.from_dict(saved["train"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise MimicError(f"{run}: config.json was not written by train.py ({error})") from error
+
+
+def train(args: TrainArguments) -> int:
+    """Train, or go on training, and leave a policy in the run directory."""
+    if not args.task:
+        raise MimicError(f"no task given; known: {', '.join(task_names())}")
+    device = args.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    env = make_env(
+        args.task,
+        args.motion,
+        num_envs=args.config.num_envs,
+        robot=args.robot,
+        engine=args.engine,
+        device=device,
+        seed=args.seed,
+        sampling=args.sampling,
+    )
+    runner = Runner(env, args.config, device=device, seed=args.seed)
+    if args.resume is not None:
+        runner.resume(args.resume)
+        if runner.iteration >= args.config.iterations:
+            raise MimicError(
+                f"{args.resume}: already has {runner.iteration} iterations; "
+                f"ask for more with --iterations"
+            )
+        folder = args.resume if args.resume.is_dir() else args.resume.parent.parent
+    else:
+        folder = create_run_dir(args.out, args.task, args.name)
+    runner.run_dir = folder
+    write_config(
+        folder,
+        {
+            **{f.name: getattr(args, f.name) for f in dataclasses.fields(args)
+               if f.name not in ("config", "resume", "out", "motion")},
+            "motion": [str(path.resolve()) for path in args.motion],
+            "train": args.config.to_dict(),
+            "identity": runner.identity,
+            "observations": {name: env.observation_layout(name) for name in ("actor", "critic")},
+        },
+    )  # fmt: skip
+    seconds = env.motion.num_frames * env.control_dt
+    print(
+        f"{args.task} on {env.robot.name}: {len(env.motion.names)} clip(s), {seconds:.1f} s, "
+        f"{env.num_envs} environments, {device}, iterations {runner.iteration} to "
+        f"{args.config.iterations}\n{folder}",
+        flush=True,
+    )
+    outcome = runner.learn()
+    print(f"{outcome} after {runner.iteration} iterations, {runner.samples:,} samples, "
+          f"{runner.wall_s:.0f} s\n{folder / 'policy.onnx'}")  # fmt: skip
+    if outcome == "interrupted":
+        print(f"continue with: python train.py --resume {folder}")
+        return 130
+    return 0
+
+
+def main() -> int:
+    return train(parse(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

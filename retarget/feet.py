@@ -14,12 +14,14 @@ from retarget.calibration import CalibratedHuman
 from retarget.contacts import FootContacts, runs
 from retarget.robot_frames import SIDES, RobotFrames
 from retarget.scaling import Stance
-from retarget.vectors import UP, Array, low_pass, smoothstep, weighted_fill
+from retarget.vectors import Array, low_pass, smoothstep, weighted_fill
 
 SWING_HZ = 7.0
 """Planned feet are smoothed above it; standing ones are held far more firmly."""
 FLAT_DEG = (5.0, 18.0)
 """A standing foot pitched by less is made flat, by more keeps its pitch."""
+TURN_LIFT_DEG = 2.0
+"""Pitch of a standing foot that turns on its ball."""
 GLIDE = 0.03
 """m; a standing foot that strays by more from its middle is moved on."""
 PIVOT_DEG = 12.0
@@ -90,7 +92,7 @@ def with_orientation(plan: FootPlan, swing: Array, fps: float) -> FootPlan:
     matrices = []
     for i in (0, 1):
         held = plan.flat[:, i]
-        level = matrix_to_quat(_level(plan.heading[:, i]))
+        level = matrix_to_quat(_level(plan.heading[:, i], fps))
         mixed = quat_continuous(slerp(matrix_to_quat(swing[:, i]), level, held))
         mixed = smooth_curve(mixed, 1.0 + 20.0 * held**2, stiffness(SWING_HZ, fps))
         matrices.append(quat_to_matrix(quat_normalize(mixed)))
@@ -100,8 +102,8 @@ def with_orientation(plan: FootPlan, swing: Array, fps: float) -> FootPlan:
 def footprint_offsets(plan: FootPlan, frames: RobotFrames) -> Array:
     """From a footprint's origin to the ankle of the foot that stands on it, [T, 2, 3] m.
 
-    The origin lies on the ground below the ankle of the flat foot. The edge that the foot rolls
-    over keeps its place, and the lowest point of the sole is on the ground.
+    The origin is where the ball of the flat foot stands: feet turn about it. The edge that the
+    foot rolls over keeps its place, and the lowest point of the sole is on the ground.
     """
     offsets = []
     for i in (0, 1):
@@ -109,7 +111,7 @@ def footprint_offsets(plan: FootPlan, frames: RobotFrames) -> Array:
         on_ball = plan.on_ball[:, i, None]
         pivot = on_ball * frames.ball[i] + (1.0 - on_ball) * frames.heel[i]
         c, s = np.cos(heading), np.sin(heading)
-        x, y = pivot[:, 0], pivot[:, 1]
+        x, y = (pivot - frames.ball[i])[:, :2].T
         place = np.stack([c * x - s * y, s * x + c * y, 0.0 * x], axis=1)
         offset = place - np.einsum("tij,tj->ti", matrix, pivot)
         offset[:, 2] = -np.einsum("tj,kj->tk", matrix[:, 2], frames.soles[i]).min(axis=1)
@@ -125,12 +127,15 @@ def _hold(heading: Array, weight: Array, fps: float) -> Array:
     return low_pass(weighted_fill(heading, weight, fps), fps, 2.0)
 
 
-def _level(heading: Array) -> Array:
-    """Orientation [T, 3, 3] of a flat foot."""
-    c, s = np.cos(heading), np.sin(heading)
-    zero = np.zeros_like(c)
-    forward, left = np.stack([c, s, zero], axis=1), np.stack([-s, c, zero], axis=1)
-    return np.stack([forward, left, np.tile(UP, (len(c), 1))], axis=-1)
+def _level(heading: Array, fps: float) -> Array:
+    """Orientation [T, 3, 3] of a flat foot; one that turns has its heel a little off the ground,
+    as people do, so that it turns on the ball and does not scrape."""
+    rate = np.abs(np.gradient(heading, 1.0 / fps)) if len(heading) > 1 else np.zeros_like(heading)
+    lift = np.radians(TURN_LIFT_DEG) * smoothstep(rate, 0.2, 0.8)
+    c, s, cl, sl = np.cos(heading), np.sin(heading), np.cos(lift), np.sin(lift)
+    forward = np.stack([cl * c, cl * s, -sl], axis=1)
+    left = np.stack([-s, c, np.zeros_like(c)], axis=1)
+    return np.stack([forward, left, np.cross(forward, left)], axis=-1)
 
 
 def stances_from(

@@ -160,13 +160,19 @@ def lowest_point(
 ) -> Array:
     """Height [T] of the lowest point of all collision geometry; poses [T, B, 3], [T, B, 4]."""
     lowest = np.full(len(pos), np.inf)
-    for hull in geometry.hulls:
+    index = [names.index(hull.body) for hull in geometry.hulls]
+    # Low bodies first: most frames of most other hulls are then ruled out by their radius alone.
+    for k in np.argsort([pos[:, body, 2].mean() for body in index], kind="stable"):
+        hull, body = geometry.hulls[k], index[k]
         if not len(hull.points):
             continue
-        body = names.index(hull.body)
-        vertical = _third_row(quat[:, body])
-        heights = (vertical @ hull.points.T).min(axis=1) + pos[:, body, 2] - hull.radius
-        lowest = np.minimum(lowest, heights)
+        reach = np.linalg.norm(hull.points, axis=1).max() + hull.radius
+        near = np.flatnonzero(pos[:, body, 2] - reach < lowest)
+        if not len(near):
+            continue
+        vertical = _third_row(quat[near, body])
+        heights = (vertical @ hull.points.T).min(axis=1) + pos[near, body, 2] - hull.radius
+        lowest[near] = np.minimum(lowest[near], heights)
     return lowest
 
 

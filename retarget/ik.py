@@ -2,7 +2,8 @@
 
 Stage 1 follows orientations only (limb directions, flexion axes, trunk, planned feet); its result
 tells where the feet are against the pelvis, from which the root and the footprints are fitted.
-Stage 2 starts from it and adds positions: root and ankles.
+Stage 2 starts from it and adds positions: root and feet. Where the result is then smoothed, a last
+pass puts standing feet back in their place.
 """
 
 from __future__ import annotations
@@ -54,11 +55,14 @@ class IkSettings:
     rest_waist: float = 0.08
     rest_wrist: float = 0.10
     rest_other: float = 0.01
+    posture: float = 1.0
+    """Pull of every hinge to the smoothed solution (last pass)."""
+    pelvis_hold: float = 3.0
     keep: float = 0.02
     """Pull of every hinge to its last angle: keeps singular poses from spinning."""
     damping: float = 1e-5
-    iterations: tuple[int, int] = (3, 4)
-    """Most solver steps a frame, per stage."""
+    iterations: tuple[int, int, int] = (3, 4, 2)
+    """Most solver steps a frame: stage 1, stage 2, last pass after smoothing."""
     tolerance: float = 1.5e-3
     """rad; a frame is done when no hinge moved more in a step."""
     warm_up: int = 80
@@ -66,6 +70,33 @@ class IkSettings:
     max_step: float = 0.45
     """rad per frame at most, beside the joints' own velocity limits."""
     velocity_share: float = 0.95
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the solver is to reach, of one frame or (with a leading T) of a clip.
+
+    Attributes:
+        directions, direction_weights: [K, 3] unit and [K], primary and secondary axis of every
+            segment in turn.
+        points, point_weights: [7, 3] m and per metre; see `NUM_POINTS`.
+        posture: [J] rad that all hinges are drawn to, or None for the rest posture.
+    """
+
+    directions: Array
+    direction_weights: Array
+    points: Array
+    point_weights: Array
+    posture: Array | None = None
+
+    def at(self, t: int) -> Aim:
+        return Aim(
+            self.directions[t],
+            self.direction_weights[t],
+            self.points[t],
+            self.point_weights[t],
+            None if self.posture is None else self.posture[t],
+        )
 
 
 class FrameSolver:
@@ -105,18 +136,10 @@ class FrameSolver:
         self.configuration.update(qpos)
         self.step_limit.previous = None
 
-    def frame(
-        self,
-        directions: tuple[Array, Array],
-        points: tuple[Array, Array],
-        guess: Array | None,
-        iterations: int,
-        previous: Array | None,
-    ) -> Array:
+    def frame(self, aim: Aim, guess: Array | None, iterations: int, previous: Array | None) -> Array:
         """Solve one frame; returns qpos [7 + J].
 
-        Args: `directions` targets [K, 3] and weights [K]; `points` targets [7, 3] and weights
-        [7, 3] of the root and of each foot's ankle, ball and heel; `guess` qpos to start from (else the last solution); `previous` the last frame's
+        Args: `guess` qpos to start from (else the last solution); `previous` the last frame's
         hinge angles [J], None for a first frame.
         """
         s, configuration = self.settings, self.configuration
@@ -128,18 +151,18 @@ class FrameSolver:
                 start[7:] = np.clip(start[7:], previous - step, previous + step)
             start[7:] = np.clip(start[7:], self.lower, self.upper)
             configuration.update(start)
-        self.directions.set(*directions)
-        self.points.set(*points)
-        keep = s.keep if previous is not None else 0.0
-        anchor = previous if previous is not None else self.rest
-        weight = np.sqrt(self.rest_weight**2 + keep**2)
-        target = (self.rest_weight**2 * self.rest + keep**2 * anchor) / weight**2
-        self.joints.set(target, weight)
+        self.directions.set(aim.directions, aim.direction_weights)
+        self.points.set(aim.points, aim.point_weights)
+        self.joints.set(*self._posture(aim, previous))
         dt = 1.0 / self.fps
         for _ in range(iterations):
-            velocity = mink.solve_ik(
-                configuration, self.tasks, dt, "daqp", damping=s.damping, limits=self.limits
-            )
+            try:
+                velocity = mink.solve_ik(
+                    configuration, self.tasks, dt, "daqp", damping=s.damping, limits=self.limits
+                )
+            except mink.NoSolutionFound:
+                # Seen with hinges a rounding error outside their range; the next frame recovers.
+                break
             # Half a radian at once is as far as the linearisation can be trusted.
             largest = float(np.abs(velocity[3:]).max()) * dt
             if largest > 0.5:
@@ -148,6 +171,15 @@ class FrameSolver:
             if largest < s.tolerance:
                 break
         return configuration.q
+
+    def _posture(self, aim: Aim, previous: Array | None) -> tuple[Array, Array]:
+        s = self.settings
+        if aim.posture is not None:
+            return aim.posture, np.full(len(aim.posture), s.posture)
+        if previous is None:
+            return self.rest, self.rest_weight
+        weight = np.sqrt(self.rest_weight**2 + s.keep**2)
+        return (self.rest_weight**2 * self.rest + s.keep**2 * previous) / weight**2, weight
 
 
 def rest_posture(robot: Robot, settings: IkSettings) -> tuple[Array, Array]:
@@ -198,27 +230,27 @@ def first_guess(robot: Robot, pelvis: SegmentTrack, root: Array) -> Array:
 
 def solve_clip(
     solver: FrameSolver,
-    directions: tuple[Array, Array],
-    points: tuple[Array, Array],
-    start: Array,
-    guesses: Array | None,
+    aim: Aim,
+    guesses: Array,
     iterations: int,
+    *,
+    warm_start: bool = False,
     progress: Progress | None = None,
 ) -> Array:
-    """Solve all frames in order; returns qpos [T, 7 + J]."""
-    frames = len(directions[0])
+    """Solve all frames in order; returns qpos [T, 7 + J].
+
+    `guesses` [T, 7 + J] is where each frame starts; with `warm_start` only the first of them is
+    used (it may be alone) and every other frame starts from its predecessor's solution.
+    """
+    frames = len(aim.directions)
     result = np.empty((frames, solver.model.nq))
-    solver.start(start)
+    solver.start(guesses[0])
     previous: Array | None = None
     for t in range(frames):
-        first = t == 0
-        result[t] = solver.frame(
-            (directions[0][t], directions[1][t]),
-            (points[0][t], points[1][t]),
-            None if first or guesses is None else guesses[t],
-            solver.settings.warm_up if first else iterations,
-            previous,
-        )
+        # The first frame has no predecessor to lean on: it is iterated to convergence.
+        steps = solver.settings.warm_up if t == 0 else iterations
+        guess = None if t == 0 or warm_start else guesses[t]
+        result[t] = solver.frame(aim.at(t), guess, steps, previous)
         previous = result[t, 7:]
         if progress is not None:
             progress(t)

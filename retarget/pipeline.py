@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from retarget.feet import (
 from retarget.ground import ground_shift, sole_heights
 from retarget.ik import (
     NUM_POINTS,
+    Aim,
     FrameSolver,
     IkSettings,
     direction_targets,
@@ -45,6 +47,8 @@ class RetargetSettings:
 
     source_hz: float = 9.0
     """Cut-off of the zero-phase filter on the source, Hz; above human movement, below jitter."""
+    smooth_hz: float | None = 8.0
+    """Cut-off of the zero-phase filter on the solution, Hz; None leaves it as solved."""
     contacts: ContactSettings = field(default_factory=ContactSettings)
     root: RootFitSettings = field(default_factory=RootFitSettings)
     ik: IkSettings = field(default_factory=IkSettings)
@@ -138,35 +142,64 @@ def _solve(
     """Both stages of the solver and the fit of the root between them; qpos [T, 7 + J]."""
     ik, count = settings.ik, person.num_frames
     solver = FrameSolver(robot, frames, person.fps, ik)
+    passes = 2 if settings.smooth_hz is None else 3
+    stage = (lambda k: None) if progress is None else partial(_stage, progress, count, passes)
+
+    # Stage 1: orientations alone.
     path = scaled_hips(person, frames, contacts.ground)
     segments = _with_planned_feet(person.segments, plan)
     points, strength = np.zeros((2, count, NUM_POINTS, 3))
     points[:, 0], strength[:, 0] = path, 1.0
     first = solve_clip(
         solver,
-        direction_targets(segments, ik, count),
-        (points, strength),
-        first_guess(robot, segments["pelvis"], path[0]),
-        None,
+        Aim(*direction_targets(segments, ik, count), points, strength),
+        first_guess(robot, segments["pelvis"], path[0])[None],
         ik.iterations[0],
-        None if progress is None else lambda t: progress(t + 1, 2 * count),
+        warm_start=True,
+        progress=stage(0),
     )
-    # What the joints allow, seen from the root: stage 2 asks for nothing beyond.
+
+    # What the joints allow, seen from the root: root and footprints are fitted to it, and stage 2
+    # asks for nothing beyond.
     body_pos, body_quat = forward_kinematics(robot, 0.0 * path, first[:, 3:7], first[:, 7:])
     feet = [robot.body_names.index(name) for name in robot.feet]
     ankle = body_pos[:, feet]
     turned = quat_to_matrix(body_quat[:, feet]) @ np.swapaxes(np.stack(frames.foot_turns), 1, 2)
     plan = with_orientation(plan, turned, person.fps)
     offsets = footprint_offsets(plan, frames)
-    stances = stances_from(
-        plan, ankle, offsets, leg_scale(person, frames) * person.ball, person.fps
-    )
+    ball = leg_scale(person, frames) * person.ball
+    stances = stances_from(plan, ankle, offsets, ball, person.fps)
     path = path - quat_rotate(first[:, 3:7], frames.hips)
     root, footprints = fit_root(path, stances, person.fps, settings.root)
-    ankle = ankle_targets(
-        plan, offsets, stances, footprints, root[:, None] + ankle, frames, person.fps
-    )
+    wanted = root[:, None] + ankle
+    ankle = ankle_targets(plan, offsets, stances, footprints, wanted, frames, person.fps)
+
+    # Stage 2: positions too.
+    points, strength = _foot_points(plan, ankle, frames, ik)
     points[:, 0], strength[:, 0] = root, ik.root
+    target, weight = direction_targets(_with_planned_feet(segments, plan), ik, count)
+    for i, side in enumerate(SIDES):
+        k = 2 * SEGMENTS.index(f"{side}_foot")
+        weight[:, k : k + 2] += plan.flat[:, i, None] * np.array(ik.standing_foot)
+    aim = Aim(target, weight, points, strength)
+    guesses = np.concatenate([root, first[:, 3:]], axis=1)
+    second = solve_clip(solver, aim, guesses, ik.iterations[1], progress=stage(1))
+    if settings.smooth_hz is None:
+        return second
+    smooth = _smoothed(second, person.fps, settings.smooth_hz)
+    aim = _hold_smooth(aim, smooth, solver, plan)
+    return solve_clip(solver, aim, smooth, ik.iterations[2], progress=stage(2))
+
+
+def _stage(progress: Progress, count: int, passes: int, k: int) -> Callable[[int], None]:
+    return lambda t: progress(k * count + t + 1, passes * count)
+
+
+def _foot_points(
+    plan: FootPlan, ankle: Array, frames: RobotFrames, ik: IkSettings
+) -> tuple[Array, Array]:
+    """Targets and weights of the points of the feet, [T, 7, 3]; the root is left open."""
+    points, strength = np.zeros((2, len(ankle), NUM_POINTS, 3))
     for i in (0, 1):
         edges = (frames.ball[i], plan.on_ball[:, i]), (frames.heel[i], 1.0 - plan.on_ball[:, i])
         points[:, 1 + 3 * i], strength[:, 1 + 3 * i] = ankle[:, i], ik.ankle
@@ -174,20 +207,32 @@ def _solve(
             points[:, k] = ankle[:, i] + plan.matrix[:, i] @ edge
             down = np.maximum(plan.flat[:, i], plan.confidence[:, i] * used)
             strength[:, k] = (ik.standing_edge * down)[:, None]
-    target, weight = direction_targets(_with_planned_feet(segments, plan), ik, count)
+    return points, strength
+
+
+def _smoothed(qpos: Array, fps: float, cutoff_hz: float) -> Array:
+    """qpos [T, 7 + J] low-pass filtered; the mean of angles within limits stays within them."""
+    out = low_pass(qpos, fps, cutoff_hz)
+    turn = low_pass(quat_continuous(qpos[:, 3:7]), fps, cutoff_hz)
+    out[:, 3:7] = quat_normalize(turn)
+    return out
+
+
+def _hold_smooth(aim: Aim, smooth: Array, solver: FrameSolver, plan: FootPlan) -> Aim:
+    """The aim of the last pass: the smoothed solution, with standing feet where they belong."""
+    ik = solver.settings
+    directions, weights = aim.directions.copy(), np.zeros_like(aim.direction_weights)
+    pelvis = 2 * SEGMENTS.index("pelvis")
+    local = solver.directions.local[pelvis : pelvis + 2]
+    directions[:, pelvis : pelvis + 2] = quat_rotate(smooth[:, None, 3:7], local)
+    weights[:, pelvis : pelvis + 2] = ik.pelvis_hold
     for i, side in enumerate(SIDES):
         k = 2 * SEGMENTS.index(f"{side}_foot")
-        weight[:, k : k + 2] += plan.flat[:, i, None] * np.array(ik.standing_foot)
-    guesses = np.concatenate([root, first[:, 3:]], axis=1)
-    return solve_clip(
-        solver,
-        (target, weight),
-        (points, strength),
-        guesses[0],
-        guesses,
-        ik.iterations[1],
-        None if progress is None else lambda t: progress(count + t + 1, 2 * count),
-    )
+        weights[:, k : k + 2] = plan.flat[:, i, None] * np.array(ik.standing_foot)
+    points, strength = aim.points.copy(), aim.point_weights.copy()
+    points[:, 0] = smooth[:, :3]
+    strength[:, [1, 4]] *= 0.1
+    return Aim(directions, weights, points, strength, smooth[:, 7:])
 
 
 def _with_planned_feet(

@@ -39,12 +39,14 @@ def forward_kinematics(
         joint_pos: [T, J] rad, in ``robot.joint_names`` order.
 
     Returns:
-        ``body_pos_w`` [T, B, 3] m and ``body_quat_w`` [T, B, 4] wxyz, in ``robot.body_names`` order.
+        ``body_pos_w`` [T, B, 3] m and ``body_quat_w`` [T, B, 4] wxyz, in ``robot.body_names``
+        order.
     """
     model = robot.model
     frames = len(joint_pos)
     if root_pos.shape != (frames, 3) or root_quat.shape != (frames, 4):
-        raise ValueError(f"root pose shapes {root_pos.shape}, {root_quat.shape} for {frames} frames")
+        shapes = f"{root_pos.shape}, {root_quat.shape}"
+        raise ValueError(f"root pose shapes {shapes} for {frames} frames")
     if joint_pos.shape[1] != robot.num_joints:
         raise ValueError(f"{joint_pos.shape[1]} joint columns, {robot.name} has {robot.num_joints}")
     pos = np.zeros((frames, model.nbody, 3))

@@ -101,10 +101,11 @@ def overlay_spec(
 
 def _carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
     """Whether the body's mass is inferred from this geom, so that it has to stay."""
+    rules = mujoco.mjtInertiaFromGeom
     rule = int(spec.compiler.inertiafromgeom)
-    if geom.parent.name == "world" or rule == int(mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE):
+    if geom.parent.name == "world" or rule == int(rules.mjINERTIAFROMGEOM_FALSE):
         return False
-    always = rule == int(mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_TRUE)
+    always = rule == int(rules.mjINERTIAFROMGEOM_TRUE)
     return always or not geom.parent.explicitinertial
 
 

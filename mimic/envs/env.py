@@ -85,6 +85,8 @@ class TrackingEnv:
             library, self.robot, engine, config.sampling, self.generator
         )
         self.non_finite_resets = 0
+        # Strength of pushes and start noise, for a curriculum; 1 is the task as configured.
+        self.randomisation = 1.0
         self._interval_left = {
             name: self._draw_interval(term, n)
             for name, term in config.events.items()

@@ -115,6 +115,12 @@ def load_library(
         missing = [name for name in robot.key_bodies if name not in clip.body_names]
         if missing:
             raise MimicError(f"{where}: bodies {missing} are missing from the motion file")
+        unlike = sorted(set(clip.joint_names) ^ set(robot.joint_names))
+        if unlike:
+            raise MimicError(
+                f"{where}: joints {unlike} are in only one of the motion and robot '{robot.name}'; "
+                f"retarget the clip with --robot {robot.name}"
+            )
         hashes.append(_hash(clip))
         clips.append(clip)
     order = [

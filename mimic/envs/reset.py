@@ -39,12 +39,15 @@ class ResetNoise:
 def reference_state(
     env: TrackingEnv, row: torch.Tensor, noise: ResetNoise
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """qpos [n, 7 + J] and qvel [n, 6 + J] of library rows ``row`` [n], plus noise."""
+    """qpos [n, 7 + J] and qvel [n, 6 + J] of library rows ``row`` [n], plus noise.
+
+    The noise is ``noise`` times ``env.randomisation``.
+    """
     library = env.motion
     count = len(row)
 
     def symmetric(half_width: Range3) -> torch.Tensor:
-        span = torch.tensor(half_width, device=env.device)
+        span = env.randomisation * torch.tensor(half_width, device=env.device)
         return env.uniform((count, 3), -1.0, 1.0) * span
 
     pos = library.body_pos_w[row, 0] + symmetric(noise.position)
@@ -53,10 +56,9 @@ def reference_state(
     lin_vel = library.body_lin_vel_w[row, 0] + symmetric(noise.lin_vel)
     ang_vel_w = library.body_ang_vel_w[row, 0] + symmetric(noise.ang_vel)
     joint_pos = library.joint_pos[row]
-    if noise.joint_pos > 0:
-        joint_pos = joint_pos + env.uniform(
-            tuple(joint_pos.shape), -noise.joint_pos, noise.joint_pos
-        )
+    width = env.randomisation * noise.joint_pos
+    if width > 0:
+        joint_pos = joint_pos + env.uniform(tuple(joint_pos.shape), -width, width)
         joint_pos = torch.minimum(torch.maximum(joint_pos, env.soft_lower), env.soft_upper)
     qpos = torch.cat([pos, quat, joint_pos], -1)
     qvel = torch.cat([lin_vel, quat_inv_rotate(quat, ang_vel_w), library.joint_vel[row]], -1)

@@ -13,7 +13,7 @@ TermFunction = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class ObservationTerm:
-    """``function(env, **parameters) -> [N, d]``, times ``scale``, plus uniform noise +-``noise``."""
+    """``function(env, **parameters) -> [N, d]``, times ``scale``, plus uniform +-``noise``."""
 
     function: TermFunction
     noise: float = 0.0
@@ -41,7 +41,7 @@ class TerminationTerm:
 
 @dataclass(frozen=True, kw_only=True)
 class EventTerm:
-    """``function(env, env_ids, **parameters)`` at start-up, or repeatedly at random intervals (s)."""
+    """``function(env, env_ids, **parameters)`` at start-up, or again at random intervals (s)."""
 
     function: Callable[..., None]
     mode: Literal["startup", "interval"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +134,16 @@ class EpisodeTally:
         self.reward += torch.where(judged, reward.double(), zero)
         for name, total in self.errors.items():
             total += torch.where(judged, errors[name].double(), zero)
+
+    @classmethod
+    def join(cls, parts: Sequence[EpisodeTally]) -> EpisodeTally:
+        """One tally of the episodes of several."""
+        joined = cls(torch.cat([part.planned for part in parts]), parts[0].failure_names)
+        joined.steps = torch.cat([part.steps for part in parts])
+        joined.failed = torch.cat([part.failed for part in parts])
+        joined.reward = torch.cat([part.reward for part in parts])
+        joined.errors = {n: torch.cat([part.errors[n] for part in parts]) for n in UNITS}
+        return joined
 
     def summary(self, name: str, chosen: torch.Tensor, control_dt: float) -> Summary:
         """Figures of the episodes ``chosen`` [E] (bool)."""

@@ -46,6 +46,9 @@ class TrainConfig:
     """Learning rate of Adam at the start."""
     learning_rate_range: tuple[float, float] = (1e-5, 1e-2)
     """Bounds of the adaptive learning rate."""
+    critic_learning_rate: float = 0.0
+    """Fixed learning rate of the critic; 0 lets it share the actor's steered one, which a small
+    batch's noise keeps too low for the critic to follow."""
     schedule: Literal["adaptive", "fixed"] = "adaptive"
     """Steer the learning rate by the KL divergence, or leave it."""
     desired_kl: float = 0.015
@@ -68,6 +71,10 @@ class TrainConfig:
     """Weight of the entropy bonus."""
     max_grad_norm: float = 1.0
     """Largest norm of a network's gradient."""
+    randomisation_start: float = 1.0
+    """Strength of pushes and start noise at the first iteration, as a share of the task's."""
+    randomisation_ramp: int = 0
+    """Iterations over which the strength grows to the task's own."""
     ema_decay: float = 0.0
     """Decay per iteration of an average of the actor's weights, used for evaluation and export;
     0 uses the weights themselves."""
@@ -90,7 +97,7 @@ class TrainConfig:
         for name in ("init_std", "learning_rate", "desired_kl", "max_grad_norm", "clip"):
             if not getattr(self, name) > 0:
                 raise MimicError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("gamma", "gae_lambda", "ema_decay"):
+        for name in ("gamma", "gae_lambda", "ema_decay", "randomisation_start"):
             if not 0 <= getattr(self, name) <= 1:
                 raise MimicError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.minibatches > self.samples_per_iteration:
@@ -114,12 +121,23 @@ class TrainConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise MimicError(f"training configuration has unknown entries {', '.join(unknown)}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**plain)
 
 
 PRESETS: Mapping[str, TrainConfig] = {
     # Sized for a laptop: a small batch, small networks, a start near the reference.
-    "cpu": TrainConfig(),
+    "cpu": TrainConfig(
+        critic_learning_rate=1e-3,
+        clipped_value_loss=False,
+        entropy_coef=0.001,
+        gamma=0.98,
+        randomisation_start=0.25,
+        randomisation_ramp=200,
+    ),
     # BeyondMimic's numbers (arXiv 2508.08241).
     "gpu": TrainConfig(
         num_envs=4096,

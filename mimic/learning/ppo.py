@@ -72,6 +72,7 @@ class ParallelPPO(PPO):
         chunk_size: int = 1536,
         learning_rate_range: tuple[float, float] = (1e-5, 1e-2),
         learning_rate: float = 1e-3,
+        critic_learning_rate: float = 0.0,
         device: str = "cpu",
         **kwargs: Any,
     ) -> None:
@@ -90,8 +91,13 @@ class ParallelPPO(PPO):
         self.chunk_size = chunk_size if on_cpu else samples
         self.learning_rate_range = learning_rate_range
         self.optimizer = torch.optim.Adam(
-            [*actor.parameters(), *critic.parameters()], lr=learning_rate, fused=True
+            [
+                {"params": list(actor.parameters()), "lr": learning_rate},
+                {"params": list(critic.parameters()), "lr": critic_learning_rate or learning_rate},
+            ],
+            fused=True,
         )
+        self.critic_learning_rate = critic_learning_rate
         self._copies: list[_Networks] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -260,6 +266,7 @@ class ParallelPPO(PPO):
             self.learning_rate = max(low, self.learning_rate / 1.5)
         elif 0.0 < kl < 0.5 * self.desired_kl:
             self.learning_rate = min(high, self.learning_rate * 1.5)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+        actor, critic = self.optimizer.param_groups
+        actor["lr"] = self.learning_rate
+        critic["lr"] = self.critic_learning_rate or self.learning_rate
 

@@ -130,6 +130,7 @@ class Runner:
     def _iterate(self, obs: TensorDict, pace: Pace) -> tuple[TensorDict, IterationStats]:
         config, ppo, env = self.config, self.ppo, self.env
         started = time.perf_counter()
+        env.randomisation = self.randomisation
         log = MeanLog()
         reward = 0.0
         lengths: list[torch.Tensor] = []
@@ -176,6 +177,15 @@ class Runner:
             losses=losses,
             log=log.mean(),
         )
+
+    @property
+    def randomisation(self) -> float:
+        """Strength of pushes and start noise at the coming iteration, 0 to 1."""
+        c = self.config
+        if not c.randomisation_ramp:
+            return 1.0
+        done = min(1.0, self.iteration / c.randomisation_ramp)
+        return c.randomisation_start + (1.0 - c.randomisation_start) * done
 
     # state ---------------------------------------------------------------------------------
 
@@ -270,9 +280,9 @@ class Runner:
             "seed": self.seed,
             "num_envs": self.env.num_envs,
         }
+        reference = None if clip is None else reference_clip(self.env.motion, clip)
         contract = contract_of_env(self.env, training, clip=clip)
         obs = self.env.get_observations()["actor"]
-        reference = None if clip is None else reference_clip(self.env.motion, clip)
         export_policy(self.policy(), contract, obs, path, reference)
 
     # parts ---------------------------------------------------------------------------------
@@ -289,6 +299,7 @@ class Runner:
             num_learning_epochs=c.epochs, num_mini_batches=c.minibatches, clip_param=c.clip,
             gamma=c.gamma, lam=c.gae_lambda, value_loss_coef=c.value_coef,
             entropy_coef=c.entropy_coef, learning_rate=c.learning_rate,
+            critic_learning_rate=c.critic_learning_rate,
             learning_rate_range=c.learning_rate_range, max_grad_norm=c.max_grad_norm,
             use_clipped_value_loss=c.clipped_value_loss, schedule=c.schedule,
             desired_kl=c.desired_kl, workers=c.workers, device=self.device,

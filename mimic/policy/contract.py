@@ -208,11 +208,12 @@ def contract_of_env(
             library.names, library.hashes, library.source_fps, library.length, strict=True
         )
     )
+    per_joint: dict[str, Any] = {name: numbers(getattr(robot, name)) for name in PER_JOINT}
     return PolicyContract(
         task=env.task_name,
         robot=RobotInfo(name=robot.name, hash=robot.content_hash),
         joint_names=tuple(robot.joint_names),
-        **{name: numbers(getattr(robot, name)) for name in PER_JOINT},
+        **per_joint,
         control_dt=float(env.control_dt),
         physics_dt=float(env.scene.physics_dt),
         observations=tuple(ObservationInfo(**each) for each in env.observation_layout("actor")),

@@ -130,7 +130,7 @@ def _graph(
         inputs += (torch.zeros(2, 1),)
         names.append("time_step")
         outputs += REFERENCE_OUTPUTS
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     with warnings.catch_warnings():
         # The other exporter (dynamo) writes the weights into a second file.
         warnings.simplefilter("ignore")

@@ -162,7 +162,7 @@ class PolicyPlayer:
 
     # checks --------------------------------------------------------------------------------
 
-    def _run(self, outputs: list[str], obs: NDArray[np.float32], time_step: Any) -> list[Any]:
+    def _run(self, outputs: list[str], obs: NDArray[np.float32], time_step: Any) -> Any:
         inputs = {"obs": obs}
         if self.contract.clip_inside is not None:
             column = np.broadcast_to(np.asarray(time_step, np.float32), (len(obs),))

@@ -66,7 +66,7 @@ class MujocoEngine:
         """Per-environment values [N, ...] of an ``mjModel`` field, a copy."""
         if name not in self._fields:
             self._fields[name] = torch.from_numpy(self._batch.expand(name))
-        return self._fields[name].clone()
+        return self._fields[name].to(self.device, copy=True)
 
     def write_model_field(self, name: str, values: torch.Tensor) -> None:
         """Set the per-environment values of an ``mjModel`` field."""

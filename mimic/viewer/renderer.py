@@ -19,8 +19,6 @@ from mimic.viewer.stage import (
     COLLISION_GROUP,
     FLOOR_GROUP,
     GHOST_GROUP,
-    MAX_HEIGHT,
-    MAX_WIDTH,
     stage_model,
 )
 from robots import Robot
@@ -33,20 +31,15 @@ class Renderer:
     """``Painter`` on OpenGL. See ``mimic.viewer.painter.Painter``."""
 
     def __init__(self, robot: Robot, width: int, height: int) -> None:
-        if width > MAX_WIDTH or height > MAX_HEIGHT:
-            raise MimicError(
-                f"picture of {width} x {height} pixels is too large; at most "
-                f"{MAX_WIDTH} x {MAX_HEIGHT}"
-            )
         self.width, self.height = width, height
         self.model = stage_model(robot)
+        self.model.vis.global_.offwidth, self.model.vis.global_.offheight = width, height
         self._data = mujoco.MjData(self.model)
+        mujoco.mj_kinematics(self.model, self._data)
         self._gl = _open_context(width, height)
         self._context = mujoco.MjrContext(
             self.model, int(mujoco.mjtFontScale.mjFONTSCALE_150.value)
         )
-        # Once per context: the offscreen buffer need not be larger than the picture.
-        mujoco.mjr_resizeOffscreen(width, height, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
@@ -91,7 +84,7 @@ class Renderer:
         mujoco.mjv_updateScene(
             self.model, self._data, self._nothing, self._perturb, camera, everything, scene
         )
-        # Only robots and figures cast shadows: decoration does not, and a floor would speckle itself.
+        # Decoration casts no shadow; a floor that does would speckle itself.
         self._decorate(0)
         self._context.shadowClip = view.reach
         for pose in sorted(poses, key=lambda p: p.ghost):
@@ -125,7 +118,7 @@ class Renderer:
             geom.category = mujoco.mjtCatBit.mjCAT_DECOR
 
     def _place_sun(self, view: View) -> None:
-        """Light from over the camera's left shoulder; it goes along, as shadows reach few metres."""
+        """Light from over the camera's shoulder, going along: shadows reach few metres."""
         right = view.right
         ahead = np.array([-right[1], right[0], 0.0])
         direction = 0.42 * ahead + 0.38 * right - np.array([0.0, 0.0, 0.82])

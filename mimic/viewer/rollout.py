@@ -46,6 +46,7 @@ class Rollout:
             place on the floor and its heading.
         joint_error: [T] mean absolute difference of the joints, rad.
         foot_contact: [T, 2] whether the left, right foot touches the ground.
+        planned_s: length of the reference, s.
         failed_at: frame of the first failure, or None.
         failure: what failed.
     """
@@ -62,6 +63,7 @@ class Rollout:
     key_body_error_anchor: Array
     joint_error: Array
     foot_contact: Array
+    planned_s: float
     failed_at: int | None = None
     failure: str = ""
 
@@ -73,6 +75,21 @@ class Rollout:
     def duration(self) -> float:
         """Seconds from the first frame to the last."""
         return (len(self.qpos) - 1) * self.control_dt
+
+    def summary(self) -> str:
+        """One line for the console."""
+        part, dt = self.judged, self.control_dt
+        if self.failed_at is None:
+            outcome = f"tracked all {self.duration:.1f} s"
+        else:
+            when = f"{self.failed_at * dt:.1f} of {self.planned_s:.1f} s"
+            outcome = f"FAILED after {when} ({self.failure})"
+        return (
+            f"{self.clip or 'clip'}: {outcome}; key-body error "
+            f"{1e3 * self.key_body_error[part].mean():.0f} mm in the world, "
+            f"{1e3 * self.key_body_error_anchor[part].mean():.0f} mm relative to the anchor; "
+            f"joint error {self.joint_error[part].mean():.3f} rad"
+        )
 
     @property
     def judged(self) -> slice:
@@ -296,6 +313,7 @@ class _Record:
             clip=clip,
             control_dt=self._dt,
             reference_qpos=self._wanted[: len(arrays["qpos"])],
+            planned_s=(len(self._wanted) - 1) * self._dt,
             failed_at=self._failed_at,
             failure=self._failure,
             **arrays,

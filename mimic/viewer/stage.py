@@ -18,7 +18,7 @@ GHOST_SCALE = 0.92
 MESH_CELL = 0.003
 """Vertices nearer than this are merged, m: about half a pixel of a video of the whole robot."""
 GHOST_CELL = 0.012
-MAX_WIDTH, MAX_HEIGHT = 3840, 2160
+"""The ghost's hulls are coarser: seen through, they need no detail."""
 
 
 def stage_model(robot: Robot) -> mujoco.MjModel:
@@ -113,11 +113,10 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     visual.headlight.diffuse = np.array([0.42, 0.42, 0.42])
     visual.headlight.specular = np.array([0.05, 0.05, 0.05])
     visual.rgba.haze = np.array([0.93, 0.95, 0.97, 1.0])
-    visual.map.znear = 0.05
-    visual.map.zfar = 40.0
+    visual.map.znear = 0.1
+    visual.map.zfar = 80.0
     visual.quality.shadowsize = 2048
     visual.quality.offsamples = 4
-    visual.global_.offwidth, visual.global_.offheight = MAX_WIDTH, MAX_HEIGHT
     # Distances of fog and shadow are measured in units of the extent.
     spec.stat.extent = 1.5
     spec.stat.center = np.array([0.0, 0.0, 0.6])

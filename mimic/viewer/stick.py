@@ -18,14 +18,14 @@ from robots import Robot
 
 Array = NDArray[Any]
 SKY, GROUND, GRID, SHADOW = "#dfe8f2", "#d3d7db", "#bcc2c9", "#a2a9b2"
-GHOST = (0.16, 0.52, 0.95, 0.55)
-MIDDLE, LEFT, RIGHT = "#3c4149", "#3b6fb6", "#b8543f"
+GHOST = "#86b8f2"
+MIDDLE, LEFT, RIGHT = "#4a515b", "#2b3038", "#7d8590"
 TIP_LENGTH = 0.1
 """A part whose middle is farther than this from its body's joints is drawn as a limb, m."""
 
 
 class StickPainter:
-    """``Painter`` without OpenGL: bodies joined to their parents; left limbs blue, right red."""
+    """``Painter`` without OpenGL: bodies joined to their parents, the right side lighter."""
 
     def __init__(self, robot: Robot, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -69,7 +69,7 @@ class StickPainter:
             colours = GHOST if pose.ghost else self._sticks.colours
             if not pose.ghost:
                 self._draw_shadow(segments, view)
-            figures.append((segments, colours, 0.024))
+            figures.append((segments, colours, 0.02))
         for figure in limbs:
             segments = np.stack([figure.starts, figure.ends], axis=1)
             self._draw_shadow(segments, view)
@@ -111,9 +111,10 @@ class StickPainter:
         scale = 0.5 * self.height / np.tan(np.radians(0.5 * view.fovy)) / view.distance
         width = max(0.8, 2.0 * radius * scale * 72.0 / self._figure.dpi)
         if isinstance(colours, list):
-            colours = [c for c, visible in zip(colours, seen, strict=True) if visible]
+            colours = [colours[index] for index in np.flatnonzero(seen)]
+        lines = list(pixels[seen])
         self._axes.add_collection(
-            LineCollection(pixels[seen], colors=colours, linewidths=width, capstyle="round")
+            LineCollection(lines, colors=colours, linewidths=width, capstyle="round")
         )
 
 

@@ -13,7 +13,9 @@ from motions import HumanMotion
 
 Array = NDArray[Any]
 SPACING = 1.3
-"""Metres between neighbours."""
+"""Metres between neighbours of human size."""
+HIP_HEIGHT = 0.95
+"""Height of a standing person's pelvis, m."""
 TURN = 130.0
 """Direction of view relative to the first heading, degrees: from the front left."""
 
@@ -28,15 +30,19 @@ def strip_size(count: int, height: int) -> tuple[int, int]:
     return 2 * round(0.5 * height * SPACING * count / _VISIBLE_HEIGHT), height
 
 
-def robot_strip(painter: Painter, qpos: Array, ghost: Array | None = None) -> NDArray[np.uint8]:
+def robot_strip(
+    painter: Painter, qpos: Array, ghost: Array | None = None, *, root_height: float = HIP_HEIGHT
+) -> NDArray[np.uint8]:
     """Draw robot states [N, 7 + J] from left to right, with the reference's [N, 7 + J] as ghost.
 
     Each keeps its height and heading; its place on the floor is given up. A ghost keeps its
-    distance from its robot.
+    distance from its robot. ``root_height`` (m, standing) sets the scale, so that small robots
+    fill the picture as a person does.
     """
-    view = _strip_view(heading(qpos[0, 3:7]))
+    scale = root_height / HIP_HEIGHT
+    view = _strip_view(heading(qpos[0, 3:7]), scale)
     poses = []
-    for k, place in enumerate(_places(len(qpos), view)):
+    for k, place in enumerate(_places(len(qpos), view, scale)):
         shift = place - qpos[k, :3] * [1.0, 1.0, 0.0]
         poses.append(Pose(_moved(qpos[k], shift)))
         if ghost is not None:
@@ -64,24 +70,24 @@ def human_strip(painter: Painter, human: HumanMotion, times: Array) -> NDArray[n
 
 
 _VISIBLE_HEIGHT = 2.05
-_DISTANCE = 14.0
+_DISTANCE = 40.0
 _LIMB_RADIUS = 0.045
 
 
-def _strip_view(towards: float) -> View:
+def _strip_view(towards: float, scale: float = 1.0) -> View:
     return View(
-        lookat=(0.0, 0.0, 0.80),
+        lookat=(0.0, 0.0, 0.80 * scale),
         distance=_DISTANCE,
         azimuth=towards + TURN,
         elevation=-9.0,
-        fovy=float(np.degrees(2 * np.arctan(0.5 * _VISIBLE_HEIGHT / _DISTANCE))),
-        reach=6.0,
+        fovy=float(np.degrees(2 * np.arctan(0.5 * scale * _VISIBLE_HEIGHT / _DISTANCE))),
+        reach=6.0 * scale,
     )
 
 
-def _places(count: int, view: View) -> Array:
+def _places(count: int, view: View, scale: float = 1.0) -> Array:
     """Places on the floor, [count, 3], from left to right in the picture."""
-    return ((np.arange(count) - 0.5 * (count - 1)) * SPACING)[:, None] * view.right
+    return ((np.arange(count) - 0.5 * (count - 1)) * scale * SPACING)[:, None] * view.right
 
 
 def _moved(qpos: Array, shift: Array) -> Array:

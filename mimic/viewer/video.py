@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,50 +23,71 @@ Array = NDArray[Any]
 SIZE = (960, 540)
 FPS = 25.0
 SUFFIXES = (".mp4", ".mov", ".mkv")
+MAX_WIDTH, MAX_HEIGHT = 3840, 2160
 
 
 def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: float) -> int:
     """Encode RGB frames [height, width, 3] (even sizes) as H.264; returns how many.
 
     The file appears when it is complete.
-    """
-    import imageio_ffmpeg
 
-    path = check_video_path(path)
-    iterator = iter(frames)
-    first = next(iterator)
-    height, width = first.shape[:2]
-    count = 0
-    with atomic_path(path) as temporary:
-        writer = imageio_ffmpeg.write_frames(
-            str(temporary),
-            (width, height),
-            fps=fps,
-            codec="libx264",
-            quality=None,
-            macro_block_size=2,
-            ffmpeg_log_level="error",
-            # yuv420p and faststart: browsers play it while it loads.
-            output_params=["-crf", "20", "-preset", "medium", "-movflags", "+faststart"],
-        )
-        writer.send(None)
-        try:
-            for frame in _chain(first, iterator):
-                writer.send(np.ascontiguousarray(frame))
-                count += 1
-        finally:
-            writer.close()
+    Raises:
+        MimicError: no frames, an impossible size, or an encoder that cannot write.
+    """
+    path, count = Path(path), 0
+    with atomic_path(path) as temporary, ExitStack() as stack:
+        encoder = None
+        for frame in frames:
+            if encoder is None:
+                height, width = frame.shape[:2]
+                check_video(path, (width, height), fps)
+                encoder = stack.enter_context(_encoder(temporary, width, height, fps))
+                stdin = encoder.stdin
+                assert stdin is not None
+            try:
+                stdin.write(np.ascontiguousarray(frame).data)
+            except BrokenPipeError:
+                break
+            count += 1
+        if encoder is None:
+            raise MimicError(f"{path}: there is nothing to show, no video is written")
+        _, complaints = encoder.communicate()
+        if encoder.returncode != 0:
+            reason = complaints.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            raise MimicError(f"{path}: the video encoder failed: {reason[-1]}")
     return count
 
 
-def check_video_path(path: Path | str) -> Path:
-    """Refuse a name that no video can have, before anything is computed."""
-    path = Path(path)
+def _encoder(path: Path, width: int, height: int, fps: float) -> subprocess.Popen[bytes]:
+    """ffmpeg, waiting for raw frames on its standard input."""
+    return subprocess.Popen(
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error",
+            "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}",
+            "-i", "-", "-an", "-c:v", "libx264", "-crf", "20", "-preset", "medium",
+            # yuv420p and faststart: browsers play it, and while it loads.
+            "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def check_video(path: Path, size: tuple[int, int], fps: float) -> None:
+    """Refuse a name, size or rate that no video can have, before anything is computed."""
     if path.suffix.lower() not in SUFFIXES:
         raise MimicError(
-            f"{path}: a video's name must end in {', '.join(SUFFIXES)} (found '{path.suffix}')"
+            f"{path}: a video's name must end in {' or '.join(SUFFIXES)} (found '{path.suffix}')"
         )
-    return path
+    width, height = size
+    if min(size) < 16 or width % 2 or height % 2 or width > MAX_WIDTH or height > MAX_HEIGHT:
+        raise MimicError(
+            f"{path}: width and height of a video must be even, from 16 to {MAX_WIDTH} x "
+            f"{MAX_HEIGHT} pixels (found {width} x {height})"
+        )
+    if not 1 <= fps <= 240:
+        raise MimicError(f"{path}: a video has 1 to 240 frames per second (found {fps:g})")
 
 
 def write_picture(path: Path | str, image: NDArray[np.uint8]) -> None:
@@ -110,12 +134,7 @@ def write_rollouts(
     fps: float = FPS,
 ) -> int:
     """Write rollouts one after the other as one video; returns the number of frames."""
-    check_video_path(path)
+    check_video(Path(path), size, fps)
     with open_painter(robot, *size) as painter:
         frames = (f for rollout in rollouts for f in rollout_frames(painter, rollout, fps=fps))
         return write_video(path, frames, fps)
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest

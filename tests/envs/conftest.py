@@ -31,7 +31,9 @@ def tiny() -> Robot:
     return robots.load(TINY)
 
 
-def sway(robot: Robot, *, seconds: float = 2.0, fps: float = 50.0, name: str = "sway") -> RobotMotion:
+def sway(
+    robot: Robot, *, seconds: float = 2.0, fps: float = 50.0, name: str = "sway"
+) -> RobotMotion:
     """All joints swing about the default pose on a drifting, turning base, soles on the ground."""
     frames = round(seconds * fps) + 1
     time = np.arange(frames) / fps

@@ -155,7 +155,9 @@ def test_same_name_in_two_groups_may_mean_two_things(build, quiet: EnvConfig) ->
     observed = env.get_observations()
     assert observed["actor"].shape == (3, 29) and observed["critic"].shape == (3, 3)
     torch.testing.assert_close(observed["critic"], 2.0 * observations.base_lin_vel(env))
-    assert env.observation_layout("critic") == [{"name": "x", "size": 3, "scale": 2.0, "history": 1}]
+    assert env.observation_layout("critic") == [
+        {"name": "x", "size": 3, "scale": 2.0, "history": 1}
+    ]
 
 
 def test_term_of_wrong_shape_is_named(build, quiet: EnvConfig) -> None:

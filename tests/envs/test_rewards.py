@@ -88,7 +88,9 @@ def scattered(env: TrackingEnv, *, tilt: bool = True) -> None:
 def test_weights_and_widths_are_the_published() -> None:
     terms = tracking_rewards()
     found = {
-        name: (term.weight, term.parameters["std"]) for name, term in terms.items() if term.weight > 0
+        name: (term.weight, term.parameters["std"])
+        for name, term in terms.items()
+        if term.weight > 0
     }
     assert found == KERNELS
     penalties = {name: term.weight for name, term in terms.items() if term.weight < 0}
@@ -104,7 +106,7 @@ def test_kernels(name: str, build, quiet: EnvConfig, motion: RobotMotion) -> Non
     assert values.shape == (8,)
     wanted = [expected_kernels(env, motion, index)[name] for index in range(8)]
     np.testing.assert_allclose(values, wanted, atol=2e-4, rtol=1e-3)
-    assert 0.0 < min(wanted) and max(wanted) < 0.999  # the states do exercise the kernel
+    assert min(wanted) > 0.0 and max(wanted) < 0.999  # the states do exercise the kernel
 
 
 def test_action_rate_is_the_squared_difference(build, endless: EnvConfig) -> None:
@@ -188,9 +190,7 @@ def test_step_reward_is_the_weighted_sum_times_the_control_step(
     assert extras["log"]["reward/total"] == pytest.approx(float(total.mean()), rel=1e-4)
 
 
-def test_reward_compares_state_and_reference_of_the_same_time(
-    build, endless: EnvConfig
-) -> None:
+def test_reward_compares_state_and_reference_of_the_same_time(build, endless: EnvConfig) -> None:
     # After k steps from the first frame the clip is at frame k.
     env = build(endless)
     assert env.command.frame.tolist() == [0, 0, 0]
@@ -252,7 +252,9 @@ def test_relative_targets_keep_the_height_of_the_reference(build, quiet: EnvConf
     env.engine.reset(torch.arange(3), qpos, env.engine.qvel)
     env.observe()
     value = rewards.relative_body_position(env, std=0.3)
-    torch.testing.assert_close(value, torch.full((3,), float(np.exp(-0.01 / 0.09))), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        value, torch.full((3,), float(np.exp(-0.01 / 0.09))), atol=1e-3, rtol=0
+    )
 
 
 def test_terms_can_be_replaced(build, endless: EnvConfig) -> None:

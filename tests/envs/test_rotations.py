@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from mimic.envs import rotations as r
 
-RANDOM = Rotation.random(20, random_state=np.random.RandomState(0))
-OTHER = Rotation.random(20, random_state=np.random.RandomState(1))
+RANDOM = Rotation.from_quat(np.random.default_rng(0).normal(size=(20, 4)))
+OTHER = Rotation.from_quat(np.random.default_rng(1).normal(size=(20, 4)))
 VECTOR = torch.tensor(np.random.default_rng(2).normal(size=(20, 3)))
 
 

@@ -21,7 +21,7 @@ SIZES = {"actor": 8, "critic": 11}
 
 def observations(generator: torch.Generator) -> TensorDict:
     return TensorDict(
-        {name: 1 + 2 * torch.randn(ENVS, size, generator=generator) for name, size in SIZES.items()},
+        {k: 1 + 2 * torch.randn(ENVS, size, generator=generator) for k, size in SIZES.items()},
         batch_size=[ENVS],
     )
 

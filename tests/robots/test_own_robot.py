@@ -40,7 +40,9 @@ def test_soles_of_box_feet_are_their_lower_corners(tiny: Robot) -> None:
 
 
 def test_own_control_constants_are_used(write_tiny: Writer) -> None:
-    control = "[control]\nnatural_frequency_hz = 5.0\ndamping_ratio = 1.0\nsoft_limit_factor = 0.5\n"
+    control = (
+        "[control]\nnatural_frequency_hz = 5.0\ndamping_ratio = 1.0\nsoft_limit_factor = 0.5\n"
+    )
     robot = robots.load(write_tiny(toml=("[model]", control + "[model]")))
     np.testing.assert_allclose(robot.kp, robot.armature * (2 * np.pi * 5) ** 2)
     np.testing.assert_allclose(robot.kd, 2 * robot.armature * 2 * np.pi * 5)

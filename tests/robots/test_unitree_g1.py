@@ -43,7 +43,9 @@ def vendor(g1: Robot) -> mujoco.MjModel:
 
 def motor_of(joint: str) -> str:
     (found,) = [
-        name for name, (patterns, _) in MOTORS.items() if any(fnmatchcase(joint, p) for p in patterns)
+        name
+        for name, (patterns, _) in MOTORS.items()
+        if any(fnmatchcase(joint, p) for p in patterns)
     ]
     return found
 
@@ -162,7 +164,9 @@ def test_key_bodies_are_the_fourteen_of_the_task(g1: Robot) -> None:
     assert g1.key_bodies[0] == g1.root_body == g1.body_names[0] == "pelvis"
     assert g1.anchor_body == "torso_link"
     assert set(g1.end_effectors) == {
-        f"{side}_{part}" for side in ("left", "right") for part in ("ankle_roll_link", "wrist_yaw_link")
+        f"{side}_{part}"
+        for side in ("left", "right")
+        for part in ("ankle_roll_link", "wrist_yaw_link")
     }
     assert g1.feet == ("left_ankle_roll_link", "right_ankle_roll_link")
 

@@ -38,9 +38,7 @@ def assert_like_mujoco(robot: Robot) -> None:
         data.qpos[:], data.qvel[:] = qpos[env].numpy(), qvel[env].numpy()
         mujoco.mj_forward(robot.model, data)
         np.testing.assert_allclose(pos[env], data.xpos[1:], atol=1e-12)
-        np.testing.assert_allclose(
-            np.abs((quat[env] * data.xquat[1:]).sum(-1)), 1.0, atol=1e-12
-        )
+        np.testing.assert_allclose(np.abs((quat[env] * data.xquat[1:]).sum(-1)), 1.0, atol=1e-12)
         for body in range(1, robot.model.nbody):
             velocity = np.zeros(6)  # angular, linear; of the frame's origin, world axes
             mujoco.mj_objectVelocity(

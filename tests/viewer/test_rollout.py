@@ -49,12 +49,10 @@ def swaying_motion(robot: robots.Robot, fps: float = 30.0, frames: int = FRAMES)
 
 def small_policy(size: int, actions: int) -> torch.nn.Module:
     torch.manual_seed(0)
-    net = torch.nn.Sequential(
-        torch.nn.Linear(size, 16), torch.nn.ELU(), torch.nn.Linear(16, actions)
-    )
+    last = torch.nn.Linear(16, actions)
     with torch.no_grad():
-        net[2].weight.mul_(0.2)
-    return net
+        last.weight.mul_(0.2)
+    return torch.nn.Sequential(torch.nn.Linear(size, 16), torch.nn.ELU(), last)
 
 
 @pytest.fixture(scope="module", params=["tracking", "tracking-no-state-estimation"])

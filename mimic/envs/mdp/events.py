@@ -46,10 +46,14 @@ def randomize_joint_default(env: TrackingEnv, env_ids: torch.Tensor, offset: flo
 
 
 def push(env: TrackingEnv, env_ids: torch.Tensor, lin_vel: Range3, ang_vel: Range3) -> None:
-    """Add a random velocity (+-m/s, +-rad/s, world axes) to the floating base."""
+    """Add a random velocity (+-m/s, +-rad/s, world axes) to the floating base.
+
+    The range is multiplied by ``env.randomisation``.
+    """
+    strength = env.randomisation
     qvel = env.engine.qvel[env_ids].clone()
-    qvel[:, :3] += env.uniform((len(env_ids), 3), -1.0, 1.0) * qvel.new_tensor(lin_vel)
-    spin = env.uniform((len(env_ids), 3), -1.0, 1.0) * qvel.new_tensor(ang_vel)
+    qvel[:, :3] += env.uniform((len(env_ids), 3), -strength, strength) * qvel.new_tensor(lin_vel)
+    spin = env.uniform((len(env_ids), 3), -strength, strength) * qvel.new_tensor(ang_vel)
     qvel[:, 3:6] += quat_inv_rotate(env.engine.qpos[env_ids, 3:7], spin)
     env.engine.set_velocity(env_ids, qvel)
 

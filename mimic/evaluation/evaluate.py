@@ -1,0 +1,200 @@
+"""Plays a policy on every clip many times side by side, and says how well it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+import robots
+from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.envs.motion_library import find_motion_files
+from mimic.errors import MimicError
+from mimic.evaluation.metrics import EpisodeTally, state_errors
+from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, open_policy
+from mimic.evaluation.protocols import Protocol, get_protocol
+from mimic.evaluation.result import EvaluationResult
+from mimic.tasks.registry import make_env, task_config
+from motions import RobotMotion
+from robots import Robot
+
+NON_FINITE = "non_finite"
+"""The failure of a simulation that has blown up, in every protocol."""
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    policy: Path | str | LoadedPolicy | PolicyFunction,
+    motions: Sequence[Path | str | RobotMotion] = (),
+    protocol: Protocol | str = "noisy-start",
+    *,
+    task: str | EnvConfig | None = None,
+    robot: Path | str | Robot | None = None,
+    engine: str = "auto",
+    seed: int = 0,
+    max_envs: int = 4096,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> EvaluationResult:
+    """Judge a policy.
+
+    Args:
+        policy: an .onnx file, a run directory or checkpoint, or a function from observations
+            [N, D] to actions [N, A].
+        motions: motion files, folders or clips; by default those the policy comes with.
+        protocol: a protocol or its name, see ``PROTOCOLS``.
+        task, robot: where the policy is a bare function; files know theirs.
+        max_envs: environments side by side; more episodes are played in several rounds.
+        progress: called with (control steps done, most steps there can be).
+
+    Raises:
+        MimicError, InputError, RobotError: unknown names, absent or damaged files, a policy of
+            another task or robot.
+    """
+    if isinstance(protocol, str):
+        protocol = get_protocol(protocol)
+    loaded = _load(policy, task, robot)
+    chosen_robot = robot or loaded.robot
+    if not isinstance(chosen_robot, Robot):
+        chosen_robot = robots.load(chosen_robot)
+    if chosen_robot.name != loaded.robot:
+        raise MimicError(
+            f"{loaded.source}: the policy is for robot '{loaded.robot}', not for "
+            f"'{chosen_robot.name}'"
+        )
+    clips = motions or loaded.motions
+    if not clips:
+        raise MimicError(
+            f"{loaded.source}: the policy comes without a clip; name one with --motion FILE"
+        )
+    config = task if isinstance(task, EnvConfig) else task_config(task or loaded.task)
+    env = _make_env(config, clips, protocol, chosen_robot, engine, seed, max_envs, threads)
+    notes = loaded.check(env)
+    tally, clip_of_episode = _play(env, loaded.act, protocol, progress)
+    everything = torch.ones_like(clip_of_episode, dtype=torch.bool)
+    return EvaluationResult(
+        protocol=protocol,
+        policy=loaded.source,
+        task=config.task,
+        robot=chosen_robot.name,
+        robot_hash=chosen_robot.content_hash,
+        engine=env.engine.name,
+        seed=seed,
+        control_dt=env.control_dt,
+        clips=tuple(
+            tally.summary(name, clip_of_episode == index, env.control_dt)
+            for index, name in enumerate(env.motion.names)
+        ),
+        motion_hashes=env.motion.hashes,
+        total=tally.summary("total", everything, env.control_dt),
+        notes=tuple(notes),
+        details=loaded.details,
+    )
+
+
+def _load(
+    policy: Path | str | LoadedPolicy | PolicyFunction,
+    task: str | EnvConfig | None,
+    robot: Path | str | Robot | None,
+) -> LoadedPolicy:
+    if isinstance(policy, LoadedPolicy):
+        return policy
+    if isinstance(policy, Path | str):
+        return open_policy(policy)
+    if task is None or robot is None:
+        raise ValueError("a policy that is a function needs task and robot")
+    name = robot.name if isinstance(robot, Robot) else robots.load(robot).name
+    return LoadedPolicy(
+        act=policy,
+        source=getattr(policy, "__name__", type(policy).__name__),
+        task=task if isinstance(task, str) else task.task,
+        robot=name,
+    )
+
+
+def _make_env(
+    config: EnvConfig,
+    clips: Sequence[Path | str | RobotMotion],
+    protocol: Protocol,
+    robot: Robot,
+    engine: str,
+    seed: int,
+    max_envs: int,
+    threads: int,
+) -> TrackingEnv:
+    paths = [clip for clip in clips if not isinstance(clip, RobotMotion)]
+    loaded: list[RobotMotion | Path] = [clip for clip in clips if isinstance(clip, RobotMotion)]
+    if paths:
+        loaded += find_motion_files(paths)
+    return make_env(
+        protocol.environment(config),
+        loaded,
+        num_envs=min(len(loaded) * protocol.episodes, max_envs),
+        robot=robot,
+        engine=engine,
+        seed=seed,
+        threads=threads,
+    )
+
+
+def _play(
+    env: TrackingEnv, act: PolicyFunction, protocol: Protocol, progress: Progress | None
+) -> tuple[EpisodeTally, torch.Tensor]:
+    """Play all episodes; return their tally and the clip [E] of each."""
+    planned_of_clip = env.motion.length.cpu() - 1
+    if protocol.time_limit_s is not None:
+        planned_of_clip = planned_of_clip.clamp_max(round(protocol.time_limit_s / env.control_dt))
+    clip = torch.arange(env.motion.num_clips).repeat_interleave(protocol.episodes)
+    # Episodes of like length share a round, so that no round waits long for a few.
+    clip = clip[torch.argsort(planned_of_clip[clip], stable=True)]
+    planned = planned_of_clip[clip]
+    names = (NON_FINITE, *protocol.failures)
+    rounds = torch.arange(len(clip)).split(env.num_envs)
+    most = sum(int(planned[ids].max()) for ids in rounds)
+    tallies, done = [], 0
+    for ids in rounds:
+        tally = EpisodeTally(planned[ids], names)
+
+        def report(step: int, before: int = done) -> None:
+            if progress:
+                progress(before + step, most)
+
+        _play_round(env, act, protocol, clip[ids], tally, report)
+        done += int(planned[ids].max())
+        tallies.append(tally)
+    if progress:
+        progress(most, most)
+    return EpisodeTally.join(tallies), clip
+
+
+def _play_round(
+    env: TrackingEnv,
+    act: PolicyFunction,
+    protocol: Protocol,
+    clip: torch.Tensor,
+    tally: EpisodeTally,
+    report: Callable[[int], None],
+) -> None:
+    # The last round may be smaller than the environment: the rest plays along, uncounted.
+    count = len(clip)
+    everyone = torch.arange(env.num_envs, device=env.device)
+    padded = torch.cat([clip, clip[:1].expand(env.num_envs - count)]).to(env.device)
+    with torch.no_grad():
+        env.reset_to(everyone, padded, torch.zeros_like(padded))
+        obs = env.observe()["actor"]
+        step = 0
+        while tally.running.any():
+            result, _, dones, _ = env.step(act(obs))
+            obs = result["actor"]
+            failures = {NON_FINITE: dones}
+            for name, term in protocol.failures.items():
+                failures[name] = term.function(env, **term.parameters)
+            tally.add(
+                (env.reward_per_step / env.max_reward)[:count].cpu(),
+                {name: value[:count].cpu() for name, value in state_errors(env).items()},
+                {name: value[:count].cpu() for name, value in failures.items()},
+            )
+            step += 1
+            report(step)

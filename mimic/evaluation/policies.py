@@ -1,0 +1,178 @@
+"""What can be evaluated: policy files, runs, checkpoints, or any function of observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mimic.errors import MimicError
+from motions import RobotMotion
+
+if TYPE_CHECKING:
+    from mimic.envs.env import TrackingEnv
+    from mimic.policy.player import PolicyPlayer
+
+PolicyFunction = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedPolicy:
+    """A policy and what it says about itself.
+
+    Attributes:
+        act: observations [N, D] -> deterministic actions [N, A].
+        task, robot: what it was trained for.
+        motions: clips to judge it on when the user names none.
+        check: refuses an environment it was not made for.
+        notes: what a reader of the figures should know.
+    """
+
+    act: PolicyFunction
+    source: str
+    task: str
+    robot: str
+    motions: tuple[Path | RobotMotion, ...] = ()
+    check: Callable[[TrackingEnv], list[str]] = lambda env: []
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_policy(path: Path | str) -> LoadedPolicy:
+    """Open an ONNX file, a run directory or one of its checkpoints.
+
+    Raises:
+        MimicError: absent, damaged, or made by another program.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix == ".pt":
+        return _from_checkpoint(path)
+    if not path.is_file():
+        raise MimicError(
+            f"policy '{path}' does not exist; pass an .onnx file, a run directory or a checkpoint"
+        )
+    return _from_onnx(path)
+
+
+def _from_onnx(path: Path) -> LoadedPolicy:
+    from mimic.policy.player import PolicyPlayer
+
+    player = PolicyPlayer(path, threads=torch.get_num_threads())
+    contract = player.contract
+
+    def act(obs: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(player.act(obs.cpu().numpy())).to(obs.device)
+
+    return LoadedPolicy(
+        act=act,
+        source=str(path),
+        task=contract.task,
+        robot=contract.robot.name,
+        motions=(_clip_inside(player),) if contract.clip_inside is not None else (),
+        check=lambda env: _check_contract(player, env),
+        details={"training": dict(contract.training), "trained_on": _names(contract.motions)},
+    )
+
+
+def _from_checkpoint(path: Path) -> LoadedPolicy:
+    from mimic.learning.loading import load_policy
+    from mimic.learning.run_dir import read_config
+
+    policy, identity = load_policy(path)
+    try:
+        motions = tuple(Path(each) for each in read_config(path)["motion"])
+    except (MimicError, KeyError):
+        # A checkpoint away from its run still plays on motions that the user names.
+        motions = ()
+
+    def act(obs: torch.Tensor) -> torch.Tensor:
+        return policy(obs.cpu()).to(obs.device)
+
+    def check(env: TrackingEnv) -> list[str]:
+        size = int(env.get_observations()["actor"].shape[-1])
+        if size != identity["actor_observations"] or env.num_actions != identity["actions"]:
+            raise MimicError(
+                f"{path}: the policy takes {identity['actor_observations']} observations and gives "
+                f"{identity['actions']} actions, task '{env.task_name}' has {size} and "
+                f"{env.num_actions}; it was trained for '{identity['task']}'"
+            )
+        return _hash_note(identity["robot_hash"], env)
+
+    return LoadedPolicy(
+        act=act,
+        source=str(path),
+        task=identity["task"],
+        robot=identity["robot"],
+        motions=motions,
+        check=check,
+    )
+
+
+def _names(motions: Any) -> list[str]:
+    return [motion.name for motion in motions]
+
+
+def _clip_inside(player: PolicyPlayer) -> RobotMotion:
+    contract = player.contract
+    reference = player.reference_inside()
+    info = contract.motions[contract.clip_inside or 0]
+    return RobotMotion(
+        fps=1.0 / contract.control_dt,
+        **{name: getattr(reference, name) for name in (
+            "joint_pos", "joint_vel", "body_pos_w", "body_quat_w", "body_lin_vel_w",
+            "body_ang_vel_w",
+        )},
+        joint_names=contract.joint_names,
+        body_names=contract.body_names,
+        robot=contract.robot.name,
+        name=info.name,
+        source=f"inside {player.path.name}",
+    )  # fmt: skip
+
+
+def _check_contract(player: PolicyPlayer, env: TrackingEnv) -> list[str]:
+    """Refuse an environment whose robot or observations differ from the policy's contract."""
+    contract = player.contract
+    wanted = [(t.name, t.size, t.scale, t.history) for t in contract.observations]
+    layout = env.observation_layout("actor")
+    found = [(t["name"], t["size"], t["scale"], t["history"]) for t in layout]
+    if wanted != found:
+        raise MimicError(
+            f"{player.path}: the policy observes {_layout(wanted)}; task '{env.task_name}' gives "
+            f"{_layout(found)}; evaluate it on the task it was trained for, '{contract.task}'"
+        )
+    if contract.joint_names != env.robot.joint_names:
+        raise MimicError(
+            f"{player.path}: the policy's joints are not robot '{env.robot.name}'s, or in another "
+            "order; export the policy again with the installed version"
+        )
+    for name in ("default_joint_pos", "action_scale", "kp", "kd", "effort_limit"):
+        theirs, ours = np.asarray(getattr(contract, name)), getattr(env.robot, name)
+        if not np.allclose(theirs, ours, rtol=1e-5, atol=1e-8):
+            joint = env.robot.joint_names[int(np.abs(theirs - ours).argmax())]
+            raise MimicError(
+                f"{player.path}: {name} of joint '{joint}' differs between the policy and robot "
+                f"'{env.robot.name}'; use the robot description it was trained with"
+            )
+    if abs(contract.control_dt - env.control_dt) > 1e-9:
+        raise MimicError(
+            f"{player.path}: the policy acts every {contract.control_dt} s, the task every "
+            f"{env.control_dt} s"
+        )
+    return _hash_note(contract.robot.hash, env)
+
+
+def _layout(terms: list[tuple[str, int, float, int]]) -> str:
+    return ", ".join(f"{name}[{size}]" for name, size, _, _ in terms)
+
+
+def _hash_note(trained_on: str, env: TrackingEnv) -> list[str]:
+    if trained_on == env.robot.content_hash:
+        return []
+    return [
+        f"the policy was trained on another build of robot '{env.robot.name}' "
+        f"({trained_on}, here {env.robot.content_hash})"
+    ]

@@ -1,0 +1,108 @@
+"""The command line: a tiny run on a tiny robot, resumed; mistakes told in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import robots
+from mimic.errors import MimicError
+from mimic.learning import PRESETS
+from mimic.policy.player import PolicyPlayer
+from tests.envs.conftest import TINY, sway
+from train import parse, train
+
+REPO = Path(__file__).resolve().parents[2]
+TASK = "tracking-no-state-estimation"
+SMALL = [
+    "--robot", str(TINY), "--num-envs", "8", "--steps-per-iteration", "6", "--workers", "1",
+    "--actor-hidden", "8", "--critic-hidden", "8", "--device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "sway.npz"
+    sway(robots.load(TINY), fps=30.0).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    arguments = [TASK, "--motion", str(clip), *SMALL, "--iterations", "2", "--name", "small"]
+    assert train(parse([*arguments, "--out", str(out), "--seed", "7"])) == 0
+    (folder,) = (out / TASK).iterdir()
+    return folder
+
+
+def test_a_run_leaves_everything_and_can_be_resumed(run: Path) -> None:
+    saved = json.loads((run / "config.json").read_text())
+    assert saved["seed"] == 7 and saved["train"]["num_envs"] == 8
+    assert saved["identity"]["robot"] == "tiny" and saved["sessions"][0]["versions"]["mujoco"]
+    assert PolicyPlayer(run / "policy.onnx").contract.training["iterations"] == 2
+    with pytest.raises(MimicError, match="already has 2 iterations; ask for more"):
+        train(parse(["--resume", str(run)]))
+    assert train(parse(["--resume", str(run), "--iterations", "3"])) == 0
+    assert PolicyPlayer(run / "policy.onnx").contract.training["iterations"] == 3
+    assert len(json.loads((run / "config.json").read_text())["sessions"]) == 2
+
+
+def test_a_run_is_not_resumed_on_other_motions_or_tasks(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.npz"
+    sway(robots.load(TINY), fps=30.0, seconds=1.0).save(other)
+    more = ["--resume", str(run), "--iterations", "9"]
+    with pytest.raises(MimicError, match="pass the motion files"):
+        train(parse([*more, "--motion", str(other)]))
+    with pytest.raises(MimicError, match="has task tracking-no-state-estimation"):
+        train(parse(["tracking", *more]))
+    with pytest.raises(MimicError, match="--preset cannot be changed"):
+        parse([*more, "--preset", "gpu"])
+
+
+def test_presets_are_defaults_that_options_override() -> None:
+    assert parse([TASK, "--motion", "x.npz"]).config == PRESETS["cpu"]
+    args = parse([TASK, "--motion", "a.npz", "b.npz", "--preset", "gpu", "--clip", "0.3"])
+    assert args.config.num_envs == 4096 and args.config.clip == 0.3
+    assert args.config.actor_hidden == (512, 256, 128)
+    assert [path.name for path in args.motion] == ["a.npz", "b.npz"]
+
+
+def test_mistakes_are_one_line_and_leave_nothing_behind(clip: Path, tmp_path: Path) -> None:
+    def message(*arguments: str) -> str:
+        with pytest.raises((MimicError, OSError)) as caught:
+            train(parse([*arguments, *SMALL, "--out", str(tmp_path / "out")]))
+        return str(caught.value)
+
+    assert "no task given; known: tracking" in message("--motion", str(clip))
+    assert "unknown task 'walk'" in message("walk", "--motion", str(clip))
+    assert "no motion given" in message(TASK)
+    assert "does not exist" in message(TASK, "--motion", "absent.npz")
+    assert "has no config.json" in message("--resume", str(tmp_path / "absent"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises((MimicError, OSError)):
+        train(parse([TASK, "--motion", str(clip), *SMALL, "--out", str(tmp_path / "file")]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--resume", "absent-run"], "absent-run"),
+        ([TASK, "--motion", "absent.npz", "--num-envs", "0"], "num_envs must be at least 1"),
+    ],
+)
+def test_the_process_exits_with_two_and_one_line(arguments: list[str], text: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "train.py", *arguments], cwd=REPO, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert text in run.stderr and "Traceback" not in run.stderr

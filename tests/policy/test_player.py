@@ -1,0 +1,148 @@
+"""The player needs no torch and sees what the environment sees."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import robots
+from mimic.envs import TrackingEnv
+from mimic.errors import MimicError
+from mimic.learning import Runner, TrainConfig
+from mimic.policy.observations import TERMS, RobotState
+from mimic.policy.player import PolicyPlayer
+from mimic.tasks import make_env
+from mimic.tasks.tracking import tracking, without_randomisation
+from motions import RobotMotion
+from tests.envs.conftest import TINY, sway
+
+REPO = Path(__file__).resolve().parents[2]
+CONFIG = TrainConfig(
+    num_envs=4, iterations=1, steps_per_iteration=4, actor_hidden=(8,), critic_hidden=(8,),
+    workers=1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def motion() -> RobotMotion:
+    return sway(robots.load(TINY), fps=30.0)
+
+
+def player_and_env(
+    motion: RobotMotion, folder: Path, state_estimation: bool
+) -> tuple[PolicyPlayer, TrackingEnv]:
+    config = without_randomisation(
+        tracking(state_estimation=state_estimation), observation_noise=False
+    )
+    env = make_env(config, [motion], num_envs=4, robot=TINY, threads=1)
+    runner = Runner(env, CONFIG)
+    runner.export(folder / "policy.onnx")
+    return PolicyPlayer(folder / "policy.onnx"), env
+
+
+def state_of(env: TrackingEnv, index: int, *, estimated: bool) -> RobotState:
+    def row(tensor: torch.Tensor) -> Any:
+        return tensor[index].double().numpy()
+
+    extra = {}
+    if estimated:
+        extra = {
+            "anchor_pos_w": row(env.command.robot_anchor_pos_w),
+            "root_lin_vel_b": row(TERMS_OF_ENV["base_lin_vel"](env)),
+        }
+    return RobotState(
+        joint_pos=row(env.engine.qpos[:, 7:]),
+        joint_vel=row(env.engine.qvel[:, 6:]),
+        root_ang_vel_b=row(env.engine.qvel[:, 3:6]),
+        anchor_quat_w=row(env.command.robot_anchor_quat_w),
+        **extra,
+    )
+
+
+def terms_of_env() -> dict[str, Any]:
+    terms = tracking(state_estimation=True).observations["actor"]
+    return {name: term.function for name, term in terms.items()}
+
+
+TERMS_OF_ENV = terms_of_env()
+
+
+def test_importing_the_player_does_not_import_torch() -> None:
+    code = (
+        "import sys, mimic.policy.player; "
+        "sys.exit(any(n.split('.')[0] in ('torch', 'tensordict', 'rsl_rl') for n in sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_actor_term_of_the_task_has_its_numpy_twin() -> None:
+    assert set(TERMS_OF_ENV) == set(TERMS)
+
+
+@pytest.mark.parametrize("state_estimation", [True, False])
+def test_the_player_observes_and_acts_as_the_environment(
+    motion: RobotMotion, tmp_path: Path, state_estimation: bool
+) -> None:
+    player, env = player_and_env(motion, tmp_path, state_estimation)
+    reference = player.reference(motion)
+    assert reference.num_frames == env.motion.num_frames
+    action = np.zeros((4, env.num_actions), np.float32)
+    for step in range(12):
+        expected = env.get_observations()["actor"]
+        for index in (0, 3):
+            built = player.observe(
+                state_of(env, index, estimated=state_estimation),
+                reference, int(env.command.frame[index]), env.actions[index].numpy(),
+            )  # fmt: skip
+            np.testing.assert_allclose(built, expected[index].numpy(), rtol=1e-4, atol=2e-5)
+        action = player.act(expected.numpy())
+        targets = env.default_joint_pos + env.action_scale * torch.from_numpy(action)
+        np.testing.assert_allclose(player.joint_targets(action), targets.numpy(), atol=1e-6)
+        env.step(torch.from_numpy(action) + 0.1 * step)
+
+
+def test_the_reference_is_found_by_name_and_ends_on_its_last_frame(
+    motion: RobotMotion, tmp_path: Path
+) -> None:
+    player, _ = player_and_env(motion, tmp_path, False)
+    plain = player.reference(motion)
+    shuffled = motion.with_joint_order(motion.joint_names[::-1])
+    np.testing.assert_array_equal(player.reference(shuffled).joint_pos, plain.joint_pos)
+    end = plain.frame(10_000)
+    np.testing.assert_array_equal(end.joint_pos, plain.joint_pos[-1])
+    np.testing.assert_array_equal(plain.frame(-1).body_pos_w, plain.body_pos_w[0])
+
+
+def test_what_does_not_fit_is_refused(motion: RobotMotion, tmp_path: Path) -> None:
+    player, env = player_and_env(motion, tmp_path, True)
+    other = replace(motion, robot="atlas")
+    with pytest.raises(MimicError, match="is for robot 'atlas'"):
+        player.reference(other)
+    with pytest.raises(MimicError, match="holds no clip"):
+        player.reference_inside()
+    state = state_of(env, 0, estimated=False)
+    with pytest.raises(MimicError, match="observes 'anchor_pos_w', which the robot does not"):
+        player.observe(state, player.reference(motion), 0, np.zeros(env.num_actions))
+    state = state_of(env, 0, estimated=True)
+    with pytest.raises(MimicError, match=r"'actions' has shape \(1,\)"):
+        player.observe(state, player.reference(motion), 0, np.zeros(1))
+
+
+def test_torques_are_the_motors_law_within_its_limits(motion: RobotMotion, tmp_path: Path) -> None:
+    player, env = player_and_env(motion, tmp_path, False)
+    robot = env.robot
+    q = robot.default_joint_pos
+    torque = player.torques(q + 0.01, q, np.full_like(q, 0.1))
+    np.testing.assert_allclose(torque, robot.kp * 0.01 - robot.kd * 0.1)
+    np.testing.assert_allclose(player.torques(q + 1e3, q, 0 * q), robot.effort_limit)
+    np.testing.assert_allclose(player.torques(q - 1e3, q, 0 * q), -robot.effort_limit)

@@ -15,13 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
 
 from mimic.errors import MimicError
-from mimic.learning import PRESETS, Runner, TrainConfig
+from mimic.learning import PRESETS, TrainConfig
 from mimic.learning.run_dir import create_run_dir, read_config, write_config
-from mimic.tasks import make_env, task_names
 from motions.cli import exit_on_user_error
 
 
@@ -84,6 +82,12 @@ def saved_arguments(run: Path) -> TrainArguments:
 
 def train(args: TrainArguments) -> int:
     """Train, or go on training, and leave a policy in the run directory."""
+    # Loading torch takes seconds; help and mistyped options should not wait for it.
+    import torch
+
+    from mimic.learning.runner import Runner
+    from mimic.tasks import make_env, task_names
+
     if not args.task:
         raise MimicError(f"no task given; known: {', '.join(task_names())}")
     device = args.device

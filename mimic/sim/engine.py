@@ -50,6 +50,13 @@ class Engine(Protocol):
         """Advance one control step with joint position targets [N, J] (rad)."""
         ...
 
+    def advance(self, targets: torch.Tensor) -> None:
+        """The physics of ``step`` alone: state tensors are stale until the next ``step``.
+
+        For measurements; an environment calls ``step``.
+        """
+        ...
+
     def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         """Put the environments ``env_ids`` [n] into the states [n, 7 + J], [n, 6 + J]."""
         ...

@@ -41,12 +41,16 @@ class MujocoEngine:
 
     def step(self, targets: torch.Tensor) -> None:
         """Advance one control step with joint position targets [N, J] (rad)."""
-        self._ctrl.copy_(targets)
-        self._batch.step(nstep=self.scene.decimation)
+        self.advance(targets)
         self._refresh()
         if self._has_sensors:
             forces = self._sensors.view(self.num_envs, -1, 3)
             self.contact_force = torch.linalg.vector_norm(forces, dim=-1).to(self.device)
+
+    def advance(self, targets: torch.Tensor) -> None:
+        """The physics of ``step`` alone: state tensors are stale until the next ``step``."""
+        self._ctrl.copy_(targets)
+        self._batch.step(nstep=self.scene.decimation)
 
     def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         """Put the environments ``env_ids`` [n] into the states [n, 7 + J], [n, 6 + J]."""

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 import robots
 from mimic.envs.env import EnvConfig, TrackingEnv
-from mimic.tasks import make_env
+from mimic.envs.motion_library import load_library
+from mimic.sim import make_engine
+from mimic.sim.scene import make_scene
 from mimic.tasks.tracking import tracking, without_randomisation
 from motions import RobotMotion
 from robots import Robot
@@ -95,12 +98,20 @@ def endless(quiet: EnvConfig) -> EnvConfig:
 @pytest.fixture(scope="session")
 def build(g1: Robot, motion: RobotMotion) -> MakeEnv:
     """Make an environment: G1 on the swaying clip unless told otherwise."""
+    scene_of = cache(make_scene)  # compiling the meshes is most of the work
 
-    def make(config: EnvConfig | None = None, num_envs: int = 3, **options: object) -> TrackingEnv:
-        clips = options.pop("motions", [motion])
-        robot = options.pop("robot", g1)
-        task = tracking() if config is None else config
-        return make_env(task, clips, num_envs=num_envs, robot=robot, threads=1, **options)  # type: ignore[arg-type]
+    def make(
+        config: EnvConfig | None = None,
+        num_envs: int = 3,
+        *,
+        robot: Robot | None = None,
+        motions: Sequence[RobotMotion] | None = None,
+        seed: int = 0,
+    ) -> TrackingEnv:
+        scene = scene_of(robot or g1)
+        library = load_library(motions or [motion], scene.robot, 1.0 / scene.control_dt)
+        engine = make_engine("mujoco", scene, num_envs, threads=1)
+        return TrackingEnv(config or tracking(), engine, library, seed=seed)
 
     return make
 

@@ -96,7 +96,7 @@ def chain(mode: SamplingMode, envs: int) -> tuple[float, float]:
     frame = ours.draw(envs)[1]
     age = torch.zeros(envs)
     tops, entropies = [], []
-    for step in range(1500):
+    for step in range(1000):
         frame, age = frame + 1, age + 1
         hard = (frame >= 750) & (frame < 800)
         failed = hard & (torch.rand(envs, generator=generator) < 0.05)
@@ -107,7 +107,7 @@ def chain(mode: SamplingMode, envs: int) -> tuple[float, float]:
         if len(done):
             frame[done] = ours.draw(len(done))[1]
             age[done] = 0
-        if step >= 1000 and step % 25 == 0:
+        if step >= 600 and step % 20 == 0:
             metrics = ours.metrics()
             tops.append(metrics["sampling/top1_probability"])
             entropies.append(metrics["sampling/entropy"])

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from mimic.learning import Runner
+from mimic.learning.runner import Runner
 from tests.learning.fake_env import FakeEnv
 from tests.learning.test_runner import SMALL
 

@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from mimic.errors import MimicError
-from mimic.learning import Runner, TrainConfig, load_policy
+from mimic.learning import TrainConfig
 from mimic.learning.checkpoints import load_checkpoint
+from mimic.learning.loading import load_policy
+from mimic.learning.runner import Runner
 from mimic.policy.player import PolicyPlayer
 from tests.learning.fake_env import FakeEnv
 

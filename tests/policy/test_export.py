@@ -14,8 +14,9 @@ from onnx import numpy_helper
 from torch import nn
 
 from mimic.errors import MimicError
-from mimic.learning import Runner, TrainConfig
+from mimic.learning import TrainConfig
 from mimic.learning.models import PlainActor
+from mimic.learning.runner import Runner
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, contract_of_env
 from mimic.policy.export import export_policy
 from mimic.policy.player import PolicyPlayer
@@ -111,9 +112,11 @@ def test_a_clip_inside_gives_its_frames_and_stays_on_the_last(
     names = [each.name for each in player._session.get_outputs()]
     assert names[0] == "actions" and set(names[1:]) >= {"joint_pos", "body_pos_w"}
     for asked, given in ((-3.0, 0), (7.0, 7), (10_000.0, FRAMES - 1)):
-        inputs = {"obs": np.zeros((1, 16), np.float32), "time_step": np.array([[asked]], np.float32)}
+        step = np.array([[asked]], np.float32)
+        inputs = {"obs": np.zeros((1, 16), np.float32), "time_step": step}
         (rows,) = player._session.run(["joint_pos"], inputs)
-        np.testing.assert_array_equal(np.asarray(rows)[0], library.joint_pos[FRAMES + given].numpy())
+        expected = library.joint_pos[FRAMES + given].numpy()
+        np.testing.assert_array_equal(np.asarray(rows)[0], expected)
     assert player.act(np.zeros((3, 16))).shape == (3, JOINTS)
     with pytest.raises(MimicError, match="clip 2 does not exist"):
         runner.export(path, clip=2)

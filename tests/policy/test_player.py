@@ -15,7 +15,8 @@ import torch
 import robots
 from mimic.envs import TrackingEnv
 from mimic.errors import MimicError
-from mimic.learning import Runner, TrainConfig
+from mimic.learning import TrainConfig
+from mimic.learning.runner import Runner
 from mimic.policy.observations import TERMS, RobotState
 from mimic.policy.player import PolicyPlayer
 from mimic.tasks import make_env

@@ -1,0 +1,237 @@
+"""Measures physics alone, the full environment, a policy on top, and a PPO iteration, in one run.
+
+Everything is wall time on the machine as it is. Rounds of physics alone and of the full
+environment alternate, and medians are taken, so that a neighbour's load hits both alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+
+from mimic.benchmark.stages import STAGES, timed_stages
+from mimic.envs.env import TrackingEnv
+from mimic.sim import Engine, make_engine
+from mimic.tasks import make_env
+from motions import RobotMotion
+from robots import Robot
+
+ROUNDS = 5
+WARM_UP_STEPS = 5
+STANDING_STEPS = 25
+"""Steps after which standing robots are put back up: by then their random targets tip them."""
+ACTION_NOISE = 0.3
+"""Noise on the reference's joint targets (in actions): robots stagger, fall and start again."""
+TARGET_NOISE = 0.1
+"""Noise on the default pose (rad) of the robots that only stand."""
+HIDDEN = (256, 256, 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Figures for one number of environments. Rates are control steps of one environment per s.
+
+    Attributes:
+        setup_s: making the environment, its first reset included.
+        physics_standing: physics alone, robots standing under noisy default targets.
+        physics_inside: physics alone as timed inside the steps of the full environment, that is
+            in the very same states.
+        full: the environment: physics, kinematics, observations, rewards, terminations, resets.
+        with_policy: the same plus a policy network's inference.
+        ppo_iteration_s, ppo_samples_per_s: one whole training iteration; None when not asked for.
+        stages: share of each stage in the environment's step; ``other`` is the rest.
+        done_share: share of environments that ended in a step.
+        peak_memory_mb: most memory the process has had so far.
+    """
+
+    num_envs: int
+    steps: int
+    setup_s: float
+    physics_standing: float
+    physics_inside: float
+    full: float
+    with_policy: float
+    ppo_iteration_s: float | None
+    ppo_samples_per_s: float | None
+    stages: dict[str, float]
+    done_share: float
+    peak_memory_mb: float
+
+    @property
+    def ratio_standing(self) -> float:
+        """Full environment over physics alone with standing robots."""
+        return self.full / self.physics_standing
+
+    @property
+    def ratio_inside(self) -> float:
+        """Full environment over physics alone in the same states."""
+        return self.full / self.physics_inside
+
+
+def benchmark(
+    task: str,
+    motions: Sequence[Path | RobotMotion],
+    robot: Robot,
+    num_envs: int,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    seed: int = 0,
+    seconds: float = 2.0,
+    ppo: bool = True,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Measurement:
+    """Measure one number of environments.
+
+    Args:
+        threads: of the physics; 0 means one per core.
+        seconds: about how long each of the rounds of each figure runs.
+        ppo: whether to run a training iteration too.
+    """
+    progress(f"{num_envs} environments: setting up")
+    started = time.perf_counter()
+    env = make_env(
+        task, motions, num_envs=num_envs, robot=robot, engine=engine, seed=seed, threads=threads
+    )
+    setup_s = time.perf_counter() - started
+    alone = make_engine(engine, env.scene, num_envs, threads=threads)
+    policy = _policy(env)
+    generator = torch.Generator().manual_seed(seed)
+
+    progress(f"{num_envs} environments: measuring")
+    with torch.no_grad():
+        for _ in range(WARM_UP_STEPS):
+            env.step(_actions(env, generator))
+        steps = _steps_for(env, generator, seconds)
+        rounds = [_round(env, alone, policy, generator, steps) for _ in range(ROUNDS)]
+
+    def rate(seconds_of: Callable[[_Round], float]) -> float:
+        return num_envs * steps / median(seconds_of(each) for each in rounds)
+
+    total = sum(each.environment_s for each in rounds)
+    stages = {name: sum(r.stages[name] for r in rounds) / total for name in STAGES}
+    stages["other"] = max(0.0, 1.0 - sum(stages.values()))
+    ppo_s, samples = None, 0
+    if ppo:
+        progress(f"{num_envs} environments: a training iteration")
+        ppo_s, samples = _ppo_iteration(env, seed)
+    return Measurement(
+        num_envs=num_envs,
+        steps=steps * ROUNDS,
+        setup_s=setup_s,
+        physics_standing=rate(lambda r: r.standing_s),
+        physics_inside=rate(lambda r: r.stages["physics"]),
+        full=rate(lambda r: r.environment_s),
+        with_policy=rate(lambda r: r.environment_s + r.policy_s),
+        ppo_iteration_s=ppo_s,
+        ppo_samples_per_s=samples / ppo_s if ppo_s else None,
+        stages=stages,
+        done_share=sum(each.dones for each in rounds) / (num_envs * steps * ROUNDS),
+        peak_memory_mb=_peak_memory_mb(),
+    )
+
+
+@dataclass(frozen=True)
+class _Round:
+    standing_s: float
+    environment_s: float
+    policy_s: float
+    stages: dict[str, float]
+    dones: int
+
+
+def _round(
+    env: TrackingEnv, alone: Engine, policy: nn.Module, generator: torch.Generator, steps: int
+) -> _Round:
+    standing_s = _standing(alone, env, generator, steps)
+    environment_s = policy_s = 0.0
+    dones = 0
+    with timed_stages(env) as clock:
+        obs = env.get_observations()["actor"]
+        for _ in range(steps):
+            actions = _actions(env, generator)
+            started = time.perf_counter()
+            policy(obs)
+            acted = time.perf_counter()
+            result, _, done, _ = env.step(actions)
+            environment_s += time.perf_counter() - acted
+            policy_s += acted - started
+            obs = result["actor"]
+            dones += int(done.sum())
+        return _Round(standing_s, environment_s, policy_s, dict(clock.seconds), dones)
+
+
+def _standing(
+    engine: Engine, env: TrackingEnv, generator: torch.Generator, steps: int
+) -> float:
+    """Seconds of ``steps`` steps of physics alone."""
+    robot, n = env.robot, engine.num_envs
+    everyone = torch.arange(n)
+    qpos = torch.zeros(n, 7 + robot.num_joints)
+    qpos[:, 2], qpos[:, 3] = robot.default_root_height, 1.0
+    qpos[:, 7:] = env.default_joint_pos.cpu()
+    seconds = 0.0
+    for step in range(steps):
+        if step % STANDING_STEPS == 0:
+            engine.reset(everyone, qpos, torch.zeros(n, 6 + robot.num_joints))
+        noise = torch.randn(n, robot.num_joints, generator=generator)
+        targets = (qpos[:, 7:] + TARGET_NOISE * noise).to(engine.device)
+        started = time.perf_counter()
+        engine.advance(targets)
+        seconds += time.perf_counter() - started
+    return seconds
+
+
+def _actions(env: TrackingEnv, generator: torch.Generator) -> torch.Tensor:
+    """Actions [N, J] that ask for the reference pose, with noise."""
+    wanted = (env.command.joint_pos - env.default_joint_pos) / env.action_scale
+    noise = torch.randn(wanted.shape, generator=generator).to(wanted)
+    return wanted + ACTION_NOISE * noise
+
+
+def _policy(env: TrackingEnv) -> nn.Module:
+    layers: list[nn.Module] = []
+    size = int(env.get_observations()["actor"].shape[-1])
+    for width in HIDDEN:
+        layers += [nn.Linear(size, width), nn.ELU()]
+        size = width
+    return nn.Sequential(*layers, nn.Linear(size, env.num_actions)).to(env.device)
+
+
+def _steps_for(env: TrackingEnv, generator: torch.Generator, seconds: float) -> int:
+    """How many steps take about ``seconds``, at least five."""
+    started = time.perf_counter()
+    for _ in range(WARM_UP_STEPS):
+        env.step(_actions(env, generator))
+    return max(5, round(seconds * WARM_UP_STEPS / (time.perf_counter() - started)))
+
+
+def _ppo_iteration(env: TrackingEnv, seed: int) -> tuple[float, int]:
+    """Seconds and samples of one iteration of the CPU preset."""
+    from dataclasses import replace
+
+    from mimic.learning import PRESETS, Runner
+
+    config = replace(PRESETS["cpu"], num_envs=env.num_envs, iterations=1)
+    runner = Runner(env, config, seed=seed)
+    # Its progress is of no interest here.
+    with contextlib.redirect_stdout(io.StringIO()):
+        started = time.perf_counter()
+        runner.learn()
+        return time.perf_counter() - started, config.samples_per_iteration
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes on Linux, bytes on macOS.
+    return peak / (1024.0**2 if sys.platform == "darwin" else 1024.0)

@@ -1,0 +1,105 @@
+"""A benchmark's figures as tables and as JSON, with the machine they belong to."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from mimic.benchmark.measure import ACTION_NOISE, HIDDEN, ROUNDS, Measurement
+
+SCHEMA = "humanoid-mimic/benchmark/1"
+_PACKAGES = ("humanoid-mimic", "mujoco", "mjbatch", "torch", "rsl-rl-lib", "numpy")
+BUSY = 0.3
+"""Load per core at the start above which other programs disturb the figures."""
+
+
+def environment_facts(threads: int) -> dict[str, Any]:
+    """Machine, versions and threads."""
+    versions: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    return {
+        "processor": _processor(),
+        "cores": cores,
+        "physics_threads": threads or cores,
+        "torch_threads": torch.get_num_threads(),
+        "load_at_start": load,
+        "busy": load > BUSY * cores,
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def measurement_table(measurements: Sequence[Measurement]) -> Table:
+    table = Table(title="control steps of an environment per second", title_style="")
+    for heading in (
+        "environments", "physics alone,\nstanding", "physics alone,\nsame states",
+        "full\nenvironment", "full /\nstanding", "full /\nsame states", "with\npolicy",
+        "PPO\niteration", "set-up\n(s)", "peak memory\n(MB)",
+    ):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for m in measurements:
+        ppo = "-" if m.ppo_samples_per_s is None else f"{m.ppo_samples_per_s:,.0f}"
+        table.add_row(
+            str(m.num_envs), f"{m.physics_standing:,.0f}", f"{m.physics_inside:,.0f}",
+            f"{m.full:,.0f}", f"{100 * m.ratio_standing:.0f} %", f"{100 * m.ratio_inside:.0f} %",
+            f"{m.with_policy:,.0f}", ppo, f"{m.setup_s:.1f}", f"{m.peak_memory_mb:,.0f}",
+        )  # fmt: skip
+    return table
+
+
+def stage_table(measurements: Sequence[Measurement]) -> Table:
+    table = Table(title="share of the environment's step", title_style="")
+    table.add_column("stage")
+    for m in measurements:
+        table.add_column(f"{m.num_envs}", justify="right")
+    for stage in measurements[0].stages:
+        table.add_row(stage, *(f"{100 * m.stages[stage]:.1f} %" for m in measurements))
+    return table
+
+
+def to_dict(
+    measurements: Sequence[Measurement], facts: dict[str, Any], **settings: Any
+) -> dict[str, Any]:
+    """Everything in plain numbers and texts."""
+    return {
+        "schema": SCHEMA,
+        "settings": {
+            **settings,
+            "rounds": ROUNDS,
+            "action_noise": ACTION_NOISE,
+            "policy_hidden": list(HIDDEN),
+        },
+        "machine": facts,
+        "unit": "control steps of one environment per second",
+        "measurements": [
+            {
+                **asdict(m),
+                "ratio_standing": m.ratio_standing,
+                "ratio_inside": m.ratio_inside,
+            }
+            for m in measurements
+        ],
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

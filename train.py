@@ -35,6 +35,9 @@ class TrainArguments:
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None
     """Run directory (or one of its checkpoints) to continue, up to --iterations."""
+    init_from: Path | None = None
+    """Run directory or checkpoint whose networks a new run starts from, to fine-tune on other
+    motions."""
     robot: str = "unitree_g1"
     """Robot, or the path of its description."""
     engine: Literal["auto", "mujoco"] = "auto"
@@ -113,13 +116,16 @@ def train(args: TrainArguments) -> int:
             )
         folder = args.resume if args.resume.is_dir() else args.resume.parent.parent
     else:
+        if args.init_from is not None:
+            runner.initialise(args.init_from)
         folder = create_run_dir(args.out, args.task, args.name)
     runner.run_dir = folder
     write_config(
         folder,
         {
             **{f.name: getattr(args, f.name) for f in dataclasses.fields(args)
-               if f.name not in ("config", "resume", "out", "motion")},
+               if f.name not in ("config", "resume", "init_from", "out", "motion")},
+            "init_from": str(args.init_from) if args.init_from else None,
             "motion": [str(path.resolve()) for path in args.motion],
             "train": args.config.to_dict(),
             "identity": runner.identity,

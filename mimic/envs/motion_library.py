@@ -19,7 +19,7 @@ _FRAME_FIELDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MotionLibrary:
     """Clips laid end to end. F is the total number of frames, B the robot's key bodies.
 

@@ -28,8 +28,9 @@ class LoadedPolicy:
         act: observations [N, D] -> deterministic actions [N, A].
         task, robot: what it was trained for.
         motions: clips to judge it on when the user names none.
-        check: refuses an environment it was not made for.
-        notes: what a reader of the figures should know.
+        check: refuses an environment it was not made for; returns what a reader of the figures
+            should know.
+        details: what else it says about itself.
     """
 
     act: PolicyFunction

@@ -28,7 +28,7 @@ class NonFiniteError(MimicError):
 
 @dataclass(frozen=True)
 class _Rollout:
-    """An iteration's samples, B = steps * environments rows in time-major order."""
+    """An iteration's samples, shuffled; B = steps * environments rows."""
 
     actor_input: torch.Tensor  # [B, D] normalised
     skip: torch.Tensor | None  # [B, A] added to the actor's output
@@ -127,14 +127,12 @@ class ParallelPPO(PPO):
             NonFiniteError: before weights or normalisers could be spoilt.
         """
         with torch.no_grad():
-            rollout = self._gather()
-        count = len(rollout.actions)
-        size = count // self.num_mini_batches
+            rollout = self._shuffled_rollout()
+        size = len(rollout.actions) // self.num_mini_batches
         totals = torch.zeros(4)
-        order = torch.randperm(count, device=self.device)
         for _ in range(self.num_learning_epochs):
             for start in range(0, size * self.num_mini_batches, size):
-                totals += self._gradient_step(rollout, order[start : start + size])
+                totals += self._gradient_step(rollout, start, start + size)
         observations = self.storage.observations.flatten(0, 1)
         self.actor.update_normalization(observations)  # type: ignore[arg-type]
         self.critic.update_normalization(observations)  # type: ignore[arg-type]
@@ -143,40 +141,49 @@ class ParallelPPO(PPO):
         names = ("surrogate", "value", "kl", "entropy")
         return dict(zip(names, totals.tolist(), strict=True))
 
-    def _gather(self) -> _Rollout:
+    def _shuffled_rollout(self) -> _Rollout:
+        # Minibatches are the same in every epoch, so that one shuffle serves them all and each is
+        # a slice.
         st = self.storage
         assert st.distribution_params is not None
-        observations = st.observations.flatten(0, 1)
+        order = torch.randperm(st.num_envs * st.num_transitions_per_env, device=self.device)
+
+        def shuffled(values: torch.Tensor) -> torch.Tensor:
+            return values.flatten(0, 1).index_select(0, order)
+
+        names = {*self.actor.obs_groups, *self.critic.obs_groups}
+        observations: Any = {name: shuffled(st.observations[name]) for name in names}
         skip = getattr(self.actor, "skip", None)
-        raw = observations[self.actor.obs_groups[0]]
         scalars = (st.actions_log_prob, st.values, st.returns, st.advantages)
         return _Rollout(
-            actor_input=self.actor.get_latent(observations),  # type: ignore[arg-type]
-            skip=None if skip is None else skip(raw),
-            critic_input=self.critic.get_latent(observations),  # type: ignore[arg-type]
-            actions=st.actions.flatten(0, 1),
-            old_mean=st.distribution_params[0].flatten(0, 1),
+            actor_input=self.actor.get_latent(observations),
+            skip=None if skip is None else skip(observations[self.actor.obs_groups[0]]),
+            critic_input=self.critic.get_latent(observations),
+            actions=shuffled(st.actions),
+            old_mean=shuffled(st.distribution_params[0]),
             # One standard deviation for all states: any row is the rollout's.
             old_std=st.distribution_params[1][0, 0],
-            scalars=torch.cat(scalars, -1).flatten(0, 1),
+            scalars=shuffled(torch.cat(scalars, -1)),
         )
 
-    def _gradient_step(self, rollout: _Rollout, rows: torch.Tensor) -> torch.Tensor:
+    def _gradient_step(self, rollout: _Rollout, start: int, stop: int) -> torch.Tensor:
         self.optimizer.zero_grad()
         networks = self._networks_of_workers()
+        total = stop - start
         if len(networks) == 1:
-            sums = self._backward(networks[0], rollout, rows, len(rows))
+            sums = self._backward(networks[0], rollout, start, stop, total)
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(
                     self.workers, "gradient", initializer=torch.set_num_threads, initargs=(1,)
                 )
+            cuts = [start + total * i // len(networks) for i in range(len(networks) + 1)]
             jobs = [
-                self._pool.submit(self._backward, each, rollout, part, len(rows))
-                for each, part in zip(networks, rows.chunk(len(networks)), strict=False)
+                self._pool.submit(self._backward, each, rollout, *cuts[i : i + 2], total)
+                for i, each in enumerate(networks)
             ]
             sums = torch.stack([job.result() for job in jobs]).sum(0)
-            for each in networks[1 : len(jobs)]:
+            for each in networks[1:]:
                 for ours, theirs in zip(networks[0].parameters, each.parameters, strict=True):
                     assert ours.grad is not None and theirs.grad is not None
                     ours.grad += theirs.grad
@@ -194,15 +201,16 @@ class ParallelPPO(PPO):
         return sums
 
     def _backward(
-        self, networks: _Networks, rollout: _Rollout, rows: torch.Tensor, total: int
+        self, networks: _Networks, rollout: _Rollout, start: int, stop: int, total: int
     ) -> torch.Tensor:
-        """Add the gradients of ``rows``, a share of a minibatch of ``total`` rows.
+        """Add the gradients of rows ``start`` to ``stop``, a share of a minibatch of ``total``.
 
         Returns:
             [4] share of the minibatch's surrogate, value loss, KL divergence and entropy.
         """
         sums = torch.zeros(4)
-        for part in rows.split(self.chunk_size):
+        for first in range(start, stop, self.chunk_size):
+            part = slice(first, min(first + self.chunk_size, stop))
             std = self._std(networks.std)
             mean = networks.actor(rollout.actor_input[part])
             if rollout.skip is not None:
@@ -223,14 +231,14 @@ class ParallelPPO(PPO):
                 change = (value - old_value).clamp(-self.clip_param, self.clip_param)
                 value_loss = torch.maximum(value_loss, (old_value + change - returns).square())
             value_loss = value_loss.sum() / total
-            entropy = (log_std + dims * (0.5 + HALF_LOG_TWO_PI)) * (len(part) / total)
+            entropy = (log_std + dims * (0.5 + HALF_LOG_TWO_PI)) * (len(mean) / total)
 
             loss = surrogate + self.value_loss_coef * value_loss - self.entropy_coef * entropy
             loss.backward()
             with torch.no_grad():
                 moved = (rollout.old_mean[part] - mean).square() + rollout.old_std.square()
                 kl = (moved / (2.0 * std.square())).sum() / total
-                kl += (torch.log(std / rollout.old_std) - 0.5).sum() * (len(part) / total)
+                kl += (torch.log(std / rollout.old_std) - 0.5).sum() * (len(mean) / total)
                 sums += torch.stack([surrogate, value_loss, kl, entropy]).cpu()
         return sums
 

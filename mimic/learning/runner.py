@@ -262,6 +262,26 @@ class Runner:
         self.last_checkpoint = path
         set_random_state(state["random"])
 
+    def initialise(self, run: Path | str) -> None:
+        """Start from the networks and normalisers of another run; everything else is new.
+
+        Raises:
+            MimicError: absent or damaged checkpoint, or networks of other sizes.
+        """
+        path = find_checkpoint(run)
+        state = load_checkpoint(path, self.device)
+        try:
+            self.ppo.actor.load_state_dict(state["actor"])
+            self.ppo.critic.load_state_dict(state["critic"])
+        except RuntimeError as error:
+            raise MimicError(
+                f"{path}: its networks do not fit this task and configuration (task "
+                f"{state['identity']['task']}, actor {state['config']['actor_hidden']}, critic "
+                f"{state['config']['critic_hidden']})"
+            ) from error
+        if self.average is not None:
+            self.average.update(self.ppo.actor)
+
     # policy --------------------------------------------------------------------------------
 
     def policy(self) -> PlainActor:

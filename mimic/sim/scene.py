@@ -12,7 +12,7 @@ from robots.overlay import GROUND_CONTYPE
 GROUND_FRICTION = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
     """A compiled scene.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
+from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from mimic.errors import MimicError
@@ -92,8 +94,6 @@ def check_video(path: Path, size: tuple[int, int], fps: float) -> None:
 
 def write_picture(path: Path | str, image: NDArray[np.uint8]) -> None:
     """Write an RGB picture [height, width, 3] as PNG."""
-    from matplotlib.image import imsave
-
     with atomic_path(path) as temporary:
         imsave(temporary, image, format="png")
 
@@ -138,3 +138,10 @@ def write_rollouts(
     with open_painter(robot, *size) as painter:
         frames = (f for rollout in rollouts for f in rollout_frames(painter, rollout, fps=fps))
         return write_video(path, frames, fps)
+
+
+def jpeg(image: NDArray[np.uint8], quality: int = 88) -> bytes:
+    """Encode an RGB picture [height, width, 3] for a web page."""
+    buffer = io.BytesIO()
+    imsave(buffer, image, format="jpg", pil_kwargs={"quality": quality, "optimize": True})
+    return buffer.getvalue()

@@ -49,8 +49,10 @@ def _walk_along(
                 x=x - SIGN[foot] * half * np.sin(yaw),
                 y=y + SIGN[foot] * half * np.cos(yaw),
                 yaw=yaw + SIGN[foot] * TOE_OUT,
-                heel_off=0.20 if n == 0 else 0.34,
-                toe_up=0.05 if closing else 0.12,
+                # Higher than most people step: a robot's long flat foot needs the room.
+                clearance=0.095,
+                heel_off=0.14 if n == 0 else 0.22,
+                toe_up=0.05 if closing else 0.10,
             )
         )
         lift += flight + double
@@ -95,8 +97,8 @@ def side_step() -> Plan:
                 x=0.0,
                 y=SIGN[foot] * STANCE_HALF_WIDTH + width * shift_to,
                 yaw=SIGN[foot] * TOE_OUT,
-                clearance=0.075,
-                heel_off=0.10,
+                clearance=0.09,
+                heel_off=0.08,
                 toe_up=0.04,
             )
         )

@@ -86,6 +86,27 @@ def test_start_noise_ranges(build, quiet: EnvConfig, motion: RobotMotion) -> Non
     np.testing.assert_allclose(qvel[:, 6:] - motion.joint_vel[row], 0.0, atol=1e-6)
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_strength_of_start_noise_and_pushes(
+    strength: float, build, quiet: EnvConfig, motion: RobotMotion
+) -> None:
+    env = build(quiet, num_envs=200)
+    assert env.randomisation == 1.0
+    env.randomisation = strength
+    qpos, qvel = reference_state(env, torch.full((MANY,), 40), ResetNoise())
+    fills(qpos[:, :3].numpy() - motion.root_pos[40], strength * np.array(ResetNoise().position))
+    fills(
+        qvel[:, :3].numpy() - motion.body_lin_vel_w[40, 0],
+        strength * np.array(ResetNoise().lin_vel),
+    )
+    joints = np.abs(qpos[:, 7:].numpy() - motion.joint_pos[40]).max()
+    assert joints == pytest.approx(0.1 * strength, abs=1e-3)
+    before = env.engine.qvel.clone()
+    events.push(env, torch.arange(200), lin_vel=(0.5, 0.5, 0.2), ang_vel=(0.0, 0.0, 0.0))
+    change = (env.engine.qvel - before)[:, 0].abs().max()
+    assert float(change) == pytest.approx(0.5 * strength, rel=0.1)
+
+
 def test_noisy_joints_are_clipped_to_soft_limits(build, quiet: EnvConfig) -> None:
     env = build(quiet)
     env.motion.joint_pos.copy_(env.soft_upper.expand_as(env.motion.joint_pos))

@@ -24,6 +24,11 @@ def test_own_robot_loads(tiny: Robot) -> None:
     assert tiny.model_source == "own file"
 
 
+def test_robots_can_be_compared_and_be_keys(g1: Robot, tiny: Robot) -> None:
+    assert {g1: 1, tiny: 2}[tiny] == 2
+    assert g1 != tiny and robots.load("unitree_g1") == g1
+
+
 def test_overlay_keeps_the_mass_inferred_from_geoms(tiny: Robot) -> None:
     np.testing.assert_allclose(tiny.model.body_mass[1:], [4, 3, 2, 0.5, 2, 0.5])
     # The model's own floor and shapes collide no more; ours (two feet, one trunk) do.

@@ -1,0 +1,93 @@
+"""``mimic benchmark``: environment steps per second, beside the physics alone."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimic.commands.output import make_console, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Measure the full environment against physics alone, in one run on this machine."""
+
+    num_envs: tuple[int, ...] = (64, 512, 2048)
+    """Numbers of environments to measure."""
+    task: str = "tracking"
+    """Task to measure; `mimic list` shows them."""
+    motion: tuple[Path, ...] = ()
+    """Motion files (.npz) or folders; by default the clips that come with the program."""
+    robot: str = "unitree_g1"
+    """Robot, or the path of its description."""
+    engine: str = "auto"
+    """Physics engine: auto or mujoco."""
+    threads: int = 0
+    """Threads of the physics; 0 is one per core."""
+    seconds: float = 2.0
+    """About how long each of five rounds of the environment runs."""
+    ppo: bool = True
+    """Also measure a training iteration."""
+    seed: int = 0
+    """Seed of noise and starts."""
+    json: Path | None = None
+    """Also write everything into this file."""
+
+    def run(self) -> int:
+        import robots
+        from mimic.benchmark import (
+            benchmark,
+            environment_facts,
+            measurement_table,
+            stage_table,
+            to_dict,
+        )
+        from mimic.benchmark.motion import default_motions
+        from mimic.envs.motion_library import find_motion_files
+        from mimic.errors import MimicError
+        from motions.files import atomic_path
+
+        if not self.num_envs or min(self.num_envs) < 1:
+            raise MimicError(f"--num-envs must be at least 1, got {self.num_envs}")
+        if not self.seconds > 0:
+            raise MimicError(f"--seconds must be above zero, got {self.seconds}")
+        if self.threads < 0:
+            raise MimicError(f"--threads must not be negative, got {self.threads}")
+        console = make_console()
+        robot = robots.load(self.robot)
+        motions = find_motion_files(self.motion) if self.motion else default_motions(robot)
+        # The place of the result is tried before the work, not after.
+        with nullcontext() if self.json is None else atomic_path(self.json) as output:
+            facts = environment_facts(self.threads)
+            measurements = []
+            for count in self.num_envs:
+                with console.status("") as status:
+                    measurements.append(
+                        benchmark(
+                            self.task, motions, robot, count, engine=self.engine,
+                            threads=self.threads, seed=self.seed, seconds=self.seconds,
+                            ppo=self.ppo, progress=status.update,
+                        )
+                    )  # fmt: skip
+            if output is not None:
+                names = [m.name if not isinstance(m, Path) else str(m) for m in motions]
+                report = to_dict(
+                    measurements, facts, task=self.task, robot=robot.name, engine=self.engine,
+                    motions=names, seconds=self.seconds, seed=self.seed,
+                )  # fmt: skip
+                output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        say(
+            console,
+            f"{facts['processor']}, {facts['cores']} cores; physics on {facts['physics_threads']} "
+            f"threads, torch on {facts['torch_threads']}; load {facts['load_at_start']:.1f}",
+        )
+        if facts["busy"]:
+            text = "other programs are running: rates are too low, and ratios uncertain"
+            say(console, text, style="yellow")
+        console.print(measurement_table(measurements))
+        console.print(stage_table(measurements))
+        if self.json is not None:
+            say(console, str(self.json))
+        return 0

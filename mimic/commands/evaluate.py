@@ -1,0 +1,70 @@
+"""``mimic evaluate``: how well a policy tracks, by a named protocol."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from mimic.commands.output import make_console, progress_bar, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Play a policy on whole clips many times and measure success and errors."""
+
+    policy: tyro.conf.Positional[Path]
+    """An .onnx file, a run directory, or a checkpoint."""
+    motion: tuple[Path, ...] = ()
+    """Motion files (.npz) or folders; by default the clips the policy comes with."""
+    protocol: str = "noisy-start"
+    """appendix-f, noisy-start, robust or mjlab; figures compare only within one protocol."""
+    episodes: int | None = None
+    """Episodes of each clip; by default the protocol's own number."""
+    start_noise: float | None = None
+    """Noise on the start state as a fraction of training's; by default the protocol's own."""
+    robot: Path | None = None
+    """Description of a robot of your own, when the policy is for one."""
+    engine: str = "auto"
+    """Physics engine: auto or mujoco."""
+    threads: int = 0
+    """Threads of the physics; 0 is one per core."""
+    seed: int = 0
+    """Seed of noise, starts and disturbances."""
+    json: Path | None = None
+    """Also write everything into this file."""
+
+    def run(self) -> int:
+        from mimic.evaluation import evaluate, get_protocol
+        from mimic.evaluation.policies import open_policy
+        from motions.files import atomic_path
+
+        console = make_console()
+        protocol = get_protocol(
+            self.protocol, episodes=self.episodes, start_noise=self.start_noise
+        )
+        # The place of the result is tried before the work, not after.
+        with nullcontext() if self.json is None else atomic_path(self.json) as output:
+            policy = open_policy(self.policy)
+            with progress_bar("evaluating") as progress:
+                result = evaluate(
+                    policy, self.motion, protocol, robot=self.robot, engine=self.engine,
+                    threads=self.threads, seed=self.seed, progress=progress,
+                )  # fmt: skip
+            if output is not None:
+                text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
+                output.write_text(text + "\n", encoding="utf-8")
+        say(
+            console,
+            f"{result.policy}: task {result.task}, robot {result.robot}, engine {result.engine}, "
+            f"seed {result.seed}",
+        )
+        for note in result.notes:
+            say(console, f"note: {note}", style="yellow")
+        console.print(result.table())
+        if self.json is not None:
+            say(console, str(self.json))
+        return 0

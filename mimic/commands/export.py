@@ -1,0 +1,123 @@
+"""``mimic export``: a checkpoint as one self-describing ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from mimic.commands.output import make_console, say
+
+ROLLOUT_STEPS = 20
+"""Control steps whose observations serve as the file's golden trace and comparison."""
+ROLLOUT_ENVS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run's or checkpoint's policy as ONNX, with its contract and a golden trace."""
+
+    run_dir: tyro.conf.Positional[Path]
+    """A run directory (its last checkpoint) or a checkpoint file."""
+    out: Path | None = None
+    """The file to write; by default policy.onnx in the run, or beside the checkpoint."""
+    clip: str | None = None
+    """Name of a training clip to put inside the file, so that it plays alone."""
+    motion: tuple[Path, ...] = ()
+    """The motions it was trained on, when they have moved since."""
+    robot: str | None = None
+    """The robot it was trained on, when its description has moved since."""
+
+    def run(self) -> int:
+        from mimic.errors import MimicError
+        from mimic.learning import load_policy
+        from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
+        from mimic.policy.contract import contract_of_env
+        from mimic.policy.export import export_policy, reference_clip
+
+        checkpoint = find_checkpoint(self.run_dir)
+        state = load_checkpoint(checkpoint)
+        policy, identity = load_policy(checkpoint)
+        env = self._environment(checkpoint, identity)
+        clip = None
+        if self.clip is not None:
+            names = list(env.motion.names)
+            if self.clip not in names:
+                raise MimicError(f"no clip '{self.clip}' in this run; it has {', '.join(names)}")
+            clip = names.index(self.clip)
+        training = {
+            "iterations": state["iteration"],
+            "samples": state["samples"],
+            "wall_s": round(float(state["wall_s"]), 1),
+            "seed": state["seed"],
+            "num_envs": state["config"]["num_envs"],
+        }
+        out = self.out
+        if out is None:
+            run = self.run_dir
+            out = run / "policy.onnx" if run.is_dir() else checkpoint.with_suffix(".onnx")
+        export_policy(
+            policy,
+            contract_of_env(env, training, clip=clip),
+            _observations(env, policy),
+            out,
+            None if clip is None else reference_clip(env.motion, clip),
+        )
+        size = out.stat().st_size / 1e6
+        say(
+            make_console(),
+            f"{out}: {size:.2f} MB, task {env.task_name}, iteration {state['iteration']}, "
+            "agrees with torch",
+        )
+        return 0
+
+    def _environment(self, checkpoint: Path, identity: dict[str, Any]) -> Any:
+        """A few environments of the task the checkpoint was trained in."""
+        from mimic.errors import MimicError
+        from mimic.learning.checkpoints import check_identity
+        from mimic.learning.run_dir import read_config
+        from mimic.tasks import make_env
+
+        motions, robot = self.motion, self.robot
+        if not motions or robot is None:
+            try:
+                config = read_config(checkpoint)
+                motions = motions or tuple(Path(each) for each in config["motion"])
+                robot = robot or str(config["robot"])
+            except (MimicError, KeyError):
+                robot = robot or identity["robot"]
+        if not motions:
+            raise MimicError(
+                f"{checkpoint}: the checkpoint lies outside its run, so its motions are unknown; "
+                "name them with --motion"
+            )
+        env = make_env(identity["task"], motions, num_envs=ROLLOUT_ENVS, robot=str(robot))
+        sizes = {
+            group: int(env.get_observations()[group].shape[-1]) for group in ("actor", "critic")
+        }
+        found = {
+            "task": env.task_name,
+            "robot": env.robot.name,
+            "robot_hash": env.robot.content_hash,
+            "motions": list(env.motion.hashes),
+            "actor_observations": sizes["actor"],
+            "critic_observations": sizes["critic"],
+            "actions": env.num_actions,
+        }
+        check_identity(checkpoint, identity, found)
+        return env
+
+
+def _observations(env: Any, policy: Any) -> Any:
+    """Real observations [n, D] of the policy at work."""
+    import torch
+
+    rows = [env.get_observations()["actor"]]
+    with torch.no_grad():
+        for _ in range(ROLLOUT_STEPS):
+            result, *_ = env.step(policy(rows[-1]))
+            rows.append(result["actor"])
+    # One environment after the other, so that the golden trace is a stretch of one episode.
+    return torch.stack(rows, 1).flatten(0, 1)

@@ -1,0 +1,48 @@
+"""What a report says about where it was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("humanoid-mimic", "mujoco", "onnxruntime", "torch", "numpy", "mink")
+
+
+def machine_info() -> dict[str, Any]:
+    """Time, operating system, processor and package versions."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "created": time.strftime("%Y-%m-%d %H:%M %z"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": f"{processor_name()}, {usable_cores()} cores",
+        "versions": versions,
+    }
+
+
+def processor_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return " ".join(value.split())
+    return platform.processor() or "unknown processor"
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

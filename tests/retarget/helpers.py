@@ -1,0 +1,48 @@
+"""Ways of changing a human clip that the retargeter must follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from motions import HumanMotion, demo
+from motions.rotations import quat_mul, quat_of_yaw, quat_rotate
+
+
+@lru_cache(maxsize=None)
+def demo_clip(name: str, start: int, stop: int, every: int = 1) -> HumanMotion:
+    clip = demo.generate(name).crop(start, stop)
+    assert clip.quat_w is not None
+    return replace(
+        clip, fps=clip.fps / every, pos_w=clip.pos_w[::every], quat_w=clip.quat_w[::every]
+    )
+
+
+def moved(human: HumanMotion, yaw: float, shift: np.ndarray, scale: float = 1.0) -> HumanMotion:
+    """The clip turned about the vertical, then shifted, by a person `scale` times as tall."""
+    turn = quat_of_yaw(yaw)
+    pos = quat_rotate(turn, scale * human.pos_w) + shift
+    quat = None if human.quat_w is None else quat_mul(turn, human.quat_w)
+    # The rest pose belongs to the file's own axes: in a turned world its frames are turned too.
+    rest = None if human.rest_pos is None else quat_rotate(turn, scale * human.rest_pos)
+    return replace(human, pos_w=pos, quat_w=quat, rest_pos=rest)
+
+
+def mirrored(human: HumanMotion) -> HumanMotion:
+    """The clip in a mirror (x-z plane): left and right change places."""
+    names = human.joint_names
+    swap = {r: r.replace("left", "right") if "left" in r else r.replace("right", "left")
+            for r in human.roles}  # fmt: skip
+    flip = np.array([1.0, -1.0, 1.0])
+    twin = list(range(len(names)))
+    for role, joint in human.roles.items():
+        if swap[role] in human.roles:
+            twin[joint] = human.roles[swap[role]]
+    quat = human.quat_w
+    if quat is not None:
+        # Reflecting world and joint frames alike keeps a rotation: the vector part's x and z turn.
+        quat = quat[:, twin] * np.array([1.0, -1.0, 1.0, -1.0])
+    rest = None if human.rest_pos is None else human.rest_pos[twin] * flip
+    return replace(human, pos_w=human.pos_w[:, twin] * flip, quat_w=quat, rest_pos=rest)

@@ -1,0 +1,144 @@
+"""The command as a user types it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motions import HumanMotion, InputError, RobotMotion
+from motions.writers.bvh import write_bvh
+from retarget.cli import main, output_names, parse_skeleton_map
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, squat: HumanMotion) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "short.bvh"
+    write_bvh(squat.crop(0, 10), path)
+    return path
+
+
+def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "retarget", *map(str, arguments)],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def _one_line(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_a_clip_becomes_a_motion_file_and_a_picture(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    result = _run(clip, "--robot", "unitree_g1", "--out", out, "--fps", "50", "--picture")
+    assert result.returncode == 0, result.stderr
+    motion = RobotMotion.load(out / "short.npz")
+    assert motion.fps == 50.0 and motion.robot == "unitree_g1"
+    assert motion.quality["frames"] == motion.num_frames
+    assert "limb direction error" in result.stdout and "skeleton" in result.stdout
+    assert (out / "short.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(p.name for p in out.iterdir()) == ["short.npz", "short.png"]
+
+
+def test_a_broken_clip_does_not_stop_the_others(clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.bvh"
+    broken.write_text(clip.read_text()[:2000])
+    out = tmp_path / "out"
+    result = _run(broken, clip, "--out", out)
+    assert "broken.bvh" in _one_line(result)
+    assert sorted(p.name for p in out.iterdir()) == ["short.npz"]
+    assert "1 of 2 clips" in result.stdout
+
+
+def test_an_existing_result_is_replaced(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "short.npz"
+    old.write_bytes(b"old")
+    assert main([str(clip), "--out", str(tmp_path)]) == 0
+    assert RobotMotion.load(old).num_frames == 10
+    assert "wrote" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fps", "0"], "fps"),
+        (["--robot", "no_such_robot"], "no_such_robot"),
+        (["--skeleton-map", "pelvis"], "ROLE=JOINT"),
+        (["--clip-fps", "0"], "fps"),
+        (["--unit", "-1"], "unit"),
+    ],
+)
+def test_bad_options_are_one_line(
+    clip: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    result = _run(clip, "--out", tmp_path / "out", *options)
+    assert words in _one_line(result)
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_missing_and_single_frame_clips_are_refused(clip: Path, tmp_path: Path) -> None:
+    text = clip.read_text()
+    head, frames = text.split("Frames:")
+    time, *rows = frames.splitlines()[1:]
+    single = tmp_path / "single.bvh"
+    single.write_text(f"{head}Frames: 1\n{time}\n{rows[0]}\n")
+    assert "two frames" in _one_line(_run(single, "--out", tmp_path / "out"))
+    assert "absent.bvh" in _one_line(_run(tmp_path / "absent.bvh", "--out", tmp_path / "out"))
+
+
+def test_an_output_place_that_cannot_be_written_is_found_before_the_work(
+    clip: Path, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    line = _one_line(_run(clip, "--out", taken / "sub"))
+    assert str(taken) in line and "--out" in line
+
+
+def test_no_clips_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clips"):
+        main(["--out", str(tmp_path)])
+
+
+def test_clips_of_the_same_name_get_names_of_their_own() -> None:
+    clips = [Path("a/walk.bvh"), Path("b/walk.bvh"), Path("run.bvh")]
+    assert output_names(clips) == ["a_walk", "b_walk", "run"]
+    assert len(set(output_names([Path("a/walk.bvh"), Path("a/walk.amc")]))) == 2
+
+
+def test_skeleton_map_is_parsed() -> None:
+    assert parse_skeleton_map("") is None
+    assert parse_skeleton_map("pelvis=Root, left_hip=L Hip") == {
+        "pelvis": "Root",
+        "left_hip": "L Hip",
+    }
+
+
+def test_the_picture_shows_person_and_robot(clip: Path, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    assert main([str(clip), "--out", str(tmp_path), "--picture"]) == 0
+    image = imread(tmp_path / "short.png")[..., :3]
+    half = len(image) // 2
+    for part in (image[:half], image[half:]):
+        red = (part[..., 0] > part[..., 2] + 0.2).sum()
+        blue = (part[..., 2] > part[..., 0] + 0.2).sum()
+        assert red > 100 and blue > 100
+    assert np.isfinite(image).all()

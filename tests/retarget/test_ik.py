@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mink
+import numpy as np
+import pytest
+
+from retarget.ik import IkSettings, rest_posture
+from retarget.pipeline import RetargetSettings, retarget
+from retarget.robot_frames import SEGMENTS, robot_frames
+from retarget.tasks import DirectionTask, FrameStepLimit, PointTask, Tree
+from robots.robot import Robot
+
+
+def _configuration(robot: Robot) -> mink.Configuration:
+    rng = np.random.default_rng(3)
+    q = robot.default_joint_pos + 0.3 * rng.normal(size=robot.num_joints)
+    quat = rng.normal(size=4)
+    root = np.concatenate([[0.3, -0.2, 0.8], quat / np.linalg.norm(quat)])
+    return mink.Configuration(robot.model, np.concatenate([root, q]))
+
+
+@pytest.mark.parametrize("kind", [DirectionTask, PointTask])
+def test_jacobians_match_finite_differences(robot: Robot, kind: type[mink.Task]) -> None:
+    tree = Tree(robot.model)
+    bodies = [1, 5, 7, 16, 20, robot.model.nbody - 1]
+    local = np.random.default_rng(5).normal(size=(len(bodies), 3))
+    task = kind(tree, bodies, local)  # pyright: ignore[reportCallIssue]
+    configuration = _configuration(robot)
+    jacobian = task.compute_jacobian(configuration)
+    q, step = configuration.q, 1e-6
+    for i in range(robot.model.nv):
+        velocity = np.zeros(robot.model.nv)
+        velocity[i] = step
+        plus = mink.Configuration(robot.model, configuration.integrate(velocity, 1.0))
+        minus = mink.Configuration(robot.model, configuration.integrate(-velocity, 1.0))
+        slope = (task.compute_error(plus) - task.compute_error(minus)) / (2 * step)
+        assert np.allclose(slope, jacobian[:, i], atol=1e-6), f"dof {i}"
+    assert np.array_equal(q, configuration.q)
+
+
+def test_the_step_limit_counts_from_the_previous_frame(robot: Robot) -> None:
+    configuration = _configuration(robot)
+    limit = FrameStepLimit(robot.model, np.full(robot.num_joints, 0.1))
+    assert limit.compute_qp_inequalities(configuration, 0.02).inactive
+    limit.previous = configuration.q[7:] - 0.08
+    room = limit.compute_qp_inequalities(configuration, 0.02)
+    assert room.h is not None
+    assert np.allclose(room.h[: robot.num_joints], 0.02)
+    assert np.allclose(room.h[robot.num_joints :], 0.18)
+
+
+def test_waist_and_wrists_rest_straight(robot: Robot) -> None:
+    rest, weight = rest_posture(robot, IkSettings())
+    for i, name in enumerate(robot.joint_names):
+        if "waist" in name or "wrist" in name:
+            assert rest[i] == 0.0 and weight[i] > IkSettings().rest_other, name
+        else:
+            assert weight[i] == IkSettings().rest_other, name
+
+
+def test_every_segment_has_axes_on_the_robot(robot: Robot) -> None:
+    links = robot_frames(robot).links
+    assert set(links) == set(SEGMENTS)
+    for name, link in links.items():
+        assert abs(link.primary @ link.secondary) < 0.01, name
+
+
+def test_limits_hold_even_for_a_wild_clip(robot: Robot, walk) -> None:
+    """A clip played four times as fast wants more than the joints can do."""
+    wild = replace(walk.crop(0, 40), fps=4 * walk.fps)
+    motion = retarget(wild, robot)
+    assert (motion.joint_pos >= robot.joint_lower - 1e-9).all()
+    assert (motion.joint_pos <= robot.joint_upper + 1e-9).all()
+    speed = np.abs(np.diff(motion.joint_pos, axis=0)) * motion.fps
+    assert (speed <= robot.velocity_limit + 1e-6).all()
+
+
+def test_the_first_frame_is_as_good_as_the_others(robot: Robot, walk) -> None:
+    settings = RetargetSettings(smooth_hz=None)
+    motion = retarget(walk.crop(10, 30), robot, settings=settings)
+    steps = np.abs(np.diff(motion.joint_pos, axis=0)).max(axis=1)
+    assert steps[0] < 3.0 * np.median(steps) + 0.02

@@ -94,7 +94,7 @@ def run(args: DemoArguments) -> int:
     robot = robots.load(player.contract.robot.name)
     names = chosen_clips(args.clips, [motion.name for motion in player.contract.motions])
     _check_writable(args.out)
-    steps = Steps(total=6 if args.video else 5)
+    steps = Steps(total=7 if args.video else 6)
     with steps.step("clips", f"{len(names)} human clips generated as BVH and read back"):
         humans = [_generate(name, args.out / "clips") for name in names]
     with steps.step("retarget", f"to {robot.title}, with nothing set by hand"):
@@ -111,9 +111,10 @@ def run(args: DemoArguments) -> int:
         video = args.out / f"{main_clip.name}.mp4"
         with steps.step("video", f"{video.name}, the reference as a blue ghost"):
             _write_video(video, robot, main_clip)
-    with steps.step("report", "pictures, curves, figures on one page"):
+    with steps.step("pictures", "moments of person, reference and simulated robot"):
         for clip in clips:
             clip.pictures = _draw_strips(clip, robot)
+    with steps.step("report", "pictures, curves and figures on one page"):
         data = report_data(clips, results, player, robot, steps.done)
         _write_report(args.out, data, clips, video)
         with atomic_path(args.out / "policy.onnx") as temporary:
@@ -272,8 +273,8 @@ def report_data(
     return {
         "schema": SCHEMA,
         "title": f"From human clips to a tracking policy: {robot.title}",
-        "summary": f"{len(clips)} generated human clips ({names}) were retargeted to the robot; "
-        "one policy, trained beforehand on such references, tracks them in simulation.",
+        "summary": f"Generated human clips ({names}) were retargeted to the robot; one policy, "
+        "trained beforehand on such references, tracks them in simulation.",
         "tiles": [
             {
                 "value": f"{good} / {noisy.episodes}",
@@ -287,7 +288,7 @@ def report_data(
             {"value": f"{noisy.normalised_return:.2f}", "label": "normalised return, noisy"},
             {
                 "value": f"{sum(clip.motion.duration for clip in clips):.0f} s",
-                "label": f"of motion in {len(clips)} clips",
+                "label": f"of motion, clips: {len(clips)}",
             },
         ],
         "steps": steps,

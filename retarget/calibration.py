@@ -29,8 +29,10 @@ from retarget.vectors import (
     weighted_fill,
 )
 
-MAX_TORSION_DEG = 25.0
+TORSION_DEG = (-5.0, 20.0)
 """Out-toeing that is taken for anatomy (foot against knee axis), not for a pose."""
+REST_DEG = 15.0
+"""Soles of a standing rest pose are flat; the clip may correct that by so much."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def calibrate(human: HumanMotion) -> CalibratedHuman:
     segments["chest"] = _chest(human, hips, rest)
     leg_length = _length(human, ("hip", "knee")) + _length(human, ("knee", "ankle"))
     slow = _slow_feet(human, leg_length)
-    feet, torsion, ankle_height = _feet(human, segments, slow, leg_length)
+    feet, torsion, ankle_height = _feet(human, segments, slow, rest, leg_length)
     for side, foot in zip(SIDES, feet, strict=True):
         segments[f"{side}_foot"] = foot
         hand = _hand(human, side, segments[f"{side}_forearm"], rest)
@@ -103,7 +105,7 @@ def calibrate(human: HumanMotion) -> CalibratedHuman:
     ball, heel = _sole_points(human, feet, ankle, ankle_height, leg_length)
     notes = {
         "rest_pose": "standing" if rest is not None else "not usable",
-        "foot_torsion_deg": [round(float(np.degrees(t)), 1) for t in torsion],
+        "foot_torsion_deg": round(float(np.degrees(torsion)), 1),
         "ankle_height_m": round(ankle_height, 4),
         "leg_length_m": round(leg_length, 4),
     }
@@ -297,36 +299,43 @@ def _slow_feet(human: HumanMotion, leg_length: float) -> Array:
 
 
 def _feet(
-    human: HumanMotion, segments: Mapping[str, SegmentTrack], slow: Array, leg_length: float
-) -> tuple[list[SegmentTrack], list[float], float]:
-    """Axes of both feet, their torsion against the knees (rad), and the ankle's standing height."""
-    tracks, torsions, heights = [], [], []
+    human: HumanMotion,
+    segments: Mapping[str, SegmentTrack],
+    slow: Array,
+    rest: Array | None,
+    leg_length: float,
+) -> tuple[list[SegmentTrack], float, float]:
+    """Axes of both feet, their torsion outwards against the knees (rad), the ankles' height."""
+    axes, turned, heights, strength = [], [], [], []
     for i, side in enumerate(SIDES):
         weight = slow[:, i]
         knee = segments[f"{side}_shank"]
         # Flexion axis to the left, so forward is its horizontal perpendicular.
         knee_forward = across(np.cross(knee.secondary, UP), UP)
-        up, forward, known = _foot_axes(human, side, weight, knee_forward)
+        up, forward, known = _foot_axes(human, side, weight, knee_forward, rest)
+        axes.append((up, forward, known))
         evidence = weight * np.clip(knee.trust, 0.05, 1.0)
         angle = angle_about(across(knee_forward, up), forward, up)
-        torsion = _circular_median(angle, evidence)
-        torsion = float(np.clip(torsion, -np.radians(MAX_TORSION_DEG), np.radians(MAX_TORSION_DEG)))
-        torsions.append(torsion)
-        forward = rotate_about(forward, up, np.full(len(up), -torsion))
-        tracks.append(SegmentTrack(up, across(forward, up), np.full(len(up), known)))
-        ankle = human.role(f"{side}_ankle")
+        turned.append(_circular_median(angle, evidence) * (1.0 if side == "left" else -1.0))
+        strength.append(evidence.sum() + 1e-6)
+        drop = 0.07 * leg_length
         if f"{side}_toe" in human.roles:
-            # The ball of the foot rolls on a small radius: toe joints sit about 2 % of the leg
-            # length over the sole.
-            drop = dot(ankle - human.role(f"{side}_toe"), up)
-            heights.append(float(_median(drop, weight)) + 0.02 * leg_length)
-        else:
-            heights.append(0.09 * leg_length)
-    return tracks, torsions, float(np.clip(np.mean(heights), 0.02, 0.2))
+            drop = float(np.median(dot(human.role(f"{side}_ankle") - human.role(f"{side}_toe"), up)))
+        # Toe joints sit about 2 % of the leg length over the sole.
+        heights.append(drop + 0.02 * leg_length)
+    # People are alike on both sides; what differs between the feet is pose.
+    torsion = float(np.average(turned, weights=strength))
+    torsion = float(np.clip(torsion, *np.radians(TORSION_DEG)))
+    tracks = []
+    for side, (up, forward, known) in zip(SIDES, axes, strict=True):
+        back = np.full(len(up), -torsion if side == "left" else torsion)
+        forward = across(rotate_about(forward, up, back), up)
+        tracks.append(SegmentTrack(up, forward, np.full(len(up), known)))
+    return tracks, torsion, float(np.clip(np.mean(heights), 0.02, 0.2))
 
 
 def _foot_axes(
-    human: HumanMotion, side: str, weight: Array, knee_forward: Array
+    human: HumanMotion, side: str, weight: Array, knee_forward: Array, rest: Array | None
 ) -> tuple[Array, Array, float]:
     """Sole normal, forward direction [T, 3] and the trust in the latter."""
     frames = human.num_frames
@@ -335,7 +344,11 @@ def _foot_axes(
     toe = human.role(f"{side}_toe") - human.role(f"{side}_ankle") if has_toe else None
     if human.quat_w is not None:
         quat = human.quat_w[:, human.roles[f"{side}_ankle"]]
-        up = quat_rotate(quat, _robust_direction(quat_inv_rotate(quat, vertical), weight))
+        sole = _robust_direction(quat_inv_rotate(quat, vertical), weight)
+        if rest is not None:
+            # Someone may never put the foot down flat in this clip.
+            sole = _within(sole, rest.T @ UP, np.radians(REST_DEG))
+        up = quat_rotate(quat, sole)
         ahead = toe if toe is not None else knee_forward
         ahead = quat_inv_rotate(quat, across(ahead, up))
         # Fixed in the foot: the mean keeps a noisy toe joint out of the heading.
@@ -422,6 +435,14 @@ def _robust_direction(v: Array, weight: Array) -> Array:
             break
         mean = unit((near[:, None] * v).sum(axis=0))
     return mean
+
+
+def _within(v: Array, centre: Array, most: float) -> Array:
+    """Unit vector `v` [3], or what of its turn away from `centre` is allowed (rad)."""
+    angle = float(np.arccos(np.clip(v @ centre, -1.0, 1.0)))
+    if angle <= most:
+        return v
+    return rotate_about(centre, unit(np.cross(centre, v)), np.array(most))
 
 
 def _median(x: Array, weight: Array) -> float:

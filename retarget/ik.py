@@ -30,7 +30,7 @@ NUM_POINTS = 7
 def _default_weights() -> dict[str, tuple[float, float]]:
     return {
         "pelvis": (3.0, 3.0),
-        "chest": (0.7, 0.7),
+        "chest": (2.0, 1.5),
         "thigh": (1.5, 0.15),
         "shank": (1.5, 0.15),
         "upper_arm": (1.5, 0.1),
@@ -126,10 +126,15 @@ class FrameSolver:
         self.tasks = [self.directions, self.points, self.joints]
         step = np.minimum(robot.velocity_limit * settings.velocity_share / fps, settings.max_step)
         self.step_limit = FrameStepLimit(model, step)
-        self.limits = [mink.ConfigurationLimit(model), self.step_limit]
-        self.rest, self.rest_weight = rest_posture(robot, settings)
-        self.lower = np.where(model.jnt_limited[1:], model.jnt_range[1:, 0], -np.inf)
-        self.upper = np.where(model.jnt_limited[1:], model.jnt_range[1:, 1], np.inf)
+        limit = mink.ConfigurationLimit(model)
+        # A robot's elbow may bend backwards; once it does, the arm is caught in a mirrored pose
+        # that fits the directions nearly as well and has no short way out.
+        for joint, (low, high) in frames.flexion.items():
+            limit.lower[7 + joint], limit.upper[7 + joint] = low, high
+        self.limits = [limit, self.step_limit]
+        self.lower, self.upper = limit.lower[7:], limit.upper[7:]
+        rest, self.rest_weight = rest_posture(robot, settings)
+        self.rest = np.clip(rest, self.lower, self.upper)
 
     def start(self, qpos: Array) -> None:
         """Take `qpos` [7 + J] as the configuration to begin from; no velocity limit applies."""

@@ -20,7 +20,8 @@ from retarget.vectors import UP, Array, unit
 from robots.robot import Robot
 
 _LEFT, _RIGHT, _MIDDLE = (0.20, 0.42, 0.80), (0.82, 0.30, 0.25), (0.55, 0.55, 0.58)
-_LIGHT = unit(np.array([0.3, 0.5, 0.8]))
+_LIGHT = unit(np.array([-0.35, 0.6, 0.7]))
+"""In the picture's own axes: from the upper left, in front."""
 _ELEVATION_DEG, _AZIMUTH_DEG = 12.0, 35.0
 
 
@@ -81,13 +82,23 @@ def _stick(human: HumanMotion, frame: int, view: Array) -> tuple[list[Array], li
     side = {index: role.split("_")[0] for role, index in human.roles.items()}
     flat = human.pos_w[frame] @ view.T
     lines, colours = [], []
+    above = _ancestors(human, human.roles["pelvis"])
     for joint, parent in enumerate(human.parents):
-        if parent < 0:
+        # Some skeletons hang on a point of the floor: no bone of the body.
+        if parent < 0 or parent in above:
             continue
         lines.append(np.stack([flat[parent, :2], flat[joint, :2]]))
         name = _side_of(human, joint, side)
         colours.append({"left": _LEFT, "right": _RIGHT}.get(name, _MIDDLE))
     return lines, colours
+
+
+def _ancestors(human: HumanMotion, joint: int) -> set[int]:
+    found = set()
+    while human.parents[joint] >= 0:
+        joint = human.parents[joint]
+        found.add(joint)
+    return found
 
 
 def _side_of(human: HumanMotion, joint: int, side: dict[int, str]) -> str:
@@ -143,7 +154,7 @@ def _robot_triangles(
             outward = np.sum(normal * (triangles.mean(axis=1) - world.mean(axis=0)), axis=1)
             normal = normal * np.sign(outward)[:, None]
             seen = normal @ view[2] > 0
-            shade = 0.45 + 0.55 * np.clip(normal @ _LIGHT, 0.0, 1.0)
+            shade = 0.45 + 0.55 * np.clip(normal @ (_LIGHT @ view), 0.0, 1.0)
             corners.append(triangles[seen])
             colours.append(np.asarray(base) * shade[seen, None])
     if not corners:

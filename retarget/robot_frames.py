@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from retarget.vectors import Array, across, unit
+from retarget.vectors import Array, across, rotate_about, unit
 from robots.robot import Robot
 
 SIDES = ("left", "right")
@@ -26,6 +26,7 @@ SEGMENTS = (
     *(f"{s}_hand" for s in SIDES),
 )
 _SNAP_DEG = 30.0
+_OVER_EXTENSION_DEG = 2.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class RobotFrames:
         soles: per foot [K, 3] m points of the sole, seen from the ankle body's origin in the
             foot's anatomical frame (forward, left, up; the world's at the zero pose).
         heel, ball: per foot the middle of the sole's rear and front edge, in the same frame.
+        flexion: joint index (among the hinges) -> lowest and highest angle at which a knee or elbow
+            is bent the human way or straight; within the joint's own range.
         foot_turns: per foot the rotation from its link frame to the anatomical one.
     """
 
@@ -72,6 +75,7 @@ class RobotFrames:
     soles: tuple[Array, Array]
     heel: tuple[Array, Array]
     ball: tuple[Array, Array]
+    flexion: dict[int, tuple[float, float]]
     foot_turns: tuple[Array, Array]
 
     @property
@@ -93,6 +97,7 @@ def robot_frames(robot: Robot) -> RobotFrames:
     pos, mat = data.xpos.copy(), data.xmat.reshape(-1, 3, 3).copy()
     along = {seg: _snap(pos[body[b]] - pos[body[a]]) for seg, (a, b) in LIMBS.items()}
     links: dict[str, LinkFrame] = {}
+    flexion: dict[int, tuple[float, float]] = {}
 
     def add(segment: str, index: int, primary: Array, secondary: Array) -> None:
         to_link = mat[index].T
@@ -110,7 +115,9 @@ def robot_frames(robot: Robot) -> RobotFrames:
             ("upper_arm", "forearm", f"{side}_elbow"),
         ):
             first, second = f"{side}_{upper}", f"{side}_{lower}"
-            hinge = _flexion_axis(model, body[joint_role], along[first], along[second], mat)
+            bones = along[first], along[second]
+            hinge, ranges = _flexion(model, body[joint_role], *bones, mat)
+            flexion.update(ranges)
             add(first, body[LIMBS[first][0]], along[first], hinge)
             add(second, body[LIMBS[second][0]], along[second], hinge)
             if lower == "forearm":
@@ -139,6 +146,7 @@ def robot_frames(robot: Robot) -> RobotFrames:
         heel=(heel[0], heel[1]),
         ball=(ball[0], ball[1]),
         soles=(soles[0], soles[1]),
+        flexion=flexion,
         foot_turns=(turns[0], turns[1]),
     )
 
@@ -151,31 +159,34 @@ def _snap(v: Array) -> Array:
     return axis if axis @ v > np.cos(np.radians(_SNAP_DEG)) else v
 
 
-def _flexion_axis(
+def _flexion(
     model: mujoco.MjModel, child: int, upper: Array, lower: Array, mat: Array
-) -> Array:
-    """World axis (zero pose) along upper x lower when the joint of body `child` is bent."""
+) -> tuple[Array, dict[int, tuple[float, float]]]:
+    """Flexion axis of the joint of body `child`, and its range without over-extension.
+
+    The axis is in the world at the zero pose and points along upper x lower when bent.
+    """
     hinges = [
         j
         for j in range(model.njnt)
         if int(model.jnt_bodyid[j]) == child and int(model.jnt_type[j]) == _HINGE
     ]
-    fallback = across(np.array([0.0, 1.0, 0.0]), upper)
     if not hinges:
-        return fallback
+        return across(np.array([0.0, 1.0, 0.0]), upper), {}
     joint = hinges[0]
     axis = mat[child] @ model.jnt_axis[joint]
-    low, high = model.jnt_range[joint] if model.jnt_limited[joint] else (0.0, np.pi / 2)
-    angles = np.linspace(low, high, 33)
-    # The lower limb over the joint's range: the pose bent most clearly tells which way is flexion.
-    swept = (
-        np.cos(angles)[:, None] * lower
-        + np.sin(angles)[:, None] * np.cross(axis, lower)
-        + (1 - np.cos(angles))[:, None] * (axis @ lower) * axis
-    )
+    low, high = model.jnt_range[joint] if model.jnt_limited[joint] else (-np.pi, np.pi)
+    angles = np.linspace(low, high, 361)
+    swept = rotate_about(lower[None], axis[None], angles)
     normals = np.cross(upper, swept)
+    # The pose bent most clearly tells which way is flexion.
     best = normals[np.linalg.norm(normals, axis=1).argmax()]
-    return across(axis * np.sign(best @ axis), upper) if abs(best @ axis) > 1e-6 else fallback
+    if abs(best @ axis) < 1e-6:
+        return across(np.array([0.0, 1.0, 0.0]), upper), {}
+    hinge = axis * np.sign(best @ axis)
+    bend = np.arctan2(normals @ hinge, swept @ upper)
+    human = angles[bend > -np.radians(_OVER_EXTENSION_DEG)]
+    return across(hinge, upper), {joint - 1: (float(human.min()), float(human.max()))}
 
 
 _HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)

@@ -96,26 +96,25 @@ def timeline(
     rows: Sequence[tuple[str, ArrayLike, str]],
     *,
     width: int = 380,
-    row_height: int = 17,
+    row_height: int = 30,
 ) -> str:
     """Bars of the times (s) at which something holds: rows of (label, bool [T], colour)."""
     time = np.asarray(x, dtype=np.float64)
     end = float(time[-1]) if len(time) and time[-1] > 0 else 1.0
-    left = LEFT + 40
-    across = width - left - RIGHT
+    across = width - LEFT - RIGHT
     height = TOP + len(rows) * row_height + BOTTOM
 
     def px(t: Array | float) -> Any:
-        return left + across * np.asarray(t) / end
+        return LEFT + across * np.asarray(t) / end
 
-    parts = [_open(width, height, title), _text(left - 80, 14, escape(title), "t")]
+    parts = [_open(width, height, title), _text(LEFT, 14, escape(title), "t")]
     for row, (label, holds, colour) in enumerate(rows):
         y = TOP + row * row_height
-        parts.append(_text(left - 6, y + 11, escape(label), "a e"))
-        parts.append(_bar(left, y + 2, across, row_height - 5, 'class="r"'))
+        parts.append(_text(LEFT - 6, y + row_height / 2 + 3, escape(label), "a e"))
+        parts.append(_bar(LEFT, y + 5, across, row_height - 10, 'class="r"'))
         for start, stop in spans(np.asarray(holds, dtype=bool)):
             a, b = float(px(time[start])), float(px(time[min(stop, len(time) - 1)]))
-            parts.append(_bar(a, y + 2, max(b - a, 0.8), row_height - 5, f'fill="{colour}"'))
+            parts.append(_bar(a, y + 5, max(b - a, 0.8), row_height - 10, f'fill="{colour}"'))
     parts += _time_axis(end, height, px)
     parts.append("</svg>")
     return "".join(parts)
@@ -155,12 +154,14 @@ def _bar(x: float, y: float, width: float, height: float, look: str) -> str:
 
 
 def _time_axis(end: float, height: int, px: Any) -> list[str]:
-    parts = []
-    # The last tick may lie beyond the end: it is left out.
-    for tick in [t for t in nice_ticks(0.0, end, 5) if t <= end * 1.001]:
-        parts.append(_text(float(px(tick)), height - 9, f"{tick:g}", "a m"))
-    parts.append(_text(float(px(end)), height - 9, "s", "a e u"))
-    return parts
+    # The last round number may lie beyond the end: it is left out.
+    ticks = [tick for tick in nice_ticks(0.0, end, 5) if tick <= end * 1.001]
+    labels = [f"{tick:g}" for tick in ticks]
+    labels[-1] += " s"
+    return [
+        _text(float(px(tick)), height - 9, label, "a m")
+        for tick, label in zip(ticks, labels, strict=True)
+    ]
 
 
 def _legend(lines: Sequence[Line], width: int) -> list[str]:

@@ -60,7 +60,7 @@ def rollout_charts(series: dict[str, list[float]], failed_s: float | None = None
     return [
         line_chart("Pelvis height", time, pair("pelvis_height_m"), unit="m", mark_at=failed_s),
         line_chart(
-            "Pelvis speed, horizontal", time, pair("pelvis_speed_m_s"), unit="m/s",
+            "Pelvis speed", time, pair("pelvis_speed_m_s"), unit="m/s",
             from_zero=True, mark_at=failed_s,
         ),
         line_chart(
@@ -72,11 +72,15 @@ def rollout_charts(series: dict[str, list[float]], failed_s: float | None = None
             unit="mm", from_zero=True, mark_at=failed_s,
         ),
         timeline(
-            "Feet on the ground", time,
+            "Feet on the ground, left and right", time,
             [
-                (f"{side} {kind}", np.array(series[f"{prefix}{side}_contact"]) > 0.5, colour)
+                (
+                    f"{side[0].upper()} {kind}",
+                    np.array(series[f"{prefix}{side}_contact"]) > 0.5,
+                    colour,
+                )
                 for side in ("left", "right")
-                for kind, prefix, colour in (("ref.", "reference_", REFERENCE), ("sim.", "", ROBOT))
+                for kind, prefix, colour in (("ref", "reference_", REFERENCE), ("sim", "", ROBOT))
             ],
         ),
     ]  # fmt: skip

@@ -43,6 +43,8 @@ def render_report(data: Data, assets: Assets) -> str:
         *(_video(name[6:], blob) for name, blob in assets.items() if name.startswith("video/")),
         "<h2>Evaluation of the policy</h2>",
         *(evaluation_table(each) for each in data["evaluations"]),
+        "<h2>Quality of the retargeted references</h2>",
+        quality_table(data["clips"]),
         "<h2>Clips</h2>",
         *(clip_section(clip, assets) for clip in data["clips"]),
         "<h2>What was done</h2>",
@@ -95,7 +97,7 @@ def _failures(failures: Data) -> str:
     words = []
     for name, rule in failures.items():
         unit = " m" if "height" in name else ""
-        words.append(f"{name.replace('_', ' ')} off by more than {rule.get('threshold')}{unit}")
+        words.append(f"the {name.replace('_', ' ')} is off by more than {rule['threshold']}{unit}")
     return "an episode fails where " + " or ".join(words)
 
 
@@ -116,38 +118,46 @@ def clip_section(clip: Data, assets: Assets) -> str:
     parts.append(f'<p class="small"{colour}>{escape(outcome)}</p>')
     charts = "".join(rollout_charts(clip["series"], clip.get("failed_s")))
     parts.append(f'<div class="charts">{charts}</div>')
-    parts.append(quality_table(clip["quality"]))
     parts.append("</div>")
     return "\n".join(parts)
 
 
-def quality_table(rows: Sequence[Data]) -> str:
-    """Retargeting quality.
+def quality_table(clips: Sequence[Data]) -> str:
+    """Retargeting quality, a measure a row and a clip a column.
 
-    Rows have ``title``, ``value`` (None: not measured), ``goal``, ``unit``, ``digits``, ``met``.
+    Each clip's ``quality`` has rows of ``title``, ``value`` (None: not measured), ``goal`` (the
+    most it should be), ``unit``, ``digits`` and ``met``.
     """
-    missed = [row for row in rows if row["met"] is False]
-    total = sum(row["met"] is not None for row in rows)
+    cells = [row for clip in clips for row in clip["quality"] if row["met"] is not None]
+    met = sum(row["met"] for row in cells)
+    head = "".join(f"<th>{escape(clip['name'])}</th>" for clip in clips)
     lines = []
-    for row in rows:
-        mark = {True: "good", False: "bad", None: ""}[row["met"]]
-        goal = f"≤ {row['goal']:g}" if row["goal"] else "0"
+    for rows in zip(*(clip["quality"] for clip in clips), strict=True):
+        first = rows[0]
+        values = "".join(
+            f'<td class="{ {True: "good", False: "bad", None: ""}[row["met"]] }">'
+            f"{number(row['value'], row['digits'])}</td>"
+            for row in rows
+        )
+        goal = f"≤ {first['goal']:g}" if first["goal"] else "0"
         lines.append(
-            f"<tr><td>{escape(row['title'])}</td>"
-            f'<td class="{mark}">{number(row["value"], row["digits"])}</td>'
-            f'<td>{goal}</td><td class="text soft">{escape(row["unit"])}</td></tr>'
+            f"<tr><td>{escape(first['title'])}</td>{values}"
+            f'<td>{goal}</td><td class="text soft">{_unit(first["unit"])}</td></tr>'
         )
     return (
-        f"<details{' open' if missed else ''}><summary>Retargeting quality: "
-        f"{total - len(missed)} of {total} goals met</summary>"
-        '<table style="max-width:640px"><tr><th>measure</th><th>value</th><th>goal</th>'
-        f'<th class="text">unit</th></tr>{"".join(lines)}</table></details>'
+        f'<div class="card"><p class="soft small">{met} of {len(cells)} goals met</p>'
+        f'<div class="scroll"><table><tr><th>measure</th>{head}<th>goal</th>'
+        f'<th class="text">unit</th></tr>{"".join(lines)}</table></div></div>'
     )
 
 
 def number(value: float | None, digits: int) -> str:
     """A figure for a table; an en dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _unit(text: str) -> str:
+    return escape(text.replace("^3", "³").replace("^2", "²"))
 
 
 def _tiles(tiles: Sequence[Data]) -> str:

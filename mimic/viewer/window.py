@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco
 
@@ -40,17 +42,16 @@ def show(robot: Robot, rollouts: Sequence[Rollout], *, loops: int | None = None)
     from mujoco import viewer as mujoco_viewer
 
     model = stage_model(robot)
+    # The sun stays behind here, and with it the few metres on which shadows fall.
+    model.light_castshadow[:] = False
     shown, ghost = mujoco.MjData(model), mujoco.MjData(model)
-    option, perturb = mujoco.MjvOption(), mujoco.MjvPerturb()
-    for group in range(len(option.geomgroup)):
-        option.geomgroup[group] = group == GHOST_GROUP
-    paused = False
+    paused = threading.Event()
 
     def on_key(key: int) -> None:
-        nonlocal paused
         if key == ord(" "):
-            paused = not paused
+            paused.clear() if paused.is_set() else paused.set()
 
+    others = set(threading.enumerate())
     with mujoco_viewer.launch_passive(
         model, shown, key_callback=on_key, show_left_ui=False, show_right_ui=False
     ) as window:
@@ -60,26 +61,39 @@ def show(robot: Robot, rollouts: Sequence[Rollout], *, loops: int | None = None)
         rounds = 0
         while window.is_running() and (loops is None or rounds < loops):
             for rollout in rollouts:
-                frame = 0
-                while frame < len(rollout.qpos) and window.is_running():
-                    started = time.perf_counter()
-                    with window.lock():
-                        shown.qpos[:] = rollout.qpos[frame]
-                        ghost.qpos[:] = rollout.reference_qpos[frame]
-                        mujoco.mj_kinematics(model, shown)
-                        mujoco.mj_camlight(model, shown)
-                        mujoco.mj_kinematics(model, ghost)
-                        window.cam.lookat[:2] = shown.qpos[:2]
-                        window.user_scn.ngeom = 0
-                        mujoco.mjv_addGeoms(
-                            model, ghost, option, perturb,
-                            int(mujoco.mjtCatBit.mjCAT_DYNAMIC), window.user_scn,
-                        )  # fmt: skip
-                    window.sync()
-                    frame += 0 if paused else 1
-                    spent = time.perf_counter() - started
-                    time.sleep(max(0.0, rollout.control_dt - spent))
+                _play_once(window, model, shown, ghost, rollout, paused)
             rounds += 1
+    # A window still being drawn when the interpreter leaves would crash it.
+    for thread in set(threading.enumerate()) - others:
+        thread.join(timeout=5.0)
+
+
+def _play_once(
+    window: Any,
+    model: mujoco.MjModel,
+    shown: mujoco.MjData,
+    ghost: mujoco.MjData,
+    rollout: Rollout,
+    paused: threading.Event,
+) -> None:
+    option, perturb = mujoco.MjvOption(), mujoco.MjvPerturb()
+    for group in range(len(option.geomgroup)):
+        option.geomgroup[group] = group == GHOST_GROUP
+    moving = int(mujoco.mjtCatBit.mjCAT_DYNAMIC)
+    frame = 0
+    while frame < len(rollout.qpos) and window.is_running():
+        started = time.perf_counter()
+        with window.lock():
+            for data, qpos in ((shown, rollout.qpos), (ghost, rollout.reference_qpos)):
+                data.qpos[:] = qpos[frame]
+                mujoco.mj_kinematics(model, data)
+            mujoco.mj_camlight(model, shown)
+            window.cam.lookat[:2] = shown.qpos[:2]
+            window.user_scn.ngeom = 0
+            mujoco.mjv_addGeoms(model, ghost, option, perturb, moving, window.user_scn)
+        window.sync()
+        frame += 0 if paused.is_set() else 1
+        time.sleep(max(0.0, rollout.control_dt - (time.perf_counter() - started)))
 
 
 def _place_camera(camera: mujoco.MjvCamera, rollout: Rollout) -> None:

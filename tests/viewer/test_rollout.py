@@ -13,47 +13,14 @@ import robots
 from mimic.envs.reset import ResetNoise
 from mimic.errors import MimicError
 from mimic.policy.contract import contract_of_env
-from mimic.policy.export import export_policy, reference_clip
+from mimic.policy.export import export_policy
 from mimic.policy.player import PolicyPlayer
 from mimic.tasks import make_env
 from mimic.tasks.registry import task_config
 from mimic.tasks.tracking import without_randomisation
 from mimic.viewer.rollout import reference_states, roll_out, to_anchor
-from motions import RobotMotion
 from motions.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
-from robots.kinematics import forward_kinematics
-
-FRAMES = 40
-
-
-def swaying_motion(robot: robots.Robot, fps: float = 30.0, frames: int = FRAMES) -> RobotMotion:
-    """The robot stands, sways and turns a little."""
-    t = np.arange(frames) / fps
-    joint_pos = np.tile(robot.default_joint_pos, (frames, 1))
-    joint_pos[:, robot.joint_names.index("left_elbow_joint")] += 0.3 * np.sin(4 * t)
-    root_pos = np.tile([0.2, -0.1, robot.default_root_height + 0.002], (frames, 1))
-    root_pos[:, 1] += 0.01 * np.sin(3 * t)
-    root_quat = quat_of_yaw(0.4 + 0.1 * np.sin(2 * t))
-    pos, quat = forward_kinematics(robot, root_pos, root_quat, joint_pos)
-    return RobotMotion.build(
-        fps=fps,
-        joint_pos=joint_pos,
-        body_pos_w=pos,
-        body_quat_w=quat,
-        joint_names=robot.joint_names,
-        body_names=robot.body_names,
-        robot=robot.name,
-        name="sway",
-    )
-
-
-def small_policy(size: int, actions: int) -> torch.nn.Module:
-    torch.manual_seed(0)
-    last = torch.nn.Linear(16, actions)
-    with torch.no_grad():
-        last.weight.mul_(0.2)
-    return torch.nn.Sequential(torch.nn.Linear(size, 16), torch.nn.ELU(), last)
-
+from tests.viewer.support import small_policy, swaying_motion, write_policy
 
 @pytest.fixture(scope="module", params=["tracking", "tracking-no-state-estimation"])
 def exported(request, tmp_path_factory):
@@ -141,11 +108,7 @@ def test_anchor_relative_error_ignores_place_and_heading() -> None:
 
 def test_the_file_plays_its_own_clip(tmp_path: Path) -> None:
     robot = robots.load("unitree_g1")
-    env = make_env("tracking", [swaying_motion(robot)], num_envs=2, threads=1)
-    obs = env.get_observations()["actor"]
-    net = small_policy(obs.shape[1], env.num_actions)
-    path = tmp_path / "policy.onnx"
-    export_policy(net, contract_of_env(env, {}, 0), obs, path, reference_clip(env.motion, 0))
+    path = write_policy(tmp_path / "policy.onnx", swaying_motion(robot), clip_inside=True)
     player = PolicyPlayer(path)
     rollout = roll_out(player, player.reference_inside(), robot)
     assert len(rollout.qpos) == player.contract.motions[0].frames

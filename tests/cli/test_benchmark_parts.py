@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import robots
+from mimic.benchmark.motion import squat
+from mimic.benchmark.stages import STAGES, StageClock, timed_stages
+from mimic.tasks import make_env
+from motions.rotations import quat_rotate
+
+
+def test_a_stage_counts_only_its_own_time() -> None:
+    times = iter([0.0, 1.0, 3.0, 7.0, 20.0, 21.0])
+    clock = StageClock(lambda: next(times))
+    clock.enter("resets")  # at 0
+    clock.enter("kinematics")  # at 1, inside
+    clock.leave()  # at 3
+    clock.leave()  # at 7
+    clock.enter("rewards")  # at 20
+    clock.leave()  # at 21
+    spent = {name: value for name, value in clock.seconds.items() if value}
+    assert spent == {"resets": 5.0, "kinematics": 2.0, "rewards": 1.0}
+
+
+def test_stages_name_real_parts_and_leave_no_trace() -> None:
+    env = make_env("tracking", [squat(robots.load("unitree_g1"), 1.0)], num_envs=2, threads=1)
+    env.step(torch.zeros(2, 29))
+    before = dict(vars(env)), dict(vars(env.engine)), dict(vars(env.command))
+    with timed_stages(env) as clock:
+        env.step(torch.zeros(2, 29))
+    assert {name for name, seconds in clock.seconds.items() if seconds > 0} >= set(STAGES) - {
+        "resets"
+    }
+    for owner, names in zip((env, env.engine, env.command), before, strict=True):
+        assert set(vars(owner)) == set(names)
+
+
+def test_the_made_up_clip_is_a_squat_on_the_ground() -> None:
+    robot = robots.load("unitree_g1")
+    clip = squat(robot)
+    assert clip.robot == robot.name and clip.duration == pytest.approx(6.0)
+    assert np.ptp(clip.root_pos[:, 2]) > 0.01
+    assert (clip.joint_pos >= robot.soft_lower).all() and (clip.joint_pos <= robot.soft_upper).all()
+    for foot, points in zip(robot.feet, robot.sole_points, strict=True):
+        index = clip.body_names.index(foot)
+        turned = quat_rotate(clip.body_quat_w[:, index, None], points[None])
+        lowest = (turned + clip.body_pos_w[:, index, None])[..., 2].min(1)
+        assert np.abs(lowest).max() < 1e-6

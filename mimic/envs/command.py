@@ -11,6 +11,11 @@ from mimic.sim.engine import Engine
 from robots import Robot
 
 
+REFERENCE_LEAD = 1
+"""Control steps by which the observed reference is ahead of the state it is observed in: the
+policy sees the frame that its action will be judged against, as in BeyondMimic."""
+
+
 class MotionCommand:
     """Reference poses [N, ...] at each environment's own time, and the robot's key bodies.
 
@@ -23,6 +28,8 @@ class MotionCommand:
         body_pos_relative_w, body_quat_relative_w: the reference moved to the robot's anchor:
             its horizontal place and its heading.
         anchor_*, robot_anchor_*: [N, 3 | 4] the anchor body's rows of the above.
+        target_joints: [N, 2 J], target_anchor_*: [N, 3 | 4] the reference ``REFERENCE_LEAD`` steps
+            later, which observations show.
     """
 
     joint_pos: torch.Tensor
@@ -72,6 +79,12 @@ class MotionCommand:
         """[N] bool: the clip's last frame has been reached."""
         return self.frame >= self.library.length[self.clip] - 1
 
+    @property
+    def target_row(self) -> torch.Tensor:
+        """[N] row that observations show; the last frame where the clip ends before."""
+        last = self.library.length[self.clip] - 1
+        return self.library.start[self.clip] + torch.minimum(self.frame + REFERENCE_LEAD, last)
+
     def advance(self) -> None:
         """Move every reference on by one control step, stopping at the last frame."""
         self.frame = torch.minimum(self.frame + 1, self.library.length[self.clip] - 1)
@@ -94,6 +107,10 @@ class MotionCommand:
         else:
             for name, values in fields.items():
                 self._fields[name].index_copy_(-1, env_ids, values)
+        target = self.target_row
+        self.target_joints = self.library.joint_command(target)
+        self.target_anchor_pos_w = self.library.body_pos_w[target, self.anchor]
+        self.target_anchor_quat_w = self.library.body_quat_w[target, self.anchor]
 
     def _lookup(self, env_ids: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """Everything the terms read, environments last: along them the memory is contiguous."""

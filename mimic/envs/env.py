@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
-from mimic.envs.command import MotionCommand
+from mimic.envs.command import REFERENCE_LEAD, MotionCommand
 from mimic.envs.motion_library import MotionLibrary
 from mimic.envs.reset import ResetNoise, reference_state
 from mimic.envs.sampling import SamplingConfig
@@ -65,6 +65,7 @@ class TrackingEnv:
         self.num_envs = engine.num_envs
         self.num_actions = self.robot.num_joints
         self.control_dt = engine.scene.control_dt
+        self.reference_lead = REFERENCE_LEAD
         self.max_episode_length = round(config.episode_length_s / self.control_dt)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
 

@@ -42,6 +42,7 @@ class MotionLibrary:
     body_lin_vel_w: torch.Tensor
     body_ang_vel_w: torch.Tensor
     _table: torch.Tensor = field(init=False, repr=False)
+    _joint_table: torch.Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # One wide row a frame: a gather reads each frame from one place, once. The fields become
@@ -52,6 +53,12 @@ class MotionLibrary:
         columns = table.split([shape.numel() for shape in shapes], 1)
         for name, shape, values in zip(_FRAME_FIELDS, shapes, columns, strict=True):
             object.__setattr__(self, name, values.unflatten(1, shape))
+        joints = torch.cat([self.joint_pos, self.joint_vel], 1)
+        object.__setattr__(self, "_joint_table", joints)
+
+    def joint_command(self, rows: torch.Tensor) -> torch.Tensor:
+        """Joint positions and velocities of the frames ``rows`` [n], [n, 2 J]."""
+        return self._joint_table.index_select(0, rows)
 
     def gather(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
         """The frames ``rows`` [n] of every field, frames last: [J, n] and [B, 3 | 4, n]."""

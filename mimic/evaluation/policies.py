@@ -145,6 +145,12 @@ def _check_contract(player: PolicyPlayer, env: TrackingEnv) -> list[str]:
             f"{player.path}: the policy observes {_layout(wanted)}; task '{env.task_name}' gives "
             f"{_layout(found)}; evaluate it on the task it was trained for, '{contract.task}'"
         )
+    if contract.reference_lead != env.reference_lead:
+        raise MimicError(
+            f"{player.path}: the policy observes the reference {contract.reference_lead} step(s) "
+            f"ahead, task '{env.task_name}' gives it {env.reference_lead} ahead; train it again "
+            "with the installed version"
+        )
     if contract.joint_names != env.robot.joint_names:
         raise MimicError(
             f"{player.path}: the policy's joints are not robot '{env.robot.name}'s, or in another "

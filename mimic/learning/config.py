@@ -131,12 +131,14 @@ class TrainConfig:
 PRESETS: Mapping[str, TrainConfig] = {
     # Sized for a laptop: a small batch, small networks, a start near the reference.
     "cpu": TrainConfig(
+        learning_rate=3e-4,
         critic_learning_rate=1e-3,
+        desired_kl=0.02,
         clipped_value_loss=False,
         entropy_coef=0.001,
         gamma=0.98,
         randomisation_start=0.25,
-        randomisation_ramp=200,
+        randomisation_ramp=500,
     ),
     # BeyondMimic's numbers (arXiv 2508.08241).
     "gpu": TrainConfig(

@@ -78,6 +78,8 @@ class PolicyContract:
     root_body: str
     body_names: tuple[str, ...]
     motions: tuple[MotionInfo, ...]
+    reference_lead: int
+    """Control steps by which the observed reference is ahead of the observed state."""
     clip_inside: int | None = None
     """Index into ``motions`` of the clip whose frames the file itself gives out."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -178,6 +180,8 @@ def _check(c: PolicyContract) -> None:
         value = getattr(c, name)
         if not (math.isfinite(value) and value > 0):
             refuse(f"{name} must be positive, found {value}")
+    if c.reference_lead < 0:
+        refuse(f"reference_lead must not be negative, found {c.reference_lead}")
     if c.quaternion != "wxyz":
         refuse(f"quaternion is '{c.quaternion}', expected 'wxyz'")
     if not c.observations or any(t.size < 1 or t.history < 1 for t in c.observations):
@@ -221,6 +225,7 @@ def contract_of_env(
         root_body=robot.root_body,
         body_names=tuple(robot.key_bodies),
         motions=motions,
+        reference_lead=int(env.reference_lead),
         clip_inside=clip,
         training=dict(training),
     )

@@ -100,11 +100,13 @@ class PolicyPlayer:
         Args:
             state: what the robot measures.
             reference: from ``reference`` or ``reference_inside``.
-            t: control step of the reference to track, clamped to the clip.
+            t: control step of the reference the robot should be in now. What is observed of
+                the reference is ``contract.reference_lead`` steps later, clamped to the clip.
             last_action: [A] of the step before, zeros at the start.
         """
         last = np.asarray(last_action, np.float64)
-        return build_observation(Situation(self.contract, state, reference.frame(t), last))
+        frame = reference.frame(t + self.contract.reference_lead)
+        return build_observation(Situation(self.contract, state, frame, last))
 
     def joint_targets(self, actions: ArrayLike) -> NDArray[np.float64]:
         """Joint position targets [..., J] rad of raw actions [..., J]."""

@@ -41,7 +41,8 @@ def expected_terms(env: TrackingEnv, motion: RobotMotion, index: int) -> dict[st
     data.qpos[:] = env.engine.qpos[index].double()
     data.qvel[:] = env.engine.qvel[index].double()
     mujoco.mj_forward(model, data)
-    frame = int(env.command.frame[index])
+    # The policy sees the frame its action will be judged against.
+    frame = min(int(env.command.frame[index]) + 1, motion.num_frames - 1)
     reference = motion.body_names.index(robot.anchor_body)
     anchor = rotation(data.body(robot.anchor_body).xquat)
     anchor_pos = data.body(robot.anchor_body).xpos

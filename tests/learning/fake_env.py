@@ -50,6 +50,7 @@ class FakeEnv:
 
     task_name = "fake-tracking"
     control_dt = 0.02
+    reference_lead = 1
     max_episode_length = 40
     device = "cpu"
     cfg: Any = {}

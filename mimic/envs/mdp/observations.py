@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def command(env: TrackingEnv) -> torch.Tensor:
-    """Reference joint positions and velocities, [N, 2 J]."""
-    return torch.cat([env.command.joint_pos, env.command.joint_vel], -1)
+    """Joint positions and velocities of the coming reference, [N, 2 J]."""
+    return env.command.target_joints
 
 
 def motion_anchor_pos_b(env: TrackingEnv) -> torch.Tensor:
-    """Reference anchor position in the robot's anchor frame, [N, 3] m."""
+    """Anchor position of the coming reference in the robot's anchor frame, [N, 3] m."""
     c = env.command
-    return quat_inv_rotate(c.robot_anchor_quat_w, c.anchor_pos_w - c.robot_anchor_pos_w)
+    return quat_inv_rotate(c.robot_anchor_quat_w, c.target_anchor_pos_w - c.robot_anchor_pos_w)
 
 
 def motion_anchor_ori_b(env: TrackingEnv) -> torch.Tensor:
-    """Reference anchor orientation in the robot's anchor frame, two matrix columns, [N, 6]."""
+    """Anchor orientation of the coming reference, robot's anchor frame, two columns, [N, 6]."""
     c = env.command
-    return first_two_columns(quat_mul(quat_conj(c.robot_anchor_quat_w), c.anchor_quat_w))
+    return first_two_columns(quat_mul(quat_conj(c.robot_anchor_quat_w), c.target_anchor_quat_w))
 
 
 def base_lin_vel(env: TrackingEnv) -> torch.Tensor:

@@ -16,7 +16,7 @@ import numpy as np
 
 from motions.rotations import matrix_to_quat
 from retarget.calibration import SegmentTrack
-from retarget.robot_frames import SEGMENTS, SIDES, RobotFrames
+from retarget.robot_frames import LIMBS, SEGMENTS, SIDES, RobotFrames
 from retarget.tasks import DirectionTask, FrameStepLimit, JointTask, PointTask, Tree
 from retarget.vectors import Array, across
 from robots.robot import Robot
@@ -70,6 +70,10 @@ class IkSettings:
     max_step: float = 0.45
     """rad per frame at most, beside the joints' own velocity limits."""
     velocity_share: float = 0.95
+    bad_limb_deg: float = 30.0
+    """A limb that misses its direction by more sets off a fresh start (stage 1)."""
+    catch_up: float = 3.0
+    """Pull of a hinge that is more than a frame's step away from where stage 1 has it."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ class FrameSolver:
         self.tasks = [self.directions, self.points, self.joints]
         step = np.minimum(robot.velocity_limit * settings.velocity_share / fps, settings.max_step)
         self.step_limit = FrameStepLimit(model, step)
+        self.limit_steps = True
         limit = mink.ConfigurationLimit(model)
         # A robot's elbow may bend backwards; once it does, the arm is caught in a mirrored pose
         # that fits the directions nearly as well and has no short way out.
@@ -141,6 +146,13 @@ class FrameSolver:
         self.configuration.update(qpos)
         self.step_limit.previous = None
 
+    def worst_limb(self) -> float:
+        """Largest angle (rad) by which a limb of the current configuration misses its direction."""
+        rows = [2 * SEGMENTS.index(name) for name in LIMBS]
+        cosine = np.sum(self.directions.vectors(self.configuration)[rows]
+                        * self.directions.target[rows], axis=1)  # fmt: skip
+        return float(np.arccos(np.clip(cosine.min(), -1.0, 1.0)))
+
     def frame(self, aim: Aim, guess: Array | None, iterations: int, previous: Array | None) -> Array:
         """Solve one frame; returns qpos [7 + J].
 
@@ -148,17 +160,17 @@ class FrameSolver:
         hinge angles [J], None for a first frame.
         """
         s, configuration = self.settings, self.configuration
-        self.step_limit.previous = previous
+        self.step_limit.previous = previous if self.limit_steps else None
         if guess is not None:
             start = guess.copy()
-            if previous is not None:
+            if previous is not None and self.limit_steps:
                 step = self.step_limit.max_step
                 start[7:] = np.clip(start[7:], previous - step, previous + step)
             start[7:] = np.clip(start[7:], self.lower, self.upper)
             configuration.update(start)
         self.directions.set(aim.directions, aim.direction_weights)
         self.points.set(aim.points, aim.point_weights)
-        self.joints.set(*self._posture(aim, previous))
+        self.joints.set(*self._posture(aim, guess, previous))
         dt = 1.0 / self.fps
         for _ in range(iterations):
             try:
@@ -177,14 +189,21 @@ class FrameSolver:
                 break
         return configuration.q
 
-    def _posture(self, aim: Aim, previous: Array | None) -> tuple[Array, Array]:
+    def _posture(
+        self, aim: Aim, guess: Array | None, previous: Array | None
+    ) -> tuple[Array, Array]:
         s = self.settings
         if aim.posture is not None:
             return aim.posture, np.full(len(aim.posture), s.posture)
         if previous is None:
             return self.rest, self.rest_weight
         weight = np.sqrt(self.rest_weight**2 + s.keep**2)
-        return (self.rest_weight**2 * self.rest + s.keep**2 * previous) / weight**2, weight
+        target = (self.rest_weight**2 * self.rest + s.keep**2 * previous) / weight**2
+        if guess is not None and self.limit_steps:
+            # Stage 1 has found another way to hold the limb: go there, not back.
+            far = np.abs(guess[7:] - previous) > 1.5 * self.step_limit.max_step
+            target, weight = np.where(far, guess[7:], target), np.where(far, s.catch_up, weight)
+        return target, weight
 
 
 def rest_posture(robot: Robot, settings: IkSettings) -> tuple[Array, Array]:
@@ -233,20 +252,66 @@ def first_guess(robot: Robot, pelvis: SegmentTrack, root: Array) -> Array:
     return np.concatenate([root, matrix_to_quat(matrix), robot.default_joint_pos])
 
 
+def solve_orientations(
+    solver: FrameSolver,
+    aim: Aim,
+    start: Array,
+    iterations: int,
+    progress: Progress | None = None,
+) -> Array:
+    """Stage 1: every frame from its predecessor, begun at `start` [7 + J]; qpos [T, 7 + J].
+
+    No velocity limit applies yet. Where an arm or leg is caught (wound up against a joint limit,
+    though another posture would do), the frame is solved again from the rest posture, and the
+    better posture is carried back in time for as long as it is the better one.
+    """
+    settings, frames = solver.settings, len(aim.directions)
+    bad = np.radians(settings.bad_limb_deg)
+    result = np.empty((frames, solver.model.nq))
+    error = np.empty(frames)
+    solver.start(start)
+    solver.limit_steps = False
+    previous: Array | None = None
+    next_try = 0
+    for t in range(frames):
+        steps = settings.warm_up if t == 0 else iterations
+        result[t] = solver.frame(aim.at(t), None, steps, previous)
+        error[t] = solver.worst_limb()
+        if error[t] > bad and t >= next_try:
+            next_try = t + max(1, int(0.2 * solver.fps))
+            fresh = np.concatenate([result[t, :7], solver.rest])
+            candidate = solver.frame(aim.at(t), fresh, 25, None)
+            better = solver.worst_limb()
+            if better < 0.6 * error[t]:
+                result[t], error[t] = candidate, better
+                _carry_back(solver, aim, result, error, t, iterations)
+            solver.configuration.update(result[t])
+        previous = result[t, 7:]
+        if progress is not None:
+            progress(t)
+    solver.limit_steps = True
+    return result
+
+
+def _carry_back(
+    solver: FrameSolver, aim: Aim, result: Array, error: Array, start: int, iterations: int
+) -> None:
+    for t in range(start - 1, -1, -1):
+        candidate = solver.frame(aim.at(t), result[t + 1], iterations, result[t + 1, 7:])
+        better = solver.worst_limb()
+        if better > error[t] - np.radians(3.0):
+            break
+        result[t], error[t] = candidate, better
+
+
 def solve_clip(
     solver: FrameSolver,
     aim: Aim,
     guesses: Array,
     iterations: int,
-    *,
-    warm_start: bool = False,
     progress: Progress | None = None,
 ) -> Array:
-    """Solve all frames in order; returns qpos [T, 7 + J].
-
-    `guesses` [T, 7 + J] is where each frame starts; with `warm_start` only the first of them is
-    used (it may be alone) and every other frame starts from its predecessor's solution.
-    """
+    """Solve all frames in order, each from its own guess; qpos and `guesses` are [T, 7 + J]."""
     frames = len(aim.directions)
     result = np.empty((frames, solver.model.nq))
     solver.start(guesses[0])
@@ -254,8 +319,7 @@ def solve_clip(
     for t in range(frames):
         # The first frame has no predecessor to lean on: it is iterated to convergence.
         steps = solver.settings.warm_up if t == 0 else iterations
-        guess = None if t == 0 or warm_start else guesses[t]
-        result[t] = solver.frame(aim.at(t), guess, steps, previous)
+        result[t] = solver.frame(aim.at(t), guesses[t], steps, previous)
         previous = result[t, 7:]
         if progress is not None:
             progress(t)

@@ -30,6 +30,7 @@ from retarget.ik import (
     direction_targets,
     first_guess,
     solve_clip,
+    solve_orientations,
 )
 from retarget.metrics import measure
 from retarget.robot_frames import SEGMENTS, SIDES, RobotFrames, robot_frames
@@ -150,13 +151,12 @@ def _solve(
     segments = _with_planned_feet(person.segments, plan)
     points, strength = np.zeros((2, count, NUM_POINTS, 3))
     points[:, 0], strength[:, 0] = path, 1.0
-    first = solve_clip(
+    first = solve_orientations(
         solver,
         Aim(*direction_targets(segments, ik, count), points, strength),
-        first_guess(robot, segments["pelvis"], path[0])[None],
+        first_guess(robot, segments["pelvis"], path[0]),
         ik.iterations[0],
-        warm_start=True,
-        progress=stage(0),
+        stage(0),
     )
 
     # What the joints allow, seen from the root: root and footprints are fitted to it, and stage 2
@@ -183,12 +183,12 @@ def _solve(
         weight[:, k : k + 2] += plan.flat[:, i, None] * np.array(ik.standing_foot)
     aim = Aim(target, weight, points, strength)
     guesses = np.concatenate([root, first[:, 3:]], axis=1)
-    second = solve_clip(solver, aim, guesses, ik.iterations[1], progress=stage(1))
+    second = solve_clip(solver, aim, guesses, ik.iterations[1], stage(1))
     if settings.smooth_hz is None:
         return second
     smooth = _smoothed(second, person.fps, settings.smooth_hz)
     aim = _hold_smooth(aim, smooth, solver, plan)
-    return solve_clip(solver, aim, smooth, ik.iterations[2], progress=stage(2))
+    return solve_clip(solver, aim, smooth, ik.iterations[2], stage(2))
 
 
 def _stage(progress: Progress, count: int, passes: int, k: int) -> Callable[[int], None]:

@@ -37,6 +37,9 @@ def settle_backend() -> str | None:
         os.environ["MUJOCO_GL"] = OFF[0]
     elif backend:
         os.environ["MUJOCO_GL"] = backend
+        if "mujoco" not in sys.modules:
+            # Left over from another backend, it would make MuJoCo refuse this one.
+            os.environ.pop("PYOPENGL_PLATFORM", None)
     return backend
 
 
@@ -63,7 +66,6 @@ def _candidates(wanted: str) -> tuple[str, ...]:
 
 def _draws(backend: str) -> bool:
     environment = {**os.environ, "MUJOCO_GL": backend}
-    # Left over from another backend, it would make MuJoCo refuse this one.
     environment.pop("PYOPENGL_PLATFORM", None)
     try:
         probe = subprocess.run(

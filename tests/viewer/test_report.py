@@ -122,7 +122,8 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
 
 
 def test_quality_marks_what_misses_its_goal() -> None:
-    clips = [{"name": n, "quality": quality(m)} for n, m in (("a", True), ("b", False), ("c", None))]
+    marks = {"a": True, "b": False, "c": None}
+    clips = [{"name": name, "quality": quality(met)} for name, met in marks.items()]
     table = quality_table(clips)
     assert '<td class="good">0.27</td><td class="bad">3.00</td><td class="">–</td>' in table
 

@@ -22,6 +22,7 @@ from mimic.viewer.rollout import reference_states, roll_out, to_anchor
 from motions.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
 from tests.viewer.support import small_policy, swaying_motion, write_policy
 
+
 @pytest.fixture(scope="module", params=["tracking", "tracking-no-state-estimation"])
 def exported(request, tmp_path_factory):
     robot = robots.load("unitree_g1")

@@ -20,6 +20,7 @@ SWING_HZ = 7.0
 """Planned feet are smoothed above it; standing ones are held far more firmly."""
 FLAT_DEG = (5.0, 18.0)
 """A standing foot pitched by less is made flat, by more keeps its pitch."""
+FLAT_LIFT_DEG = 0.15
 TURN_LIFT_DEG = 2.0
 """Pitch of a standing foot that turns on its ball."""
 GLIDE = 0.03
@@ -128,10 +129,13 @@ def _hold(heading: Array, weight: Array, fps: float) -> Array:
 
 
 def _level(heading: Array, fps: float) -> Array:
-    """Orientation [T, 3, 3] of a flat foot; one that turns has its heel a little off the ground,
-    as people do, so that it turns on the ball and does not scrape."""
+    """Orientation [T, 3, 3] of a flat foot.
+
+    The ball carries a hair more than the heel (under 1 mm), so that it is the ball that is still
+    when the heel comes off; a foot that turns has its heel a little off the ground, as people do.
+    """
     rate = np.abs(np.gradient(heading, 1.0 / fps)) if len(heading) > 1 else np.zeros_like(heading)
-    lift = np.radians(TURN_LIFT_DEG) * smoothstep(rate, 0.2, 0.8)
+    lift = np.radians(FLAT_LIFT_DEG + TURN_LIFT_DEG * smoothstep(rate, 0.2, 0.8))
     c, s, cl, sl = np.cos(heading), np.sin(heading), np.cos(lift), np.sin(lift)
     forward = np.stack([cl * c, cl * s, -sl], axis=1)
     left = np.stack([-s, c, np.zeros_like(c)], axis=1)

@@ -16,6 +16,7 @@ import robots
 from mimic.errors import MimicError
 from motions import InputError
 from play import PlayArguments, play
+from robots import RobotError
 from tests.viewer.support import swaying_motion, write_policy
 
 REPO = Path(__file__).parents[1]
@@ -96,7 +97,7 @@ def test_a_checkpoint_plays_like_its_export(tmp_path: Path, capsys) -> None:
 def refused(files: Path, message: str, **arguments) -> None:
     args = PlayArguments(**{"policy": files / "policy.onnx", "motion": (files / "sway.npz",),
                             **arguments})  # fmt: skip
-    with pytest.raises((MimicError, InputError), match=message) as caught:
+    with pytest.raises((MimicError, InputError, RobotError), match=message) as caught:
         play(args)
     assert "\n" not in str(caught.value)
 

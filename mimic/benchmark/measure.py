@@ -21,6 +21,7 @@ from torch import nn
 
 from mimic.benchmark.stages import STAGES, timed_stages
 from mimic.envs.env import TrackingEnv
+from mimic.envs.threads import few_threads
 from mimic.sim import Engine, make_engine
 from mimic.tasks import make_env
 from motions import RobotMotion
@@ -109,7 +110,7 @@ def benchmark(
     generator = torch.Generator().manual_seed(seed)
 
     progress(f"{num_envs} environments: measuring")
-    with torch.no_grad():
+    with torch.no_grad(), few_threads(num_envs):
         for _ in range(WARM_UP_STEPS):
             env.step(_actions(env, generator))
         steps = _steps_for(env, generator, seconds)

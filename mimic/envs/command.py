@@ -10,7 +10,6 @@ from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic.sim.engine import Engine
 from robots import Robot
 
-
 REFERENCE_LEAD = 1
 """Control steps by which the observed reference is ahead of the state it is observed in: the
 policy sees the frame that its action will be judged against, as in BeyondMimic."""

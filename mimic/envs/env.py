@@ -20,6 +20,7 @@ from mimic.envs.terms import (
     TerminationTerm,
     check_shape,
 )
+from mimic.envs.threads import few_threads
 from mimic.sim import Engine
 from robots import Robot
 
@@ -120,6 +121,12 @@ class TrackingEnv:
         Returns:
             Observations, rewards [N], dones [N], and ``time_outs`` [N] with a ``log`` of floats.
         """
+        with few_threads(self.num_envs):
+            return self._step(actions)
+
+    def _step(
+        self, actions: torch.Tensor
+    ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
         self.previous_actions = self.actions
         # A copy: the caller may reuse its buffer, and resets write into ours.
         self.actions = actions.detach().to(self.device, torch.float32, copy=True)

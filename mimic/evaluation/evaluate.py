@@ -10,6 +10,7 @@ import torch
 import robots
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.motion_library import find_motion_files
+from mimic.envs.threads import few_threads
 from mimic.errors import MimicError
 from mimic.evaluation.metrics import EpisodeTally, state_errors
 from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, open_policy
@@ -181,7 +182,7 @@ def _play_round(
     count = len(clip)
     everyone = torch.arange(env.num_envs, device=env.device)
     padded = torch.cat([clip, clip[:1].expand(env.num_envs - count)]).to(env.device)
-    with torch.no_grad():
+    with torch.no_grad(), few_threads(env.num_envs):
         env.reset_to(everyone, padded, torch.zeros_like(padded))
         obs = env.observe()["actor"]
         step = 0

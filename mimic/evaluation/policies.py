@@ -61,7 +61,7 @@ def open_policy(path: Path | str) -> LoadedPolicy:
 def _from_onnx(path: Path) -> LoadedPolicy:
     from mimic.policy.player import PolicyPlayer
 
-    player = PolicyPlayer(path, threads=torch.get_num_threads())
+    player = PolicyPlayer(path)
     contract = player.contract
 
     def act(obs: torch.Tensor) -> torch.Tensor:

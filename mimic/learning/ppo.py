@@ -56,10 +56,10 @@ class _Networks:
 class ParallelPPO(PPO):
     """The same algorithm and results as ``rsl_rl.algorithms.PPO``, with less work per update.
 
-    Observations are normalised once an update instead of once a gradient step; Gaussian densities
-    are written out; a minibatch is cut into chunks that fit the cache, and the chunks are shared
-    by threads that each differentiate their own copy of the networks (weights in common). Threads
-    that never wait for each other inside an operation also keep their pace on a busy machine.
+    Observations are shuffled and normalised once an update instead of once a gradient step;
+    Gaussian densities are written out; a minibatch is shared by threads that each differentiate
+    their own copy of the networks (weights in common). Threads that never wait for each other
+    inside an operation also keep their pace on a busy machine.
     """
 
     def __init__(
@@ -69,7 +69,6 @@ class ParallelPPO(PPO):
         storage: RolloutStorage,
         *,
         workers: int = 0,
-        chunk_size: int = 1536,
         learning_rate_range: tuple[float, float] = (1e-5, 1e-2),
         learning_rate: float = 1e-3,
         critic_learning_rate: float = 0.0,
@@ -88,7 +87,6 @@ class ParallelPPO(PPO):
         # Below some hundred rows a thread costs more than it computes.
         useful = max(1, samples // self.num_mini_batches // MIN_ROWS)
         self.workers = min(workers or torch.get_num_threads(), useful) if on_cpu else 1
-        self.chunk_size = chunk_size if on_cpu else samples
         self.learning_rate_range = learning_rate_range
         self.optimizer = torch.optim.Adam(
             [
@@ -208,39 +206,37 @@ class ParallelPPO(PPO):
         Returns:
             [4] share of the minibatch's surrogate, value loss, KL divergence and entropy.
         """
-        sums = torch.zeros(4)
-        for first in range(start, stop, self.chunk_size):
-            part = slice(first, min(first + self.chunk_size, stop))
-            std = self._std(networks.std)
-            mean = networks.actor(rollout.actor_input[part])
-            if rollout.skip is not None:
-                mean = mean + rollout.skip[part]
-            error = (rollout.actions[part] - mean) / std
-            log_std = torch.log(std).sum()
-            dims = mean.shape[1]
-            log_prob = -0.5 * error.square().sum(-1) - log_std - dims * HALF_LOG_TWO_PI
-            old_log_prob, old_value, returns, advantage = rollout.scalars[part].unbind(-1)
+        part = slice(start, stop)
+        std = self._std(networks.std)
+        mean = networks.actor(rollout.actor_input[part])
+        if rollout.skip is not None:
+            mean = mean + rollout.skip[part]
+        rows, dims = mean.shape
+        share = rows / total
+        error = (rollout.actions[part] - mean) / std
+        log_std = torch.log(std).sum()
+        log_prob = -0.5 * error.square().sum(-1) - log_std - dims * HALF_LOG_TWO_PI
+        old_log_prob, old_value, returns, advantage = rollout.scalars[part].unbind(-1)
 
-            ratio = torch.exp(log_prob - old_log_prob)
-            clipped = ratio.clamp(1.0 - self.clip_param, 1.0 + self.clip_param)
-            surrogate = torch.maximum(-advantage * ratio, -advantage * clipped).sum() / total
+        ratio = torch.exp(log_prob - old_log_prob)
+        clipped = ratio.clamp(1.0 - self.clip_param, 1.0 + self.clip_param)
+        surrogate = torch.maximum(-advantage * ratio, -advantage * clipped).sum() / total
 
-            value = networks.critic(rollout.critic_input[part]).squeeze(-1)
-            value_loss = (value - returns).square()
-            if self.use_clipped_value_loss:
-                change = (value - old_value).clamp(-self.clip_param, self.clip_param)
-                value_loss = torch.maximum(value_loss, (old_value + change - returns).square())
-            value_loss = value_loss.sum() / total
-            entropy = (log_std + dims * (0.5 + HALF_LOG_TWO_PI)) * (len(mean) / total)
+        value = networks.critic(rollout.critic_input[part]).squeeze(-1)
+        value_loss = (value - returns).square()
+        if self.use_clipped_value_loss:
+            change = (value - old_value).clamp(-self.clip_param, self.clip_param)
+            value_loss = torch.maximum(value_loss, (old_value + change - returns).square())
+        value_loss = value_loss.sum() / total
+        entropy = (log_std + dims * (0.5 + HALF_LOG_TWO_PI)) * share
 
-            loss = surrogate + self.value_loss_coef * value_loss - self.entropy_coef * entropy
-            loss.backward()
-            with torch.no_grad():
-                moved = (rollout.old_mean[part] - mean).square() + rollout.old_std.square()
-                kl = (moved / (2.0 * std.square())).sum() / total
-                kl += (torch.log(std / rollout.old_std) - 0.5).sum() * (len(mean) / total)
-                sums += torch.stack([surrogate, value_loss, kl, entropy]).cpu()
-        return sums
+        loss = surrogate + self.value_loss_coef * value_loss - self.entropy_coef * entropy
+        loss.backward()
+        with torch.no_grad():
+            moved = (rollout.old_mean[part] - mean).square() + rollout.old_std.square()
+            kl = (moved / (2.0 * std.square())).sum() / total
+            kl += (torch.log(std / rollout.old_std) - 0.5).sum() * share
+            return torch.stack([surrogate, value_loss, kl, entropy]).cpu()
 
     def _networks_of_workers(self) -> list[_Networks]:
         """The networks and, for every further worker, a copy that shares their weights."""

@@ -59,12 +59,12 @@ def roll_out(algorithm: PPO) -> None:
         algorithm.compute_returns(obs)
 
 
-@pytest.mark.parametrize(("workers", "chunk"), [(1, 1536), (1, 7), (3, 1536), (3, 5)])
+@pytest.mark.parametrize("workers", [1, 3])
 def test_same_losses_gradients_and_weights_as_rsl_rl(
-    workers: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+    workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ppo_module, "MIN_ROWS", 1)
-    ours = make(ParallelPPO, workers=workers, chunk_size=chunk)
+    ours = make(ParallelPPO, workers=workers)
     assert isinstance(ours, ParallelPPO) and ours.workers == workers
     theirs = make(PPO)
     for algorithm in (ours, theirs):
@@ -91,7 +91,6 @@ def test_weights_stay_shared_after_loading_others(monkeypatch: pytest.MonkeyPatc
     ours, fresh = make(ParallelPPO, workers=2), make(ParallelPPO, workers=1)
     roll_out(ours)
     ours.update()
-    ours.load(make(PPO).save() | {"iter": 0}, None, True)
     for algorithm in (ours, fresh):
         algorithm.actor.load_state_dict(make(PPO).actor.state_dict())
         algorithm.critic.load_state_dict(make(PPO).critic.state_dict())

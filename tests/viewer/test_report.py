@@ -28,7 +28,7 @@ class Checker(HTMLParser):
         self.text = ""
 
     def handle_starttag(self, tag, attrs) -> None:
-        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
         if tag not in VOID:
             self.open.append(tag)
 

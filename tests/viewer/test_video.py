@@ -74,7 +74,7 @@ def test_no_frames_or_a_broken_source_leave_nothing(tmp_path: Path) -> None:
 
 def test_an_encoder_that_fails_is_a_users_error(tmp_path: Path, monkeypatch) -> None:
     script = tmp_path / "ffmpeg"
-    script.write_text("#!/bin/sh\nhead -c 9 >/dev/null\necho 'No space left on device' >&2\nexit 1\n")
+    script.write_text("#!/bin/sh\nhead -c 9 >/dev/null\necho 'No space left' >&2\nexit 1\n")
     script.chmod(0o755)
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(script))
     with pytest.raises(MimicError, match="out.mp4: the video encoder failed: No space left"):

@@ -1,0 +1,30 @@
+"""How many threads torch's own operations get beside the physics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+ENVS_PER_THREAD = 2048
+
+
+@contextmanager
+def few_threads(num_envs: int) -> Iterator[None]:
+    """Limit torch's intra-operation threads to one per 2048 environments inside the block.
+
+    An operation over some thousand rows takes microseconds. Threads that share it spend longer
+    waiting for each other, and on a busy machine, where one of them may have lost its core, they
+    spin away many times the work itself.
+    """
+    before = torch.get_num_threads()
+    wanted = max(1, min(before, num_envs // ENVS_PER_THREAD))
+    if wanted == before:
+        yield
+        return
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -17,7 +17,7 @@ import numpy as np
 from motions.rotations import matrix_to_quat
 from retarget.calibration import SegmentTrack
 from retarget.robot_frames import LIMBS, SEGMENTS, SIDES, RobotFrames
-from retarget.tasks import DirectionTask, FrameStepLimit, JointTask, PointTask, Tree
+from retarget.tasks import FrameStepLimit, JointTask, PoseTask, Tree
 from retarget.vectors import Array, across
 from robots.robot import Robot
 
@@ -113,21 +113,18 @@ class FrameSolver:
         model = robot.model
         self.model = model
         self.configuration = mink.Configuration(model)
-        tree = Tree(model)
         links = [frames.links[s] for s in SEGMENTS]
-        self.directions = DirectionTask(
-            tree,
-            [link.body for link in links for _ in (0, 1)],
-            np.concatenate([[link.primary, link.secondary] for link in links]),
-        )
         bodies, local = [1], [np.zeros(3)]
         for i, side in enumerate(SIDES):
             for point in (np.zeros(3), frames.ball[i], frames.heel[i]):
                 bodies.append(frames.links[f"{side}_foot"].body)
                 local.append(frames.foot_turns[i].T @ point)
-        self.points = PointTask(tree, bodies, np.stack(local))
+        self.axes = np.concatenate([[link.primary, link.secondary] for link in links])
+        self.pose = PoseTask(
+            Tree(model), [x.body for x in links for _ in (0, 1)], self.axes, bodies, np.stack(local)
+        )
         self.joints = JointTask(model)
-        self.tasks = [self.directions, self.points, self.joints]
+        self.tasks = [self.pose, self.joints]
         step = np.minimum(robot.velocity_limit * settings.velocity_share / fps, settings.max_step)
         self.step_limit = FrameStepLimit(model, step)
         self.limit_steps = True
@@ -149,8 +146,8 @@ class FrameSolver:
     def worst_limb(self) -> float:
         """Largest angle (rad) by which a limb of the current configuration misses its direction."""
         rows = [2 * SEGMENTS.index(name) for name in LIMBS]
-        cosine = np.sum(self.directions.vectors(self.configuration)[rows]
-                        * self.directions.target[rows], axis=1)  # fmt: skip
+        reached = self.pose.values(self.configuration)[rows]
+        cosine = np.sum(reached * self.pose.target[rows], axis=1)
         return float(np.arccos(np.clip(cosine.min(), -1.0, 1.0)))
 
     def frame(self, aim: Aim, guess: Array | None, iterations: int, previous: Array | None) -> Array:
@@ -168,8 +165,7 @@ class FrameSolver:
                 start[7:] = np.clip(start[7:], previous - step, previous + step)
             start[7:] = np.clip(start[7:], self.lower, self.upper)
             configuration.update(start)
-        self.directions.set(aim.directions, aim.direction_weights)
-        self.points.set(aim.points, aim.point_weights)
+        self.pose.set(aim.directions, aim.direction_weights, aim.points, aim.point_weights)
         self.joints.set(*self._posture(aim, guess, previous))
         dt = 1.0 / self.fps
         for _ in range(iterations):

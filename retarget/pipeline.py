@@ -48,7 +48,7 @@ class RetargetSettings:
 
     source_hz: float = 9.0
     """Cut-off of the zero-phase filter on the source, Hz; above human movement, below jitter."""
-    smooth_hz: float | None = 8.0
+    smooth_hz: float | None = 7.0
     """Cut-off of the zero-phase filter on the solution, Hz; None leaves it as solved."""
     contacts: ContactSettings = field(default_factory=ContactSettings)
     root: RootFitSettings = field(default_factory=RootFitSettings)
@@ -223,7 +223,7 @@ def _hold_smooth(aim: Aim, smooth: Array, solver: FrameSolver, plan: FootPlan) -
     ik = solver.settings
     directions, weights = aim.directions.copy(), np.zeros_like(aim.direction_weights)
     pelvis = 2 * SEGMENTS.index("pelvis")
-    local = solver.directions.local[pelvis : pelvis + 2]
+    local = solver.axes[pelvis : pelvis + 2]
     directions[:, pelvis : pelvis + 2] = quat_rotate(smooth[:, None, 3:7], local)
     weights[:, pelvis : pelvis + 2] = ik.pelvis_hold
     for i, side in enumerate(SIDES):

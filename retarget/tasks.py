@@ -13,6 +13,7 @@ import mink
 import mujoco
 import numpy as np
 from mink.limits.limit import Constraint
+from mink.tasks.task import BaseTask, Objective
 
 from retarget.vectors import Array
 
@@ -49,89 +50,91 @@ class Tree:
         return axis, moment
 
 
-class DirectionTask(mink.Task):
-    """Body-fixed unit vectors follow target directions in the world.
+class PoseTask(mink.Task):
+    """Body-fixed unit vectors follow directions, body-fixed points follow positions.
 
-    Row group k is ``weight[k] * (R_body[k] local[k] - target[k])``, three rows each.
+    Rows come in threes: ``weight * (R_body local - target)`` for each direction, then
+    ``weight * (p_body + R_body local - target)`` for each point, whose coordinates have a weight
+    each.
     """
 
-    def __init__(self, tree: Tree, bodies: Sequence[int], local: Array) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        direction_bodies: Sequence[int],
+        direction_local: Array,
+        point_bodies: Sequence[int],
+        point_local: Array,
+    ) -> None:
         self.tree = tree
-        self.bodies = np.asarray(bodies, dtype=int)
-        self.local = np.asarray(local, dtype=float)
-        self.moves = tree.moves[self.bodies][:, None, :]
+        self.count = len(direction_bodies)
+        self.bodies = np.array([*direction_bodies, *point_bodies], dtype=int)
+        self.local = np.concatenate([direction_local, point_local]).astype(float)
         self.target = self.local.copy()
+        self._moves = tree.moves[self.bodies][:, None, :]
         super().__init__(cost=np.ones(3 * len(self.bodies)))
 
-    def set(self, target: Array, weight: Array) -> None:
-        """Targets [K, 3] unit and weights [K]."""
-        self.target = target
-        self.cost = np.repeat(weight, 3)
+    def set(
+        self, directions: Array, direction_weights: Array, points: Array, point_weights: Array
+    ) -> None:
+        """Targets [K, 3] unit and [P, 3] m; weights [K] and [P, 3] per metre."""
+        self.target = np.concatenate([directions, points])
+        self.cost = np.concatenate([np.repeat(direction_weights, 3), point_weights.ravel()])
 
-    def vectors(self, configuration: mink.Configuration) -> Array:
-        mats = configuration.data.xmat[self.bodies].reshape(-1, 3, 3)
-        return np.einsum("kij,kj->ki", mats, self.local)
-
-    def compute_error(self, configuration: mink.Configuration) -> Array:
-        return (self.vectors(configuration) - self.target).ravel()
-
-    def compute_jacobian(self, configuration: mink.Configuration) -> Array:
-        axis, _ = self.tree.axes(configuration.data)
-        rows = -skew(self.vectors(configuration)) @ axis.T
-        return (rows * self.moves).reshape(-1, self.tree.model.nv)
-
-
-class PointTask(mink.Task):
-    """Body-fixed points follow target positions in the world; each coordinate has its weight."""
-
-    def __init__(self, tree: Tree, bodies: Sequence[int], local: Array) -> None:
-        self.tree = tree
-        self.bodies = np.asarray(bodies, dtype=int)
-        self.local = np.asarray(local, dtype=float)
-        self.moves = tree.moves[self.bodies][:, None, :]
-        self.target = np.zeros_like(self.local)
-        super().__init__(cost=np.ones(3 * len(self.bodies)))
-
-    def set(self, target: Array, weight: Array) -> None:
-        """Targets [K, 3] m and weights [K, 3] per metre."""
-        self.target = target
-        self.cost = np.asarray(weight, dtype=float).ravel()
-
-    def points(self, configuration: mink.Configuration) -> Array:
+    def values(self, configuration: mink.Configuration) -> Array:
+        """World directions and points of the configuration, [K + P, 3]."""
         data = configuration.data
         mats = data.xmat[self.bodies].reshape(-1, 3, 3)
-        return data.xpos[self.bodies] + np.einsum("kij,kj->ki", mats, self.local)
+        values = (mats @ self.local[:, :, None])[:, :, 0]
+        values[self.count :] += data.xpos[self.bodies[self.count :]]
+        return values
 
     def compute_error(self, configuration: mink.Configuration) -> Array:
-        return (self.points(configuration) - self.target).ravel()
+        return (self.values(configuration) - self.target).ravel()
 
     def compute_jacobian(self, configuration: mink.Configuration) -> Array:
+        return self._jacobian(configuration, self.values(configuration))
+
+    def compute_qp_residual(
+        self, configuration: mink.Configuration
+    ) -> tuple[Array, Array, float]:
+        # As mink's own, with the values computed once for error and Jacobian.
+        values = self.values(configuration)
+        error = (values - self.target).ravel()
+        jacobian = self._jacobian(configuration, values)
+        jacobian *= self.cost[:, None]
+        return jacobian, -self.cost * error, 0.0
+
+    def _jacobian(self, configuration: mink.Configuration, values: Array) -> Array:
         axis, moment = self.tree.axes(configuration.data)
-        # d p / d q_i = a_i x (p - c_i) = -[p]x a_i - a_i x c_i
-        rows = -skew(self.points(configuration)) @ axis.T - moment.T
-        rows[:, [0, 1, 2], [0, 1, 2]] = 1.0
-        return (rows * self.moves).reshape(-1, self.tree.model.nv)
+        # d u / d q_i = a_i x u and d p / d q_i = a_i x (p - c_i)
+        rows = skew(-values) @ axis.T
+        rows[self.count :] -= moment.T
+        for k in range(3):
+            rows[self.count :, k, k] = 1.0
+        rows *= self._moves
+        return rows.reshape(-1, self.tree.model.nv)
 
 
-class JointTask(mink.Task):
+class JointTask(BaseTask):
     """Hinges are drawn to target angles, each with its own weight."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
+        self._nv = model.nv
         self.target = model.qpos0[7:].copy()
-        self._jacobian = np.eye(model.nv)[6:]
-        super().__init__(cost=np.ones(model.nv - 6))
+        self.weight = np.ones(model.nv - 6)
 
     def set(self, target: Array, weight: Array) -> None:
         """Angles [J] rad and weights [J] per radian."""
-        self.target = target
-        self.cost = weight
+        self.target, self.weight = target, weight
 
-    def compute_error(self, configuration: mink.Configuration) -> Array:
-        return configuration.data.qpos[7:] - self.target
-
-    def compute_jacobian(self, configuration: mink.Configuration) -> Array:
-        del configuration
-        return self._jacobian
+    def compute_qp_objective(self, configuration: mink.Configuration) -> Objective:
+        square = self.weight**2
+        hessian = np.zeros((self._nv, self._nv))
+        hessian.flat[6 * (self._nv + 1) :: self._nv + 1] = square
+        gradient = np.zeros(self._nv)
+        gradient[6:] = square * (configuration.data.qpos[7:] - self.target)
+        return Objective(hessian, gradient)
 
 
 class FrameStepLimit(mink.Limit):

@@ -95,6 +95,8 @@ def test_weights_stay_shared_after_loading_others(monkeypatch: pytest.MonkeyPatc
         algorithm.actor.load_state_dict(make(PPO).actor.state_dict())
         algorithm.critic.load_state_dict(make(PPO).critic.state_dict())
         roll_out(algorithm)
+    ours.optimizer.load_state_dict(fresh.optimizer.state_dict())
+    ours.learning_rate = fresh.learning_rate
     torch.manual_seed(0)
     a = ours.update()
     torch.manual_seed(0)

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import mink
 import numpy as np
-import pytest
 
 from retarget.ik import IkSettings, rest_posture
 from retarget.pipeline import RetargetSettings, retarget
 from retarget.robot_frames import SEGMENTS, robot_frames
-from retarget.tasks import DirectionTask, FrameStepLimit, PointTask, Tree
+from retarget.tasks import FrameStepLimit, JointTask, PoseTask, Tree
 from robots.robot import Robot
 
 
@@ -21,12 +20,10 @@ def _configuration(robot: Robot) -> mink.Configuration:
     return mink.Configuration(robot.model, np.concatenate([root, q]))
 
 
-@pytest.mark.parametrize("kind", [DirectionTask, PointTask])
-def test_jacobians_match_finite_differences(robot: Robot, kind: type[mink.Task]) -> None:
-    tree = Tree(robot.model)
+def test_jacobians_match_finite_differences(robot: Robot) -> None:
     bodies = [1, 5, 7, 16, 20, robot.model.nbody - 1]
     local = np.random.default_rng(5).normal(size=(len(bodies), 3))
-    task = kind(tree, bodies, local)  # pyright: ignore[reportCallIssue]
+    task = PoseTask(Tree(robot.model), bodies, local, bodies[::-1], local)
     configuration = _configuration(robot)
     jacobian = task.compute_jacobian(configuration)
     q, step = configuration.q, 1e-6
@@ -38,6 +35,26 @@ def test_jacobians_match_finite_differences(robot: Robot, kind: type[mink.Task])
         slope = (task.compute_error(plus) - task.compute_error(minus)) / (2 * step)
         assert np.allclose(slope, jacobian[:, i], atol=1e-6), f"dof {i}"
     assert np.array_equal(q, configuration.q)
+
+
+def test_the_quick_residual_is_minks_own(robot: Robot) -> None:
+    task = PoseTask(Tree(robot.model), [3, 9], np.eye(3)[:2], [1, 12], np.eye(3)[1:])
+    rng = np.random.default_rng(8)
+    task.set(rng.normal(size=(2, 3)), np.array([1.0, 2.0]), np.eye(3)[:2], rng.random((2, 3)))
+    configuration = _configuration(robot)
+    quick, slow = task.compute_qp_residual(configuration), mink.Task.compute_qp_residual(
+        task, configuration
+    )
+    assert np.allclose(quick[0], slow[0]) and np.allclose(quick[1], slow[1])
+
+
+def test_the_joint_task_draws_hinges_to_their_angles(robot: Robot) -> None:
+    configuration = _configuration(robot)
+    joints = JointTask(robot.model)
+    goal = robot.default_joint_pos
+    joints.set(goal, np.full(robot.num_joints, 1.0))
+    velocity = mink.solve_ik(configuration, [joints], 1.0, "daqp", damping=1e-9, limits=[])
+    assert np.allclose(configuration.q[7:] + velocity[6:], goal, atol=1e-5)
 
 
 def test_the_step_limit_counts_from_the_previous_frame(robot: Robot) -> None:

@@ -66,7 +66,10 @@ def parse(arguments: Sequence[str]) -> TrainArguments:
         if known.preset is not None:
             raise MimicError("--preset cannot be changed when a run is resumed; leave it out")
         defaults = saved_arguments(known.resume)
-    return tyro.cli(TrainArguments, args=list(arguments), default=defaults, description=__doc__)
+    args = tyro.cli(TrainArguments, args=list(arguments), default=defaults, description=__doc__)
+    if args.resume is not None and args.init_from is not None:
+        raise MimicError("--resume continues a run, --init-from starts one: give only one of them")
+    return args
 
 
 def saved_arguments(run: Path) -> TrainArguments:

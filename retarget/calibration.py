@@ -79,9 +79,7 @@ def calibrate(human: HumanMotion) -> CalibratedHuman:
     """Derive the anatomical frames of a clip."""
     rest = _rest_rotation(human)
     segments: dict[str, SegmentTrack] = {}
-    along = {
-        name: unit(human.role(b) - human.role(a)) for name, (a, b) in LIMBS.items()
-    }
+    along = {name: unit(human.role(b) - human.role(a)) for name, (a, b) in LIMBS.items()}
     bend = {}
     for side in SIDES:
         for upper, lower in (("thigh", "shank"), ("upper_arm", "forearm")):
@@ -116,7 +114,9 @@ def calibrate(human: HumanMotion) -> CalibratedHuman:
 
 def _length(human: HumanMotion, ends: tuple[str, str]) -> float:
     both = [
-        np.median(np.linalg.norm(human.role(f"{s}_{ends[0]}") - human.role(f"{s}_{ends[1]}"), axis=1))
+        np.median(
+            np.linalg.norm(human.role(f"{s}_{ends[0]}") - human.role(f"{s}_{ends[1]}"), axis=1)
+        )
         for s in SIDES
     ]
     return float(np.mean(both))
@@ -185,8 +185,10 @@ def _hinge(
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     # A pinch of "no twist against the reference" decides clips in which the joint never bends.
     prior = np.array([1.0, 0.0]) if weight.sum() < 5 else None
-    filled = np.tile(prior, (len(angle), 1)) if prior is not None else weighted_fill(
-        circle, weight, human.fps
+    filled = (
+        np.tile(prior, (len(angle), 1))
+        if prior is not None
+        else weighted_fill(circle, weight, human.fps)
     )
     hinge = rotate_about(reference, upper, np.arctan2(filled[:, 1], filled[:, 0]))
     trust = np.maximum(weight, 0.5 if carried else 0.2)
@@ -217,7 +219,9 @@ def _carried_left(human: HumanMotion, upper: Array, arm: bool) -> Array:
 def _upright(human: HumanMotion, hips: Array, bend: Mapping[str, Array] | None = None) -> Array:
     """Weight [T] of moments in which the person stands or walks upright."""
     shoulders = 0.5 * (human.role("left_shoulder") + human.role("right_shoulder"))
-    weight = smoothstep(unit(shoulders - hips)[:, 2], np.cos(np.radians(35)), np.cos(np.radians(20)))
+    weight = smoothstep(
+        unit(shoulders - hips)[:, 2], np.cos(np.radians(35)), np.cos(np.radians(20))
+    )
     for side in SIDES:
         leg = unit(hips - human.role(f"{side}_ankle"))[:, 2]
         weight = weight * smoothstep(leg, np.cos(np.radians(60)), np.cos(np.radians(40)))
@@ -320,7 +324,9 @@ def _feet(
         strength.append(evidence.sum() + 1e-6)
         drop = 0.07 * leg_length
         if f"{side}_toe" in human.roles:
-            drop = float(np.median(dot(human.role(f"{side}_ankle") - human.role(f"{side}_toe"), up)))
+            drop = float(
+                np.median(dot(human.role(f"{side}_ankle") - human.role(f"{side}_toe"), up))
+            )
         # Toe joints sit about 2 % of the leg length over the sole.
         heights.append(drop + 0.02 * leg_length)
     # People are alike on both sides; what differs between the feet is pose.
@@ -448,8 +454,10 @@ def _within(v: Array, centre: Array, most: float) -> Array:
 def _median(x: Array, weight: Array) -> float:
     order = np.argsort(x)
     total = np.cumsum(weight[order])
-    return float(x[order][np.searchsorted(total, 0.5 * total[-1])]) if total[-1] > 0 else float(
-        np.median(x)
+    return (
+        float(x[order][np.searchsorted(total, 0.5 * total[-1])])
+        if total[-1] > 0
+        else float(np.median(x))
     )
 
 

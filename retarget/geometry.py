@@ -6,6 +6,7 @@ hide a hand in a thigh.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,10 +98,8 @@ def _points(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
 def _hull(model: mujoco.MjModel, geom: int) -> Hull:
     points, radius = _points(model, geom)
     if len(points) > 64:
-        try:
+        with contextlib.suppress(QhullError):
             points = points[ConvexHull(points).vertices]
-        except QhullError:
-            pass
     points = model.geom_pos[geom] + quat_rotate(model.geom_quat[geom], points)
     return Hull(model.body(int(model.geom_bodyid[geom])).name, points, radius)
 

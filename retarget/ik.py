@@ -106,9 +106,7 @@ class Aim:
 class FrameSolver:
     """Solves one frame after another for one robot."""
 
-    def __init__(
-        self, robot: Robot, frames: RobotFrames, fps: float, settings: IkSettings
-    ) -> None:
+    def __init__(self, robot: Robot, frames: RobotFrames, fps: float, settings: IkSettings) -> None:
         self.robot, self.frames, self.settings, self.fps = robot, frames, settings, fps
         model = robot.model
         self.model = model
@@ -150,7 +148,9 @@ class FrameSolver:
         cosine = np.sum(reached * self.pose.target[rows], axis=1)
         return float(np.arccos(np.clip(cosine.min(), -1.0, 1.0)))
 
-    def frame(self, aim: Aim, guess: Array | None, iterations: int, previous: Array | None) -> Array:
+    def frame(
+        self, aim: Aim, guess: Array | None, iterations: int, previous: Array | None
+    ) -> Array:
         """Solve one frame; returns qpos [7 + J].
 
         Args: `guess` qpos to start from (else the last solution); `previous` the last frame's

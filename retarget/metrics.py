@@ -66,7 +66,10 @@ def measure(
     Raises `ValueError` when `source` or `contact` have another number of frames.
     """
     frames = len(joint_pos)
-    for other in (source.num_frames if source else frames, frames if contact is None else len(contact)):
+    for other in (
+        source.num_frames if source else frames,
+        frames if contact is None else len(contact),
+    ):
         if other != frames:
             raise ValueError(f"the motion has {frames} frames, what it is compared with {other}")
     geometry = check_geometry(robot)

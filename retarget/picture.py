@@ -50,7 +50,9 @@ def draw_clip(
         lines, colours = _stick(human, t_human, view)
         top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))
         triangles, shades = _robot_triangles(motion, robot, t_robot, view)
-        bottom.add_collection(PolyCollection(triangles, facecolors=shades, edgecolors=shades, linewidths=0.3))
+        bottom.add_collection(
+            PolyCollection(triangles, facecolors=shades, edgecolors=shades, linewidths=0.3)
+        )
         for axis, centre, ground, size in (
             (top, human.role("pelvis")[t_human], shift, human.height),
             (bottom, motion.root_pos[t_robot], 0.0, 1.32 * robot.default_root_height / 0.757),

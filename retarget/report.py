@@ -13,7 +13,7 @@ from motions import HumanMotion
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of the table: where the figure is, how it is shown, and what it should not exceed."""
+    """One line of the table: where the figure is, how it is shown, and its upper goal."""
 
     title: str
     keys: tuple[str, ...]
@@ -24,13 +24,22 @@ class Goal:
 
 
 GOALS: tuple[Goal, ...] = (
-    Goal("any geometry > 1 cm under ground", ("any_geom_ground_pen", "rate_1cm"), 100, "% frames", 0),
+    Goal(
+        "any geometry > 1 cm under ground", ("any_geom_ground_pen", "rate_1cm"), 100, "% frames", 0
+    ),
     Goal("deepest point under ground", ("any_geom_ground_pen", "max_m"), 1000, "mm", 3),
     Goal("stance skate, mean", ("source_contact", "skate_mean_mps"), 100, "cm/s", 1.5, 2),
     Goal("stance float > 3 cm", ("source_contact", "float_rate_3cm"), 100, "% samples", 0.3, 2),
     Goal("self-collision > 1 cm", ("self_collision", "rate_deep"), 100, "% frames", 0),
     Goal("joint jumps > 0.5 rad per frame", ("jumps", "count"), 1, "", 0, 0),
-    Goal("over a joint's own speed limit", ("velocity", "over_own_limit_rate"), 100, "% samples", 0, 2),
+    Goal(
+        "over a joint's own speed limit",
+        ("velocity", "over_own_limit_rate"),
+        100,
+        "% samples",
+        0,
+        2,
+    ),
     Goal("at a joint limit", ("near_limit_sample_rate",), 100, "% samples", 0.3, 2),
     Goal("limb direction error, mean", ("fidelity", "limb_dir_err_mean_deg"), 1, "deg", 1.2, 2),
     Goal("joint speed, max", ("velocity", "max"), 1, "rad/s", 20),
@@ -62,9 +71,7 @@ def quality_table(quality: Mapping[str, Any], title: str = "") -> Table:
             continue
         good = value <= goal.most + 0.5 * 10.0**-goal.digits
         text = f"{value:.{goal.digits}f}"
-        table.add_row(
-            goal.title, text if good else f"[yellow]{text} ![/yellow]", most, goal.unit
-        )
+        table.add_row(goal.title, text if good else f"[yellow]{text} ![/yellow]", most, goal.unit)
     return table
 
 

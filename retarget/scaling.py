@@ -73,8 +73,8 @@ def fit_root(
 ) -> tuple[Array, Array]:
     """Root path [T, 3] and footprint positions [len(stances), 3] that agree with each other.
 
-    Minimises, over the root r and the footprints a_k: weight |r + offset - glide - a_k|^2 where a foot
-    stands, the difference of velocities to `path`, accelerations, and a little of |r - path|^2.
+    Minimises, over the root r and the footprints a_k: weight |r + offset - glide - a_k|^2 where a
+    foot stands, the difference of velocities to `path`, accelerations, and a little of |r - path|^2.
     Footprints lie at height `anchor_z`.
     """
     s = settings or RootFitSettings()
@@ -122,7 +122,9 @@ def fit_root(
     # In height the footprints are known, so they leave the unknowns.
     free, fixed = a[:, :frames], a[:, frames:]
     target = b[:, 2] - fixed @ np.full(count, anchor_z)
-    normal_z = csc_matrix(free.T @ free.multiply(w[:, None])) + diags([1e-9], [0], shape=(frames,) * 2)
+    normal_z = csc_matrix(free.T @ free.multiply(w[:, None])) + diags(
+        [1e-9], [0], shape=(frames,) * 2
+    )
     solution[:frames, 2] = splu(csc_matrix(normal_z)).solve(free.T @ (w * target))
     solution[frames:, 2] = anchor_z
     return solution[:frames], solution[frames:]

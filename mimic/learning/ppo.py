@@ -177,7 +177,7 @@ class ParallelPPO(PPO):
                 )
             cuts = [start + total * i // len(networks) for i in range(len(networks) + 1)]
             jobs = [
-                self._pool.submit(self._backward, each, rollout, *cuts[i : i + 2], total)
+                self._pool.submit(self._backward, each, rollout, cuts[i], cuts[i + 1], total)
                 for i, each in enumerate(networks)
             ]
             sums = torch.stack([job.result() for job in jobs]).sum(0)

@@ -25,6 +25,7 @@ from mimic.learning.checkpoints import (
 )
 from mimic.learning.config import TrainConfig
 from mimic.learning.console import IterationStats, TrainingConsole
+from mimic.learning.finite import what_is_not_finite
 from mimic.learning.models import PlainActor, build_networks, command_feedthrough
 from mimic.learning.ppo import NonFiniteError, ParallelPPO
 from mimic.learning.run_dir import ProgressFile
@@ -140,7 +141,9 @@ class Runner:
                 age = env.episode_length_buf.clone()
                 obs, rewards, dones, extras = env.step(ppo.act(obs).to(env.device))
                 obs, rewards, dones = (x.to(self.device) for x in (obs, rewards, dones))
-                self._check_finite(obs, rewards)
+                wrong = what_is_not_finite(env, obs, rewards)
+                if wrong is not None:
+                    raise self._diverged(wrong)
                 ppo.process_env_step(obs, rewards, dones, extras)
                 reward += float(rewards.mean())
                 lengths.append(age[dones.to(age.device).bool()] + 1)
@@ -270,6 +273,7 @@ class Runner:
         """
         path = find_checkpoint(run)
         state = load_checkpoint(path, self.device)
+        check_identity(path, state["identity"], {"robot": self.identity["robot"]})
         try:
             self.ppo.actor.load_state_dict(state["actor"])
             self.ppo.critic.load_state_dict(state["critic"])
@@ -280,7 +284,7 @@ class Runner:
                 f"{state['config']['critic_hidden']})"
             ) from error
         if self.average is not None:
-            self.average.update(self.ppo.actor)
+            self.average = WeightAverage(self.ppo.actor, self.config.ema_decay)
 
     # policy --------------------------------------------------------------------------------
 
@@ -324,28 +328,6 @@ class Runner:
             use_clipped_value_loss=c.clipped_value_loss, schedule=c.schedule,
             desired_kl=c.desired_kl, workers=c.workers, device=self.device,
         )  # fmt: skip
-
-    def _check_finite(self, obs: TensorDict, rewards: torch.Tensor) -> None:
-        # A sum is not finite as soon as one entry is not, and costs one pass.
-        values = {**{str(k): v for k, v in obs.items()}, "rewards": rewards}
-        bad = [name for name, value in values.items() if not torch.isfinite(value.sum())]
-        if not bad:
-            return
-        name = bad[0]
-        finite = torch.isfinite(values[name]).reshape(self.env.num_envs, -1)
-        where = f"{name}"
-        if name in self.sizes:
-            columns = (~finite).any(0).nonzero().flatten().tolist()
-            where = f"observation '{self._term_of(name, columns[0])}' of group '{name}'"
-        count = int((~finite.all(1)).sum())
-        raise self._diverged(f"{where} is not finite in {count} environment(s)")
-
-    def _term_of(self, group: str, column: int) -> str:
-        for entry in self.env.observation_layout(group):
-            column -= entry["size"] * entry.get("history", 1)
-            if column < 0:
-                return entry["name"]
-        return "?"
 
     def _diverged(self, reason: str) -> MimicError:
         kept = (

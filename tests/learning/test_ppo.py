@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from mimic.learning.ppo import NonFiniteError, ParallelPPO
 
 ENVS, STEPS, ACTIONS = 32, 6, 3
 SIZES = {"actor": 8, "critic": 11}
+# rsl_rl 5.4 updates its normalisers during the rollout, which ours and 5.5 do after it.
+NORMALISE = version("rsl-rl-lib") >= "5.5"
 
 
 def observations(generator: torch.Generator) -> TensorDict:
@@ -29,8 +32,9 @@ def observations(generator: torch.Generator) -> TensorDict:
 def make(kind: type[PPO], **options: Any) -> PPO:
     torch.manual_seed(1)
     config = TrainConfig(
-        actor_hidden=(16, 16), critic_hidden=(16,), output_gain=0.0, command_feedthrough=False
-    )
+        actor_hidden=(16, 16), critic_hidden=(16,), output_gain=0.0, command_feedthrough=False,
+        obs_normalization=NORMALISE,
+    )  # fmt: skip
     actor, critic = build_networks(config, SIZES, ACTIONS)
     obs = observations(torch.Generator().manual_seed(0))
     storage = RolloutStorage("rl", ENVS, STEPS, obs, [ACTIONS])

@@ -140,7 +140,7 @@ def test_a_callback_can_stop_the_run(tmp_path: Path) -> None:
     ("poison", "text"),
     [
         ("observation", "observation 'joint_pos' of group 'critic' is not finite in 1 env"),
-        ("reward", "rewards is not finite in 16 env"),
+        ("reward", "reward is not finite in 16 env"),
     ],
 )
 def test_numbers_that_are_not_finite_end_the_run_and_spare_the_checkpoint(
@@ -201,3 +201,18 @@ def test_training_improves_the_fake_task() -> None:
     runner = Runner(FakeEnv(num_envs=64), config)
     runner.learn(lambda *_: rewards.append(float(runner.ppo.storage.rewards.mean())))
     assert sum(rewards[-5:]) > 1.1 * sum(rewards[:5])
+
+
+def test_a_run_can_start_from_anothers_networks(tmp_path: Path) -> None:
+    first = Runner(FakeEnv(), SMALL, tmp_path, seed=1)
+    first.learn()
+    second = Runner(FakeEnv(motion_seed=3), SMALL, seed=2)
+    second.initialise(tmp_path)
+    assert second.iteration == 0 and second.average is not None
+    assert_same(second.ppo.actor.state_dict(), first.ppo.actor.state_dict())
+    # The other run's last weights, not its average, are where this one's average begins.
+    own = dict(second.ppo.actor.named_parameters())
+    for name, value in second.policy().named_parameters():
+        assert torch.equal(value, own[name])
+    with pytest.raises(MimicError, match="do not fit"):
+        Runner(FakeEnv(), replace(SMALL, actor_hidden=(8,))).initialise(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from motions import HumanMotion, demo
 from motions.rotations import quat_mul, quat_of_yaw, quat_rotate
 
 
-@lru_cache(maxsize=None)
+@cache
 def demo_clip(name: str, start: int, stop: int, every: int = 1) -> HumanMotion:
     clip = demo.generate(name).crop(start, stop)
     assert clip.quat_w is not None

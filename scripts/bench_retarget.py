@@ -1,0 +1,156 @@
+"""Retarget the benchmark's LAFAN1 clips and print them beside other tools' results.
+
+    python scripts/bench_retarget.py [--clips walk dance jumps] [--out table.md]
+
+Needs the corpus (``MIMIC_CORPUS``) with ``lafan1_bvh/*.bvh`` and the benchmark folder
+(``MIMIC_BENCH``) with the judge, the source joints with stance masks and the rivals' motions; both
+default to folders beside the repository. The judge is a program of its own and looks at every
+motion alike, at the source's frame rate. Rivals of another length than the source are judged on
+the frames they have; those that mirror the clip are marked and their faithfulness is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
+
+import robots  # noqa: E402
+from motions import RobotMotion, read_human_motion  # noqa: E402
+from motions.cli import exit_on_user_error  # noqa: E402
+from motions.errors import input_error  # noqa: E402
+from motions.files import atomic_write_text  # noqa: E402
+from retarget import retarget  # noqa: E402
+from robots.robot import Robot  # noqa: E402
+
+
+def _folder(variable: str, name: str) -> Path:
+    return Path(os.environ.get(variable) or REPO.parent / "shared" / name)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Judge our retargeting of the benchmark clips beside the rivals'."""
+
+    clips: tuple[str, ...] = ("walk", "dance", "jumps")
+    out: Path | None = None
+    """Also write the table here (Markdown)."""
+    keep: Path | None = None
+    """Keep our motions in this directory."""
+    robot: str = "unitree_g1"
+
+
+Figure = Callable[[dict[str, Any]], str]
+
+
+def _at(*keys: str, scale: float = 1.0, digits: int = 1) -> Figure:
+    def text(judged: dict[str, Any]) -> str:
+        value: Any = judged
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return "–" if value is None else f"{scale * value:.{digits}f}"
+
+    return text
+
+
+COLUMNS: tuple[tuple[str, Figure], ...] = (
+    ("> 1 cm under ground %", _at("any_geom_ground_pen", "rate_1cm", scale=100, digits=2)),
+    ("deepest mm", _at("any_geom_ground_pen", "max_m", scale=1000)),
+    ("stance skate cm/s", _at("source_contact", "skate_mean_mps", scale=100, digits=2)),
+    ("stance float > 3 cm %", _at("source_contact", "float_rate_3cm", scale=100, digits=2)),
+    ("self-collision > 1 cm %", _at("self_collision", "rate_deep", scale=100, digits=2)),
+    ("joint speed max rad/s", _at("velocity", "max")),
+    ("over own speed limit %", _at("velocity", "over_own_limit_rate", scale=100, digits=2)),
+    ("jumps > 0.5 rad", _at("jumps", "count", digits=0)),
+    ("joint jerk", _at("smooth", "mean_abs_jerk", digits=0)),
+    ("root jerk", _at("smooth", "root_jerk", digits=0)),
+    ("at a limit %", _at("near_limit_sample_rate", scale=100, digits=2)),
+    ("limb error °", _at("fidelity", "limb_dir_err_mean_deg", digits=2)),
+)
+
+
+def main() -> int:
+    options = tyro.cli(Options)
+    bench, corpus = _folder("MIMIC_BENCH", "bench"), _folder("MIMIC_CORPUS", "corpus")
+    judge = bench / "retarget_metrics.py"
+    if not judge.exists():
+        raise input_error(judge, "the judge is absent", fix="set MIMIC_BENCH to its folder")
+    robot = robots.load(options.robot)
+    head = ["clip", "method", *(name for name, _ in COLUMNS), "frames/s"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        limits = work / "limits.json"
+        pairs = zip(robot.joint_names, robot.velocity_limit.tolist(), strict=True)
+        limits.write_text(json.dumps(dict(pairs)))
+        for clip in options.clips:
+            source = bench / "source" / f"lafan_{clip}.npz"
+            human = read_human_motion(corpus / "lafan1_bvh" / f"{clip}.bvh")
+            started, cpu = time.perf_counter(), time.process_time()
+            motion = retarget(human, robot)
+            wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+            if options.keep is not None:
+                motion.save(options.keep / f"{clip}.npz")
+            ours = work / f"{clip}.npz"
+            save_for_judge(ours, motion)
+            rate = f"{motion.num_frames / wall:.0f} ({motion.num_frames / cpu:.0f} per CPU second)"
+            rows = [("**ours**", ours, rate)]
+            for rival in sorted((bench / "rivals").glob(f"*lafan_{clip}.npz")):
+                rows.append((rival.stem.split("__")[0], rival, ""))
+            for name, path, rate in rows:
+                judged = run_judge(judge, path, robot, source, limits, "mirrored" in name)
+                cells = [clip, name, *(figure(judged) for _, figure in COLUMNS), rate]
+                lines.append("| " + " | ".join(cells) + " |")
+                print(lines[-1], flush=True)
+    table = "\n".join(lines) + "\n"
+    if options.out is not None:
+        atomic_write_text(options.out, table)
+    print("\n" + table)
+    return 0
+
+
+def save_for_judge(path: Path, motion: RobotMotion) -> None:
+    """The motion under the array names that the judge reads."""
+    np.savez(
+        path,
+        root_pos=motion.root_pos,
+        root_rot=motion.root_quat,
+        dof_pos=motion.joint_pos,
+        fps=np.array(motion.fps),
+        joint_names=np.array(motion.joint_names),
+    )
+
+
+def run_judge(
+    judge: Path, motion: Path, robot: Robot, source: Path, limits: Path, mirrored: bool
+) -> dict[str, Any]:
+    """The judge's figures of one motion."""
+    command = [sys.executable, str(judge), "--motion", str(motion), "--vel-limits-json"]
+    command += [str(limits), "--robot", str(robot.vendor_xml), "--contacts", str(source)]
+    if not mirrored:
+        command += ["--source", str(source)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        raise input_error(motion, "the judge failed", found=run.stderr.strip().splitlines()[-1:])
+    judged = json.loads(run.stdout)
+    if mirrored:
+        # Left and right stances are exchanged in a mirrored clip.
+        judged.pop("source_contact", None)
+    return judged
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -51,7 +51,7 @@ def draw_clip(
         top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))
         triangles, shades = _robot_triangles(motion, robot, t_robot, view)
         bottom.add_collection(
-            PolyCollection(triangles, facecolors=shades, edgecolors=shades, linewidths=0.3)
+            PolyCollection(list(triangles), facecolors=shades, edgecolors=shades, linewidths=0.3)
         )
         for axis, centre, ground, size in (
             (top, human.role("pelvis")[t_human], shift, human.height),

@@ -9,6 +9,7 @@ slide. The fit is linear least squares with a narrow band and costs milliseconds
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix, diags, vstack
@@ -17,6 +18,11 @@ from scipy.sparse.linalg import splu
 from retarget.calibration import CalibratedHuman
 from retarget.robot_frames import RobotFrames
 from retarget.vectors import Array
+
+
+def _band(values: list[float], offsets: list[int] | int, shape: tuple[int, int]) -> Any:
+    """A sparse matrix of constant diagonals; scipy's stubs know only a single offset."""
+    return diags(values, offsets, shape=shape)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ def fit_root(
     """Root path [T, 3] and footprint positions [len(stances), 3] that agree with each other.
 
     Minimises, over the root r and the footprints a_k: weight |r + offset - glide - a_k|^2 where a
-    foot stands, the difference of velocities to `path`, accelerations, and a little of |r - path|^2.
+    foot stands, the difference of velocities to `path`, accelerations, and a little of
+    |r - path|^2.
     Footprints lie at height `anchor_z`.
     """
     s = settings or RootFitSettings()
@@ -101,20 +108,20 @@ def fit_root(
     else:
         contact = coo_matrix((0, frames + count))
         contact_right, contact_weight = np.zeros((0, 3)), np.zeros(0)
-    root = diags([1.0], [0], shape=(frames, frames + count))
-    first = diags([-1.0, 1.0], [0, 1], shape=(frames - 1, frames + count))
+    root = _band([1.0], 0, shape=(frames, frames + count))
+    first = _band([-1.0, 1.0], [0, 1], shape=(frames - 1, frames + count))
     blocks = [contact, first, root]
     rights = [contact_right, np.diff(path, axis=0), path]
     scales = [contact_weight, np.full(frames - 1, velocity), np.full(frames, s.drift)]
     if frames > 2:
-        second = diags([1.0, -2.0, 1.0], [0, 1, 2], shape=(frames - 2, frames + count))
+        second = _band([1.0, -2.0, 1.0], [0, 1, 2], shape=(frames - 2, frames + count))
         blocks.append(second)
         rights.append(np.diff(path, n=2, axis=0) * 0.0)
         scales.append(np.full(frames - 2, 0.02 * smooth))
     a = csc_matrix(vstack(blocks))
     w = np.concatenate(scales)
     b = np.concatenate(rights)
-    tiny = diags([1e-9], [0], shape=(frames + count, frames + count))
+    tiny = _band([1e-9], [0], shape=(frames + count, frames + count))
     normal = csc_matrix(a.T @ a.multiply(w[:, None])) + tiny
     solution = np.empty((frames + count, 3))
     horizontal = splu(csc_matrix(normal)).solve(a.T @ (w[:, None] * b[:, :2]))
@@ -122,8 +129,8 @@ def fit_root(
     # In height the footprints are known, so they leave the unknowns.
     free, fixed = a[:, :frames], a[:, frames:]
     target = b[:, 2] - fixed @ np.full(count, anchor_z)
-    normal_z = csc_matrix(free.T @ free.multiply(w[:, None])) + diags(
-        [1e-9], [0], shape=(frames,) * 2
+    normal_z = csc_matrix(free.T @ free.multiply(w[:, None])) + _band(
+        [1e-9], [0], shape=(frames, frames)
     )
     solution[:frames, 2] = splu(csc_matrix(normal_z)).solve(free.T @ (w * target))
     solution[frames:, 2] = anchor_z

@@ -11,12 +11,12 @@ from rich.console import Console
 from mimic.benchmark.motion import squat
 from mimic.envs.env import TrackingEnv
 from mimic.errors import MimicError
-from mimic.evaluation import evaluate, get_protocol
+from mimic.evaluation import Protocol, evaluate, get_protocol
 from motions import RobotMotion
 from robots import Robot
 
 
-def judge(policy, motions, protocol="appendix-f", **options):
+def judge(policy, motions, protocol: Protocol | str = "appendix-f", **options):
     options = {"task": "tracking", "robot": "unitree_g1", "threads": 1, **options}
     return evaluate(policy, motions, protocol, **options)
 

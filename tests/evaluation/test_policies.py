@@ -24,12 +24,18 @@ from robots import Robot
 class Net(nn.Module):
     """The reference's joint positions plus a small network."""
 
+    default: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, env: TrackingEnv) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.net = nn.Linear(env.get_observations()["actor"].shape[-1], env.num_actions)
         self.register_buffer("default", env.default_joint_pos)
         self.register_buffer("scale", env.action_scale)
+
+    default: torch.Tensor
+    scale: torch.Tensor
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         return (obs[:, :29] - self.default) / self.scale + 0.05 * torch.tanh(self.net(obs))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from motions import HumanMotion, InputError, RobotMotion
+from motions.cli import exit_on_user_error
 from motions.writers.bvh import write_bvh
 from retarget.cli import main, output_names, parse_skeleton_map
 
@@ -24,8 +26,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory, squat: HumanMotion) -> Path:
     return path
 
 
-def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+Run = Callable[..., tuple[int, str, str]]
+
+
+def _run_process(*arguments: object) -> tuple[int, str, str]:
+    result = subprocess.run(
         [sys.executable, "-m", "retarget", *map(str, arguments)],
         cwd=REPO,
         capture_output=True,
@@ -33,24 +38,40 @@ def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
         check=False,
         env={**os.environ, "COLUMNS": "200"},
     )
+    return result.returncode, result.stdout, result.stderr
 
 
-def _one_line(result: subprocess.CompletedProcess[str]) -> str:
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1, result.stderr
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command without a process of its own: exit code, output, errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            exit_on_user_error(lambda: main([str(a) for a in arguments]))
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+def _one_line(result: tuple[int, str, str]) -> str:
+    code, _, err = result
+    assert code == 2, err
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, err
     return lines[0]
 
 
 def test_a_clip_becomes_a_motion_file_and_a_picture(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    result = _run(clip, "--robot", "unitree_g1", "--out", out, "--fps", "50", "--picture")
-    assert result.returncode == 0, result.stderr
+    options = "--robot", "unitree_g1", "--out", out, "--fps", "50", "--picture"
+    code, output, errors = _run_process(clip, *options)
+    assert code == 0, errors
     motion = RobotMotion.load(out / "short.npz")
     assert motion.fps == 50.0 and motion.robot == "unitree_g1"
     assert motion.quality["frames"] == motion.num_frames
-    assert "limb direction error" in result.stdout and "skeleton" in result.stdout
+    assert "limb direction error" in output and "skeleton" in output
     assert (out / "short.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in out.iterdir()) == ["short.npz", "short.png"]
 
@@ -59,20 +80,18 @@ def test_a_broken_clip_does_not_stop_the_others(clip: Path, tmp_path: Path) -> N
     broken = tmp_path / "broken.bvh"
     broken.write_text(clip.read_text()[:2000])
     out = tmp_path / "out"
-    result = _run(broken, clip, "--out", out)
+    result = _run_process(broken, clip, "--out", out)
     assert "broken.bvh" in _one_line(result)
     assert sorted(p.name for p in out.iterdir()) == ["short.npz"]
-    assert "1 of 2 clips" in result.stdout
+    assert "1 of 2 clips" in result[1]
 
 
-def test_an_existing_result_is_replaced(
-    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_existing_result_is_replaced(clip: Path, tmp_path: Path, run: Run) -> None:
     old = tmp_path / "short.npz"
     old.write_bytes(b"old")
-    assert main([str(clip), "--out", str(tmp_path)]) == 0
+    code, output, _ = run(clip, "--out", tmp_path)
+    assert code == 0 and "wrote" in output
     assert RobotMotion.load(old).num_frames == 10
-    assert "wrote" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -86,29 +105,31 @@ def test_an_existing_result_is_replaced(
     ],
 )
 def test_bad_options_are_one_line(
-    clip: Path, tmp_path: Path, options: list[str], words: str
+    clip: Path, tmp_path: Path, run: Run, options: list[str], words: str
 ) -> None:
-    result = _run(clip, "--out", tmp_path / "out", *options)
-    assert words in _one_line(result)
-    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+    out = tmp_path / "out"
+    assert words in _one_line(run(clip, "--out", out, *options))
+    assert not out.exists() or not list(out.iterdir())
 
 
-def test_missing_and_single_frame_clips_are_refused(clip: Path, tmp_path: Path) -> None:
+def test_missing_and_single_frame_clips_are_refused(
+    clip: Path, tmp_path: Path, run: Run
+) -> None:
     text = clip.read_text()
     head, frames = text.split("Frames:")
     time, *rows = frames.splitlines()[1:]
     single = tmp_path / "single.bvh"
     single.write_text(f"{head}Frames: 1\n{time}\n{rows[0]}\n")
-    assert "two frames" in _one_line(_run(single, "--out", tmp_path / "out"))
-    assert "absent.bvh" in _one_line(_run(tmp_path / "absent.bvh", "--out", tmp_path / "out"))
+    assert "two frames" in _one_line(run(single, "--out", tmp_path / "out"))
+    assert "absent.bvh" in _one_line(run(tmp_path / "absent.bvh", "--out", tmp_path / "out"))
 
 
 def test_an_output_place_that_cannot_be_written_is_found_before_the_work(
-    clip: Path, tmp_path: Path
+    clip: Path, tmp_path: Path, run: Run
 ) -> None:
     taken = tmp_path / "taken"
     taken.write_text("a file")
-    line = _one_line(_run(clip, "--out", taken / "sub"))
+    line = _one_line(run(clip, "--out", taken / "sub"))
     assert str(taken) in line and "--out" in line
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
+from rich.console import Console
 
 from mimic.errors import MimicError
 from mimic.viewer.gl import MISSING, settle_backend
@@ -142,6 +144,11 @@ def _check_writable(out: Path) -> None:
     (out / ".writable").unlink()
 
 
+def _console() -> Console:
+    """The terminal at its own width; elsewhere wide enough for every table."""
+    return Console(width=None if sys.stdout.isatty() else 132)
+
+
 def _generate(name: str, folder: Path) -> HumanMotion:
     folder.mkdir(parents=True, exist_ok=True)
     return read_human_motion(demo.write(name, folder / f"{name}.bvh"))
@@ -157,11 +164,9 @@ def _retarget(human: HumanMotion, robot: Robot, folder: Path) -> Clip:
 
 
 def _evaluate(args: DemoArguments, clips: list[Clip], robot: Robot) -> list[EvaluationResult]:
-    from rich.console import Console
-
     from mimic.evaluation import evaluate, get_protocol
 
-    console = Console(width=132, soft_wrap=True)
+    console = _console()
     results = []
     for name in PROTOCOLS:
         episodes = None if name == "appendix-f" else args.episodes
@@ -192,20 +197,26 @@ def _draw_strips(clip: Clip, robot: Robot) -> dict[str, bytes]:
     import numpy as np
 
     from mimic.viewer.painter import open_painter
-    from mimic.viewer.strips import human_strip, robot_strip, strip_size, strip_times
+    from mimic.viewer.strips import (
+        human_strip,
+        robot_strip,
+        rollout_strip,
+        strip_size,
+        strip_times,
+    )
     from mimic.viewer.video import jpeg
 
     assert clip.rollout is not None
     rollout, height = clip.rollout, robot.default_root_height
     times = strip_times(clip.motion.duration, MOMENTS)
-    last = len(rollout.qpos) - 1
-    frames = np.minimum(np.round(times / rollout.control_dt).astype(int), last)
-    wanted, done = rollout.reference_qpos[frames], rollout.qpos[frames]
+    frames = np.round(times * clip.motion.fps).astype(int)
+    motion = clip.motion.with_joint_order(robot.joint_names)
+    wanted = np.hstack([motion.root_pos, motion.root_quat, motion.joint_pos])[frames]
     with open_painter(robot, *strip_size(MOMENTS, STRIP_HEIGHT)) as painter:
         return {
             "human": jpeg(human_strip(painter, clip.human, times)),
             "reference": jpeg(robot_strip(painter, wanted, root_height=height)),
-            "policy": jpeg(robot_strip(painter, done, wanted, root_height=height)),
+            "policy": jpeg(rollout_strip(painter, rollout, times, root_height=height)),
         }
 
 
@@ -232,7 +243,6 @@ def quality_rows(motion: RobotMotion) -> list[dict[str, Any]]:
 
 def _print_quality(clips: list[Clip]) -> None:
     """One table: a measure a line, a clip a column."""
-    from rich.console import Console
     from rich.table import Table
 
     from mimic.viewer.report import number
@@ -252,7 +262,7 @@ def _print_quality(clips: list[Clip]) -> None:
         ]
         goal = f"≤ {lines[0]['goal']:g}" if lines[0]["goal"] else "0"
         table.add_row(lines[0]["title"], *marked, goal, lines[0]["unit"])
-    Console(width=132, soft_wrap=True).print(table)
+    _console().print(table)
 
 
 def report_data(
@@ -270,6 +280,9 @@ def report_data(
     good = round(noisy.success * noisy.episodes)
     error = noisy.errors["key_body_mm"]
     names = ", ".join(clip.name.replace("_", " ") for clip in clips)
+    trained = {motion.name: motion.hash for motion in contract.motions}
+    hashes = zip(clips, results[-1].motion_hashes, strict=True)
+    same = sum(trained.get(clip.name) == digest for clip, digest in hashes)
     return {
         "schema": SCHEMA,
         "title": f"From human clips to a tracking policy: {robot.title}",
@@ -301,6 +314,7 @@ def report_data(
             "actions": f"{contract.num_joints} joint targets every {1e3 * contract.control_dt:g} "
             f"ms (physics every {1e3 * contract.physics_dt:g} ms)",
             "trained on": ", ".join(motion.name for motion in contract.motions),
+            "references": f"{same} of {len(clips)} are bit for bit those it was trained on",
             "training": ", ".join(f"{key} {value}" for key, value in contract.training.items()),
         },
         "machine": machine_info(),
@@ -352,7 +366,9 @@ def _print_where(
         print(f"  video    {video}")
     print(
         f"  policy   {out / 'policy.onnx'}\n"
-        f"  motions  {out / 'motions'}  (human clips: {out / 'clips'})"
+        f"  motions  {out / 'motions'}  (human clips: {out / 'clips'})\n"
+        f"all clips on video: python play.py {out / 'policy.onnx'} --motion {out / 'motions'} "
+        "--video all.mp4"
     )
 
 

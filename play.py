@@ -26,6 +26,8 @@ class PlayArguments:
     """Robot motions (.npz) or folders of them; a run knows those it was trained on."""
     video: Path | None = None
     """Write this video (.mp4), the reference as a blue ghost."""
+    picture: Path | None = None
+    """Write this picture (.png): moments of the first motion side by side."""
     viewer: bool = False
     """Open a window (needs a screen)."""
     size: tuple[int, int] = (960, 540)
@@ -39,17 +41,21 @@ class PlayArguments:
 def play(args: PlayArguments) -> int:
     """Simulate every clip once, without noise, and show what happened."""
     # MuJoCo reads MUJOCO_GL when it is imported, which the modules below do.
-    if args.video is not None:
-        settle_backend()
+    drawing = args.video is not None or args.picture is not None
+    if drawing and settle_backend() is None:
+        print(MISSING)
     from mimic.viewer.rollout import roll_out
     from mimic.viewer.sources import find_playable
-    from mimic.viewer.video import check_video, write_rollouts
+    from mimic.viewer.strips import write_strip
+    from mimic.viewer.video import check_picture, check_video, write_rollouts
     from mimic.viewer.window import require_display, show
 
     if args.viewer:
         require_display()
     if args.video is not None:
         check_video(args.video, args.size, args.fps)
+    if args.picture is not None:
+        check_picture(args.picture)
     playable = find_playable(args.policy, args.motion, args.robot)
     for note in playable.notes:
         print(note)
@@ -59,13 +65,14 @@ def play(args: PlayArguments) -> int:
         rollouts.append(rollout)
         print(rollout.summary(), flush=True)
     if args.video is not None:
-        if settle_backend() is None:
-            print(MISSING)
         count = write_rollouts(args.video, playable.robot, rollouts, size=args.size, fps=args.fps)
         print(f"{args.video}: {count} frames, {args.size[0]} x {args.size[1]}, {args.fps:g} fps")
+    if args.picture is not None:
+        write_strip(args.picture, playable.robot, rollouts[0])
+        print(args.picture)
     if args.viewer:
         show(playable.robot, rollouts)
-    if args.video is None and not args.viewer:
+    if not drawing and not args.viewer:
         print("watch it with --video out.mp4, or --viewer for a window")
     return 0
 

@@ -6,7 +6,6 @@ OpenGL nor a window. Left limbs are blue and right ones red, on the person and o
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import mujoco
@@ -16,6 +15,7 @@ from scipy.spatial import ConvexHull, QhullError
 from motions import HumanMotion, RobotMotion
 from motions.files import atomic_path
 from motions.rotations import quat_rotate
+from retarget.geometry import check_geometry
 from retarget.vectors import UP, Array, unit
 from robots.robot import Robot
 
@@ -23,6 +23,18 @@ _LEFT, _RIGHT, _MIDDLE = (0.20, 0.42, 0.80), (0.82, 0.30, 0.25), (0.55, 0.55, 0.
 _LIGHT = unit(np.array([-0.35, 0.6, 0.7]))
 """In the picture's own axes: from the upper left, in front."""
 _ELEVATION_DEG, _AZIMUTH_DEG = 12.0, 35.0
+_GOLDEN = np.pi * (3.0 - np.sqrt(5.0))
+_K = np.arange(160)
+_HEIGHT = 1.0 - (2.0 * _K + 1.0) / len(_K)
+_DIRECTIONS = np.stack(
+    [
+        np.sqrt(1.0 - _HEIGHT**2) * np.cos(_GOLDEN * _K),
+        np.sqrt(1.0 - _HEIGHT**2) * np.sin(_GOLDEN * _K),
+        _HEIGHT,
+    ],
+    axis=1,
+)
+"""Directions spread evenly over the sphere (a Fibonacci spiral)."""
 
 
 def draw_clip(
@@ -35,7 +47,7 @@ def draw_clip(
 
     count = max(1, min(count, motion.num_frames))
     shares = (np.arange(count) + 0.5) / count
-    figure = Figure(figsize=(1.9 * count, 5.0), dpi=100, layout="constrained")
+    figure = Figure(figsize=(1.9 * count, 4.8), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{motion.name}: source above, {robot.title} below", fontsize=9)
     axes = figure.subplots(2, count, squeeze=False)
@@ -43,13 +55,14 @@ def draw_clip(
     up = np.cross(depth, right)
     view = np.stack([right, up, depth])
     shift = float(human.report.get("ground_m", 0.0)) if human.report else 0.0
+    shapes = _hulls(robot)
     for column, share in enumerate(shares):
         t_human = int(share * (human.num_frames - 1))
         t_robot = int(share * (motion.num_frames - 1))
         top, bottom = axes[0, column], axes[1, column]
         lines, colours = _stick(human, t_human, view)
         top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))
-        triangles, shades = _robot_triangles(motion, robot, t_robot, view)
+        triangles, shades = _robot_triangles(motion, shapes, t_robot, view)
         bottom.add_collection(
             PolyCollection(list(triangles), facecolors=shades, edgecolors=shades, linewidths=0.3)
         )
@@ -59,7 +72,7 @@ def draw_clip(
         ):
             middle = np.array([centre[0], centre[1], ground]) @ view.T
             axis.set_xlim(middle[0] - 0.55 * size, middle[0] + 0.55 * size)
-            axis.set_ylim(middle[1] - 0.15 * size, middle[1] + 1.25 * size)
+            axis.set_ylim(middle[1] - 0.15 * size, middle[1] + 1.15 * size)
             axis.axhspan(middle[1] - 0.15 * size, middle[1], color="0.93", zorder=-2)
             axis.axhline(middle[1], color="0.6", linewidth=0.8, zorder=-1)
             axis.set_aspect("equal")
@@ -114,10 +127,9 @@ def _side_of(human: HumanMotion, joint: int, side: dict[int, str]) -> str:
     return ""
 
 
-@lru_cache(maxsize=4)
-def _hulls(vendor_xml: Path) -> dict[str, list[tuple[Array, Array]]]:
+def _hulls(robot: Robot) -> dict[str, list[tuple[Array, Array]]]:
     """Per body the hulls (points [V, 3] in the body frame, triangles [F, 3]) of what is seen."""
-    model = mujoco.MjModel.from_xml_path(str(vendor_xml))
+    model = check_geometry(robot).model
     shown: dict[str, list[tuple[Array, Array]]] = {}
     mesh = int(mujoco.mjtGeom.mjGEOM_MESH)
     for geom in range(model.ngeom):
@@ -126,22 +138,26 @@ def _hulls(vendor_xml: Path) -> dict[str, list[tuple[Array, Array]]]:
         data = int(model.geom_dataid[geom])
         start, number = int(model.mesh_vertadr[data]), int(model.mesh_vertnum[data])
         points = np.asarray(model.mesh_vert[start : start + number], float)
-        points = quat_rotate(model.geom_quat[geom], points) + model.geom_pos[geom]
+        # The outermost points in some directions are a hull that is quick to draw.
+        points = points[np.unique((points @ _DIRECTIONS.T).argmax(axis=0))]
         try:
-            hull = ConvexHull(points)
+            faces = ConvexHull(points).simplices
         except QhullError:
             continue
-        used, faces = np.unique(hull.simplices, return_inverse=True)
+        points = quat_rotate(model.geom_quat[geom], points) + model.geom_pos[geom]
         name = model.body(int(model.geom_bodyid[geom])).name
-        shown.setdefault(name, []).append((points[used], faces.reshape(-1, 3)))
+        shown.setdefault(name, []).append((points, faces))
     return shown
 
 
 def _robot_triangles(
-    motion: RobotMotion, robot: Robot, frame: int, view: Array
+    motion: RobotMotion,
+    shapes: dict[str, list[tuple[Array, Array]]],
+    frame: int,
+    view: Array,
 ) -> tuple[Array, Array]:
     corners, colours = [], []
-    for name, hulls in _hulls(robot.vendor_xml).items():
+    for name, hulls in shapes.items():
         if name not in motion.body_names:
             continue
         body = motion.body_names.index(name)

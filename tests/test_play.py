@@ -57,8 +57,12 @@ def test_without_opengl_the_video_shows_stick_figures(files: Path, tmp_path: Pat
 @pytest.mark.render
 def test_with_opengl_the_video_is_rendered(files: Path, tmp_path: Path, capsys) -> None:
     video = tmp_path / "out.mp4"
-    args = PlayArguments(policy=files / "inside.onnx", video=video, size=(160, 96), fps=12.5)
+    picture = tmp_path / "out.png"
+    args = PlayArguments(
+        policy=files / "inside.onnx", video=video, picture=picture, size=(160, 96), fps=12.5
+    )
     assert play(args) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert "sway: " in printed and f"{video}: " in printed and "OpenGL" not in printed
     assert video.stat().st_size > 500
@@ -124,6 +128,7 @@ def test_what_cannot_be_played_is_one_line(files: Path, tmp_path: Path, monkeypa
     refused(files, "unknown robot 'nobody'", robot="nobody")
 
     refused(files, "must end in", video=tmp_path / "out.gif")
+    refused(files, "must end in .png", picture=tmp_path / "out.jpg")
     refused(files, "must be even", video=tmp_path / "out.mp4", size=(321, 200))
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):

@@ -12,6 +12,7 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 from torch.utils.tensorboard import SummaryWriter
 
+from mimic.envs.threads import few_threads
 from mimic.errors import MimicError
 from mimic.learning.average import WeightAverage
 from mimic.learning.checkpoints import (
@@ -136,7 +137,7 @@ class Runner:
         reward = 0.0
         lengths: list[torch.Tensor] = []
         # Not inference_mode: what the environment keeps must stay writable outside of it.
-        with torch.no_grad():
+        with torch.no_grad(), few_threads(env.num_envs):
             for _ in range(config.steps_per_iteration):
                 age = env.episode_length_buf.clone()
                 obs, rewards, dones, extras = env.step(ppo.act(obs).to(env.device))

@@ -84,6 +84,9 @@ class Rollout:
         else:
             when = f"{self.failed_at * dt:.1f} of {self.planned_s:.1f} s"
             outcome = f"FAILED after {when} ({self.failure})"
+        gone, wanted = farthest(self.qpos[part]), farthest(self.reference_qpos[part])
+        if wanted > 0.2:
+            outcome += f", went {gone:.2f} of {wanted:.2f} m"
         return (
             f"{self.clip or 'clip'}: {outcome}; key-body error "
             f"{1e3 * self.key_body_error[part].mean():.0f} mm in the world, "
@@ -195,6 +198,11 @@ def _first_velocity(
     return np.concatenate(
         [reference.body_lin_vel_w[0, root], turning, reference.joint_vel[0, ours]]
     )
+
+
+def farthest(qpos: Array) -> float:
+    """How far the base gets from where it started, on the floor, m."""
+    return float(np.linalg.norm(qpos[:, :2] - qpos[0, :2], axis=-1).max())
 
 
 class _Simulation:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimic.viewer.camera import View, heading
-from mimic.viewer.painter import Limbs, Painter, Pose
+from mimic.viewer.painter import Limbs, Painter, Pose, open_painter
+from mimic.viewer.rollout import Rollout
+from mimic.viewer.video import write_picture
 from motions import HumanMotion
+from robots import Robot
 
 Array = NDArray[Any]
 SPACING = 1.3
@@ -48,6 +52,27 @@ def robot_strip(
         if ghost is not None:
             poses.append(Pose(_moved(ghost[k], shift), ghost=True))
     return painter.draw(poses, view)
+
+
+def rollout_strip(
+    painter: Painter, rollout: Rollout, times: Array, *, root_height: float = HIP_HEIGHT
+) -> NDArray[np.uint8]:
+    """Draw a rollout with its reference as a ghost at ``times`` (s) from left to right."""
+    last = len(rollout.qpos) - 1
+    frames = np.minimum(np.round(times / rollout.control_dt).astype(int), last)
+    return robot_strip(
+        painter, rollout.qpos[frames], rollout.reference_qpos[frames], root_height=root_height
+    )
+
+
+def write_strip(
+    path: Path, robot: Robot, rollout: Rollout, *, count: int = 7, height: int = 400
+) -> None:
+    """Write a PNG of ``count`` moments of a rollout, ``height`` pixels high."""
+    with open_painter(robot, *strip_size(count, height)) as painter:
+        times = strip_times(rollout.duration, count)
+        image = rollout_strip(painter, rollout, times, root_height=robot.default_root_height)
+    write_picture(path, image)
 
 
 def human_strip(painter: Painter, human: HumanMotion, times: Array) -> NDArray[np.uint8]:

@@ -92,6 +92,12 @@ def check_video(path: Path, size: tuple[int, int], fps: float) -> None:
         raise MimicError(f"{path}: a video has 1 to 240 frames per second (found {fps:g})")
 
 
+def check_picture(path: Path) -> None:
+    """Refuse a picture's name that says another format."""
+    if path.suffix.lower() != ".png":
+        raise MimicError(f"{path}: a picture's name must end in .png (found '{path.suffix}')")
+
+
 def write_picture(path: Path | str, image: NDArray[np.uint8]) -> None:
     """Write an RGB picture [height, width, 3] as PNG."""
     with atomic_path(path) as temporary:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,15 @@ def test_one_signal_ends_after_the_iteration_and_saves(tmp_path: Path, number: i
     assert signal.getsignal(number) is before
 
 
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """Python's own handler: a shell's background job starts with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     runner = Runner(FakeEnv(), SMALL, tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -169,3 +170,15 @@ def test_ticks_of_a_constant_do_not_fail() -> None:
 def test_spans_are_the_stretches_that_hold() -> None:
     assert spans(np.array([1, 1, 0, 0, 1, 0, 1], bool)) == [(0, 2), (4, 5), (6, 7)]
     assert spans(np.zeros(3, bool)) == []
+
+
+def test_the_summary_says_how_far_the_robot_went() -> None:
+    walked = rollout()
+    assert "tracked all 0.6 s, went 0.58 of 0.58 m" in walked.summary()
+    lagging = replace(walked, qpos=walked.reference_qpos[:1].repeat(30, axis=0))
+    assert "went 0.00 of 0.58 m" in lagging.summary()
+    fallen = replace(walked, failed_at=20, failure="base tilt off by 0.90")
+    assert "FAILED after 0.4 of 0.6 s (base tilt off by 0.90), went 0.38 of 0.38 m" in (
+        fallen.summary()
+    )
+    assert "30 mm in the world, 20 mm relative to the anchor" in walked.summary()

@@ -63,10 +63,18 @@ def detect_contacts(
     fps: float,
     leg_length: float,
     settings: ContactSettings | None = None,
+    lowest: Array | None = None,
 ) -> FootContacts:
-    """Find the contacts of sole points `ball` and `heel`, [T, 2, 3] m."""
+    """Find the contacts of sole points `ball` and `heel`, [T, 2, 3] m.
+
+    `lowest` [T] m, the height of the lowest joint, tells of a ground that feet never touch.
+    """
     settings = settings or ContactSettings()
     ground = ground_height(ball, heel, fps, leg_length)
+    if lowest is not None:
+        body = float(np.percentile(lowest, 3))
+        if body < ground - 0.1 * leg_length:
+            ground = body - 0.04 * leg_length
     masks = []
     for points in (ball, heel):
         masks.append(_contact_mask(points, ground, fps, leg_length, settings))

@@ -12,8 +12,9 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from motions.rotations import matrix_to_quat, quat_continuous, quat_normalize, quat_to_matrix, slerp
 from retarget.calibration import CalibratedHuman
 from retarget.contacts import FootContacts, runs
-from retarget.robot_frames import SIDES, RobotFrames
+from retarget.robot_frames import RobotFrames
 from retarget.scaling import Stance
+from retarget.segments import SIDES
 from retarget.vectors import Array, low_pass, smoothstep, weighted_fill
 
 SWING_HZ = 7.0
@@ -175,8 +176,11 @@ def glide_path(path: Array, fps: float) -> Array:
         if stop - start < 2 * shortest or spread(path[start:stop]) < GLIDE:
             return [(start, stop)]
         cuts = np.arange(start + shortest, stop - shortest + 1)
-        errors = [path[start:c].var(axis=0).sum() * (c - start)
-                  + path[c:stop].var(axis=0).sum() * (stop - c) for c in cuts]
+        errors = [
+            path[start:c].var(axis=0).sum() * (c - start)
+            + path[c:stop].var(axis=0).sum() * (stop - c)
+            for c in cuts
+        ]
         best = int(cuts[int(np.argmin(errors))])
         return cut(start, best) + cut(best, stop)
 

@@ -154,9 +154,7 @@ def self_contacts(
     return found
 
 
-def lowest_point(
-    geometry: CheckGeometry, names: tuple[str, ...], pos: Array, quat: Array
-) -> Array:
+def lowest_point(geometry: CheckGeometry, names: tuple[str, ...], pos: Array, quat: Array) -> Array:
     """Height [T] of the lowest point of all collision geometry; poses [T, B, 3], [T, B, 4]."""
     lowest = np.full(len(pos), np.inf)
     index = [names.index(hull.body) for hull in geometry.hulls]
@@ -173,6 +171,36 @@ def lowest_point(
         heights = (vertical @ hull.points.T).min(axis=1) + pos[near, body, 2] - hull.radius
         lowest[near] = np.minimum(lowest[near], heights)
     return lowest
+
+
+def outer_points(geometry: CheckGeometry, per_hull: int = 24) -> list[tuple[str, Array]]:
+    """(body, [K, 3] m) points that stand for the collision geometry where it may touch a plane.
+
+    Radii of round shapes are covered by points on them.
+    """
+    directions = sphere_directions(per_hull)
+    result = []
+    for hull in geometry.hulls:
+        if not len(hull.points):
+            continue
+        if len(hull.points) == 1:
+            result.append((hull.body, hull.points + hull.radius * directions))
+            continue
+        outermost = np.unique((hull.points @ directions.T).argmax(axis=0))
+        points = hull.points[outermost]
+        if hull.radius > 0:
+            points = (points[:, None] + hull.radius * directions).reshape(-1, 3)
+        result.append((hull.body, points))
+    return result
+
+
+def sphere_directions(count: int) -> Array:
+    """`count` unit vectors spread evenly over the sphere (a Fibonacci spiral)."""
+    k = np.arange(count)
+    height = 1.0 - (2.0 * k + 1.0) / count
+    turn = np.pi * (3.0 - np.sqrt(5.0)) * k
+    ring = np.sqrt(1.0 - height**2)
+    return np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)
 
 
 def sole_paths(
@@ -194,5 +222,3 @@ def _third_row(quat: Array) -> Array:
     """World-vertical component of the body axes, [T, 3]."""
     w, x, y, z = np.moveaxis(quat, -1, 0)
     return np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
-
-

@@ -1,11 +1,10 @@
-"""Ground alignment of a solved clip, by the geometry that would touch the ground."""
+"""Ground alignment of a solved clip, by the soles that would touch the ground."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from motions.rotations import quat_rotate
-from retarget.feet import upper_envelope
 from retarget.vectors import Array
 from robots.robot import Robot
 
@@ -24,17 +23,6 @@ def ground_shift(heights: Array, standing: Array) -> float:
     """Constant to add to all heights so that standing soles are at zero.
 
     `heights` [T, 2] of the lowest sole points, `standing` [T, 2] bool. The median of standing
-    soles decides; a clip that never stands is put with its lowest sole on the ground.
+    soles decides; a clip that never stands stays where the source's ground has put it.
     """
-    if standing.sum() >= 3:
-        return -float(np.median(heights[standing]))
-    return -float(heights.min())
-
-
-def ground_lift(lowest: Array, fps: float, allowed: float = 0.002) -> Array:
-    """Upward correction [T] m that keeps `lowest` [T], the lowest geometry, above -`allowed`.
-
-    Zero in clips that only touch the ground with their feet; smooth around falls and rolls.
-    """
-    depth = np.maximum(-lowest - allowed, 0.0)
-    return upper_envelope(depth, fps, 0.15)
+    return -float(np.median(heights[standing])) if standing.sum() >= 3 else 0.0

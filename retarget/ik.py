@@ -1,27 +1,19 @@
-"""Inverse kinematics frame by frame, on mink: warm-started, hard limits, two stages.
-
-Stage 1 follows orientations only (limb directions, flexion axes, trunk, planned feet); its result
-tells where the feet are against the pelvis, from which the root and the footprints are fitted.
-Stage 2 starts from it and adds positions: root and feet. Where the result is then smoothed, a last
-pass puts standing feet back in their place.
-"""
+"""The inverse kinematics of one frame, on mink: weights, targets, limits, one solver per robot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import mink
 import numpy as np
 
-from motions.rotations import matrix_to_quat
-from retarget.calibration import SegmentTrack
-from retarget.robot_frames import LIMBS, SEGMENTS, SIDES, RobotFrames
-from retarget.tasks import FrameStepLimit, JointTask, PoseTask, Tree
-from retarget.vectors import Array, across
+from retarget.geometry import check_geometry, outer_points
+from retarget.robot_frames import RobotFrames
+from retarget.segments import LIMBS, SEGMENTS, SIDES
+from retarget.tasks import FrameStepLimit, GroundLimit, JointTask, PoseTask, Tree
+from retarget.vectors import Array
 from robots.robot import Robot
-
-Progress = Callable[[int], None]
 
 NUM_POINTS = 7
 """Root, and ankle, ball and heel of the left and the right foot."""
@@ -118,20 +110,24 @@ class FrameSolver:
                 bodies.append(frames.links[f"{side}_foot"].body)
                 local.append(frames.foot_turns[i].T @ point)
         self.axes = np.concatenate([[link.primary, link.secondary] for link in links])
+        self.tree = Tree(model)
         self.pose = PoseTask(
-            Tree(model), [x.body for x in links for _ in (0, 1)], self.axes, bodies, np.stack(local)
+            self.tree, [x.body for x in links for _ in (0, 1)], self.axes, bodies, np.stack(local)
         )
         self.joints = JointTask(model)
         self.tasks = [self.pose, self.joints]
         step = np.minimum(robot.velocity_limit * settings.velocity_share / fps, settings.max_step)
         self.step_limit = FrameStepLimit(model, step)
-        self.limit_steps = True
+        self.placed = True
+        """Whether speed and ground limits apply; stage 1 goes without."""
         limit = mink.ConfigurationLimit(model)
         # A robot's elbow may bend backwards; once it does, the arm is caught in a mirrored pose
         # that fits the directions nearly as well and has no short way out.
         for joint, (low, high) in frames.flexion.items():
             limit.lower[7 + joint], limit.upper[7 + joint] = low, high
-        self.limits = [limit, self.step_limit]
+        self.ground_limit = _ground_limit(robot, self.tree)
+        self.limits: list[mink.Limit] = [limit, self.step_limit, self.ground_limit]
+        self._free = self.limits[:1]
         self.lower, self.upper = limit.lower[7:], limit.upper[7:]
         rest, self.rest_weight = rest_posture(robot, settings)
         self.rest = np.clip(rest, self.lower, self.upper)
@@ -157,10 +153,11 @@ class FrameSolver:
         hinge angles [J], None for a first frame.
         """
         s, configuration = self.settings, self.configuration
-        self.step_limit.previous = previous if self.limit_steps else None
+        self.step_limit.previous = previous
+        limits = self.limits if self.placed else self._free
         if guess is not None:
             start = guess.copy()
-            if previous is not None and self.limit_steps:
+            if previous is not None and self.placed:
                 step = self.step_limit.max_step
                 start[7:] = np.clip(start[7:], previous - step, previous + step)
             start[7:] = np.clip(start[7:], self.lower, self.upper)
@@ -171,7 +168,7 @@ class FrameSolver:
         for _ in range(iterations):
             try:
                 velocity = mink.solve_ik(
-                    configuration, self.tasks, dt, "daqp", damping=s.damping, limits=self.limits
+                    configuration, self.tasks, dt, "daqp", damping=s.damping, limits=limits
                 )
             except mink.NoSolutionFound:
                 # Seen with hinges a rounding error outside their range; the next frame recovers.
@@ -195,11 +192,24 @@ class FrameSolver:
             return self.rest, self.rest_weight
         weight = np.sqrt(self.rest_weight**2 + s.keep**2)
         target = (self.rest_weight**2 * self.rest + s.keep**2 * previous) / weight**2
-        if guess is not None and self.limit_steps:
+        if guess is not None and self.placed:
             # Stage 1 has found another way to hold the limb: go there, not back.
             far = np.abs(guess[7:] - previous) > 1.5 * self.step_limit.max_step
             target, weight = np.where(far, guess[7:], target), np.where(far, s.catch_up, weight)
         return target, weight
+
+
+def _ground_limit(robot: Robot, tree: Tree) -> GroundLimit:
+    """Feet by their sole points, all else by the outer points of the vendor's geometry."""
+    bodies, points = [], []
+    for foot, sole in zip(robot.feet, robot.sole_points, strict=True):
+        bodies += [robot.model.body(foot).id] * len(sole)
+        points.append(sole)
+    for name, outer in outer_points(check_geometry(robot)):
+        if name not in robot.feet:
+            bodies += [robot.model.body(name).id] * len(outer)
+            points.append(outer)
+    return GroundLimit(tree, np.array(bodies), np.concatenate(points))
 
 
 def rest_posture(robot: Robot, settings: IkSettings) -> tuple[Array, Array]:
@@ -222,101 +232,3 @@ def rest_posture(robot: Robot, settings: IkSettings) -> tuple[Array, Array]:
                 weight[joint - 1] = value
             body = int(model.body_parentid[body])
     return np.clip(rest, robot.joint_lower, robot.joint_upper), weight
-
-
-def direction_targets(
-    segments: Mapping[str, SegmentTrack], settings: IkSettings, frames: int
-) -> tuple[Array, Array]:
-    """Targets [T, K, 3] and weights [T, K] of the direction task; absent segments weigh nothing."""
-    target = np.zeros((frames, 2 * len(SEGMENTS), 3))
-    weight = np.zeros((frames, 2 * len(SEGMENTS)))
-    for k, name in enumerate(SEGMENTS):
-        track = segments.get(name)
-        if track is None:
-            continue
-        first, second = settings.weights[name.removeprefix("left_").removeprefix("right_")]
-        target[:, 2 * k], target[:, 2 * k + 1] = track.primary, track.secondary
-        weight[:, 2 * k] = first
-        weight[:, 2 * k + 1] = second * track.trust
-    return target, weight
-
-
-def first_guess(robot: Robot, pelvis: SegmentTrack, root: Array) -> Array:
-    """Default pose [7 + J] at `root` [3], turned like the pelvis of frame 0."""
-    left, up = pelvis.primary[0], across(pelvis.secondary[:1], pelvis.primary[:1])[0]
-    matrix = np.stack([np.cross(left, up), left, up], axis=1)
-    return np.concatenate([root, matrix_to_quat(matrix), robot.default_joint_pos])
-
-
-def solve_orientations(
-    solver: FrameSolver,
-    aim: Aim,
-    start: Array,
-    iterations: int,
-    progress: Progress | None = None,
-) -> Array:
-    """Stage 1: every frame from its predecessor, begun at `start` [7 + J]; qpos [T, 7 + J].
-
-    No velocity limit applies yet. Where an arm or leg is caught (wound up against a joint limit,
-    though another posture would do), the frame is solved again from the rest posture, and the
-    better posture is carried back in time for as long as it is the better one.
-    """
-    settings, frames = solver.settings, len(aim.directions)
-    bad = np.radians(settings.bad_limb_deg)
-    result = np.empty((frames, solver.model.nq))
-    error = np.empty(frames)
-    solver.start(start)
-    solver.limit_steps = False
-    previous: Array | None = None
-    next_try = 0
-    for t in range(frames):
-        steps = settings.warm_up if t == 0 else iterations
-        result[t] = solver.frame(aim.at(t), None, steps, previous)
-        error[t] = solver.worst_limb()
-        if error[t] > bad and t >= next_try:
-            next_try = t + max(1, int(0.2 * solver.fps))
-            fresh = np.concatenate([result[t, :7], solver.rest])
-            candidate = solver.frame(aim.at(t), fresh, 25, None)
-            better = solver.worst_limb()
-            if better < 0.6 * error[t]:
-                result[t], error[t] = candidate, better
-                _carry_back(solver, aim, result, error, t, iterations)
-            solver.configuration.update(result[t])
-        previous = result[t, 7:]
-        if progress is not None:
-            progress(t)
-    solver.limit_steps = True
-    return result
-
-
-def _carry_back(
-    solver: FrameSolver, aim: Aim, result: Array, error: Array, start: int, iterations: int
-) -> None:
-    for t in range(start - 1, -1, -1):
-        candidate = solver.frame(aim.at(t), result[t + 1], iterations, result[t + 1, 7:])
-        better = solver.worst_limb()
-        if better > error[t] - np.radians(3.0):
-            break
-        result[t], error[t] = candidate, better
-
-
-def solve_clip(
-    solver: FrameSolver,
-    aim: Aim,
-    guesses: Array,
-    iterations: int,
-    progress: Progress | None = None,
-) -> Array:
-    """Solve all frames in order, each from its own guess; qpos and `guesses` are [T, 7 + J]."""
-    frames = len(aim.directions)
-    result = np.empty((frames, solver.model.nq))
-    solver.start(guesses[0])
-    previous: Array | None = None
-    for t in range(frames):
-        # The first frame has no predecessor to lean on: it is iterated to convergence.
-        steps = solver.settings.warm_up if t == 0 else iterations
-        result[t] = solver.frame(aim.at(t), guesses[t], steps, previous)
-        previous = result[t, 7:]
-        if progress is not None:
-            progress(t)
-    return result

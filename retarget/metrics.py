@@ -32,7 +32,8 @@ from retarget.geometry import (
     self_contacts,
     sole_paths,
 )
-from retarget.robot_frames import LIMBS, robot_frames
+from retarget.robot_frames import robot_frames
+from retarget.segments import LIMBS
 from retarget.vectors import Array, dot, unit
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot

@@ -15,7 +15,7 @@ from scipy.spatial import ConvexHull, QhullError
 from motions import HumanMotion, RobotMotion
 from motions.files import atomic_path
 from motions.rotations import quat_rotate
-from retarget.geometry import check_geometry
+from retarget.geometry import check_geometry, sphere_directions
 from retarget.vectors import UP, Array, unit
 from robots.robot import Robot
 
@@ -23,18 +23,7 @@ _LEFT, _RIGHT, _MIDDLE = (0.20, 0.42, 0.80), (0.82, 0.30, 0.25), (0.55, 0.55, 0.
 _LIGHT = unit(np.array([-0.35, 0.6, 0.7]))
 """In the picture's own axes: from the upper left, in front."""
 _ELEVATION_DEG, _AZIMUTH_DEG = 12.0, 35.0
-_GOLDEN = np.pi * (3.0 - np.sqrt(5.0))
-_K = np.arange(160)
-_HEIGHT = 1.0 - (2.0 * _K + 1.0) / len(_K)
-_DIRECTIONS = np.stack(
-    [
-        np.sqrt(1.0 - _HEIGHT**2) * np.cos(_GOLDEN * _K),
-        np.sqrt(1.0 - _HEIGHT**2) * np.sin(_GOLDEN * _K),
-        _HEIGHT,
-    ],
-    axis=1,
-)
-"""Directions spread evenly over the sphere (a Fibonacci spiral)."""
+_DIRECTIONS = sphere_directions(160)
 
 
 def draw_clip(

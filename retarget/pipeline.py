@@ -11,7 +11,7 @@ import numpy as np
 
 from motions import HumanMotion, RobotMotion
 from motions.rotations import quat_continuous, quat_normalize, quat_rotate, quat_to_matrix
-from retarget.calibration import CalibratedHuman, SegmentTrack, calibrate
+from retarget.calibration import CalibratedHuman, calibrate
 from retarget.contacts import ContactSettings, FootContacts, detect_contacts
 from retarget.feet import (
     FootPlan,
@@ -22,19 +22,12 @@ from retarget.feet import (
     with_orientation,
 )
 from retarget.ground import ground_shift, sole_heights
-from retarget.ik import (
-    NUM_POINTS,
-    Aim,
-    FrameSolver,
-    IkSettings,
-    direction_targets,
-    first_guess,
-    solve_clip,
-    solve_orientations,
-)
+from retarget.ik import NUM_POINTS, Aim, FrameSolver, IkSettings
 from retarget.metrics import measure
-from retarget.robot_frames import SEGMENTS, SIDES, RobotFrames, robot_frames
+from retarget.robot_frames import RobotFrames, robot_frames
 from retarget.scaling import RootFitSettings, fit_root, leg_scale, scaled_hips
+from retarget.segments import SEGMENTS, SIDES, SegmentTrack
+from retarget.stages import direction_targets, first_guess, solve_clip, solve_orientations
 from retarget.vectors import Array, low_pass
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
@@ -77,8 +70,14 @@ def retarget(
     human = _at_rate(human, rate, settings.source_hz)
     frames = robot_frames(robot)
     person = calibrate(human)
+    joints = sorted(set(human.roles.values()))
     contacts = detect_contacts(
-        person.ball, person.heel, person.fps, person.leg_length, settings.contacts
+        person.ball,
+        person.heel,
+        person.fps,
+        person.leg_length,
+        settings.contacts,
+        lowest=human.pos_w[:, joints, 2].min(axis=1),
     )
     plan = plan_feet(person, contacts)
     qpos = _solve(person, contacts, plan, robot, frames, settings, progress)
@@ -244,4 +243,3 @@ def _with_planned_feet(
         trust = segments[f"{side}_foot"].trust
         result[f"{side}_foot"] = SegmentTrack(matrix[..., 2], matrix[..., 0], trust)
     return result
-

@@ -7,24 +7,10 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from retarget.segments import LIMBS, SIDES
 from retarget.vectors import Array, across, rotate_about, unit
 from robots.robot import Robot
 
-SIDES = ("left", "right")
-# Segment -> roles at its two ends; the segment's link is the body of the first role.
-LIMBS = {
-    **{f"{s}_thigh": (f"{s}_hip", f"{s}_knee") for s in SIDES},
-    **{f"{s}_shank": (f"{s}_knee", f"{s}_ankle") for s in SIDES},
-    **{f"{s}_upper_arm": (f"{s}_shoulder", f"{s}_elbow") for s in SIDES},
-    **{f"{s}_forearm": (f"{s}_elbow", f"{s}_wrist") for s in SIDES},
-}
-SEGMENTS = (
-    "pelvis",
-    "chest",
-    *LIMBS,
-    *(f"{s}_foot" for s in SIDES),
-    *(f"{s}_hand" for s in SIDES),
-)
 _SNAP_DEG = 30.0
 _OVER_EXTENSION_DEG = 2.0
 
@@ -55,7 +41,7 @@ class RobotFrames:
     """What the retargeter knows of a robot's anatomy.
 
     Attributes:
-        links: per segment (see `SEGMENTS`) its body and axes.
+        links: per segment (see `segments.SEGMENTS`) its body and axes.
         thigh_length, shank_length: m, mean of both sides.
         sole_height: m from the sole up to the ankle body's origin, standing.
         hips: m, middle of both hip joints in the frame of the floating base.
@@ -192,9 +178,7 @@ def _flexion(
 _HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
 
 
-def _legs(
-    model: mujoco.MjModel, pos: Array, body: dict[str, int]
-) -> tuple[float, float, Array]:
+def _legs(model: mujoco.MjModel, pos: Array, body: dict[str, int]) -> tuple[float, float, Array]:
     """Thigh and shank length, and the middle of the hips [3].
 
     Several motors share the hip; the first of them, nearest to the pelvis, marks its height.

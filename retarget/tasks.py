@@ -95,9 +95,7 @@ class PoseTask(mink.Task):
     def compute_jacobian(self, configuration: mink.Configuration) -> Array:
         return self._jacobian(configuration, self.values(configuration))
 
-    def compute_qp_residual(
-        self, configuration: mink.Configuration
-    ) -> tuple[Array, Array, float]:
+    def compute_qp_residual(self, configuration: mink.Configuration) -> tuple[Array, Array, float]:
         # As mink's own, with the values computed once for error and Jacobian.
         values = self.values(configuration)
         error = (values - self.target).ravel()
@@ -150,9 +148,7 @@ class FrameStepLimit(mink.Limit):
         self._g = np.concatenate([rows, -rows])
         self.previous: Array | None = None
 
-    def compute_qp_inequalities(
-        self, configuration: mink.Configuration, dt: float
-    ) -> Constraint:
+    def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> Constraint:
         del dt
         if self.previous is None:
             return Constraint()
@@ -160,6 +156,42 @@ class FrameStepLimit(mink.Limit):
         # Rounding may leave a hinge a hair outside; standing still must stay feasible.
         room = np.concatenate([self.max_step - moved, self.max_step + moved])
         return Constraint(G=self._g, h=np.maximum(room, 0.0))
+
+
+class GroundLimit(mink.Limit):
+    """Keeps points of the robot above the ground: ``z >= -allowed`` after the step, linearised.
+
+    The root can always rise, so the constraint never makes a frame infeasible.
+    """
+
+    near = 0.06
+    """m; only points that low can reach the ground within a step."""
+
+    def __init__(self, tree: Tree, bodies: Array, points: Array, allowed: float = 0.001) -> None:
+        """`points` [P, 3] m in the frames of `bodies` [P]."""
+        self.tree, self.allowed = tree, allowed
+        self.bodies, self.points = np.asarray(bodies, dtype=int), np.asarray(points, float)
+        self._moves = tree.moves[self.bodies]
+
+    def heights(self, configuration: mink.Configuration) -> Array:
+        data = configuration.data
+        vertical = data.xmat[self.bodies, 6:]
+        return data.xpos[self.bodies, 2] + np.einsum("ij,ij->i", vertical, self.points)
+
+    def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> Constraint:
+        del dt
+        height = self.heights(configuration)
+        low = np.flatnonzero(height < self.near)
+        if not len(low):
+            return Constraint()
+        data, bodies = configuration.data, self.bodies[low]
+        mats = data.xmat[bodies].reshape(-1, 3, 3)
+        at = data.xpos[bodies] + (mats @ self.points[low, :, None])[:, :, 0]
+        axis, moment = self.tree.axes(data)
+        # z component of a_i x (p - c_i)
+        rows = np.outer(at[:, 1], axis[:, 0]) - np.outer(at[:, 0], axis[:, 1]) - moment[:, 2]
+        rows[:, 2] = 1.0
+        return Constraint(G=-rows * self._moves[low], h=height[low] + self.allowed)
 
 
 def skew(v: Array) -> Array:

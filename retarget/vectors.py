@@ -78,3 +78,41 @@ def weighted_fill(x: Array, weight: Array, fps: float, seconds: float = 0.25) ->
         share = bottom / (bottom + 0.05)
         filled = share * top / np.maximum(bottom, _TINY) + (1.0 - share) * filled
     return w * x + (1.0 - w) * filled
+
+
+def robust_direction(v: Array, weight: Array) -> Array:
+    """Weighted mean direction [3] of unit vectors [T, 3], outliers beyond 20 degrees left out."""
+    weight = np.maximum(weight, 1e-6)
+    mean = unit((weight[:, None] * v).sum(axis=0))
+    for _ in range(5):
+        near = weight * smoothstep(dot(v, mean), np.cos(np.radians(20)), np.cos(np.radians(8)))
+        if near.sum() < 0.05 * weight.sum():
+            break
+        mean = unit((near[:, None] * v).sum(axis=0))
+    return mean
+
+
+def turned_within(v: Array, centre: Array, most: float) -> Array:
+    """Unit vector `v` [3], or what of its turn away from `centre` is allowed (rad)."""
+    angle = float(np.arccos(np.clip(v @ centre, -1.0, 1.0)))
+    if angle <= most:
+        return v
+    return rotate_about(centre, unit(np.cross(centre, v)), np.array(most))
+
+
+def median(x: Array, weight: Array) -> float:
+    order = np.argsort(x)
+    total = np.cumsum(weight[order])
+    return (
+        float(x[order][np.searchsorted(total, 0.5 * total[-1])])
+        if total[-1] > 0
+        else float(np.median(x))
+    )
+
+
+def circular_median(angle: Array, weight: Array) -> float:
+    if weight.sum() <= 1e-9:
+        weight = np.ones_like(weight)
+    centre = np.angle((weight * np.exp(1j * angle)).sum())
+    offset = np.angle(np.exp(1j * (angle - centre)))
+    return float(centre + median(offset, weight))

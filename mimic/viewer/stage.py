@@ -15,7 +15,7 @@ FLOOR_GROUP = 5
 GHOST_RGBA = (0.16, 0.52, 0.95, 0.40)
 GHOST_SCALE = 0.92
 """A ghost a little slimmer than the robot hides in it where the two agree."""
-MESH_CELL = 0.003
+MESH_CELL = 0.004
 """Vertices nearer than this are merged, m: about half a pixel of a video of the whole robot."""
 GHOST_CELL = 0.012
 """The ghost's hulls are coarser: seen through, they need no detail."""
@@ -116,7 +116,6 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     visual.map.znear = 0.1
     visual.map.zfar = 80.0
     visual.quality.shadowsize = 2048
-    visual.quality.offsamples = 4
     # Distances of fog and shadow are measured in units of the extent.
     spec.stat.extent = 1.5
     spec.stat.center = np.array([0.0, 0.0, 0.6])

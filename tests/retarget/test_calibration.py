@@ -8,7 +8,8 @@ import pytest
 from motions import HumanMotion
 from motions.rotations import quat_of_yaw, quat_rotate
 from retarget.calibration import calibrate
-from retarget.robot_frames import SIDES, robot_frames
+from retarget.robot_frames import robot_frames
+from retarget.segments import SIDES
 from robots.robot import Robot
 from tests.retarget.helpers import mirrored, moved
 

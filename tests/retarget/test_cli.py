@@ -122,9 +122,7 @@ def test_bad_options_are_one_line(
     assert not out.exists() or not list(out.iterdir())
 
 
-def test_missing_and_single_frame_clips_are_refused(
-    clip: Path, tmp_path: Path, run: Run
-) -> None:
+def test_missing_and_single_frame_clips_are_refused(clip: Path, tmp_path: Path, run: Run) -> None:
     text = clip.read_text()
     head, frames = text.split("Frames:")
     time, *rows = frames.splitlines()[1:]

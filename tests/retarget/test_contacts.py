@@ -58,6 +58,16 @@ def test_a_clip_in_the_air_has_a_floor_below_it() -> None:
     assert not detect_contacts(ball, ball, FPS, 0.85).foot.any()
 
 
+def test_a_ground_that_feet_never_touch_is_found_by_the_rest_of_the_body() -> None:
+    """A handstand: the feet are slow, and high up."""
+    feet = np.zeros((50, 2, 3)) + np.array([0.0, 0.0, 1.8])
+    hands = np.full(50, 0.05)
+    assert detect_contacts(feet, feet, FPS, 0.85).ground == pytest.approx(1.8, abs=0.01)
+    found = detect_contacts(feet, feet, FPS, 0.85, lowest=hands)
+    assert found.ground == pytest.approx(0.02, abs=0.03)
+    assert not found.foot.any()
+
+
 def test_runs() -> None:
     assert runs(np.array([1, 1, 0, 1, 0, 0, 1], bool)) == [(0, 2), (3, 4), (6, 7)]
     assert runs(np.zeros(3, bool)) == []

@@ -5,10 +5,12 @@ from dataclasses import replace
 import mink
 import numpy as np
 
+from motions.rotations import quat_mul, quat_rotate
 from retarget.ik import IkSettings, rest_posture
 from retarget.pipeline import RetargetSettings, retarget
-from retarget.robot_frames import SEGMENTS, robot_frames
-from retarget.tasks import FrameStepLimit, JointTask, PoseTask, Tree
+from retarget.robot_frames import robot_frames
+from retarget.segments import SEGMENTS
+from retarget.tasks import FrameStepLimit, GroundLimit, JointTask, PoseTask, Tree
 from robots.robot import Robot
 
 
@@ -42,8 +44,9 @@ def test_the_quick_residual_is_minks_own(robot: Robot) -> None:
     rng = np.random.default_rng(8)
     task.set(rng.normal(size=(2, 3)), np.array([1.0, 2.0]), np.eye(3)[:2], rng.random((2, 3)))
     configuration = _configuration(robot)
-    quick, slow = task.compute_qp_residual(configuration), mink.Task.compute_qp_residual(
-        task, configuration
+    quick, slow = (
+        task.compute_qp_residual(configuration),
+        mink.Task.compute_qp_residual(task, configuration),
     )
     assert np.allclose(quick[0], slow[0]) and np.allclose(quick[1], slow[1])
 
@@ -66,6 +69,42 @@ def test_the_step_limit_counts_from_the_previous_frame(robot: Robot) -> None:
     assert room.h is not None
     assert np.allclose(room.h[: robot.num_joints], 0.02)
     assert np.allclose(room.h[robot.num_joints :], 0.18)
+
+
+def test_the_ground_limit_is_the_height_of_the_points(robot: Robot) -> None:
+    """Its rows are the points' vertical Jacobian, its right side what is left above the ground."""
+    configuration = _configuration(robot)
+    bodies = np.array([5, 12, 20, 28])
+    points = np.random.default_rng(2).normal(scale=0.1, size=(4, 3))
+    limit = GroundLimit(Tree(robot.model), bodies, points, allowed=0.0)
+    limit.near = 100.0
+    rows = limit.compute_qp_inequalities(configuration, 0.02)
+    assert rows.G is not None and rows.h is not None
+    assert np.allclose(rows.h, limit.heights(configuration))
+    step = 1e-6
+    for i in range(robot.model.nv):
+        velocity = np.zeros(robot.model.nv)
+        velocity[i] = step
+        plus = mink.Configuration(robot.model, configuration.integrate(velocity, 1.0))
+        minus = mink.Configuration(robot.model, configuration.integrate(-velocity, 1.0))
+        slope = (limit.heights(plus) - limit.heights(minus)) / (2 * step)
+        assert np.allclose(slope, -rows.G[:, i], atol=1e-6), f"dof {i}"
+
+
+def test_someone_lying_on_the_floor_does_not_sink_into_it(robot: Robot, walk) -> None:
+    """A walk tipped over backwards: the robot's back is thicker than the person's line of bones."""
+    clip = walk.crop(0, 6)
+    half = np.sqrt(0.5)
+    left = clip.role("left_hip")[0] - clip.role("right_hip")[0]
+    left = left * [1, 1, 0] / np.linalg.norm(left[:2])
+    tip = np.concatenate([[half], -half * left])
+    pos = quat_rotate(tip, clip.pos_w - clip.pos_w[:1, :1]) + np.array([0, 0, 0.05])
+    lying = replace(clip, pos_w=pos, quat_w=quat_mul(tip, clip.quat_w))
+    motion = retarget(lying, robot)
+    up = quat_rotate(motion.root_quat, np.array([0.0, 0.0, 1.0]))
+    assert np.abs(up[:, 2]).max() < 0.5
+    assert motion.quality["any_geom_ground_pen"]["max_m"] < 0.01
+    assert motion.root_pos[:, 2].max() < 0.35
 
 
 def test_waist_and_wrists_rest_straight(robot: Robot) -> None:

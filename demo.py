@@ -146,7 +146,7 @@ def _check_writable(out: Path) -> None:
 
 def _console() -> Console:
     """The terminal at its own width; elsewhere wide enough for every table."""
-    return Console(width=None if sys.stdout.isatty() else 132)
+    return Console(width=None if sys.stdout.isatty() else 150)
 
 
 def _generate(name: str, folder: Path) -> HumanMotion:

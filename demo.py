@@ -273,7 +273,7 @@ def report_data(
     steps: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Everything the report shows but pictures, in plain numbers and texts."""
-    from mimic.viewer.machine import machine_info
+    from mimic.machine import machine_info
     from mimic.viewer.report import SCHEMA
 
     contract, noisy = player.contract, results[-1].total

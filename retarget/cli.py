@@ -50,7 +50,7 @@ class Options:
     """Joints of an unknown skeleton, such as pelvis=Root,left_hip=LHip."""
     drop_first: int | None = None
     """Frames to leave out at the start (a T-pose is found without it)."""
-    clip_fps: float | None = None
+    source_fps: float | None = None
     """Frame rate of the clips, when the file is wrong or silent about it."""
 
 
@@ -95,7 +95,7 @@ def _one(
         up=options.up,
         skeleton_map=mapping,
         drop_first=options.drop_first,
-        fps=options.clip_fps,
+        fps=options.source_fps,
     )
     console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
     for warning in human.report.get("warnings", ()):

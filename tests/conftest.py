@@ -6,8 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from robots import Robot
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -75,3 +79,19 @@ def corpus() -> Path:
     if not corpus_path().is_dir():
         pytest.skip(corpus_missing())
     return corpus_path()
+
+
+@pytest.fixture(scope="session")
+def g1() -> Robot:
+    # Here and not above: robots imports mujoco, which reads MUJOCO_GL once.
+    import robots
+
+    return robots.load("unitree_g1")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Robot:
+    """Four hinges, for what must not depend on the G1."""
+    import robots
+
+    return robots.load(REPO / "tests" / "robots" / "tiny.toml")

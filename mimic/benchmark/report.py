@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.table import Table
 
 from mimic.benchmark.measure import ACTION_NOISE, HIDDEN, ROUNDS, Measurement
+from mimic.machine import package_versions, processor_name, usable_cores
 
 SCHEMA = "humanoid-mimic/benchmark/1"
-_PACKAGES = ("humanoid-mimic", "mujoco", "mjbatch", "torch", "rsl-rl-lib", "numpy")
 BUSY = 0.3
 """Load per core at the start above which other programs disturb the figures."""
 
 
 def environment_facts(threads: int) -> dict[str, Any]:
     """Machine, versions and threads."""
-    versions: dict[str, str] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     load = os.getloadavg()[0]
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": cores,
         "physics_threads": threads or cores,
         "torch_threads": torch.get_num_threads(),
         "load_at_start": load,
         "busy": load > BUSY * cores,
-        "python": platform.python_version(),
-        "versions": versions,
+        "versions": package_versions(),
     }
 
 
@@ -94,12 +84,3 @@ def to_dict(
             for m in measurements
         ],
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mimic.errors import MimicError
+from mimic.machine import package_versions
 from motions.files import atomic_write_text
 
 CONFIG = "config.json"
 PROGRESS = "progress.jsonl"
-PACKAGES = ("humanoid-mimic", "torch", "rsl-rl-lib", "tensordict", "mujoco", "numpy", "onnxruntime")
 
 
 def create_run_dir(out: Path, task: str, name: str) -> Path:
@@ -62,17 +61,11 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def provenance() -> dict[str, Any]:
     """Versions, commit and machine: what is needed to understand a run later."""
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     return {
         "command": " ".join(sys.argv),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "git": git_state(Path(__file__).parent),
-        "versions": versions,
+        "versions": package_versions(),
         "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
     }
 

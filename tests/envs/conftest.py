@@ -3,13 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import robots
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.motion_library import load_library
 from mimic.sim import make_engine
@@ -19,19 +17,8 @@ from motions import RobotMotion
 from robots import Robot
 from robots.kinematics import forward_kinematics
 
-TINY = Path(__file__).parents[1] / "robots" / "tiny.toml"
 MakeMotion = Callable[..., RobotMotion]
 MakeEnv = Callable[..., TrackingEnv]
-
-
-@pytest.fixture(scope="session")
-def g1() -> Robot:
-    return robots.load("unitree_g1")
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Robot:
-    return robots.load(TINY)
 
 
 def sway(

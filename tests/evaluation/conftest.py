@@ -1,26 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-import robots
 from mimic.benchmark.motion import squat
 from motions import RobotMotion
 from robots import Robot
-
-TINY = Path(__file__).parents[1] / "robots" / "tiny.toml"
-
-
-@pytest.fixture(scope="session")
-def g1() -> Robot:
-    return robots.load("unitree_g1")
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Robot:
-    return robots.load(TINY)
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,7 @@ def test_an_existing_result_is_replaced(clip: Path, tmp_path: Path, run: Run) ->
         (["--fps", "0"], "fps"),
         (["--robot", "no_such_robot"], "no_such_robot"),
         (["--skeleton-map", "pelvis"], "ROLE=JOINT"),
-        (["--clip-fps", "0"], "fps"),
+        (["--source-fps", "0"], "fps"),
         (["--unit", "-1"], "unit"),
     ],
 )
@@ -120,6 +120,22 @@ def test_bad_options_are_one_line(
     out = tmp_path / "out"
     assert words in _one_line(run(clip, "--out", out, *options))
     assert not out.exists() or not list(out.iterdir())
+
+
+def test_the_fix_that_an_error_names_is_an_option_and_works(
+    clip: Path, tmp_path: Path, run: Run
+) -> None:
+    text = clip.read_text()
+    rate = next(line for line in text.splitlines() if line.startswith("Frame Time:"))
+    timeless = tmp_path / "timeless.bvh"
+    timeless.write_text(text.replace(rate, "Frame Time: 0"))
+    out = tmp_path / "out"
+    line = _one_line(run(timeless, "--out", out))
+    assert "timeless.bvh" in line and "--source-fps 30" in line
+    assert not list(out.glob("*"))
+    code, _, errors = run(timeless, "--out", out, "--source-fps", "30")
+    assert code == 0, errors
+    assert RobotMotion.load(out / "timeless.npz").fps == 30.0
 
 
 def test_missing_and_single_frame_clips_are_refused(clip: Path, tmp_path: Path, run: Run) -> None:

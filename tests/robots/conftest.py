@@ -5,21 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import robots
-from robots import Robot
-
 HERE = Path(__file__).parent
 Writer = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def g1() -> Robot:
-    return robots.load("unitree_g1")
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Robot:
-    return robots.load(HERE / "tiny.toml")
 
 
 @pytest.fixture

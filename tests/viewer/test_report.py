@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from mimic.machine import machine_info
 from mimic.viewer.charts import Line, line_chart, nice_ticks, spans, timeline
 from mimic.viewer.figures import rollout_charts, rollout_series
-from mimic.viewer.machine import machine_info
 from mimic.viewer.report import quality_table, render_report
 from mimic.viewer.rollout import Rollout
 from motions import RobotMotion

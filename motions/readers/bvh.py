@@ -239,7 +239,9 @@ def _check_rows(
             "the file is truncated",
             found=f"{complete} complete frames",
             expected=f"{declared} as declared by 'Frames:'",
-            fix=f"export the clip again, or write 'Frames: {complete}' to use what is there",
+            # A clip needs two frames: advice to keep fewer would only lead to the next error.
+            fix="export the clip again"
+            + (f", or write 'Frames: {complete}' to use what is there" if complete > 1 else ""),
         )
 
 

@@ -93,21 +93,25 @@ def train(args: TrainArguments) -> int:
 
     from mimic.learning.runner import Runner
     from mimic.tasks import make_env, task_names
+    from mimic.tasks.registry import task_config
+    from mimic.tasks.tracking import with_drift_limit
 
     if not args.task:
         raise MimicError(f"no task given; known: {', '.join(task_names())}")
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    task = task_config(args.task, sampling=args.sampling)
+    if args.config.drift_limit > 0:
+        task = with_drift_limit(task, args.config.drift_limit)
     env = make_env(
-        args.task,
+        task,
         args.motion,
         num_envs=args.config.num_envs,
         robot=args.robot,
         engine=args.engine,
         device=device,
         seed=args.seed,
-        sampling=args.sampling,
     )
     runner = Runner(env, args.config, device=device, seed=args.seed)
     if args.resume is not None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import robots
-from motions import read_human_motion
+from motions import HumanMotion, read_human_motion
 from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
 from motions.errors import InputError, input_error
 from retarget.pipeline import retarget
@@ -40,6 +40,10 @@ class Options:
     """Robot name, or a description file (.toml)."""
     fps: float | Literal["source"] = "source"
     """Frame rate of the result: the clip's own, or a number."""
+    start: float = 0.0
+    """Second of the clips to begin at."""
+    end: float | None = None
+    """Second of the clips to end at; their own end unless given."""
     picture: bool = False
     """Also write a picture per clip: the person above, the robot below."""
     unit: float | None = None
@@ -97,6 +101,7 @@ def _one(
         drop_first=options.drop_first,
         fps=options.source_fps,
     )
+    human = crop_seconds(human, options.start, options.end)
     console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
     for warning in human.report.get("warnings", ()):
         console.print(f"  [yellow]{escape(str(warning))}[/yellow]")
@@ -131,6 +136,27 @@ def _one(
         image = out.with_suffix(".png")
         draw_clip(image, human, motion, robot)
         console.print(f"  wrote {escape(str(image))}")
+
+
+def crop_seconds(human: HumanMotion, start: float, end: float | None) -> HumanMotion:
+    """The part of a clip between two times, s; its own end when ``end`` is None.
+
+    Raises:
+        InputError: less than two frames would be left.
+    """
+    if start == 0.0 and end is None:
+        return human
+    last = human.duration if end is None else end
+    first_frame, stop = round(start * human.fps), round(last * human.fps) + 1
+    if start < 0 or stop > human.num_frames or stop - first_frame < 2:
+        raise input_error(
+            human.name,
+            "--start and --end must lie inside the clip, at least a frame apart",
+            found=f"{start:g} s to {last:g} s",
+            expected=f"times between 0 and {human.duration:.2f} s",
+            fix="leave out --end for the clip's own end",
+        )
+    return human.crop(first_frame, stop)
 
 
 def parse_skeleton_map(text: str) -> dict[str, str] | None:

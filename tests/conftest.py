@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from robots import Robot
 
 REPO = Path(__file__).resolve().parents[1]
+TINY = REPO / "tests" / "robots" / "tiny.toml"
 
 
 DRAW = """
@@ -94,4 +95,4 @@ def tiny() -> Robot:
     """Four hinges, for what must not depend on the G1."""
     import robots
 
-    return robots.load(REPO / "tests" / "robots" / "tiny.toml")
+    return robots.load(TINY)

@@ -75,6 +75,9 @@ class TrainConfig:
     """Strength of pushes and start noise at the first iteration, as a share of the task's."""
     randomisation_ramp: int = 0
     """Iterations over which the strength grows to the task's own."""
+    drift_limit: float = 0.0
+    """Episodes also end when the robot's anchor is this far from the reference's, horizontally, m.
+    Without it, stepping in place pays nearly as well as walking. 0: never, as in BeyondMimic."""
     ema_decay: float = 0.0
     """Decay per iteration of an average of the actor's weights, used for evaluation and export;
     0 uses the weights themselves."""
@@ -97,6 +100,8 @@ class TrainConfig:
         for name in ("init_std", "learning_rate", "desired_kl", "max_grad_norm", "clip"):
             if not getattr(self, name) > 0:
                 raise MimicError(f"{name} must be positive, got {getattr(self, name)}")
+        if not self.drift_limit >= 0:
+            raise MimicError(f"drift_limit must not be negative, got {self.drift_limit}")
         for name in ("gamma", "gae_lambda", "ema_decay", "randomisation_start"):
             if not 0 <= getattr(self, name) <= 1:
                 raise MimicError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
@@ -139,6 +144,7 @@ PRESETS: Mapping[str, TrainConfig] = {
         gamma=0.98,
         randomisation_start=0.25,
         randomisation_ramp=500,
+        drift_limit=0.5,
     ),
     # BeyondMimic's numbers (arXiv 2508.08241).
     "gpu": TrainConfig(

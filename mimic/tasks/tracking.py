@@ -115,6 +115,12 @@ def faithful(config: EnvConfig) -> EnvConfig:
     return replace(config, sampling=SamplingConfig(mode="beyondmimic"))
 
 
+def with_drift_limit(config: EnvConfig, limit: float) -> EnvConfig:
+    """The same task, failed too when the anchor is ``limit`` m from its reference horizontally."""
+    drift = TerminationTerm(function=terminations.anchor_drift, parameters={"threshold": limit})
+    return replace(config, terminations={**config.terminations, "anchor_drift": drift})
+
+
 def without_randomisation(config: EnvConfig, *, observation_noise: bool) -> EnvConfig:
     """The task as evaluation plays it: no pushes, no randomised physics, no reset noise."""
     return replace(

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.mdp import terminations
 from mimic.envs.terms import TerminationTerm
-from mimic.tasks.tracking import tracking
+from mimic.tasks.tracking import tracking, with_drift_limit
 from motions import RobotMotion
 
 
@@ -117,6 +117,18 @@ def test_end_effectors_do_not_see_drift_along_the_ground(build, quiet: EnvConfig
     env.observe()
     for name, term in env.cfg.terminations.items():
         assert not term.function(env, **term.parameters).any(), name
+
+
+def test_drift_limit_ends_what_drifts_along_the_ground(build, quiet: EnvConfig) -> None:
+    limited = with_drift_limit(quiet, 0.5)
+    assert set(limited.terminations) == {*quiet.terminations, "anchor_drift"}
+    env = build(limited, num_envs=4)
+    qpos = env.engine.qpos.clone()
+    qpos[:, :3] += torch.tensor([[0.49, 0, 0], [0.51, 0, 0], [0.4, -0.4, 0], [0, 0, 0.6]])
+    env.engine.reset(torch.arange(4), qpos, env.engine.qvel)
+    env.observe()
+    term = limited.terminations["anchor_drift"]
+    assert term.function(env, **term.parameters).tolist() == [False, True, True, False]
 
 
 def test_clip_end_is_a_time_out(build, quiet: EnvConfig, motion: RobotMotion) -> None:

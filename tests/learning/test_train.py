@@ -13,7 +13,8 @@ import robots
 from mimic.errors import MimicError
 from mimic.learning import PRESETS
 from mimic.policy.player import PolicyPlayer
-from tests.envs.conftest import TINY, sway
+from tests.conftest import TINY
+from tests.envs.conftest import sway
 from train import parse, train
 
 REPO = Path(__file__).resolve().parents[2]

@@ -22,7 +22,8 @@ from mimic.policy.player import PolicyPlayer
 from mimic.tasks import make_env
 from mimic.tasks.tracking import tracking, without_randomisation
 from motions import RobotMotion
-from tests.envs.conftest import TINY, sway
+from tests.conftest import TINY
+from tests.envs.conftest import sway
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = TrainConfig(

@@ -73,6 +73,22 @@ def _assert_shows_left_and_right(path: Path) -> None:
         assert (part[..., 2] > part[..., 0] + 0.2).sum() > 100
 
 
+def test_start_and_end_choose_a_part(run: Run, clip: Path, tmp_path: Path) -> None:
+    fps = 30.0
+    code, _, errors = run(clip, "--out", tmp_path, "--start", 2 / fps, "--end", 6 / fps)
+    assert code == 0, errors
+    assert RobotMotion.load(tmp_path / "short.npz").num_frames == 5
+
+
+@pytest.mark.parametrize("part", [(0.2, 0.2), (0.1, 9.0), (-1.0, 0.2)])
+def test_a_part_outside_the_clip_is_refused(
+    run: Run, clip: Path, tmp_path: Path, part: tuple[float, float]
+) -> None:
+    line = _one_line(run(clip, "--out", tmp_path, "--start", part[0], "--end", part[1]))
+    assert "--start and --end must lie inside the clip" in line
+    assert not list(tmp_path.glob("*.npz"))
+
+
 def test_a_clip_becomes_a_motion_file_and_a_picture(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     options = "--robot", "unitree_g1", "--out", out, "--fps", "50", "--picture"

@@ -26,6 +26,13 @@ def anchor_height(env: TrackingEnv, threshold: float) -> torch.Tensor:
     return (c.anchor_pos_w[:, 2] - c.robot_anchor_pos_w[:, 2]).abs() > threshold
 
 
+def anchor_drift(env: TrackingEnv, threshold: float) -> torch.Tensor:
+    """Horizontal distance between reference and robot anchor beyond ``threshold``, m."""
+    c = env.command
+    off = c.anchor_pos_w[:, :2] - c.robot_anchor_pos_w[:, :2]
+    return off.square().sum(-1) > threshold**2
+
+
 def anchor_tilt(env: TrackingEnv, threshold: float) -> torch.Tensor:
     """Difference of the projected gravity's z component between reference and robot anchor."""
     c = env.command

@@ -20,7 +20,7 @@ import robots
 from motions import HumanMotion, read_human_motion
 from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
 from motions.errors import InputError, input_error
-from retarget.pipeline import retarget
+from retarget.pipeline import Method, RetargetSettings, retarget
 from retarget.report import detection_line, quality_table
 from robots.robot import Robot
 
@@ -44,6 +44,8 @@ class Options:
     """Second of the clips to begin at."""
     end: float | None = None
     """Second of the clips to end at; their own end unless given."""
+    method: Method = "whole-clip"
+    """Solve all frames at once, or one after the other."""
     picture: bool = False
     """Also write a picture per clip: the person above, the robot below."""
     unit: float | None = None
@@ -110,19 +112,17 @@ def _one(
         TextColumn("  solving"),
         BarColumn(30),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task("solve", total=None, rate="")
+        task = bar.add_task("solve", total=None)
 
         def progress(done: int, total: int) -> None:
-            if done % 20 == 0 or done == total:
-                rate = done / max(time.perf_counter() - started, 1e-6)
-                bar.update(task, completed=done, total=total, rate=f"{rate:.0f} steps/s")
+            bar.update(task, completed=done, total=total)
 
-        motion = retarget(human, robot, fps=options.fps, progress=progress)
+        settings = RetargetSettings(method=options.method)
+        motion = retarget(human, robot, fps=options.fps, settings=settings, progress=progress)
     seconds = time.perf_counter() - started
     motion.save(out)
     console.print(quality_table(motion.quality))

@@ -151,8 +151,8 @@ def _drop_short(mask: Array, frames: float) -> Array:
 
 
 def _confidence(mask: Array, fps: float) -> Array:
-    # A frame more at either end: the foot is in its place when it begins and until it ends.
-    mask = maximum_filter1d(mask, 2 * max(1, round(0.02 * fps)) + 1, axis=0, mode="nearest")
+    # A little more at either end: the foot is in its place when it begins and until it ends.
+    mask = maximum_filter1d(mask, 2 * max(1, round(0.06 * fps)) + 1, axis=0, mode="nearest")
     soft = gaussian_filter1d(mask.astype(float), max(0.05 * fps, 0.6), axis=0, mode="nearest")
     return smoothstep(soft, 0.15, 0.85)
 

@@ -26,6 +26,12 @@ TURN_LIFT_DEG = 2.0
 """Pitch of a standing foot that turns on its ball."""
 GLIDE = 0.03
 """m; a standing foot that strays by more from its middle is moved on."""
+EXTRA_S = 0.03
+"""s; a foot is held a little before it stands and after it has left, as weights fade there."""
+GLIDE_SPEED = (0.15, 0.45)
+"""m/s; a footprint moves on while the source's foot is faster."""
+HOLD = 300.0
+"""Weight of a footprint's place where the source's foot is slow, against 1 where it is fast."""
 PIVOT_DEG = 12.0
 """A standing foot that turns by more than this in one stance pivots; less is held still."""
 
@@ -50,6 +56,11 @@ class FootPlan:
     stances: tuple[tuple[int, int, int], ...]
 
 
+def widened(mask: Array, frames: int) -> Array:
+    """`mask` [T] with every run of True longer by `frames` at both ends."""
+    return maximum_filter1d(mask, 2 * frames + 1, mode="nearest") if frames > 0 else mask
+
+
 def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
     """Plan the orientation of the feet.
 
@@ -68,7 +79,7 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
         # pitch, where contact flags of ball and heel would switch from one frame to the next.
         raised = smoothstep(np.abs(pitch), *np.radians(FLAT_DEG))
         heading = np.unwrap(np.arctan2(forward[:, 1], forward[:, 0]))
-        for start, stop in runs(contacts.foot[:, i]):
+        for start, stop in runs(widened(contacts.foot[:, i], round(EXTRA_S * human.fps))):
             weight = (1.0 - raised + 1e-3) * np.linalg.norm(forward[:, :2], axis=1) ** 2
             window = slice(start, stop)
             heading[window] = _hold(heading[window], weight[window], human.fps)
@@ -190,7 +201,10 @@ def glide_path(path: Array, fps: float) -> Array:
         return moved
     for start, stop in holds:
         moved[start:stop] = np.median(path[start:stop], axis=0)
-    return smooth_curve(moved - moved[0], np.ones(len(moved)), stiffness(2.5, fps))
+    # It moves while the source's does, and is held where that is slow.
+    speed = np.linalg.norm(np.gradient(path, 1.0 / fps, axis=0), axis=1)
+    held = 1.0 + HOLD * (1.0 - smoothstep(speed, *GLIDE_SPEED))
+    return smooth_curve(moved - moved[0], held, stiffness(2.5, fps))
 
 
 def ankle_targets(

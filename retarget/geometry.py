@@ -7,6 +7,7 @@ hide a hand in a thigh.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,15 +43,19 @@ class CheckGeometry:
     """What a motion is checked against.
 
     Attributes:
-        model: vendor model. hulls: one per collision geom. soles: per foot (left, right) points
-            with their radius already taken off the height.
+        model: vendor model. geoms: hull of each collision geom, by its index.
+        soles: per foot (left, right) points with their radius already taken off the height.
         touching: body pairs that touch in the zero pose and are left out of self-collision.
     """
 
     model: mujoco.MjModel
-    hulls: tuple[Hull, ...]
+    geoms: Mapping[int, Hull]
     soles: tuple[tuple[Hull, ...], tuple[Hull, ...]]
     touching: frozenset[tuple[int, int]]
+
+    @property
+    def hulls(self) -> tuple[Hull, ...]:
+        return tuple(self.geoms.values())
 
 
 def check_geometry(robot: Robot) -> CheckGeometry:
@@ -63,14 +68,14 @@ def _load(vendor_xml: Path, feet: tuple[str, str]) -> CheckGeometry:
     model = mujoco.MjModel.from_xml_path(str(vendor_xml))
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    hulls = []
+    hulls = {}
     for geom in range(model.ngeom):
         collides = model.geom_contype[geom] or model.geom_conaffinity[geom]
         if int(model.geom_bodyid[geom]) != 0 and collides:
-            hulls.append(_hull(model, geom))
+            hulls[geom] = _hull(model, geom)
     soles = tuple(tuple(_sole(model, data, foot)) for foot in feet)
     touching = frozenset(pair for pair, _ in self_contacts(model, data, frozenset()))
-    return CheckGeometry(model, tuple(hulls), (soles[0], soles[1]), touching)
+    return CheckGeometry(model, hulls, (soles[0], soles[1]), touching)
 
 
 def _points(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
@@ -138,20 +143,34 @@ def self_contacts(
     """
     mujoco.mj_comPos(model, data)
     mujoco.mj_collision(model, data)
-    parent = model.body_parentid
     found = []
     for i in range(data.ncon):
         contact = data.contact[i]
         a = int(model.geom_bodyid[contact.geom1])
         b = int(model.geom_bodyid[contact.geom2])
-        if a == 0 or b == 0 or a == b or parent[a] == parent[b]:
-            continue
-        if b in (parent[a], parent[parent[a]]) or a in (parent[b], parent[parent[b]]):
-            continue
         pair = (min(a, b), max(a, b))
-        if pair not in leave_out:
+        if not relatives(model, a, b) and pair not in leave_out:
             found.append((pair, float(contact.dist)))
     return found
+
+
+def relatives(model: mujoco.MjModel, a: int, b: int) -> bool:
+    """Whether contacts of two bodies do not count: parent, grandparent, siblings, world."""
+    parent = model.body_parentid
+    if a == 0 or b == 0 or a == b or parent[a] == parent[b]:
+        return True
+    return b in (parent[a], parent[parent[a]]) or a in (parent[b], parent[parent[b]])
+
+
+def may_collide(
+    model: mujoco.MjModel, first: int, second: int, touching: frozenset[tuple[int, int]]
+) -> bool:
+    """Whether two geoms can be found by `self_contacts`."""
+    a, b = int(model.geom_bodyid[first]), int(model.geom_bodyid[second])
+    meets = (model.geom_contype[first] & model.geom_conaffinity[second]) | (
+        model.geom_contype[second] & model.geom_conaffinity[first]
+    )
+    return bool(meets) and not relatives(model, a, b) and (min(a, b), max(a, b)) not in touching
 
 
 def lowest_point(geometry: CheckGeometry, names: tuple[str, ...], pos: Array, quat: Array) -> Array:

@@ -85,7 +85,8 @@ class Aim:
     point_weights: Array
     posture: Array | None = None
 
-    def at(self, t: int) -> Aim:
+    def at(self, t: int | Array) -> Aim:
+        """The aim of one frame, or of an array of them."""
         return Aim(
             self.directions[t],
             self.direction_weights[t],

@@ -1,0 +1,46 @@
+"""Numbers of the whole-clip solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from retarget.ik import IkSettings
+
+
+def _tasks() -> IkSettings:
+    """Trunk and swinging feet are held less than frame by frame: the solver sees where it leads."""
+    weights = dict(IkSettings().weights, pelvis=(1.0, 1.0), chest=(1.0, 0.7))
+    return IkSettings(weights=weights, root=1.0, ankle=1.5)
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """Weights of the whole-clip solver."""
+
+    ik: IkSettings = field(default_factory=_tasks)
+    """Of the tasks; numbers of iterations and the per-frame solver's own limits are not used."""
+
+    smooth_root: float = 9.0
+    """Of root accelerations, per metre and squared frame at 30 frames/s; scales with the rate."""
+    smooth_turn: float = 2.0
+    """Of the root's angular accelerations, per radian."""
+    smooth_joint: float = 1.0
+    """Of hinge accelerations, per radian."""
+    limit: float = 5.0
+    """Of a hinge nearer than `limit_margin` to its limit, per radian."""
+    limit_margin: float = 0.03
+    """rad inside the joints' range that the solver keeps to."""
+    speed: float = 20.0
+    """Of a hinge's step between frames beyond its own speed limit, per radian."""
+    speed_share: float = 0.9
+    max_frame_step: float = 0.40
+    """rad per frame at most, whatever the speed limit."""
+    loose: float = 0.1
+    """Factor on the smoothness of stage 1, which only finds the postures."""
+    key_hz: float = 12.0
+    """Stage 1 solves key frames at about this rate."""
+    iterations: tuple[int, int] = (5, 6)
+    """Gauss-Newton steps of stage 1 (orientations) and stage 2 (positions, contacts)."""
+    damping: float = 1e-2
+    max_step: float = 0.5
+    """rad; a larger step of any hinge is not trusted and cut."""

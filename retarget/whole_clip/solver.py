@@ -1,0 +1,204 @@
+"""Whole-clip inverse kinematics: all frames at once, Gauss-Newton on a banded system.
+
+Compared with solving frame by frame, smoothness, speed limits and contacts are part of what is
+minimised instead of filters before and after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import minimum_filter1d, uniform_filter1d
+from threadpoolctl import threadpool_limits
+
+from retarget.ik import Aim, rest_posture
+from retarget.robot_frames import RobotFrames
+from retarget.segments import SEGMENTS, SIDES
+from retarget.vectors import Array
+from retarget.whole_clip.banded import BandedSystem, TimeCoupling
+from retarget.whole_clip.normal import NormalEquations
+from retarget.whole_clip.settings import ClipSettings
+from retarget.whole_clip.state import ClipState
+from retarget.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
+from robots.robot import Robot
+
+CHUNK = 512
+"""Frames assembled at once."""
+Obstacle = Callable[[NormalEquations, TreePose, int, bool], None]
+"""Adds the rows of what is in the way of the frames from an index on; the flag asks to look
+everywhere, not only where something was close before."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """An `Aim` with time as the last axis: [2 K, 3, T], [2 K, T], [P, 3, T], [P, 3, T]."""
+
+    directions: Array
+    direction_weights: Array
+    points: Array
+    point_weights: Array
+
+    @classmethod
+    def of(cls, aim: Aim) -> Targets:
+        fields = aim.directions, aim.direction_weights, aim.points, aim.point_weights
+        return cls(*(np.ascontiguousarray(np.moveaxis(each, 0, -1)) for each in fields))
+
+    def at(self, part: slice) -> Targets:
+        """Some of the frames."""
+        return Targets(
+            self.directions[..., part],
+            self.direction_weights[..., part],
+            self.points[..., part],
+            self.point_weights[..., part],
+        )
+
+
+class ClipSolver:
+    """Whole-clip inverse kinematics of one robot at one frame rate."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        frames: RobotFrames,
+        fps: float,
+        settings: ClipSettings | None = None,
+    ) -> None:
+        self.fps = fps
+        self.settings = s = settings or ClipSettings()
+        self.tree = BodyTree(robot.model)
+        links = [frames.links[name] for name in SEGMENTS]
+        self.links = links
+        self.feet = []
+        for i, side in enumerate(SIDES):
+            turn = frames.foot_turns[i].T
+            body = frames.links[f"{side}_foot"].body
+            for point in (np.zeros(3), frames.ball[i], frames.heel[i]):
+                self.feet.append((body, turn @ point))
+        lower, upper = robot.joint_lower.copy(), robot.joint_upper.copy()
+        for joint, (low, high) in frames.flexion.items():
+            lower[joint], upper[joint] = max(lower[joint], low), min(upper[joint], high)
+        self.lower, self.upper = lower[:, None], upper[:, None]
+        margin = np.minimum(s.limit_margin, 0.1 * (self.upper - self.lower))
+        self.inner = self.lower + margin, self.upper - margin
+        rest, weight = rest_posture(robot, s.ik)
+        self.rest = np.clip(rest, lower, upper)[:, None]
+        self.rest_weight = weight[:, None]
+        pace = (fps / 30.0) ** 2
+        joints = self.tree.num_joints
+        self.smoothness = pace * np.concatenate(
+            [np.full(3, s.smooth_root), np.full(3, s.smooth_turn), np.full(joints, s.smooth_joint)]
+        )
+        self.step_limit = np.minimum(s.speed_share * robot.velocity_limit / fps, s.max_frame_step)
+
+    def start(self, root: Array, root_mat: Array) -> ClipState:
+        """The rest posture everywhere; `root` [T, 3] m, `root_mat` [T, 3, 3]."""
+        joints = np.repeat(self.rest, len(root), axis=1)
+        return ClipState(root.T.copy(), np.moveaxis(root_mat, 0, -1).copy(), joints)
+
+    def solve(
+        self,
+        state: ClipState,
+        aim: Aim,
+        iterations: int,
+        *,
+        obstacles: Sequence[Obstacle] = (),
+        smooth: float = 1.0,
+        tolerance: float = 1e-3,
+        callback: Callable[[], None] | None = None,
+    ) -> ClipState:
+        """Improve `state` towards `aim` (of T frames).
+
+        Args:
+            smooth: factor on the weights of accelerations. tolerance: rad; the solver is done when
+                no coordinate moves more. callback: called after every iteration.
+        """
+        system = BandedSystem(state.frames, self.tree.num_dofs)
+        targets = Targets.of(aim)
+        # Small matrices: threads of the linear algebra library would only wait for each other.
+        with threadpool_limits(1, user_api="blas"):
+            for k in range(iterations):
+                # The first two steps move the most; later ones look again where it was close.
+                state, largest = self.step(state, targets, system, obstacles, smooth, k < 3)
+                if callback is not None:
+                    callback()
+                if largest < tolerance:
+                    break
+        return state
+
+    def step(
+        self,
+        state: ClipState,
+        targets: Targets,
+        system: BandedSystem,
+        obstacles: Sequence[Obstacle],
+        smooth: float,
+        fresh: bool = True,
+    ) -> tuple[ClipState, float]:
+        """One Gauss-Newton step; the new state and its largest change of a hinge, rad."""
+        s = self.settings
+        system.clear()
+        coupling = self._coupling(state, smooth)
+        self.cost = coupling.cost
+        # In parts that stay in the processor's cache; the system itself spans the whole clip, so
+        # that parts leave no seam.
+        for begin in range(0, state.frames, CHUNK):
+            part = slice(begin, begin + CHUNK)
+            joints = state.joints[:, part]
+            pose = self.tree.pose(state.root[:, part], state.mat[..., part], joints)
+            normal = NormalEquations(self.tree, pose)
+            self._targets(normal, targets.at(part))
+            self._joints(normal, joints)
+            for obstacle in obstacles:
+                obstacle(normal, pose, begin, fresh)
+            normal.fill(system.blocks[part], system.gradient[part])
+            self.cost += normal.cost
+        step = system.solve(coupling, s.damping)
+        # Beyond `max_step` the linearisation is not to be trusted. One caught limb does not hold
+        # up the clip, but its neighbours in time take as short a step, or the curve would kink.
+        largest = np.abs(step[:, 3:]).max(axis=1)
+        share = np.minimum(1.0, s.max_step / np.maximum(largest, 1e-9))
+        if share.min() < 1.0:
+            width = max(1, round(0.3 * self.fps))
+            share = minimum_filter1d(share, 2 * width + 1, mode="nearest")
+            share = uniform_filter1d(share, 2 * width + 1, mode="nearest")
+            step *= share[:, None]
+        turn = rotation_matrix(step[:, 3:6].T)
+        joints = np.clip(state.joints + step[:, 6:].T, self.lower, self.upper)
+        mat = np.einsum("ijt,jkt->ikt", turn, state.mat)
+        return ClipState(state.root + step[:, :3].T, mat, joints), float(largest.max())
+
+    def _targets(self, normal: NormalEquations, targets: Targets) -> None:
+        for k, link in enumerate(self.links):
+            for i, local in ((2 * k, link.primary), (2 * k + 1, link.secondary)):
+                weight = targets.direction_weights[i]
+                if weight.any():
+                    normal.directions(link.body, local, targets.directions[i], weight)
+        points, weights = targets.points, targets.point_weights
+        normal.coordinates(slice(0, 3), normal.pose.root - points[0], weights[0])
+        for k, (body, local) in enumerate(self.feet, start=1):
+            if weights[k].any():
+                normal.points(body, local, points[k], weights[k])
+
+    def _joints(self, normal: NormalEquations, q: Array) -> None:
+        hinges = slice(6, self.tree.num_dofs)
+        normal.coordinates(hinges, q - self.rest, self.rest_weight)
+        low, high = self.inner
+        excess = np.minimum(q - low, 0.0) + np.maximum(q - high, 0.0)
+        normal.coordinates(hinges, excess, self.settings.limit * (excess != 0.0))
+
+    def _coupling(self, state: ClipState, smooth: float) -> TimeCoupling:
+        coupling = TimeCoupling.empty(state.frames, self.tree.num_dofs)
+        if state.frames < 2:
+            return coupling
+        turn = np.einsum("ijt,kjt->ikt", state.mat[..., 1:], state.mat[..., :-1])
+        hinge = np.diff(state.joints, axis=1)
+        steps = np.concatenate([np.diff(state.root, axis=1), rotation_vector(turn), hinge]).T
+        coupling.accelerations(np.ascontiguousarray(steps), smooth * self.smoothness)
+        over = np.abs(steps[:, 6:]) - self.step_limit
+        if (over > 0).any():
+            residual = np.zeros_like(steps)
+            residual[:, 6:] = np.where(over > 0, np.sign(steps[:, 6:]) * over, 0.0)
+            coupling.steps(residual, self.settings.speed * (residual != 0.0))
+        return coupling

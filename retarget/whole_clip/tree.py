@@ -1,0 +1,144 @@
+"""Kinematics of a whole clip at once: every body's pose and every degree of freedom's axis.
+
+Arrays end in time, [..., T]: each operation then runs over contiguous memory, and a clip of any
+length costs one pass over the bodies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from retarget.vectors import Array
+
+_FREE = int(mujoco.mjtJoint.mjJNT_FREE)
+_HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
+
+
+@dataclass(frozen=True)
+class TreePose:
+    """Poses of all bodies (0 is the world) over T frames.
+
+    Attributes:
+        pos: [B, 3, T] m, seen from the root body, so that Gram matrices stay well scaled far from
+            the origin. mat: [B, 3, 3, T] body axes in the world. root: [3, T] m.
+        basis: [n, 6, T] motion of each degree of freedom: angular velocity, and the velocity of a
+            point that moves along and is at the root. The first six are the root's translation
+            and its rotation about world axes.
+    """
+
+    pos: Array
+    mat: Array
+    root: Array
+    basis: Array
+
+
+class BodyTree:
+    """A floating base with hinges, read from a compiled model.
+
+    Raises `ValueError` for a model with other joints.
+    """
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        kinds = [int(kind) for kind in model.jnt_type]
+        if not kinds or kinds[0] != _FREE or any(kind != _HINGE for kind in kinds[1:]):
+            raise ValueError("the model must have one free joint and then hinges only")
+        self.num_bodies, self.num_joints = int(model.nbody), len(kinds) - 1
+        self.num_dofs = 6 + self.num_joints
+        self.parent = [int(p) for p in model.body_parentid]
+        self.body_pos = np.asarray(model.body_pos, float)
+        self.body_mat = np.stack([_matrix(q) for q in model.body_quat])
+        self.axis = np.asarray(model.jnt_axis[1:], float)
+        self.anchor = np.asarray(model.jnt_pos[1:], float)
+        self.zero = np.asarray(model.qpos0[7:], float)
+        self.body_of_dof = np.array([1] * 6 + [int(b) for b in model.jnt_bodyid[1:]])
+        self.joints_of_body: list[list[int]] = [[] for _ in range(self.num_bodies)]
+        for joint, body in enumerate(self.body_of_dof[6:]):
+            self.joints_of_body[body].append(joint)
+        self.moves = np.zeros((self.num_bodies, self.num_dofs), bool)
+        for body in range(1, self.num_bodies):
+            self.moves[body] = self.moves[self.parent[body]]
+            self.moves[body, self.body_of_dof == body] = True
+        self.carried = self.moves[self.body_of_dof].astype(float)
+        self._cross = np.stack([_skew(axis) for axis in self.axis])
+        self._turned = [not np.array_equal(mat, np.eye(3)) for mat in self.body_mat]
+
+    def pose(self, root: Array, root_mat: Array, q: Array) -> TreePose:
+        """Poses of `root` [3, T] m, `root_mat` [3, 3, T] and hinge angles `q` [J, T] rad."""
+        frames = q.shape[1]
+        pos = np.zeros((self.num_bodies, 3, frames))
+        mat = np.zeros((self.num_bodies, 3, 3, frames))
+        basis = np.zeros((self.num_dofs, 6, frames))
+        mat[0] = np.eye(3)[..., None]
+        mat[1] = root_mat
+        for k in range(3):
+            basis[k, 3 + k] = 1.0
+            basis[3 + k, k] = 1.0
+        sin, cos1 = np.sin(q - self.zero[:, None]), 1.0 - np.cos(q - self.zero[:, None])
+        for body in range(2, self.num_bodies):
+            above = self.parent[body]
+            place = pos[above] + _apply(mat[above], self.body_pos[body])
+            turn = mat[above]
+            if self._turned[body]:
+                turn = _times(turn, self.body_mat[body])
+            for joint in self.joints_of_body[body]:
+                anchored = bool(self.anchor[joint].any())
+                if anchored:
+                    place = place + _apply(turn, self.anchor[joint])
+                world = basis[6 + joint]
+                world[:3] = _apply(turn, self.axis[joint])
+                world[3:] = cross(place, world[:3])
+                once = _times(turn, self._cross[joint])
+                turn = turn + sin[joint] * once + cos1[joint] * _times(once, self._cross[joint])
+                if anchored:
+                    place = place - _apply(turn, self.anchor[joint])
+            pos[body], mat[body] = place, turn
+        return TreePose(pos, mat, root, basis)
+
+
+def cross(a: Array, b: Array) -> Array:
+    """Cross product of [3, T] and [3, T]."""
+    out = np.empty((3, *np.broadcast_shapes(a[0].shape, b[0].shape)))
+    for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
+        np.multiply(a[j], b[k], out=out[i])
+        out[i] -= a[k] * b[j]
+    return out
+
+
+def rotation_matrix(v: Array) -> Array:
+    """Rotation matrices [3, 3, T] of rotation vectors `v` [3, T] (Rodrigues)."""
+    angle = np.sqrt((v * v).sum(0))
+    safe = np.maximum(angle, 1e-9)
+    s, c = np.sin(safe) / safe, (1.0 - np.cos(safe)) / safe**2
+    zero = np.zeros_like(angle)
+    k = np.stack([zero, -v[2], v[1], v[2], zero, -v[0], -v[1], v[0], zero]).reshape(3, 3, -1)
+    return np.eye(3)[..., None] + s * k + c * np.einsum("ijt,jkt->ikt", k, k)
+
+
+def rotation_vector(mat: Array) -> Array:
+    """Rotation vectors [3, T] of `mat` [3, 3, T], angles well below pi."""
+    twice = np.stack([mat[2, 1] - mat[1, 2], mat[0, 2] - mat[2, 0], mat[1, 0] - mat[0, 1]])
+    sin = 0.5 * np.sqrt((twice * twice).sum(0))
+    cos = 0.5 * (mat[0, 0] + mat[1, 1] + mat[2, 2] - 1.0)
+    angle = np.arctan2(sin, cos)
+    return 0.5 * twice * np.where(sin > 1e-9, angle / np.maximum(sin, 1e-9), 1.0)
+
+
+def _apply(mat: Array, v: Array) -> Array:
+    return mat[:, 0] * v[0] + mat[:, 1] * v[1] + mat[:, 2] * v[2]
+
+
+def _times(mat: Array, constant: Array) -> Array:
+    return np.einsum("ijt,jk->ikt", mat, constant)
+
+
+def _skew(v: Array) -> Array:
+    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
+
+
+def _matrix(quat: Array) -> Array:
+    out = np.empty(9)
+    mujoco.mju_quat2Mat(out, np.asarray(quat, float))
+    return out.reshape(3, 3)

@@ -1,0 +1,305 @@
+"""The whole-clip solver: its kinematics, normal equations and obstacles against MuJoCo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+import pytest
+
+from motions import HumanMotion
+from motions.rotations import matrix_to_quat
+from retarget import retarget
+from retarget.geometry import check_geometry, lowest_point, self_contacts
+from retarget.pipeline import RetargetSettings
+from retarget.vectors import Array
+from retarget.whole_clip.banded import BandedSystem, TimeCoupling
+from retarget.whole_clip.normal import NormalEquations, point_rows
+from retarget.whole_clip.obstacles import Capsule, Ground, OwnBody, segment_distance
+from retarget.whole_clip.state import ClipState, between, key_frames
+from retarget.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
+from robots.kinematics import forward_kinematics
+from robots.robot import Robot
+
+FRAMES = 3
+
+
+@pytest.fixture(scope="module")
+def tree(g1: Robot) -> BodyTree:
+    return BodyTree(g1.model)
+
+
+@pytest.fixture(scope="module")
+def state(g1: Robot) -> ClipState:
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(3, FRAMES)) + np.array([[5.0], [-3.0], [0.8]])
+    mat = rotation_matrix(rng.uniform(-1, 1, (3, FRAMES)))
+    share = rng.uniform(0.2, 0.8, (g1.num_joints, FRAMES))
+    joints = g1.joint_lower[:, None] + share * (g1.joint_upper - g1.joint_lower)[:, None]
+    return ClipState(root, mat, joints)
+
+
+def pose_of(tree: BodyTree, state: ClipState) -> TreePose:
+    return tree.pose(state.root, state.mat, state.joints)
+
+
+def stepped(state: ClipState, step: Array) -> ClipState:
+    """The state after a tangent step [n], the same for all frames."""
+    turn = rotation_matrix(np.repeat(step[3:6, None], state.frames, 1))
+    return ClipState(
+        state.root + step[:3, None],
+        np.einsum("ijt,jkt->ikt", turn, state.mat),
+        state.joints + step[6:, None],
+    )
+
+
+def test_poses_are_mujocos(g1: Robot, tree: BodyTree, state: ClipState) -> None:
+    pose = pose_of(tree, state)
+    quat = matrix_to_quat(np.moveaxis(state.mat, -1, 0))
+    pos, body_quat = forward_kinematics(g1, state.root.T, quat, state.joints.T)
+    np.testing.assert_allclose(
+        (pose.pos[1:] + state.root).transpose(2, 0, 1), pos, atol=1e-10
+    )
+    turned = matrix_to_quat(pose.mat[1:].transpose(3, 0, 1, 2))
+    same = np.abs((turned * body_quat).sum(-1))
+    np.testing.assert_allclose(same, 1.0, atol=1e-10)
+
+
+def rows_of(add: Callable[[NormalEquations], None], tree: BodyTree, state: ClipState):
+    normal = NormalEquations(tree, pose_of(tree, state))
+    add(normal)
+    n = tree.num_dofs
+    blocks, gradient = np.zeros((state.frames, n, n)), np.zeros((state.frames, n))
+    normal.fill(blocks, gradient)
+    upper = np.tril(blocks)  # blocks[t, b, a] for a <= b
+    index = np.arange(n)
+    full = upper + upper.transpose(0, 2, 1)
+    full[:, index, index] *= 0.5
+    return normal.cost, full, gradient
+
+
+def residuals(tree: BodyTree, state: ClipState, target: Array, point: Array) -> Array:
+    """A direction's and a point's residuals [6, T] on the left wrist, the usual way."""
+    pose = pose_of(tree, state)
+    mat, pos = pose.mat[BODY], pose.pos[BODY] + state.root
+    axis = np.array([0.6, 0.0, 0.8])
+    first = np.einsum("ijt,j->it", mat, axis) - target
+    second = pos + np.einsum("ijt,j->it", mat, np.array([0.1, -0.2, 0.05])) - point
+    return np.concatenate([1.7 * first, np.array([[3.0], [2.0], [5.0]]) * second])
+
+
+BODY = 22
+
+
+def test_normal_equations_are_those_of_finite_differences(
+    tree: BodyTree, state: ClipState
+) -> None:
+    rng = np.random.default_rng(5)
+    target = rng.normal(size=(3, FRAMES))
+    target /= np.linalg.norm(target, axis=0)
+    point = rng.normal(size=(3, FRAMES)) + state.root
+
+    def add(normal: NormalEquations) -> None:
+        normal.directions(BODY, np.array([0.6, 0.0, 0.8]), target, np.full(FRAMES, 1.7))
+        weight = np.repeat([[3.0], [2.0], [5.0]], FRAMES, 1)
+        normal.points(BODY, np.array([0.1, -0.2, 0.05]), point, weight)
+
+    cost, blocks, gradient = rows_of(add, tree, state)
+    n, eps = tree.num_dofs, 1e-6
+    jacobian = np.empty((FRAMES, 6, n))
+    for k in range(n):
+        step = np.zeros(n)
+        step[k] = eps
+        ahead = residuals(tree, stepped(state, step), target, point)
+        behind = residuals(tree, stepped(state, -step), target, point)
+        jacobian[..., k] = ((ahead - behind) / (2 * eps)).T
+    now = residuals(tree, state, target, point)
+    assert cost == pytest.approx(float((now**2).sum()), rel=1e-9)
+    np.testing.assert_allclose(
+        gradient, np.einsum("tin,it->tn", jacobian, now), atol=1e-6 * np.abs(gradient).max()
+    )
+    expected = np.einsum("tin,tim->tnm", jacobian, jacobian)
+    np.testing.assert_allclose(blocks, expected, atol=1e-6 * np.abs(expected).max())
+
+
+def test_heights_and_dense_rows_agree(tree: BodyTree, state: ClipState) -> None:
+    frames = np.array([0, 2])
+    at = pose_of(tree, state).pos[BODY][:, frames] + 0.1
+    residual = np.array([-0.02, 0.03])
+
+    def heights(normal: NormalEquations) -> None:
+        normal.heights(BODY, frames, at, residual, 7.0)
+
+    def dense(normal: NormalEquations) -> None:
+        body = np.full(2, BODY)
+        rows = point_rows(normal.tree, normal.pose, body, frames, at.T)[:, 2]
+        normal.dense(frames, 7.0 * rows, 7.0 * residual)
+
+    for one, other in zip(rows_of(heights, tree, state), rows_of(dense, tree, state), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def test_the_banded_system_is_the_full_one() -> None:
+    rng = np.random.default_rng(0)
+    frames, n = 7, 5
+    blocks = rng.normal(size=(frames, n, n))
+    blocks = blocks @ blocks.transpose(0, 2, 1) + np.eye(n)
+    gradient = rng.normal(size=(frames, n))
+    coupling = TimeCoupling.empty(frames, n)
+    coupling.accelerations(rng.normal(size=(frames - 1, n)), rng.uniform(1, 2, n))
+    coupling.steps(rng.normal(size=(frames - 1, n)), rng.uniform(0, 2, (frames - 1, n)))
+    full = np.zeros((frames * n, frames * n))
+    for t in range(frames):
+        own = slice(t * n, t * n + n)
+        full[own, own] = blocks[t] + np.diag(coupling.own[t] + 0.1)
+        for distance, values in ((1, coupling.next), (2, coupling.after)):
+            if t + distance < frames:
+                other = slice((t + distance) * n, (t + distance + 1) * n)
+                full[own, other] = full[other, own] = np.diag(values[t])
+    expected = np.linalg.solve(full, -(gradient + coupling.gradient).ravel())
+    system = BandedSystem(frames, n)
+    for _ in range(2):  # a second use must not see the first
+        system.clear()
+        system.blocks[...] = blocks
+        system.gradient[...] = gradient
+        step = system.solve(coupling, 0.1)
+        np.testing.assert_allclose(step.ravel(), expected, atol=1e-12)
+
+
+def test_time_coupling_is_the_gradient_of_its_cost() -> None:
+    rng = np.random.default_rng(1)
+    x, weight = rng.normal(size=(6, 2)), np.array([0.5, 2.0])
+
+    def coupling(values: Array) -> TimeCoupling:
+        made = TimeCoupling.empty(6, 2)
+        made.accelerations(np.diff(values, axis=0), weight)
+        made.steps(np.diff(values, axis=0), np.full((5, 2), 3.0))
+        return made
+
+    eps = 1e-6
+    for t in range(6):
+        for k in range(2):
+            moved = np.zeros_like(x)
+            moved[t, k] = eps
+            slope = (coupling(x + moved).cost - coupling(x - moved).cost) / (2 * eps)
+            assert 2 * coupling(x).gradient[t, k] == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+
+def test_rotation_vectors_round_trip() -> None:
+    rng = np.random.default_rng(2)
+    v = rng.uniform(-1.5, 1.5, (3, 50))
+    v[:, 0] = 0.0
+    np.testing.assert_allclose(rotation_vector(rotation_matrix(v)), v, atol=1e-9)
+
+
+def test_segment_distances_against_sampling() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(2, 2, 3, 20))
+    b[..., 0] = b[:1, :, 0]  # a point
+    share = np.linspace(0, 1, 201)
+    along_a = a[0] + share[:, None, None] * (a[1] - a[0])
+    along_b = b[0] + share[:, None, None] * (b[1] - b[0])
+    gaps = np.linalg.norm(along_a[:, None] - along_b[None], axis=2)
+    np.testing.assert_allclose(segment_distance(a, b), gaps.min((0, 1)), atol=0.02)
+    assert (segment_distance(a, b) <= gaps.min((0, 1)) + 1e-9).all()
+
+
+def test_capsules_hold_their_points() -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        points = rng.normal(size=(30, 3)) * rng.uniform(0.05, 1.0, 3)
+        capsule = Capsule.around(points, 0.1)
+        ends = np.repeat(capsule.ends[..., None], 30, 2)
+        both = np.stack([points.T, points.T])
+        assert (segment_distance(both, ends) + 0.1 <= capsule.radius + 1e-9).all()
+
+
+def test_key_frames_and_between() -> None:
+    keys = key_frames(100, 50.0, 12.0)
+    assert keys[0] == 0 and keys[-1] == 99 and 3 <= np.diff(keys).min() <= 5
+    assert len(key_frames(5, 50.0, 12.0)) == 5
+    time = np.arange(100) / 50.0
+    turn = np.stack([0.0 * time, 0.0 * time, 2.0 * time])
+    root = np.stack([time, 2 * time, 0 * time])
+    whole = ClipState(root, rotation_matrix(turn), time[None])
+    some = ClipState(root[:, keys], rotation_matrix(turn)[..., keys], time[None, keys])
+    made = between(some, keys, 100)
+    np.testing.assert_allclose(made.root, whole.root, atol=1e-12)
+    np.testing.assert_allclose(made.mat, whole.mat, atol=1e-12)
+    np.testing.assert_allclose(made.joints, whole.joints, atol=1e-12)
+
+
+def descend(g1: Robot, tree: BodyTree, state: ClipState, obstacle) -> ClipState:
+    """Follow an obstacle's own rows for a few Gauss-Newton steps."""
+    n = tree.num_dofs
+    for _ in range(12):
+        pose = pose_of(tree, state)
+        normal = NormalEquations(tree, pose)
+        obstacle(normal, pose, 0, True)
+        system = BandedSystem(state.frames, n)
+        normal.fill(system.blocks, system.gradient)
+        step = system.solve(TimeCoupling.empty(state.frames, n), 1.0)
+        turn = rotation_matrix(step[:, 3:6].T)
+        state = ClipState(
+            state.root + step[:, :3].T,
+            np.einsum("ijt,jkt->ikt", turn, state.mat),
+            state.joints + step[:, 6:].T,
+        )
+    return state
+
+
+def test_the_ground_pushes_everything_out(g1: Robot, tree: BodyTree, state: ClipState) -> None:
+    low = ClipState(state.root * np.array([[1.0], [1.0], [0.0]]) + 0.3, state.mat, state.joints)
+
+    def lowest(s: ClipState) -> float:
+        quat = matrix_to_quat(np.moveaxis(s.mat, -1, 0))
+        pos, turned = forward_kinematics(g1, s.root.T, quat, s.joints.T)
+        return float(lowest_point(check_geometry(g1), g1.body_names, pos, turned).min())
+
+    assert lowest(low) < -0.1
+    assert lowest(descend(g1, tree, low, Ground(g1))) > -3e-3
+
+
+def test_hands_are_pushed_out_of_the_hips(g1: Robot, tree: BodyTree) -> None:
+    joints = g1.default_joint_pos.copy()
+    joints[g1.joint_names.index("left_shoulder_roll_joint")] = -0.35
+    start = ClipState(np.array([[0.0], [0.0], [0.8]]), np.eye(3)[..., None], joints[:, None])
+
+    def depth(s: ClipState) -> float:
+        geometry = check_geometry(g1)
+        data = mujoco.MjData(geometry.model)
+        data.qpos[:7] = [*s.root[:, 0], 1, 0, 0, 0]
+        data.qpos[3:7] = matrix_to_quat(s.mat[..., 0])
+        addresses = [geometry.model.joint(name).qposadr[0] for name in g1.joint_names]
+        data.qpos[addresses] = s.joints[:, 0]
+        mujoco.mj_kinematics(geometry.model, data)
+        found = self_contacts(geometry.model, data, geometry.touching)
+        return -min((distance for _, distance in found), default=0.0)
+
+    assert depth(start) > 0.01, "the pose chosen for this test does not touch"
+    assert depth(descend(g1, tree, start, OwnBody(g1))) < 1e-3
+
+
+def test_both_methods_give_the_same_person(g1: Robot, squat: HumanMotion) -> None:
+    clip = squat.crop(0, 40)
+    whole = retarget(clip, g1)
+    single = retarget(clip, g1, settings=RetargetSettings(method="per-frame"))
+    assert np.abs(whole.root_pos - single.root_pos).max() < 0.03
+    assert np.abs(whole.joint_pos - single.joint_pos).mean() < 0.08
+    assert whole.quality["smooth"]["mean_abs_jerk"] <= single.quality["smooth"]["mean_abs_jerk"]
+
+
+def test_parts_of_a_long_clip_leave_no_seam(
+    g1: Robot, squat: HumanMotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = squat.crop(0, 40)
+    whole = retarget(clip, g1)
+    monkeypatch.setattr("retarget.whole_clip.solver.CHUNK", 7)
+    parts = retarget(clip, g1)
+    np.testing.assert_allclose(parts.joint_pos, whole.joint_pos, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [2, 3, 5])
+def test_clips_of_a_few_frames(g1: Robot, squat: HumanMotion, frames: int) -> None:
+    assert retarget(squat.crop(0, frames), g1).num_frames == frames

@@ -26,8 +26,6 @@ TURN_LIFT_DEG = 2.0
 """Pitch of a standing foot that turns on its ball."""
 GLIDE = 0.03
 """m; a standing foot that strays by more from its middle is moved on."""
-EXTRA_S = 0.03
-"""s; a foot is held a little before it stands and after it has left, as weights fade there."""
 GLIDE_SPEED = (0.15, 0.45)
 """m/s; a footprint moves on while the source's foot is faster."""
 HOLD = 300.0
@@ -56,11 +54,6 @@ class FootPlan:
     stances: tuple[tuple[int, int, int], ...]
 
 
-def widened(mask: Array, frames: int) -> Array:
-    """`mask` [T] with every run of True longer by `frames` at both ends."""
-    return maximum_filter1d(mask, 2 * frames + 1, mode="nearest") if frames > 0 else mask
-
-
 def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
     """Plan the orientation of the feet.
 
@@ -79,7 +72,7 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
         # pitch, where contact flags of ball and heel would switch from one frame to the next.
         raised = smoothstep(np.abs(pitch), *np.radians(FLAT_DEG))
         heading = np.unwrap(np.arctan2(forward[:, 1], forward[:, 0]))
-        for start, stop in runs(widened(contacts.foot[:, i], round(EXTRA_S * human.fps))):
+        for start, stop in runs(contacts.foot[:, i]):
             weight = (1.0 - raised + 1e-3) * np.linalg.norm(forward[:, :2], axis=1) ** 2
             window = slice(start, stop)
             heading[window] = _hold(heading[window], weight[window], human.fps)

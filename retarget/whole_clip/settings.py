@@ -39,8 +39,8 @@ class ClipSettings:
     """Factor on the smoothness of stage 1, which only finds the postures."""
     key_hz: float = 12.0
     """Stage 1 solves key frames at about this rate."""
-    iterations: tuple[int, int] = (5, 6)
-    """Gauss-Newton steps of stage 1 (orientations) and stage 2 (positions, contacts)."""
+    iterations: tuple[int, int] = (8, 14)
+    """Most Gauss-Newton steps of stage 1 (orientations) and stage 2 (positions, contacts)."""
     damping: float = 1e-2
     max_step: float = 0.5
     """rad; a larger step of any hinge is not trusted and cut."""

@@ -41,6 +41,13 @@ def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_cpu_preset_limits_drift(run: Path) -> None:
+    assert json.loads((run / "config.json").read_text())["train"]["drift_limit"] == 0.5
+    first = json.loads((run / "progress.jsonl").read_text().splitlines()[0])
+    assert "termination/anchor_drift" in first
+    assert PRESETS["gpu"].drift_limit == 0.0
+
+
 def test_a_run_leaves_everything_and_can_be_resumed(run: Path) -> None:
     saved = json.loads((run / "config.json").read_text())
     assert saved["seed"] == 7 and saved["train"]["num_envs"] == 8

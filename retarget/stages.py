@@ -38,11 +38,15 @@ def direction_targets(
     return target, weight
 
 
+def pelvis_axes(pelvis: SegmentTrack) -> Array:
+    """Root orientation [T, 3, 3] of a pelvis: columns forward, left, up."""
+    left, up = pelvis.primary, across(pelvis.secondary, pelvis.primary)
+    return np.stack([np.cross(left, up), left, up], axis=-1)
+
+
 def first_guess(robot: Robot, pelvis: SegmentTrack, root: Array) -> Array:
     """Default pose [7 + J] at `root` [3], turned like the pelvis of frame 0."""
-    left, up = pelvis.primary[0], across(pelvis.secondary[:1], pelvis.primary[:1])[0]
-    matrix = np.stack([np.cross(left, up), left, up], axis=1)
-    return np.concatenate([root, matrix_to_quat(matrix), robot.default_joint_pos])
+    return np.concatenate([root, matrix_to_quat(pelvis_axes(pelvis)[0]), robot.default_joint_pos])
 
 
 def solve_orientations(

@@ -11,11 +11,12 @@ from retarget.contacts import FootContacts
 from retarget.feet import FootPlan
 from retarget.robot_frames import RobotFrames
 from retarget.scaling import RootFitSettings
+from retarget.stages import pelvis_axes
 from retarget.vectors import Array
 from retarget.whole_clip.obstacles import Ground, OwnBody
 from retarget.whole_clip.settings import ClipSettings
 from retarget.whole_clip.solver import ClipSolver
-from retarget.whole_clip.state import between, key_frames, pelvis_axes
+from retarget.whole_clip.state import between, key_frames
 from robots.robot import Robot
 
 Progress = Callable[[int, int], None]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from retarget.vectors import Array
-from retarget.whole_clip.tree import BodyTree, TreePose, cross
+from retarget.whole_clip.tree import BodyTree, TreePose, cross, rotate
 
 
 class NormalEquations:
@@ -30,8 +30,7 @@ class NormalEquations:
 
     def directions(self, body: int, local: Array, target: Array, weight: Array) -> None:
         """Body-fixed unit vector `local` [3] follows `target` [3, T]; `weight` [T] per radian."""
-        mat = self.pose.mat[body]
-        now = mat[:, 0] * local[0] + mat[:, 1] * local[1] + mat[:, 2] * local[2]
+        now = rotate(self.pose.mat[body], local)
         square = weight * weight
         gram, force = self._on(body)
         gram[:3, :3] -= (square * now)[:, None] * now[None]
@@ -47,10 +46,7 @@ class NormalEquations:
 
     def place(self, body: int, local: Array) -> Array:
         """A body-fixed point, [3, T] m, seen from the root."""
-        mat = self.pose.mat[body]
-        return self.pose.pos[body] + (
-            mat[:, 0] * local[0] + mat[:, 1] * local[1] + mat[:, 2] * local[2]
-        )
+        return self.pose.pos[body] + rotate(self.pose.mat[body], local)
 
     def rows(self, body: int, at: Array, residual: Array, weight: Array) -> None:
         """Residuals [3, T] m per world axis of a point `at` [3, T] (seen from the root)."""

@@ -15,7 +15,7 @@ from motions.rotations import quat_to_matrix
 from retarget.geometry import check_geometry, may_collide
 from retarget.vectors import Array
 from retarget.whole_clip.normal import NormalEquations, point_rows
-from retarget.whole_clip.tree import TreePose
+from retarget.whole_clip.tree import TreePose, rotate
 from robots.robot import Robot
 
 KEEP = 0.02
@@ -75,7 +75,7 @@ class Ground:
         frames: Array,
         depth: Array,
     ) -> None:
-        at = pose.pos[body][:, frames] + np.einsum("ijk,j->ik", pose.mat[body][..., frames], point)
+        at = pose.pos[body][:, frames] + rotate(pose.mat[body][..., frames], point)
         normal.heights(body, frames, at, -depth, self.weight)
 
 

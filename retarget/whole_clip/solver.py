@@ -121,7 +121,7 @@ class ClipSolver:
         # Small matrices: threads of the linear algebra library would only wait for each other.
         with threadpool_limits(1, user_api="blas"):
             for k in range(iterations):
-                # The first two steps move the most; later ones look again where it was close.
+                # The first three steps move the most; later ones look again where it was close.
                 state, largest = self.step(state, targets, system, obstacles, smooth, k < 3)
                 if callback is not None:
                     callback()
@@ -142,7 +142,6 @@ class ClipSolver:
         s = self.settings
         system.clear()
         coupling = self._coupling(state, smooth)
-        self.cost = coupling.cost
         # In parts that stay in the processor's cache; the system itself spans the whole clip, so
         # that parts leave no seam.
         for begin in range(0, state.frames, CHUNK):
@@ -155,7 +154,6 @@ class ClipSolver:
             for obstacle in obstacles:
                 obstacle(normal, pose, begin, fresh)
             normal.fill(system.blocks[part], system.gradient[part])
-            self.cost += normal.cost
         step = system.solve(coupling, s.damping)
         # Beyond `max_step` the linearisation is not to be trusted. One caught limb does not hold
         # up the clip, but its neighbours in time take as short a step, or the curve would kink.

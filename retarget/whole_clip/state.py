@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from motions.rotations import matrix_to_quat, quat_continuous
-from retarget.segments import SegmentTrack
-from retarget.vectors import Array, across
+from retarget.vectors import Array
 from retarget.whole_clip.tree import rotation_matrix, rotation_vector
 
 
@@ -28,12 +27,6 @@ class ClipState:
         """[T, 7 + J]"""
         quat = quat_continuous(matrix_to_quat(np.moveaxis(self.mat, -1, 0)))
         return np.concatenate([self.root.T, quat, self.joints.T], axis=1)
-
-
-def pelvis_axes(pelvis: SegmentTrack) -> Array:
-    """Root orientation [T, 3, 3] of a pelvis: columns forward, left, up."""
-    left, up = pelvis.primary, across(pelvis.secondary, pelvis.primary)
-    return np.stack([np.cross(left, up), left, up], axis=-1)
 
 
 def key_frames(count: int, fps: float, hz: float) -> Array:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from motions.rotations import quat_to_matrix
+from retarget.tasks import Tree, skew
 from retarget.vectors import Array
-
-_FREE = int(mujoco.mjtJoint.mjJNT_FREE)
-_HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,12 @@ class BodyTree:
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
-        kinds = [int(kind) for kind in model.jnt_type]
-        if not kinds or kinds[0] != _FREE or any(kind != _HINGE for kind in kinds[1:]):
-            raise ValueError("the model must have one free joint and then hinges only")
-        self.num_bodies, self.num_joints = int(model.nbody), len(kinds) - 1
+        self.moves = Tree(model).moves.astype(bool)
+        self.num_bodies, self.num_joints = int(model.nbody), int(model.njnt) - 1
         self.num_dofs = 6 + self.num_joints
         self.parent = [int(p) for p in model.body_parentid]
         self.body_pos = np.asarray(model.body_pos, float)
-        self.body_mat = np.stack([_matrix(q) for q in model.body_quat])
+        self.body_mat = quat_to_matrix(np.asarray(model.body_quat, float))
         self.axis = np.asarray(model.jnt_axis[1:], float)
         self.anchor = np.asarray(model.jnt_pos[1:], float)
         self.zero = np.asarray(model.qpos0[7:], float)
@@ -57,12 +54,8 @@ class BodyTree:
         self.joints_of_body: list[list[int]] = [[] for _ in range(self.num_bodies)]
         for joint, body in enumerate(self.body_of_dof[6:]):
             self.joints_of_body[body].append(joint)
-        self.moves = np.zeros((self.num_bodies, self.num_dofs), bool)
-        for body in range(1, self.num_bodies):
-            self.moves[body] = self.moves[self.parent[body]]
-            self.moves[body, self.body_of_dof == body] = True
         self.carried = self.moves[self.body_of_dof].astype(float)
-        self._cross = np.stack([_skew(axis) for axis in self.axis])
+        self._cross = skew(self.axis)
         self._turned = [not np.array_equal(mat, np.eye(3)) for mat in self.body_mat]
 
     def pose(self, root: Array, root_mat: Array, q: Array) -> TreePose:
@@ -79,23 +72,28 @@ class BodyTree:
         sin, cos1 = np.sin(q - self.zero[:, None]), 1.0 - np.cos(q - self.zero[:, None])
         for body in range(2, self.num_bodies):
             above = self.parent[body]
-            place = pos[above] + _apply(mat[above], self.body_pos[body])
+            place = pos[above] + rotate(mat[above], self.body_pos[body])
             turn = mat[above]
             if self._turned[body]:
                 turn = _times(turn, self.body_mat[body])
             for joint in self.joints_of_body[body]:
                 anchored = bool(self.anchor[joint].any())
                 if anchored:
-                    place = place + _apply(turn, self.anchor[joint])
+                    place = place + rotate(turn, self.anchor[joint])
                 world = basis[6 + joint]
-                world[:3] = _apply(turn, self.axis[joint])
+                world[:3] = rotate(turn, self.axis[joint])
                 world[3:] = cross(place, world[:3])
                 once = _times(turn, self._cross[joint])
                 turn = turn + sin[joint] * once + cos1[joint] * _times(once, self._cross[joint])
                 if anchored:
-                    place = place - _apply(turn, self.anchor[joint])
+                    place = place - rotate(turn, self.anchor[joint])
             pos[body], mat[body] = place, turn
         return TreePose(pos, mat, root, basis)
+
+
+def rotate(mat: Array, v: Array) -> Array:
+    """Vectors [3, T]: `v` [3] in the axes `mat` [3, 3, T]."""
+    return mat[:, 0] * v[0] + mat[:, 1] * v[1] + mat[:, 2] * v[2]
 
 
 def cross(a: Array, b: Array) -> Array:
@@ -126,19 +124,5 @@ def rotation_vector(mat: Array) -> Array:
     return 0.5 * twice * np.where(sin > 1e-9, angle / np.maximum(sin, 1e-9), 1.0)
 
 
-def _apply(mat: Array, v: Array) -> Array:
-    return mat[:, 0] * v[0] + mat[:, 1] * v[1] + mat[:, 2] * v[2]
-
-
 def _times(mat: Array, constant: Array) -> Array:
     return np.einsum("ijt,jk->ikt", mat, constant)
-
-
-def _skew(v: Array) -> Array:
-    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
-
-
-def _matrix(quat: Array) -> Array:
-    out = np.empty(9)
-    mujoco.mju_quat2Mat(out, np.asarray(quat, float))
-    return out.reshape(3, 3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import mink
@@ -23,19 +24,29 @@ def _configuration(robot: Robot) -> mink.Configuration:
     return mink.Configuration(robot.model, np.concatenate([root, q]))
 
 
+def _slopes(
+    function: Callable[[mink.Configuration], np.ndarray], configuration: mink.Configuration
+) -> list[np.ndarray]:
+    """Central differences of `function` along each degree of freedom."""
+    model, step, slopes = configuration.model, 1e-6, []
+    for i in range(model.nv):
+        velocity = np.zeros(model.nv)
+        velocity[i] = step
+        plus = mink.Configuration(model, configuration.integrate(velocity, 1.0))
+        minus = mink.Configuration(model, configuration.integrate(-velocity, 1.0))
+        slopes.append((function(plus) - function(minus)) / (2 * step))
+    assert len(slopes) == model.nv
+    return slopes
+
+
 def test_jacobians_match_finite_differences(robot: Robot) -> None:
     bodies = [1, 5, 7, 16, 20, robot.model.nbody - 1]
     local = np.random.default_rng(5).normal(size=(len(bodies), 3))
     task = PoseTask(Tree(robot.model), bodies, local, bodies[::-1], local)
     configuration = _configuration(robot)
     jacobian = task.compute_jacobian(configuration)
-    q, step = configuration.q, 1e-6
-    for i in range(robot.model.nv):
-        velocity = np.zeros(robot.model.nv)
-        velocity[i] = step
-        plus = mink.Configuration(robot.model, configuration.integrate(velocity, 1.0))
-        minus = mink.Configuration(robot.model, configuration.integrate(-velocity, 1.0))
-        slope = (task.compute_error(plus) - task.compute_error(minus)) / (2 * step)
+    q = configuration.q
+    for i, slope in enumerate(_slopes(task.compute_error, configuration)):
         assert np.allclose(slope, jacobian[:, i], atol=1e-6), f"dof {i}"
     assert np.array_equal(q, configuration.q)
 
@@ -82,13 +93,7 @@ def test_the_ground_limit_is_the_height_of_the_points(robot: Robot) -> None:
     rows = limit.compute_qp_inequalities(configuration, 0.02)
     assert rows.G is not None and rows.h is not None
     assert np.allclose(rows.h, limit.heights(configuration))
-    step = 1e-6
-    for i in range(robot.model.nv):
-        velocity = np.zeros(robot.model.nv)
-        velocity[i] = step
-        plus = mink.Configuration(robot.model, configuration.integrate(velocity, 1.0))
-        minus = mink.Configuration(robot.model, configuration.integrate(-velocity, 1.0))
-        slope = (limit.heights(plus) - limit.heights(minus)) / (2 * step)
+    for i, slope in enumerate(_slopes(limit.heights, configuration)):
         assert np.allclose(slope, -rows.G[:, i], atol=1e-6), f"dof {i}"
 
 

@@ -147,8 +147,8 @@ def crop_seconds(human: HumanMotion, start: float, end: float | None) -> HumanMo
     if start == 0.0 and end is None:
         return human
     last = human.duration if end is None else end
-    first_frame, stop = round(start * human.fps), round(last * human.fps) + 1
-    if start < 0 or stop > human.num_frames or stop - first_frame < 2:
+    half = 0.5 / human.fps  # times are rounded to frames
+    if not (0.0 <= start <= last - half and last <= human.duration + half):  # NaN fits nowhere
         raise input_error(
             human.name,
             "--start and --end must lie inside the clip, at least a frame apart",
@@ -156,7 +156,7 @@ def crop_seconds(human: HumanMotion, start: float, end: float | None) -> HumanMo
             expected=f"times between 0 and {human.duration:.2f} s",
             fix="leave out --end for the clip's own end",
         )
-    return human.crop(first_frame, stop)
+    return human.crop(round(start * human.fps), round(last * human.fps) + 1)
 
 
 def parse_skeleton_map(text: str) -> dict[str, str] | None:

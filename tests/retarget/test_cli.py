@@ -80,9 +80,11 @@ def test_start_and_end_choose_a_part(run: Run, clip: Path, tmp_path: Path) -> No
     assert RobotMotion.load(tmp_path / "short.npz").num_frames == 5
 
 
-@pytest.mark.parametrize("part", [(0.2, 0.2), (0.1, 9.0), (-1.0, 0.2)])
+@pytest.mark.parametrize(
+    "part", [(0.2, 0.2), (0.1, 9.0), (-1.0, 0.2), ("nan", 0.2), (0.0, "nan"), (0.0, "inf")]
+)
 def test_a_part_outside_the_clip_is_refused(
-    run: Run, clip: Path, tmp_path: Path, part: tuple[float, float]
+    run: Run, clip: Path, tmp_path: Path, part: tuple[float | str, float | str]
 ) -> None:
     line = _one_line(run(clip, "--out", tmp_path, "--start", part[0], "--end", part[1]))
     assert "--start and --end must lie inside the clip" in line

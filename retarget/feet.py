@@ -17,7 +17,7 @@ from retarget.scaling import Stance
 from retarget.segments import SIDES
 from retarget.vectors import Array, low_pass, smoothstep, weighted_fill
 
-SWING_HZ = 7.0
+SWING_HZ = 5.5
 """Planned feet are smoothed above it; standing ones are held far more firmly."""
 FLAT_DEG = (5.0, 18.0)
 """A standing foot pitched by less is made flat, by more keeps its pitch."""

@@ -19,7 +19,7 @@ def _tasks() -> IkSettings:
         thigh=(4.2, 0.15),
         shank=(4.2, 0.15),
     )
-    return IkSettings(weights=weights, root=1.0, ankle=1.5, standing_edge=90.0)
+    return IkSettings(weights=weights, root=1.0, ankle=1.5, standing_edge=120.0)
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class ClipSettings:
     """Of root accelerations, per metre and squared frame at 30 frames/s; scales with the rate."""
     smooth_turn: float = 2.0
     """Of the root's angular accelerations, per radian."""
-    smooth_joint: float = 1.6
+    smooth_joint: float = 1.5
     """Of hinge accelerations, per radian."""
-    limit: float = 6.0
+    limit: float = 7.0
     """Of a hinge nearer than `limit_margin` to its limit, per radian."""
     limit_margin: float = 0.03
     """rad inside the joints' range that the solver keeps to."""

@@ -103,7 +103,7 @@ def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> For
 def _which_csv(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:
     table = data["table"]
     order = options.quaternion_order
-    if order is None and np.isfinite(table).all():
+    if order is None and len(table) > 1 and np.isfinite(table).all():
         fps = options.fps or 30.0
         order = gather_evidence(table[:, 3:7], table[:, :3], fps).verdict
     if order is None:

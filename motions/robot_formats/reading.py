@@ -97,6 +97,13 @@ def _assemble(
     path: Path, raw: RawRobotMotion, form: Format, options: ReadOptions
 ) -> RobotTrajectory:
     where, notes = str(path), [f"format {form.name}", *raw.notes]
+    if len(raw.root_pos) < 2:
+        raise input_error(
+            where,
+            "a clip needs at least two frames",
+            found=len(raw.root_pos),
+            fix="use a longer clip: velocities need a neighbour frame",
+        )
     fps, note = _rate(where, raw, form, options)
     notes += note
     for key, value in (("root position", raw.root_pos), ("root rotation", raw.root_rot)):

@@ -147,7 +147,7 @@ def curate(
             done.append(f"{'lowered' if ground > 0 else 'lifted'} by {abs(ground) * 100:.1f} cm")
     paths = measure_paths(motion, robot)
     chunks = []
-    for start, stop, jump in _pieces(motion, state.left):
+    for start, stop, jump in _pieces(motion, state.left, state.first):
         for a, b in chunk_ranges(start, stop, motion.fps, settings):
             if (b - a) / motion.fps < settings.shortest:
                 why = "shorter than a chunk may be" + (f", beside a {jump}" if jump else "")
@@ -158,7 +158,7 @@ def curate(
             figures = paths.measures(a, b)
             reasons = list(refusals(figures, settings.thresholds))
             reasons += [
-                f.text(motion.fps)
+                f.text(motion.fps, state.first)
                 for f in state.left
                 if f.kind != "jump" and f.start < b and f.stop > a
             ]
@@ -170,7 +170,9 @@ def curate(
     return ClipVerdict(motion=motion, first=state.first, repairs=tuple(done), chunks=tuple(chunks))
 
 
-def _pieces(motion: RobotTrajectory, left: Sequence[Fault]) -> list[tuple[int, int, str]]:
+def _pieces(
+    motion: RobotTrajectory, left: Sequence[Fault], first: int
+) -> list[tuple[int, int, str]]:
     """Parts between jumps that could not be repaired, with the jump that ends or begins each."""
     jumps = [f for f in left if f.kind in ("jump", "spike")]
     cuts = sorted({f.start + 1 if f.kind == "jump" else f.start for f in jumps})
@@ -178,7 +180,7 @@ def _pieces(motion: RobotTrajectory, left: Sequence[Fault]) -> list[tuple[int, i
     edges = [0, *sorted(set(cuts)), motion.num_frames]
     pieces = []
     for a, b in zip(edges, edges[1:], strict=False):
-        beside = [f.text(motion.fps) for f in jumps if a - 1 <= f.start <= b]
+        beside = [f.text(motion.fps, first) for f in jumps if a - 1 <= f.start <= b]
         pieces.append((a, b, beside[0] if beside else ""))
     return pieces
 

@@ -136,7 +136,7 @@ def kept_motions(verdict: ClipVerdict, robot: Robot, name: str) -> list[RobotMot
 def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
     """One line per clip; measures are the worst of its chunks."""
     grid = Table()
-    grid.add_column("file", overflow="fold")
+    grid.add_column("file", overflow="fold", min_width=20)
     grid.add_column("verdict")
     for heading in (
         "kept / all\n(s)", "contact\nscore", "root jerk\n(m/s³)", "base height\n(share)",

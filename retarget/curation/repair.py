@@ -217,4 +217,4 @@ def clamp(motion: RobotTrajectory, robot: Robot) -> tuple[RobotTrajectory, Array
     if not use.any():
         return motion, np.zeros(motion.num_frames, dtype=bool)
     joints = np.where(use, inside, motion.joint_pos)
-    return replace(motion, joint_pos=joints, bodies=None), use.any(axis=1)
+    return replace(motion, joint_pos=joints, bodies=None), np.asarray(use.any(axis=1))

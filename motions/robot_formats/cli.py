@@ -141,7 +141,9 @@ def for_each(files: Sequence[Path], action: Callable[[Path, str], None]) -> int:
     stems = Counter(path.stem for path in files)
     broken = 0
     for path in files:
-        name = path.stem if stems[path.stem] == 1 else f"{path.resolve().parent.name}_{path.name}"
+        name = path.stem
+        if stems[path.stem] > 1:
+            name = f"{path.resolve().parent.name}_{path.stem}_{path.suffix.removeprefix('.')}"
         try:
             action(path, name)
         except Exception as error:

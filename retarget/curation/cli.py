@@ -14,12 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 import robots
-from motions.errors import InputError, input_error
+from motions.errors import InputError
 from motions.files import atomic_write_text
 from motions.robot_formats.cli import SourceOptions, find_motion_files, for_each
 from motions.robot_formats.reading import read_robot_trajectory
 from motions.robot_motion import RobotMotion
-from retarget.completion import complete
+from retarget.completion import complete, joints_from_bodies
 from retarget.curation.judge import ClipVerdict, curate, thresholds_from
 from retarget.curation.measures import Measures
 from retarget.curation.settings import CurationSettings, Thresholds
@@ -90,11 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _judge(path: Path, options: Options, robot: Robot, settings: CurationSettings) -> ClipVerdict:
     trajectory = read_robot_trajectory(path, options.read_options())
     if not trajectory.joint_names:
-        raise input_error(
-            path,
-            "the file holds link poses without joint angles",
-            fix="convert it first: python -m retarget.convert FILE --out DIR",
-        )
+        trajectory = joints_from_bodies(trajectory, robot)
     fill = robot.default_joint_pos if options.fill_missing_joints else None
     return curate(trajectory.with_joint_order(robot.joint_names, fill), robot, settings)
 
@@ -135,14 +131,14 @@ def kept_motions(verdict: ClipVerdict, robot: Robot, name: str) -> list[RobotMot
 
 def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
     """One line per clip; measures are the worst of its chunks."""
-    grid = Table()
-    grid.add_column("file", overflow="fold", min_width=20)
+    grid = Table(padding=(0, 0))
+    grid.add_column("file", overflow="fold", min_width=10)
     grid.add_column("verdict")
     for heading in (
-        "kept / all\n(s)", "contact\nscore", "root jerk\n(m/s³)", "base height\n(share)",
-        "off support\n(mm)", "under ground\n(mm)", "chunks\nrejected",
+        "kept\n(s)", "of\n(s)", "contact\nscore", "root jerk\n(m/s³)", "base down\nto (share)",
+        "off feet\n(mm)", "under\n(mm)", "chunks\nrejected",
     ):  # fmt: skip
-        grid.add_column(heading, justify="right")
+        grid.add_column(heading, justify="right", no_wrap=True)
     for path, verdict in verdicts:
         motion = verdict.motion
         known = [c.measures for c in verdict.chunks if c.measures is not None]
@@ -151,8 +147,7 @@ def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
             cells = [
                 f"{min(m.contact_score for m in known):.2f}",
                 f"{max(m.root_jerk for m in known):.0f}",
-                f"{min(m.base_height_min for m in known):.2f} to "
-                f"{max(m.base_height_max for m in known):.2f}",
+                f"{min(m.base_height_min for m in known):.2f}",
                 f"{1000 * max(m.support_distance for m in known):.0f}",
                 f"{1000 * max(m.penetration for m in known):.0f}",
             ]
@@ -161,7 +156,8 @@ def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
         grid.add_row(
             escape(path.name),
             f"[{colour}]{verdict.verdict}[/{colour}]",
-            f"{verdict.kept_seconds:.1f} / {motion.num_frames / motion.fps:.1f}",
+            f"{verdict.kept_seconds:.1f}",
+            f"{motion.num_frames / motion.fps:.1f}",
             *cells,
             f"{rejected} of {len(verdict.chunks)}",
         )

@@ -330,6 +330,25 @@ def test_command_goes_on_after_a_broken_file(
     assert len(text.err.strip().splitlines()) == 1
 
 
+def test_command_takes_its_thresholds_from_references(
+    g1: Robot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, other = tmp_path / "good", tmp_path / "other"
+    write_robot_trajectory(clean(g1), good / "a.npz", "trajectory")
+    time = np.arange(300) / FPS
+    shaken = changed(
+        clean(g1), "root_pos", slice(None),
+        lambda p: p + 0.01 * np.sin(14 * time)[:, None] * [1, 0, 0],
+    )  # fmt: skip
+    write_robot_trajectory(shaken, other / "b.npz", "trajectory")
+    assert main([str(other)]) == 0
+    assert "base jerks" not in capsys.readouterr().out
+    assert main([str(other), "--reference", str(good)]) == 0
+    assert "base jerks" in capsys.readouterr().out
+    assert main([str(other), "--thresholds.root-jerk", "1"]) == 0
+    assert "at most 1" in capsys.readouterr().out
+
+
 # -- real files ------------------------------------------------------------------------------
 
 

@@ -71,7 +71,7 @@ def repair(motion: RobotTrajectory, robot: Robot, settings: FaultSettings) -> Re
         left = tuple(f for f in find_faults(motion, settings) if f.kind != "dropped")
     motion, clamped = clamp(motion, robot)
     if clamped.any():
-        done.append(f"clamped to the joint limits in {clamped.sum()} frames")
+        done.append(f"clamped to the joint limits in {_frames(int(clamped.sum()))}")
     return Repaired(
         motion=motion, changed=changed | clamped, first=first, done=tuple(done), left=left
     )

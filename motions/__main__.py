@@ -1,0 +1,45 @@
+"""``python -m motions convert | edit | info | fetch``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+from motions.cli import USER_ERROR_EXIT_CODE, exit_on_user_error
+
+COMMANDS = {
+    "convert": ("motions.robot_formats.cli", "robot motions from one format into another"),
+    "edit": ("motions.editing.cli", "cut, mirror, blend and join robot motions"),
+    "info": ("motions.robot_formats.info", "what a robot motion file holds"),
+    "fetch": ("motions.fetch", "get human motion data"),
+}
+"""Sub-command: the module whose `main(arguments)` runs it, and what it does."""
+
+
+def usage() -> str:
+    lines = [f"  {name:8} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(["usage: python -m motions COMMAND [--help | ...]", "", *lines])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one sub-command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else USER_ERROR_EXIT_CODE
+    if words[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"error: no command {words[0]!r} (expected one of {known})", file=sys.stderr)
+        return USER_ERROR_EXIT_CODE
+    # Imported when asked for: the commands are independent, and not all come with every install.
+    name = COMMANDS[words[0]][0]
+    if importlib.util.find_spec(name) is None:
+        print(f"error: '{words[0]}' is not part of this installation", file=sys.stderr)
+        return USER_ERROR_EXIT_CODE
+    return importlib.import_module(name).main(words[1:]) or 0
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

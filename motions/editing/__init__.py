@@ -1,0 +1,27 @@
+"""Editing robot motions: pure functions on generalised coordinates.
+
+What depends on the robot (mirror partners, default pose, limits) comes in as `RobotFacts`; body
+poses are left to kinematics afterwards (`python -m retarget.edit`).
+"""
+
+from __future__ import annotations
+
+from motions.editing.basic import crop, mirror, time_scale
+from motions.editing.facts import JointMirror, RobotFacts
+from motions.editing.joining import align, blend, fade_weight, loop, stitch
+from motions.editing.ramps import ramp_in, ramp_out
+
+__all__ = [
+    "JointMirror",
+    "RobotFacts",
+    "align",
+    "blend",
+    "crop",
+    "fade_weight",
+    "loop",
+    "mirror",
+    "ramp_in",
+    "ramp_out",
+    "stitch",
+    "time_scale",
+]

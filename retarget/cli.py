@@ -33,7 +33,7 @@ class Options:
     """
 
     clips: tyro.conf.Positional[tuple[Path, ...]]
-    """Human motion files (BVH, AMC, DeepMimic JSON)."""
+    """Human motion files: BVH, AMC, C3D, DeepMimic JSON, NumPy arrays, SMPL parameters, video pose."""
     out: Path
     """Directory for the results, one .npz per clip; existing ones are replaced."""
     robot: str = "unitree_g1"
@@ -58,6 +58,12 @@ class Options:
     """Frames to leave out at the start (a T-pose is found without it)."""
     source_fps: float | None = None
     """Frame rate of the clips, when the file is wrong or silent about it."""
+    layout: str | None = None
+    """Joint order of an array without names, such as lafan22 or smpl22; found unless given."""
+    body_models: Path | None = None
+    """Folder of licensed SMPL-family body models (else MIMIC_BODY_MODELS)."""
+    height: float | None = None
+    """Standing height of the person in metres, where the clip is SMPL parameters or video pose."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,6 +108,9 @@ def _one(
         skeleton_map=mapping,
         drop_first=options.drop_first,
         fps=options.source_fps,
+        layout=options.layout,
+        body_models=options.body_models,
+        height=options.height,
     )
     human = crop_seconds(human, options.start, options.end)
     console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")

@@ -79,7 +79,7 @@ def assemble(
     report = {
         **{k: v for k, v in clip.report.items() if k != "warnings"},
         "format": clip.format,
-        "skeleton": found.family,
+        "skeleton": clip.family or found.family,
         "unit": unit,
         "unit_name": unit_name,
         "up": up,
@@ -97,10 +97,11 @@ def assemble(
         joint_names=clip.joint_names,
         parents=clip.parents,
         pos_w=pos_w,
-        quat_w=quat_continuous(quat_mul(turn, clip.quat)),
+        quat_w=None if clip.quat is None else quat_continuous(quat_mul(turn, clip.quat)),
         roles=roles,
-        rest_pos=to_z_up(clip.rest_pos, up) * unit,
+        rest_pos=None if clip.rest_pos is None else to_z_up(clip.rest_pos, clip.rest_up or up) * unit,
         source=clip.path.name,
+        licence=clip.licence,
         report=report,
     )
 
@@ -141,7 +142,8 @@ def _drop(clip: RawClip, drop_first: int | None) -> tuple[RawClip, int, str]:
     if not count:
         return clip, 0, ""
     _check_length(clip, len(clip.pos) - count, count)
-    return replace(clip, pos=clip.pos[count:], quat=clip.quat[count:]), count, why
+    quat = None if clip.quat is None else clip.quat[count:]
+    return replace(clip, pos=clip.pos[count:], quat=quat), count, why
 
 
 # -- roles -------------------------------------------------------------------------------------

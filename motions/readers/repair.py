@@ -18,6 +18,8 @@ def toes_from_end_sites(
 ) -> tuple[RawClip, dict[str, int], list[str]]:
     """Make the tip of a foot without a toe joint a joint: it shows where the foot points."""
     added: list[str] = []
+    if clip.quat is None or clip.rest_pos is None:
+        return clip, roles, added
     for side in SIDES:
         ankle, toe = roles[f"{side}_ankle"], f"{side}_toe"
         tip = clip.end_sites.get(ankle)
@@ -46,7 +48,7 @@ def lost_bones(clip: RawClip, roles: Mapping[str, int]) -> list[str]:
     There the neck and both collar bones begin at the last spine joint itself, one spine bone
     (about 12 cm) below where they belong.
     """
-    if "chest" not in roles or "neck" not in roles:
+    if "chest" not in roles or "neck" not in roles or clip.rest_pos is None:
         return []
     chest = roles["chest"]
     trunk = np.linalg.norm(

@@ -33,7 +33,7 @@ class Options:
     """
 
     clips: tyro.conf.Positional[tuple[Path, ...]]
-    """Human motion files: BVH, AMC, C3D, DeepMimic JSON, NumPy arrays, SMPL parameters, video pose."""
+    """Human motion files: BVH, AMC, C3D, DeepMimic JSON, joint positions, SMPL, video pose."""
     out: Path
     """Directory for the results, one .npz per clip; existing ones are replaced."""
     robot: str = "unitree_g1"

@@ -1,4 +1,4 @@
-"""Reading human motion: text formats, arrays of joint positions, SMPL parameters, landmarks, C3D."""
+"""Reading human motion: text formats, joint positions, SMPL parameters, landmarks, C3D."""
 
 from __future__ import annotations
 
@@ -147,8 +147,8 @@ def _sniff_binary(path: Path, start: bytes) -> str | None:
     if start.startswith(_FBX_MAGIC):
         raise input_error(
             path,
-            "FBX cannot be read here: its official reader is closed and the free ones are not "
-            "complete",
+            "FBX is not read here: no reader of it installs without a compiler or a closed "
+            "library",
             fix="convert it to BVH: in Blender File > Import > FBX, select the armature, "
             "File > Export > Motion Capture (.bvh)",
         )

@@ -75,6 +75,9 @@ def assemble(
 
     turn = _TO_Z_UP[up or "y"]
     pos_w = to_z_up(clip.pos, up) * unit
+    rest_pos = clip.rest_pos
+    if rest_pos is not None:
+        rest_pos = to_z_up(rest_pos, clip.rest_up or up) * unit
     front = detect.forward_of(pos_w[:1], roles)[0]
     report = {
         **{k: v for k, v in clip.report.items() if k != "warnings"},
@@ -99,7 +102,7 @@ def assemble(
         pos_w=pos_w,
         quat_w=None if clip.quat is None else quat_continuous(quat_mul(turn, clip.quat)),
         roles=roles,
-        rest_pos=None if clip.rest_pos is None else to_z_up(clip.rest_pos, clip.rest_up or up) * unit,
+        rest_pos=rest_pos,
         source=clip.path.name,
         licence=clip.licence,
         report=report,

@@ -57,7 +57,7 @@ def fixed_bones(pos: Array, parents: tuple[int, ...], names: tuple[str, ...]) ->
 
 
 def walk_on_ground(pos: Array, fps: float) -> Array:
-    """`pos` [T, J, 3] m, y up, with a root path: the lowest point at y = 0, what is low stays still.
+    """`pos` [T, J, 3] m, y up, with a path: the lowest point at y = 0, what is low stays still.
 
     The body's velocity is minus that of the joints that stand, weighted by how low they are and,
     from the second round on, by how still that leaves them. With both feet in the air the body

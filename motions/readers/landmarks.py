@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motions.errors import input_error
-from motions.human import SIDES
+from motions.human import SIDES, body_height
 from motions.readers.arrays import UNNAMED, numbers, stated_fps
 from motions.readers.footing import CONTACT_HEIGHT, fixed_bones, low_pass, walk_on_ground
 from motions.readers.raw import RawClip, ReadOptions, need_fps
@@ -21,7 +21,7 @@ LANDMARKS = 33
 LAYOUT = "blazepose33"
 _KEY = "world_landmarks"
 _JITTER_HZ = 5.0
-"""Cut-off of the zero-phase filter on the landmarks, Hz: below it human movement, above it noise."""
+"""Cut-off of the zero-phase filter, Hz: human movement is below it, the estimator's noise above."""
 _LONGEST_GAP_S = 0.5
 _LEAST_VISIBLE = 0.5
 
@@ -83,7 +83,7 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
             f"nobody is seen for longer than {_LONGEST_GAP_S:g} s: frames {first} to "
             f"{first + len(points) - 1} of {len(seen)} are read"
         )
-    if _JITTER_HZ >= 0.45 * fps:
+    if 0.45 * fps <= _JITTER_HZ:
         warnings.append(f"{fps:g} fps is too slow to filter jitter at {_JITTER_HZ:g} Hz")
     warnings += _unseen(keys)
     # Camera axes (x right, y down, z away) to y up: half a turn about x.
@@ -91,8 +91,6 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
     names, parents, pos = _joints(points)
     pos = fixed_bones(pos, parents, names)
     if options.height is not None:
-        from motions.human import body_height
-
         roles = {n: i for i, n in enumerate(names)}
         pos = pos * (options.height / body_height(pos, roles))
     pos = walk_on_ground(pos, fps)

@@ -19,6 +19,7 @@ from motions.readers.arrays import (
 )
 from motions.readers.raw import RawClip, ReadOptions, check_unique, need_fps
 from motions.rotations import matrix_to_quat, quat_inv_rotate
+from motions.skeletons import recognise
 from motions.skeletons.layouts import BY_NAME, LAYOUTS, Fit, Layout, fit, of_size
 
 Array = NDArray[Any]
@@ -86,7 +87,7 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
             report["warnings"].append(found.problem)
     check_finite(path, key, pos, names)
     fps = need_fps(path, options, stated_fps(keys), usual)
-    quat, rest = _rotations(path, keys, pos, parents, report)
+    quat, rest = _rotations(path, keys, pos, names, parents, report)
     if "height" in keys and np.size(keys["height"]) == 1:
         report["height_stated_m"] = float(np.reshape(keys["height"], ()))
     return RawClip(
@@ -170,7 +171,11 @@ def _positions_key(path: Path, keys: Mapping[str, Array]) -> str:
     for key in _KEYS:
         if key in keys:
             return key
-    shaped = [k for k, v in keys.items() if np.ndim(v) == 3 and np.shape(v)[2] == 3]
+    shaped = [
+        k
+        for k, v in keys.items()
+        if np.ndim(v) == 3 and np.shape(v)[2] == 3 and np.shape(v)[1] != 3  # 3 x 3 are matrices
+    ]
     if len(shaped) == 1:
         return shaped[0]
     raise input_error(
@@ -210,6 +215,7 @@ def _rotations(
     path: Path,
     keys: Mapping[str, Array],
     pos: Array,
+    names: tuple[str, ...],
     parents: tuple[int, ...],
     report: dict[str, Any],
 ) -> tuple[Array | None, Array | None]:
@@ -230,25 +236,48 @@ def _rotations(
     if off > _ROTATION_TOLERANCE or (np.linalg.det(matrix) < 0).any():
         report["warnings"].append("global_rot_mats are no rotations: positions alone are used")
         return None, None
-    return _checked_frames(matrix_to_quat(matrix), pos, parents, report)
+    return _checked_frames(matrix_to_quat(matrix), pos, names, parents, report)
 
 
 def _checked_frames(
-    quat: Array, pos: Array, parents: tuple[int, ...], report: dict[str, Any]
+    quat: Array,
+    pos: Array,
+    names: tuple[str, ...],
+    parents: tuple[int, ...],
+    report: dict[str, Any],
 ) -> tuple[Array | None, Array | None]:
-    """`quat` and the rest pose it implies, or two times None when the bones disagree."""
+    """`quat` and the rest pose it implies, or two times None when the bones disagree.
+
+    Fingers may disagree: published files have broken ones, and no role hangs on them.
+    """
     above = np.maximum(np.array(parents), 0)
     offset = quat_inv_rotate(quat[:, above], pos - pos[:, above])
     mean = offset.mean(axis=0)
-    size = np.abs(mean).max()
-    if np.abs(offset - mean)[:, 1:].max() > _BONE_TOLERANCE * size:
+    away = np.abs(offset - mean).max(axis=(0, 2))
+    away[np.array(parents) < 0] = 0.0
+    bad = set(np.flatnonzero(away > _BONE_TOLERANCE * np.abs(mean[1:]).max()).tolist())
+    if bad & _carrying(names, parents, pos):
         report["warnings"].append("the rotations do not carry the bones: positions alone are used")
         return None, None
+    if bad:
+        report["warnings"].append(
+            f"the rotations do not carry {', '.join(names[j] for j in sorted(bad))}"
+        )
     rest = np.zeros_like(mean)
     for joint, parent in enumerate(parents):
         if parent >= 0:
             rest[joint] = rest[parent] + mean[joint]
     return quat, rest
+
+
+def _carrying(names: tuple[str, ...], parents: tuple[int, ...], pos: Array) -> set[int]:
+    """The joints that have a role, and all above them."""
+    found: set[int] = set()
+    for joint in recognise(names, parents, pos[len(pos) // 2]).roles.values():
+        while joint >= 0 and joint not in found:
+            found.add(joint)
+            joint = parents[joint]
+    return found
 
 
 def _omomo(path: Path, rows: Array, options: ReadOptions) -> RawClip:
@@ -274,7 +303,7 @@ def _omomo(path: Path, rows: Array, options: ReadOptions) -> RawClip:
     quat = rest = None
     if np.isfinite(xyzw).all() and (np.abs(np.linalg.norm(xyzw, axis=-1) - 1) < 1e-2).all():
         wxyz = xyzw[..., [3, 0, 1, 2]] / np.linalg.norm(xyzw, axis=-1, keepdims=True)
-        quat, rest = _checked_frames(wxyz, pos, layout.parents, report)
+        quat, rest = _checked_frames(wxyz, pos, layout.joint_names, layout.parents, report)
     return RawClip(
         path=path,
         format="OMOMO rows (591)",

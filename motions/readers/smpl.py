@@ -34,9 +34,7 @@ def read_smpl(path: Path, keys: Mapping[Any, Any], options: ReadOptions) -> RawC
     person, group = people[chosen], found[chosen][1]
     stated = stated_fps(group)
     fps = need_fps(path, options, stated_fps(keys) if stated is None else stated, _USUAL)
-    body = rest_body(
-        person.model, person.gender, person.betas, options.body_models, options.height
-    )
+    body = rest_body(person.model, person.gender, person.betas, options.body_models, options.height)
     offsets = body.joints - body.joints[np.maximum(np.array(SMPL_BODY_PARENTS), 0)]
     moving = np.tile(offsets, (len(person.trans), 1, 1))
     moving[:, 0] = body.joints[0] + person.trans

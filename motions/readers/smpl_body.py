@@ -95,13 +95,9 @@ def rest_body(
         return body
     if not (np.isfinite(height) and 0.3 <= height <= 3.0):
         raise input_error(None, "--height must be a person's, in metres", found=f"{height:g}")
-    roles = {
-        name.replace("foot", "toe"): SMPL_BODY.index(name) for name in SMPL_BODY
-    }
+    roles = {name.replace("foot", "toe"): SMPL_BODY.index(name) for name in SMPL_BODY}
     scale = height / body_height(body.joints[None], roles)
-    return RestBody(
-        body.joints * scale, f"{body.source}, scaled to {height:g} m", body.warnings
-    )
+    return RestBody(body.joints * scale, f"{body.source}, scaled to {height:g} m", body.warnings)
 
 
 def mean_skeleton() -> Array:
@@ -180,7 +176,7 @@ def _licensed(folder: Path, model: str, gender: str, betas: Array) -> RestBody:
         )
     count = min(len(betas), directions.shape[2])
     joints = regressor[:JOINTS] @ (template + directions[..., :count] @ betas[:count])
-    used = "neutral" if gender.upper() not in found.name.upper() + str(found.parent.name).upper() else gender
+    used = gender if places.index(found) < len(_PLACES[model]) else "neutral"
     notes = () if used == gender else (f"no {gender} model: the neutral one is used",)
     return RestBody(
         joints, f"{_TITLES[model]} {used}, {count} shape coefficients ({found.name})", notes

@@ -150,7 +150,7 @@ def _rotations(path: Path, key: str, values: Array, frames: int, joints: int) ->
 
 
 def _model(keys: Mapping[Any, Any], names: _Names, width: int) -> str:
-    """The body model: as stated, else by the number of rotations (SMPL 24, SMPL-H 52, SMPL-X 55)."""
+    """The body model: as stated, else by the angles (SMPL 72, SMPL-H 156, SMPL-X 165)."""
     stated = _text(keys.get("surface_model_type", keys.get("model_type", ""))).lower()
     for model in ("smplx", "smplh", "smpl"):
         if stated.replace("-", "").replace("+", "").startswith(model):

@@ -144,7 +144,7 @@ LAYOUTS: tuple[Layout, ...] = (
             "Hips LeftUpLeg LeftLeg LeftFoot LeftToeBase LeftToeEnd",
             "Hips RightUpLeg RightLeg RightFoot RightToeBase RightToeEnd",
         ),
-        "OptiTrack cameras record 120 or 240, exports are often thinned",
+        "cameras record 120 or 240, thinned exports have 30",
     ),
     Layout(
         "soma30",

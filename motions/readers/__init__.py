@@ -147,8 +147,7 @@ def _sniff_binary(path: Path, start: bytes) -> str | None:
     if start.startswith(_FBX_MAGIC):
         raise input_error(
             path,
-            "FBX is not read here: no reader of it installs without a compiler or a closed "
-            "library",
+            "FBX is not read here: no reader of it installs without a compiler or a closed library",
             fix="convert it to BVH: in Blender File > Import > FBX, select the armature, "
             "File > Export > Motion Capture (.bvh)",
         )

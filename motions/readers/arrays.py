@@ -89,8 +89,8 @@ def refuse_robot_motion(path: Path, keys: Mapping[str, Any]) -> None:
     """`InputError` when the arrays are the motion of a robot: it needs no retargeting."""
     present = set(keys)
     tool = next((t for t, wanted in _ROBOT_KEYS if wanted <= present), None)
-    joints = keys.get("posed_joints")
-    if tool is None and np.ndim(joints) == 3 and np.shape(joints)[1] == _KIMODO_G1:
+    joints = np.shape(keys["posed_joints"]) if "posed_joints" in keys else ()
+    if tool is None and len(joints) == 3 and joints[1] == _KIMODO_G1:
         tool = "Kimodo, 34 bodies of the Unitree G1"
     if tool is None:
         return

@@ -73,7 +73,7 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
             expected=f"[frames, {LANDMARKS}, 3]",
         )
     fps = need_fps(path, options, stated_fps(keys), "the video's rate")
-    seen = np.isfinite(points[..., :3]).all(axis=(1, 2))
+    seen: Array = np.asarray(np.isfinite(points[..., :3]).all(axis=(1, 2)))
     if "detected" in keys and np.shape(keys["detected"]) == seen.shape:
         seen = seen & np.asarray(keys["detected"], bool)
     points, first, filled = _without_gaps(path, points[..., :3], seen, fps)

@@ -36,10 +36,9 @@ _EXTENSIONS = {
     ".pt": "arrays",
     ".c3d": "c3d",
 }
-_SURE = (".bvh", ".amc", ".c3d")
 EXTENSIONS: tuple[str, ...] = tuple(_EXTENSIONS)
 """File name endings that may hold a human motion; some may hold other things too, see
-`human_clips`."""
+`is_human_clip`."""
 
 _C3D_PARAMETERS = 0x50
 _FBX_MAGIC = (b"Kaydara FBX Binary", b"; FBX")
@@ -84,28 +83,22 @@ def read_human_motion(
     return assemble(clip, unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first)
 
 
-def human_clips(folder: Path | str) -> list[Path]:
-    """The files in a folder that surely are human clips, sorted; not its subfolders.
+def is_human_clip(path: Path | str) -> bool:
+    """Whether a file found in a folder surely is a human clip.
 
-    Endings that robot motions share (.npz, .npy, .pkl, .json, .txt) count only when the content is
-    a human motion.
+    Endings that other things share count only by their content: text must look like DeepMimic's,
+    and arrays must be a person's (a robot's motion, a scene or a broken archive is left out).
     """
-    found = []
-    for path in sorted(Path(folder).iterdir()):
-        suffix = path.suffix.lower()
-        if not path.is_file() or suffix not in _EXTENSIONS:
-            continue
-        if suffix in _SURE or _is_human(path):
-            found.append(path)
-    return found
-
-
-def _is_human(path: Path) -> bool:
+    path = Path(path)
+    kind = _EXTENSIONS.get(path.suffix.lower())
+    if kind is None or not path.is_file():
+        return False
     try:
-        if _format_of(path) == "arrays":
+        if kind == "deepmimic":
+            head = read_bytes(path, 4096)
+            return head.lstrip().startswith(b"{") and b'"Frames"' in head
+        if kind == "arrays":
             read_numeric(path, ReadOptions(fps=30.0))  # the rate does not decide what it is
-        elif path.suffix.lower() == ".json":
-            read_deepmimic(path, 30.0)
     except InputError:
         return False
     return True

@@ -63,7 +63,16 @@ def _reconstruct(kind: Any, shape: tuple[int, ...], letter: bytes) -> Array:
     return np.ndarray.__new__(np.ndarray, (0,), "b")
 
 
-def _scalar(dtype: np.dtype[Any], data: bytes = b"") -> Any:
+def _from_buffer(data: Any, dtype: Any, shape: tuple[int, ...], order: str) -> Array:
+    """How arrays travel in pickles of protocol 5."""
+    if np.dtype(dtype).hasobject:
+        raise _Refused("an array of Python objects")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _scalar(dtype: np.dtype[Any], data: bytes | str = b"") -> Any:
+    if isinstance(data, str):
+        data = data.encode("latin1")  # written by Python 2
     if dtype.hasobject or not isinstance(data, bytes):
         raise _Refused("a scalar that is a Python object")
     return np.frombuffer(data, dtype, 1)[0]
@@ -76,6 +85,8 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _JoblibArray,
@@ -100,8 +111,11 @@ class _Reader(pickle._Unpickler):  # the Python one: joblib's raw bytes need a h
         return self._storage(pid)
 
     def load_build(self) -> None:
-        super().load_build()  # pyright: ignore[reportAttributeAccessIssue]
         stack: list[Any] = self.stack  # pyright: ignore[reportAttributeAccessIssue]
+        # Only things may be filled, not the classes and functions that make them.
+        if not isinstance(stack[-2], np.ndarray | np.dtype | OrderedDict | _JoblibArray):
+            raise _Refused(f"a state for {type(stack[-2]).__name__}")
+        super().load_build()  # pyright: ignore[reportAttributeAccessIssue]
         if isinstance(stack[-1], _JoblibArray):
             stack[-1] = _joblib_array(self._stream, stack[-1])
 
@@ -132,7 +146,7 @@ def _read(path: Path, reader: _Reader) -> Any:
             found=str(error),
             fix=_FIX,
         ) from error
-    except (pickle.UnpicklingError, EOFError, struct.error) as error:
+    except (pickle.UnpicklingError, EOFError, struct.error, MemoryError) as error:
         raise _broken(path, error) from error
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise _broken(path, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def read_c3d(path: Path, options: ReadOptions) -> RawClip:
 
 def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
     """Labels, points [T, M, 3] (NaN where a marker is lost), frames per second, metres per unit."""
-    read_bytes(path, 512)
+    start = read_bytes(path, 65536)
     try:
         ezc3d: Any = importlib.import_module("ezc3d")
     except ImportError as error:
@@ -119,12 +120,35 @@ def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
             found=str(error) or type(error).__name__,
             fix="export or download the clip again",
         ) from error
+    frames = _declared_frames(start)
+    if len(points) < frames:
+        raise input_error(
+            path,
+            "the file is truncated",
+            found=f"{len(points)} frames",
+            expected=f"{frames} as declared",
+            fix="export or download the clip again",
+        )
     if not len(labels) or not len(points) or points.shape[1] < len(labels):
         raise input_error(path, "there are no markers in this C3D file")
     # An all-zero point is how many writers mark a lost one.
     points = np.where((points == 0.0).all(axis=-1, keepdims=True), np.nan, points)
     unit = _UNITS.get(units[0].strip().lower()) if units else None
     return labels, points, float(rate[0]) if len(rate) else None, unit
+
+
+def _declared_frames(start: bytes) -> int:
+    """Frames that the header declares; 0 when it cannot say.
+
+    ezc3d silently stops at the end of a truncated file. Words four and five of the header are the
+    first and the last frame; 65535 stands for more than the field can hold.
+    """
+    if len(start) < 512:
+        return 0
+    processor = start[(start[0] - 1) * 512 + 3 :][:1]
+    order = ">" if processor == b"\x56" else "<"  # 86 is MIPS, the one big-endian kind
+    first, last = struct.unpack(f"{order}HH", start[6:10])
+    return last - first + 1 if 0 < first <= last < 65535 else 0
 
 
 def _nearest(names: dict[str, str]) -> str:

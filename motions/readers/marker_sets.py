@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from motions.human import SIDES
 
@@ -23,8 +22,6 @@ Array = NDArray[Any]
 _MARKER = 0.007
 _HALF_KNEE, _HALF_ANKLE, _HALF_ELBOW = 0.05, 0.035, 0.038
 _TOE_THICKNESS = 0.02
-_HINGE_FRAMES = 15.0
-"""Over so many frames the direction of a bent elbow's axis is carried to straight moments."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +140,8 @@ def joint_centres(found: MarkerSet, markers: Mapping[str, Array], unit: float) -
         # Rab et al., Gait & Posture 15 (2002): 17 % of the acromia's distance below them.
         shoulder = markers[f"{s}SHO"] - 0.17 * acromia * trunk
         wrist = 0.5 * (markers[f"{s}WRA"] + markers[f"{s}WRB"])
-        elbow = markers[f"{s}ELB"]
-        hinge = np.cross(elbow - shoulder, wrist - elbow)
-        hinge = gaussian_filter1d(hinge, min(_HINGE_FRAMES, len(hinge)), axis=0, mode="nearest")
-        elbow = elbow + sign * (_HALF_ELBOW + _MARKER) * metre * _unit(hinge)
+        inside = (_HALF_ELBOW + _MARKER) * metre
+        elbow = _elbow(shoulder, markers[f"{s}ELB"], wrist, inside, sign)
         named = {
             "hip": hip,
             "knee": knee,
@@ -183,6 +178,22 @@ def _lower_leg(
         ankle - sign * (_HALF_ANKLE + _MARKER) * metre * at_ankle,
         markers[f"{s}TOE"] + _TOE_THICKNESS * metre * down,
     )
+
+
+def _elbow(shoulder: Array, marker: Array, wrist: Array, inside: float, sign: float) -> Array:
+    """The elbow's centre: `inside` of its marker, square to the plane of the bent arm.
+
+    That plane holds the line from shoulder to wrist and passes the marker at that distance; of the
+    two that do, the one in which the elbow points back.
+    """
+    line = _unit(wrist - shoulder)
+    away = marker - shoulder
+    away = away - _dot(away, line) * line
+    reach = np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-9)
+    outward = away / reach
+    bend = np.sqrt(np.maximum(reach**2 - inside**2, 0.0))
+    normal = _unit(inside * outward + sign * bend * np.cross(line, outward))
+    return marker - inside * normal
 
 
 def _middle(markers: Mapping[str, Array], mark: str) -> Array:

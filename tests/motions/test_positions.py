@@ -239,9 +239,7 @@ def test_lafan_positions_are_those_of_its_bvh(corpus: Path) -> None:
     positions = read_human_motion(path, fps=30)
     assert positions.joint_names == rotations.joint_names
     frames = min(rotations.num_frames, positions.num_frames)
-    np.testing.assert_allclose(
-        positions.pos_w[:frames], rotations.pos_w[:frames], atol=1e-6
-    )
+    np.testing.assert_allclose(positions.pos_w[:frames], rotations.pos_w[:frames], atol=1e-6)
 
 
 @pytest.mark.corpus

@@ -180,9 +180,7 @@ def _glamr() -> dict[str, Any]:
     ],
     ids=["gvhmr", "wham", "glamr"],
 )
-def test_video_estimates_in_the_world(
-    tmp_path: Path, content: Any, tool: str, person: str
-) -> None:
+def test_video_estimates_in_the_world(tmp_path: Path, content: Any, tool: str, person: str) -> None:
     path = tmp_path / "clip.pkl"
     path.write_bytes(pickle.dumps(content))
     assert "no frame rate" in _refusal(path)

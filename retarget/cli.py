@@ -21,9 +21,12 @@ import robots
 from motions import read_human_motion
 from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
 from motions.errors import InputError, input_error
+from motions.files import atomic_write_text
+from retarget import page
 from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
 from retarget.batch.summary import run_with_progress, summary_table
 from retarget.batch.work import Work, crop_seconds
+from retarget.page.entry import entries_of_records, entry_of_clip
 from retarget.pipeline import Method, RetargetSettings, retarget
 from retarget.report import detection_line, quality_table
 from robots.robot import Robot
@@ -60,6 +63,9 @@ class Options:
     """Solve all frames at once, or one after the other."""
     picture: bool = False
     """Also write a picture per clip: the person above, the robot below."""
+    report: Path | None = None
+    """Also write an HTML page: figures against goals, curves, pictures, worst moments; of a batch
+    the figures of all clips."""
     unit: float | None = None
     """Metres per unit of the file."""
     up: Literal["y", "z"] | None = None
@@ -91,10 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(soft_wrap=True)
     if is_batch(options):
         return batch(options, robot, reading, console)
+    if options.report is not None:
+        _check_writable(options.report.parent)
     broken = 0
+    entries = []
     for clip, name in zip(options.clips, output_names(options.clips), strict=True):
         try:
-            _one(clip, options.out / f"{name}.npz", robot, options, reading, console)
+            entry = _one(clip, options.out / f"{name}.npz", robot, options, reading, console)
+            entries += [entry] if entry is not None else []
         except Exception as error:
             text = user_error_text(error)
             if text is None:
@@ -102,6 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.file.flush()
             print(f"error: {text}", file=sys.stderr, flush=True)
             broken += 1
+            if options.report is not None:
+                entries.append(page.ClipEntry(name=name, error=text))
+    if options.report is not None:
+        atomic_write_text(options.report, page.clip_page(entries, robot.title))
+        console.print(f"wrote {escape(str(options.report))}")
     if len(options.clips) > 1:
         console.print(f"{len(options.clips) - broken} of {len(options.clips)} clips retargeted")
     return USER_ERROR_EXIT_CODE if broken else 0
@@ -114,7 +129,7 @@ def _one(
     options: Options,
     reading: dict[str, Any],
     console: Console,
-) -> None:
+) -> page.ClipEntry | None:
     human = read_human_motion(clip, **reading)
     human = crop_seconds(human, options.start, options.end)
     console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
@@ -149,6 +164,9 @@ def _one(
         image = out.with_suffix(".png")
         draw_clip(image, human, motion, robot)
         console.print(f"  wrote {escape(str(image))}")
+    if options.report is None:
+        return None
+    return entry_of_clip(out.stem, human, motion, robot)
 
 
 def is_batch(options: Options) -> bool:
@@ -178,6 +196,10 @@ def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Cons
     workers = options.workers or os.cpu_count() or 1
     records = run_with_progress(jobs, options.out, work, min(workers, max(1, len(jobs))), console)
     console.print(summary_table(records))
+    if options.report is not None:
+        text = page.dataset_page(entries_of_records(records), robot.title)
+        atomic_write_text(options.report, text)
+        console.print(f"wrote {escape(str(options.report))}")
     return USER_ERROR_EXIT_CODE if any(record.error for record in records) else 0
 
 

@@ -73,13 +73,15 @@ def retarget_job(job: Job, key: str, out: Path) -> Record:
     """
     assert _work is not None and _robot is not None
     started = time.perf_counter()
+    path = out / f"{job.name}.npz"
+    for stale in path.parent.glob(f".{path.stem}.*.tmp.npz"):
+        stale.unlink(missing_ok=True)  # of a run that was killed while it wrote
     try:
         human = read_human_motion(job.clip, **_work.reading)
         start = job.start or _work.start
         end = _work.end if job.end is None else job.end
         human = crop_seconds(human, start, end)
         motion = retarget(human, _robot, fps=_work.fps, settings=_work.settings)
-        path = out / f"{job.name}.npz"
         motion.save(path)
     except Exception as error:
         text = user_error_text(error) or f"{job.clip}: {type(error).__name__}: {error}"

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 Array = NDArray[Any]
 
@@ -29,6 +28,9 @@ def low_pass(x: Array, fps: float, cutoff_hz: float) -> Array:
     """
     if cutoff_hz >= 0.45 * fps or len(x) < 6:
         return x
+    # Here and not above: the policy player imports this package and should start quickly.
+    from scipy.signal import butter, sosfiltfilt
+
     sos = butter(2, cutoff_hz, fs=fps, output="sos")
     pad = min(len(x) - 1, int(3 * fps / cutoff_hz))
     return sosfiltfilt(sos, x, axis=0, padtype="odd", padlen=pad)

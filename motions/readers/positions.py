@@ -17,10 +17,10 @@ from motions.readers.arrays import (
     numbers,
     stated_fps,
 )
+from motions.readers.joint_frames import kimodo_frames
+from motions.readers.omomo import WIDTH, read_omomo
 from motions.readers.raw import RawClip, ReadOptions, check_unique, need_fps
-from motions.rotations import matrix_to_quat, quat_inv_rotate
-from motions.skeletons import recognise
-from motions.skeletons.layouts import BY_NAME, LAYOUTS, Fit, Layout, fit, of_size
+from motions.skeletons.layouts import BY_NAME, LAYOUTS, LEAST_RIGID, Fit, Layout, fit, of_size
 
 Array = NDArray[Any]
 
@@ -39,13 +39,8 @@ _KEYS = (
     "joints_3d",
     "keypoints3d",
 )
-_LEAST_RIGID = 0.15
-"""Bones that vary more than this (standard deviation over length) are not bones."""
 _CLEARLY_BETTER = 0.5
 _HUMANML_FEATURES = (251, 263)
-_OMOMO_WIDTH = 591
-_ROTATION_TOLERANCE = 1e-3
-_BONE_TOLERANCE = 0.02
 
 
 def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) -> RawClip:
@@ -57,8 +52,8 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
     """
     key = _positions_key(path, keys)
     pos = numbers(path, key, keys[key])
-    if pos.ndim == 2 and pos.shape[1] == _OMOMO_WIDTH:
-        return _omomo(path, pos, options)
+    if pos.ndim == 2 and pos.shape[1] == WIDTH:
+        return read_omomo(path, pos, options)
     if pos.ndim == 2 and pos.shape[1] in _HUMANML_FEATURES:
         raise input_error(
             path,
@@ -87,7 +82,7 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
             report["warnings"].append(found.problem)
     check_finite(path, key, pos, names)
     fps = need_fps(path, options, stated_fps(keys), usual)
-    quat, rest = _rotations(path, keys, pos, names, parents, report)
+    quat, rest = kimodo_frames(path, keys, pos, names, parents, report)
     if "height" in keys and np.size(keys["height"]) == 1:
         report["height_stated_m"] = float(np.reshape(keys["height"], ()))
     return RawClip(
@@ -141,7 +136,7 @@ def choose_layout(path: Path, pos: Array, wanted: str | None) -> Fit:
     best = fits[0]
     if wanted:
         return best
-    if best.problem or best.rigidity > _LEAST_RIGID:
+    if best.problem or best.rigidity > LEAST_RIGID:
         raise _unfit(path, best, candidates)
     near = [f for f in fits[1:] if not f.problem and best.rigidity > _CLEARLY_BETTER * f.rigidity]
     if near:
@@ -209,111 +204,3 @@ def _named(
             expected="-1 for the root, else the index of an earlier joint",
         )
     return names, parents
-
-
-def _rotations(
-    path: Path,
-    keys: Mapping[str, Array],
-    pos: Array,
-    names: tuple[str, ...],
-    parents: tuple[int, ...],
-    report: dict[str, Any],
-) -> tuple[Array | None, Array | None]:
-    """Joint frames [T, J, 4] and rest pose [J, 3] of Kimodo's `global_rot_mats`, if they are real.
-
-    They are believed when every matrix is a rotation and every bone constant in its parent's frame.
-    """
-    if "global_rot_mats" not in keys:
-        return None, None
-    matrix = numbers(path, "global_rot_mats", keys["global_rot_mats"])
-    if matrix.shape != (*pos.shape, 3):
-        report["warnings"].append(
-            f"global_rot_mats of shape {list(matrix.shape)} do not belong to these positions"
-        )
-        return None, None
-    check_finite(path, "global_rot_mats", matrix)
-    off = np.abs(matrix @ np.swapaxes(matrix, -1, -2) - np.eye(3)).max()
-    if off > _ROTATION_TOLERANCE or (np.linalg.det(matrix) < 0).any():
-        report["warnings"].append("global_rot_mats are no rotations: positions alone are used")
-        return None, None
-    return _checked_frames(matrix_to_quat(matrix), pos, names, parents, report)
-
-
-def _checked_frames(
-    quat: Array,
-    pos: Array,
-    names: tuple[str, ...],
-    parents: tuple[int, ...],
-    report: dict[str, Any],
-) -> tuple[Array | None, Array | None]:
-    """`quat` and the rest pose it implies, or two times None when the bones disagree.
-
-    Fingers may disagree: published files have broken ones, and no role hangs on them.
-    """
-    above = np.maximum(np.array(parents), 0)
-    offset = quat_inv_rotate(quat[:, above], pos - pos[:, above])
-    mean = offset.mean(axis=0)
-    away = np.abs(offset - mean).max(axis=(0, 2))
-    away[np.array(parents) < 0] = 0.0
-    bad = set(np.flatnonzero(away > _BONE_TOLERANCE * np.abs(mean[1:]).max()).tolist())
-    if bad & _carrying(names, parents, pos):
-        report["warnings"].append("the rotations do not carry the bones: positions alone are used")
-        return None, None
-    if bad:
-        report["warnings"].append(
-            f"the rotations do not carry {', '.join(names[j] for j in sorted(bad))}"
-        )
-    rest = np.zeros_like(mean)
-    for joint, parent in enumerate(parents):
-        if parent >= 0:
-            rest[joint] = rest[parent] + mean[joint]
-    return quat, rest
-
-
-def _carrying(names: tuple[str, ...], parents: tuple[int, ...], pos: Array) -> set[int]:
-    """The joints that have a role, and all above them."""
-    found: set[int] = set()
-    for joint in recognise(names, parents, pos[len(pos) // 2]).roles.values():
-        while joint >= 0 and joint not in found:
-            found.add(joint)
-            joint = parents[joint]
-    return found
-
-
-def _omomo(path: Path, rows: Array, options: ReadOptions) -> RawClip:
-    """The human of OMOMO as InterMimic stores it, 591 numbers a frame, z up, metres.
-
-    Columns 162-317 are the positions of 52 joints, 383-590 their orientations (xyzw); the object
-    in columns 318-324 is left to a reader of scenes.
-    """
-    layout = BY_NAME["smplh52"]
-    joints = len(layout.joint_names)
-    pos = rows[:, 162:318].reshape(-1, joints, 3)
-    check_finite(path, "the human's joint positions", pos, layout.joint_names)
-    found = fit(pos, layout)
-    if found.problem or found.rigidity > _LEAST_RIGID:
-        raise _unfit(path, found, [layout])
-    report: dict[str, Any] = {
-        "layout": layout.name,
-        "bone_length_spread": round(found.rigidity, 4),
-        "object": "not read: columns 318-330 move an object",
-        "warnings": [],
-    }
-    xyzw = rows[:, 383:591].reshape(-1, joints, 4)
-    quat = rest = None
-    if np.isfinite(xyzw).all() and (np.abs(np.linalg.norm(xyzw, axis=-1) - 1) < 1e-2).all():
-        wxyz = xyzw[..., [3, 0, 1, 2]] / np.linalg.norm(xyzw, axis=-1, keepdims=True)
-        quat, rest = _checked_frames(wxyz, pos, layout.joint_names, layout.parents, report)
-    return RawClip(
-        path=path,
-        format="OMOMO rows (591)",
-        fps=need_fps(path, options, None, layout.usual_fps),
-        joint_names=layout.joint_names,
-        parents=layout.parents,
-        pos=pos,
-        quat=quat,
-        rest_pos=rest,
-        unit=1.0,
-        family=layout.title,
-        report=report,
-    )

@@ -18,6 +18,9 @@ from motions.skeletons.recognise import recognise
 
 Array = NDArray[Any]
 
+LEAST_RIGID = 0.15
+"""Bones that vary more than this (standard deviation over length) are not bones."""
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -40,7 +40,8 @@ class Options:
     """
 
     clips: tyro.conf.Positional[tuple[Path, ...]]
-    """Human motion files (BVH, AMC, DeepMimic JSON), or folders of them."""
+    """Human motion files (BVH, AMC, C3D, DeepMimic JSON, joint positions, SMPL, video pose), or
+    folders of them."""
     out: Path
     """Directory for the results, one .npz per clip; existing ones are replaced."""
     manifest: Path | None = None
@@ -75,6 +76,12 @@ class Options:
     """Frames to leave out at the start (a T-pose is found without it)."""
     source_fps: float | None = None
     """Frame rate of the clips, when the file is wrong or silent about it."""
+    layout: str | None = None
+    """Joint order of an array without names, such as lafan22 or smpl22; found unless given."""
+    body_models: Path | None = None
+    """Folder of licensed SMPL-family body models (else MIMIC_BODY_MODELS)."""
+    height: float | None = None
+    """Standing height of the person in metres, where the clip is SMPL parameters or video pose."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -168,9 +175,7 @@ def is_batch(options: Options) -> bool:
     return several or any(clip.is_dir() for clip in options.clips)
 
 
-def batch(
-    options: Options, robot: Robot, reading: dict[str, Any], console: Console
-) -> int:
+def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Console) -> int:
     """Retarget the clips of folders and manifests; see `main` for the exit code."""
     if options.workers < 0:
         raise input_error(None, "--workers must not be negative", found=options.workers)
@@ -206,6 +211,9 @@ def reading_options(options: Options) -> dict[str, Any]:
         "skeleton_map": parse_skeleton_map(options.skeleton_map),
         "drop_first": options.drop_first,
         "fps": options.source_fps,
+        "layout": options.layout,
+        "body_models": options.body_models,
+        "height": options.height,
     }
 
 

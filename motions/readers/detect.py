@@ -53,7 +53,10 @@ def detect_up(clip: RawClip, roles: Mapping[str, int]) -> tuple[str, str | None]
     A person mostly stands on the ankles and carries the shoulders over the hips; where the clip
     does not show it (lying, crawling), the rest pose decides, else y as in most files.
     """
-    for pose in (clip.pos, clip.rest_pos[None]):
+    poses = [clip.pos]
+    if clip.rest_pos is not None and clip.rest_up is None:
+        poses.append(clip.rest_pos[None])
+    for pose in poses:
         stance = _upright(pose, roles).mean(axis=0)
         order = np.argsort(-np.abs(stance))
         best, second = stance[order[0]], abs(stance[order[1]])
@@ -108,11 +111,13 @@ def leading_frames(clip: RawClip) -> tuple[int, str]:
     last = jumps[0]
     while last + 1 in jumps:
         last += 1
-    angles = clip.local_angles().mean(axis=1)
+    angles = clip.local_angles()
     if len(clip.pos) - last < 2:
         return 0, ""
-    if (angles[: jumps[0]] < _REST_LIKE * np.median(angles)).all():
-        return last, "rest pose"
+    if angles is not None:
+        turned = angles.mean(axis=1)
+        if (turned[: jumps[0]] < _REST_LIKE * np.median(turned)).all():
+            return last, "rest pose"
     return (1, "jump after the first frame") if jumps[0] == 1 else (0, "")
 
 

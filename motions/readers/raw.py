@@ -26,32 +26,82 @@ class RawClip:
     joint_names: tuple[str, ...]
     parents: tuple[int, ...]
     pos: Array  # [T, J, 3] file units
-    quat: Array  # [T, J, 4] wxyz
-    rest_pos: Array  # [J, 3] file units, all rotations zero, root at the origin
+    quat: Array | None = None  # [T, J, 4] wxyz; None when the format has positions only
+    rest_pos: Array | None = None  # [J, 3] file units, all rotations zero, root at the origin
+    rest_up: str | None = None
+    """The axis that points up in `rest_pos`, where that is not the clip's own."""
     end_sites: Mapping[int, Array] = field(default_factory=dict)
     """Tip of a joint without children, in the joint's frame, [3] file units."""
     unit: float | None = None
     """Metres per file unit, when the format says so."""
     up: str | None = None
     """The axis that points up, when the format says so."""
+    family: str | None = None
+    """The skeleton's name, when the format or its layout says so."""
+    licence: str = ""
     report: Mapping[str, Any] = field(default_factory=dict)
 
-    def local_angles(self) -> Array:
+    def local_angles(self) -> Array | None:
         """Angle of each joint's rotation against its parent, [T, J] rad; the root's is zero."""
+        if self.quat is None:
+            return None
         parents = np.array(self.parents)
         local = quat_mul(quat_conj(self.quat[:, np.maximum(parents, 0)]), self.quat)
         return np.where(parents < 0, 0.0, np.linalg.norm(quat_log(local), axis=-1))
 
 
-def read_text(path: Path) -> str:
-    """The text of a file; `InputError` when there is none to read."""
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a caller may say about a file that the file itself does not."""
+
+    fps: float | None = None
+    layout: str | None = None
+    """Name of a joint order, see `motions.skeletons.layouts`."""
+    body_models: Path | None = None
+    """Folder of licensed SMPL-family body models."""
+    height: float | None = None
+    """Standing height of the person, m."""
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The content of a file (its first `most` bytes); `InputError` when there is none."""
     if path.is_dir():
         raise input_error(path, "a motion file is expected, not a directory")
     if not path.exists():
         raise input_error(path, "no such file")
-    data = path.read_bytes()
+    with path.open("rb") as stream:
+        data = stream.read() if most is None else stream.read(most)
     if not data.strip():
         raise input_error(path, "the file is empty", fix="export or download the clip again")
+    return data
+
+
+def need_fps(
+    path: Path, options: ReadOptions, stated: float | None = None, usual: str = ""
+) -> float:
+    """The caller's frame rate, else the file's; `InputError` when neither says one."""
+    if options.fps is not None:
+        return options.fps
+    hint = f" ({usual})" if usual else ""
+    if stated is None:
+        raise input_error(
+            path,
+            "the file has no frame rate",
+            fix=f"say it: --source-fps 30 (fps=30 in Python){hint}",
+        )
+    if not (np.isfinite(stated) and stated > 0):
+        raise input_error(
+            path,
+            "the frame rate must be positive",
+            found=f"{stated:g}",
+            fix=f"say it: --source-fps 30 (fps=30 in Python){hint}",
+        )
+    return float(stated)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; `InputError` when there is none to read."""
+    data = read_bytes(path)
     if b"\0" in data[:4096]:
         raise input_error(path, "a text file is expected, this one is binary")
     return data.decode("utf-8-sig", errors="replace")

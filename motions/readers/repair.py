@@ -21,20 +21,23 @@ def toes_from_end_sites(
     for side in SIDES:
         ankle, toe = roles[f"{side}_ankle"], f"{side}_toe"
         tip = clip.end_sites.get(ankle)
+        quat, rest = clip.quat, clip.rest_pos
         if toe in roles or tip is None or not np.linalg.norm(tip) > 0:
+            continue
+        if quat is None or rest is None:
             continue
         name = f"{clip.joint_names[ankle]}_End"
         if name in clip.joint_names:
             continue
-        tip_pos = clip.pos[:, ankle] + quat_rotate(clip.quat[:, ankle], tip)
+        tip_pos = clip.pos[:, ankle] + quat_rotate(quat[:, ankle], tip)
         roles = {**roles, toe: len(clip.joint_names)}
         clip = replace(
             clip,
             joint_names=(*clip.joint_names, name),
             parents=(*clip.parents, ankle),
             pos=np.concatenate([clip.pos, tip_pos[:, None]], axis=1),
-            quat=np.concatenate([clip.quat, clip.quat[:, ankle : ankle + 1]], axis=1),
-            rest_pos=np.concatenate([clip.rest_pos, clip.rest_pos[ankle : ankle + 1] + tip]),
+            quat=np.concatenate([quat, quat[:, ankle : ankle + 1]], axis=1),
+            rest_pos=np.concatenate([rest, rest[ankle : ankle + 1] + tip]),
         )
         added.append(name)
     return clip, roles, added
@@ -46,7 +49,7 @@ def lost_bones(clip: RawClip, roles: Mapping[str, int]) -> list[str]:
     There the neck and both collar bones begin at the last spine joint itself, one spine bone
     (about 12 cm) below where they belong.
     """
-    if "chest" not in roles or "neck" not in roles:
+    if "chest" not in roles or "neck" not in roles or clip.rest_pos is None:
         return []
     chest = roles["chest"]
     trunk = np.linalg.norm(

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from motions.errors import InputError, input_error
-from motions.readers import EXTENSIONS
+from motions.readers import EXTENSIONS, is_human_clip
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,8 @@ def _job_of_line(path: Path, number: int, line: str) -> Job:
 
 
 def _is_clip(path: Path) -> bool:
-    """Whether a file found in a folder is meant; .txt and .json must look like DeepMimic's."""
-    suffix = path.suffix.lower()
-    if suffix not in EXTENSIONS or path.name.startswith("."):
-        return False
-    if suffix not in (".txt", ".json"):
-        return True
-    with path.open("rb") as stream:
-        head = stream.read(4096)
-    return head.lstrip().startswith(b"{") and b'"Frames"' in head
+    """Whether a file found in a folder is meant; endings that robots share are looked into."""
+    return not path.name.startswith(".") and is_human_clip(path)
 
 
 def _stem(path: Path) -> str:

@@ -45,9 +45,9 @@ def test_missing_empty_directory_binary(tmp_path: Path) -> None:
 
 
 def test_unknown_extension_lists_the_known_ones(tmp_path: Path) -> None:
-    (tmp_path / "clip.fbx").write_bytes(b"Kaydara FBX Binary\x00")
+    (tmp_path / "clip.mov").write_bytes(b"moov")
     assert re.search(
-        r"found extension \.fbx, expected \.bvh, \.amc", _refusal(tmp_path / "clip.fbx")
+        r"found extension \.mov, expected \.bvh, \.amc", _refusal(tmp_path / "clip.mov")
     )
     (tmp_path / "notes.txt").write_text("nothing")
     assert "holds no motion" in _refusal(tmp_path / "notes.txt")

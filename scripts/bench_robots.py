@@ -35,6 +35,8 @@ CORPUS_CLIPS = (
     "lafan1_bvh/walk.bvh",
     "lafan1_bvh/dance.bvh",
     "lafan1_bvh/jumps.bvh",
+    "bandai_namco/dataset-1_kick_normal_001.bvh",
+    "cmu_asf_amc/16_11.amc",
 )
 NAMES = ("unitree_h1", "booster_t1", "apptronik_apollo", "robotis_op3", "unitree_g1_23dof")
 # heading, path in the quality figures, factor, digits

@@ -21,6 +21,9 @@ from robots.robot import Robot
 KEEP = 0.02
 """m; links further apart than this beyond the margin are not looked at in every iteration."""
 
+CARRIED = 0.5
+"""Share of a link's depth; points less deep come up with the deeper ones."""
+
 HOLD = 0.003
 """m above the margin up to which a point that was in the ground is held at it."""
 
@@ -48,7 +51,9 @@ class Ground:
         for number, part in enumerate(self.parts):
             near, depth = self._depth(pose, part)
             before = self._active.get((begin, number))
-            active = depth > 0.0
+            # Points that a link's deepest ones carry along are left alone: asked to rise by just
+            # their own depth, they would turn a thick foot until its whole front face lies down.
+            active = depth > np.maximum(0.0, CARRIED * depth.max(axis=0, initial=0.0))
             if before is not None:
                 # A point that was pushed out stays held while it is close: let go at once, it
                 # would sink back in the next step.

@@ -32,7 +32,7 @@ def body_points(model: mujoco.MjModel, data: mujoco.MjData) -> dict[int, Array]:
         body = int(model.geom_bodyid[geom])
         if body == 0 or int(model.geom_type[geom]) == _PLANE:
             continue
-        points = _points(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+        points = geom_points(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
         if not np.isfinite(points).all() or not len(points):
             continue
         seen, solid = shapes.setdefault(carrier(model, body), ([], []))
@@ -45,7 +45,8 @@ def moving_bodies(model: mujoco.MjModel) -> list[int]:
     return [b for b in range(1, model.nbody) if hinges(model, b)]
 
 
-def _points(model: mujoco.MjModel, geom: int) -> Array:
+def geom_points(model: mujoco.MjModel, geom: int) -> Array:
+    """Points [K, 3] m on the surface of a geom, in its own frame."""
     kind, size = int(model.geom_type[geom]), np.asarray(model.geom_size[geom], float)
     if kind == _MESH:
         mesh = int(model.geom_dataid[geom])

@@ -15,7 +15,7 @@ from robots import description as descriptions
 from robots.description import Description
 from robots.errors import RobotError
 from robots.mirror import Mirror
-from robots.models import ModelEdits, compile_spec, vendor_spec
+from robots.models import ModelEdits, compile_spec, skeleton, vendor_spec
 from robots.overlay import Motors, overlay_spec
 from robots.robot import Robot
 from robots.sources import menagerie_file
@@ -65,7 +65,7 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
     desc = descriptions.read(path)
     xml, source = _model_file(desc, download=True)
     edits = _edits(desc)
-    vendor = compile_spec(vendor_spec(xml, edits), xml)
+    vendor = compile_spec(skeleton(vendor_spec(xml, edits)), xml)
     joints, bodies = _names(vendor, xml)
     armature, effort, velocity = _motor_constants(desc, joints)
     omega = 2.0 * np.pi * desc.natural_frequency_hz

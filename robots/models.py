@@ -92,6 +92,31 @@ def compile_spec(spec: mujoco.MjSpec, path: Path) -> mujoco.MjModel:
         raise RobotError(f"{path}: MuJoCo cannot compile this robot: {error}") from error
 
 
+def skeleton(spec: mujoco.MjSpec) -> mujoco.MjSpec:
+    """Leave out what kinematics do not need, meshes above all; `spec` itself is changed.
+
+    Geometry stays where a body's mass is inferred from it.
+    """
+    for geom in list(spec.geoms):
+        if not carries_mass(spec, geom):
+            spec.delete(geom)
+    used = {geom.meshname for geom in spec.geoms}
+    for mesh in list(spec.meshes):
+        if (mesh.name or Path(mesh.file).stem) not in used:
+            spec.delete(mesh)
+    return spec
+
+
+def carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
+    """Whether the body's mass is inferred from this geom, so that it has to stay."""
+    rules = mujoco.mjtInertiaFromGeom
+    rule = int(spec.compiler.inertiafromgeom)
+    if geom.parent.name == "world" or rule == int(rules.mjINERTIAFROMGEOM_FALSE):
+        return False
+    always = rule == int(rules.mjINERTIAFROMGEOM_TRUE)
+    return always or not geom.parent.explicitinertial
+
+
 def root_body(spec: mujoco.MjSpec, path: Path) -> mujoco.MjsBody:
     """The body that carries the robot: the world's child with the most joints below it."""
     best, most = None, 0

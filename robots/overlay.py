@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from robots.description import CollisionGeom, Description
 from robots.errors import RobotError
 from robots.mirror import Mirror
+from robots.models import carries_mass
 
 # Contact filter bits: geoms touch when contype of one meets conaffinity of the other. The ground
 # has contype 1; a limb's left side offers bit 2 to the right side; hands offer bit 4 to the trunk.
@@ -65,7 +66,7 @@ def overlay_spec(
     for geom in list(spec.geoms):
         if not (geom.contype or geom.conaffinity):
             continue
-        if _carries_mass(spec, geom):
+        if carries_mass(spec, geom):
             geom.contype = geom.conaffinity = 0
         else:
             spec.delete(geom)
@@ -118,16 +119,6 @@ def overlay_spec(
     spec.option.ls_iterations = 8
     spec.option.tolerance = 1e-5
     return spec
-
-
-def _carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
-    """Whether the body's mass is inferred from this geom, so that it has to stay."""
-    rules = mujoco.mjtInertiaFromGeom
-    rule = int(spec.compiler.inertiafromgeom)
-    if geom.parent.name == "world" or rule == int(rules.mjINERTIAFROMGEOM_FALSE):
-        return False
-    always = rule == int(rules.mjINERTIAFROMGEOM_TRUE)
-    return always or not geom.parent.explicitinertial
 
 
 def _add_geom(spec: mujoco.MjSpec, geom: CollisionGeom, mirror: Mirror | None) -> None:

@@ -34,12 +34,24 @@ class Derived:
     free_joint: bool
     dropped: tuple[str, ...]
 
+    def guesses(self) -> dict[str, Guess]:
+        """What was decided -> how sure; of motors and feet the least sure one."""
+        found = dict(self.anatomy.guesses)
+        for k, what in enumerate(("armature", "torque limits", "speed limits")):
+            found[what] = min((m.guesses[k] for m in self.motors.values()), key=_confidence)
+        found["soles"] = min((sole.guess for sole in self.soles), key=_confidence)
+        return found
+
     def wrist(self, side: int) -> str:
         """Name of the left (0) or right (1) wrist's body, or of the point that stands for it."""
         arm = self.anatomy.arms[side]
         if not arm.tip.any():
             return self.anatomy.name(arm.end)
         return ("left", "right")[side] + "_wrist_point"
+
+
+def _confidence(guess: Guess) -> float:
+    return guess.confidence
 
 
 def human_map(derived: Derived) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Retarget a handful of clips to several robots and print the quality figures as Markdown.
 
-    python scripts/bench_robots.py [--robots unitree_h1 booster_t1 ...] [--clips CLIP...] [--seconds 8]
+    python scripts/bench_robots.py [--robots unitree_h1 ...] [--clips CLIP...] [--seconds 8]
 
 Without ``--clips`` the five generated demo clips are used, and five real ones of the corpus
-(``MIMIC_CORPUS``) where it is present. Figures are those of `retarget.metrics`; every clip is cut to
-``--seconds`` from ``--start``. With ``--pictures DIR`` a picture of each result is kept.
+(``MIMIC_CORPUS``) where it is present. Figures are those of `retarget.metrics`; every clip is cut
+to ``--seconds`` from ``--start``. With ``--pictures DIR`` a picture of each result is kept.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def main() -> int:
                 motion = retarget(human, robot)
                 cpu += time.process_time() - began
                 frames += motion.num_frames
-                label = clip.stem if clip.parent == Path(folder) else f"{clip.parent.name}/{clip.stem}"
+                label = (
+                    clip.stem if clip.parent == Path(folder) else f"{clip.parent.name}/{clip.stem}"
+                )
                 results.setdefault(name, {})[label] = motion.quality
                 lines.append(row(name, label, [cell(motion.quality, c) for c in COLUMNS]))
                 print(lines[-1], file=sys.stderr, flush=True)

@@ -86,7 +86,10 @@ class AddRobot:
                 style="yellow",
             )
         mass = float(robot.model.body_mass.sum())
-        say(console, f"{robot.name}: {robot.num_joints} hinges, {mass:.1f} kg, root '{robot.root_body}'")
+        say(
+            console,
+            f"{robot.name}: {robot.num_joints} hinges, {mass:.1f} kg, root '{robot.root_body}'",
+        )
         table = Table()
         for heading in ("guess", "confidence", "reason"):
             table.add_column(heading)

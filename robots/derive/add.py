@@ -206,9 +206,7 @@ def _ranges(anatomy: Anatomy) -> dict[int, tuple[float, float]]:
     return found
 
 
-def _pose_guess(
-    anatomy: Anatomy, soles: tuple[Sole, Sole], pose: dict[int, float]
-) -> Guess:
+def _pose_guess(anatomy: Anatomy, soles: tuple[Sole, Sole], pose: dict[int, float]) -> Guess:
     """How well the pose stands: how level the soles are, where the centre of mass is."""
     model = anatomy.model
     data = mujoco.MjData(model)

@@ -32,7 +32,9 @@ def body_points(model: mujoco.MjModel, data: mujoco.MjData) -> dict[int, Array]:
         body = int(model.geom_bodyid[geom])
         if body == 0 or int(model.geom_type[geom]) == _PLANE:
             continue
-        points = geom_points(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+        points = (
+            geom_points(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+        )
         if not np.isfinite(points).all() or not len(points):
             continue
         seen, solid = shapes.setdefault(carrier(model, body), ([], []))
@@ -69,8 +71,6 @@ def geom_points(model: mujoco.MjModel, geom: int) -> Array:
 
 def _directions() -> Array:
     """Directions with the six axes among them, so that a ball's lowest point is one of them."""
-    grid = np.array(
-        [[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)], float
-    )
+    grid = np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)], float)
     grid = grid[np.abs(grid).sum(axis=1) > 0]
     return grid / np.linalg.norm(grid, axis=1, keepdims=True)

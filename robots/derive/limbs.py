@@ -218,7 +218,9 @@ def _arm(
         for joint in hinges(model, body):
             axis = world_axis(data, model, joint)
             # Neither the twist of the upper arm nor that of the forearm is the elbow.
-            cross = min(_across(axis, data.xpos[body] - origin), _across(axis, tip - data.xpos[body]))
+            cross = min(
+                _across(axis, data.xpos[body] - origin), _across(axis, tip - data.xpos[body])
+            )
             score = cross - 2.0 * abs(part - 0.5)
             if part > 0.2 and score > best:
                 best, elbow, share = score, joint, part

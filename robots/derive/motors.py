@@ -1,4 +1,4 @@
-"""Torque, speed and reflected inertia of each joint: from the file where it says, else estimated."""
+"""Torque, speed and reflected inertia of each joint: the file's, else estimated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INERTIA_PER_TORQUE = 1.6e-4
 ASSUMED_SPEED = 15.0
 """rad/s."""
 _SHARE = {"leg": 0.5, "ankle": 0.2, "other": 0.1}
-"""Torque as a share of weight times leg length, where nothing is said; about that of known robots."""
+"""Torque as a share of weight times leg length where nothing is said; about known robots'."""
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,7 @@ def _match(
         return []
     cost = np.array([[_cost(model, data, i, j, size, names) for j in second] for i in first])
     rows, columns = linear_sum_assignment(np.where(np.isfinite(cost), cost, 1e3))
-    return [
-        (first[r], second[c]) for r, c in zip(rows, columns, strict=True) if cost[r, c] < 0.25
-    ]
+    return [(first[r], second[c]) for r, c in zip(rows, columns, strict=True) if cost[r, c] < 0.25]
 
 
 def _cost(

@@ -29,7 +29,7 @@ def draw_robot(path: Path, robot: Robot) -> None:
     figure = Figure(figsize=(11.0, 7.0), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(
-        f"{robot.title}: blue is its left, red its right; triangles are soles, + the centre of mass",
+        f"{robot.title}: blue is its left, red its right; triangles are soles, + the mass centre",
         fontsize=10,
     )
     # Seen from the front, the robot's left is on the right.

@@ -1,4 +1,4 @@
-"""Lean collision geometry of a derived robot: capsules along the limbs, measured on its geometry."""
+"""Lean collision geometry of a derived robot: capsules along the limbs, measured on it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _along(
     first: float,
     last: float,
 ) -> Capsule:
-    """A capsule between two shares of a bone, as thick as half of the geometry around it."""
+    """A capsule between two shares of a bone, as thick as the median of the geometry around it."""
     bone = end - start
     length = float(np.linalg.norm(bone))
     axis = bone / max(length, 1e-9)

@@ -88,7 +88,7 @@ def toml_text(derived: Derived, out: Path) -> str:
     place = os.path.relpath(file, out.resolve().parent) if below else str(file)
     lines += [
         f"# {derived.name}: derived from {file.name} by `mimic robots add`. Each guess has a line",
-        '# "# [confidence] reason", the confidence from 0 to 1. Check the low ones, and the picture.',
+        '# "# [confidence] reason", from 0 to 1. Check the low ones, and the picture.',
         f"name = {_text(derived.name)}",
         f"title = {_text(f'{derived.name} ({len(derived.motors)} DoF, derived)')}",
         "",
@@ -173,7 +173,9 @@ def _collision(derived: Derived) -> list[str]:
             f"points = [{', '.join(_numbers(p) for p in sole.centres())}]",
             "",
         ]
-    lines.append("# Limbs and trunk: capsules along the bones, half as thick as what is around them.")
+    lines.append(
+        "# Limbs and trunk: capsules along the bones, as thick as the median of what is around them."
+    )
     for capsule in derived.capsules:
         ball = bool((capsule.ends[0] == capsule.ends[1]).all())
         shape = (

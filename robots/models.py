@@ -49,6 +49,8 @@ def vendor_spec(path: Path, edits: ModelEdits) -> mujoco.MjSpec:
         _forget(spec, name)
         spec.delete(joint)
     if edits.free_joint and not any(int(j.type) == _FREE for j in spec.joints):
+        for key in list(spec.keys):
+            spec.delete(key)  # they have no room for the new joint
         root_body(spec, path).add_freejoint(name="floating_base")
     for name, limits in edits.joint_ranges:
         joint = spec.joint(name)

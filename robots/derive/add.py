@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Added:
 
     robot: Robot
     out: Path
-    picture: Path | None
+    picture: Path
     derived: Derived
 
 
@@ -77,20 +78,31 @@ def add_robot(
         if not path.resolve().parent.is_dir():
             raise RobotError(f"{path}: the folder '{path.parent}' does not exist")
     derived = derive(file, name)
-    # Loaded from a temporary file first: what the loader refuses is never left behind.
-    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f".{name}-") as folder:
-        draft, drawn = Path(folder) / "robot.toml", Path(folder) / "robot.png"
-        draft.write_text(toml_text(derived, draft), encoding="utf-8")
-        load(draft)
-        draft.write_text(toml_text(derived, out), encoding="utf-8")
-        from robots.derive.picture import draw_robot
+    from robots.derive.picture import draw_robot
 
-        probe = Path(folder) / "probe.toml"
-        probe.write_text(toml_text(derived, probe), encoding="utf-8")
-        draw_robot(drawn, load(probe))
-        os.replace(drawn, picture)
-        os.replace(draft, out)
-    return Added(load(out), out, picture, derived)
+    try:
+        # Loaded from a draft first: what the loader refuses is never left behind.
+        with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+            draft, drawn = Path(folder) / "robot.toml", Path(folder) / "robot.png"
+            draft.write_text(toml_text(derived, draft), encoding="utf-8")
+            robot = load(draft)
+            draw_robot(drawn, robot)
+            draft.write_text(toml_text(derived, out), encoding="utf-8")
+            _place(drawn, picture)
+            _place(draft, out)
+    except OSError as error:
+        raise RobotError(f"{error.filename or out}: cannot write: {error.strerror}") from error
+    return Added(robot, out, picture, derived)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Put a finished file in its place in one step, be it on another disk."""
+    beside = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.copyfile(source, beside)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def robot_name(file: Path, name: str | None) -> str:
@@ -99,9 +111,11 @@ def robot_name(file: Path, name: str | None) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
             raise RobotError(f"--name {name!r}: letters, digits, '_', '-' and '.' only")
         return name
-    model = load_spec(file).modelname
-    cleaned = re.sub(r"[^a-z0-9]+", "_", (model or file.stem).lower()).strip("_")
-    return cleaned if cleaned and cleaned != "mujoco_model" else file.stem.lower()
+    for text in (load_spec(file).modelname, file.stem):
+        cleaned = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+        if cleaned not in ("", "mujoco_model"):
+            return cleaned
+    return "robot"
 
 
 def derive(file: Path, name: str) -> Derived:

@@ -174,7 +174,7 @@ def _collision(derived: Derived) -> list[str]:
             "",
         ]
     lines.append(
-        "# Limbs and trunk: capsules along the bones, as thick as the median of what is around them."
+        "# Limbs and trunk: capsules along the bones, as thick as the median of what is there."
     )
     for capsule in derived.capsules:
         ball = bool((capsule.ends[0] == capsule.ends[1]).all())

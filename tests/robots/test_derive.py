@@ -88,6 +88,7 @@ def test_urdf_becomes_a_standing_robot(stick: Path, tmp_path: Path) -> None:
     knees = [robot.joint_names.index(f"j_part_{k}") for k in (13, 23)]
     np.testing.assert_allclose(robot.default_joint_pos[knees], 0.6, atol=0.05)
     assert data.ncon <= 8
+    assert robots.load(added.out).content_hash == robot.content_hash
     text = added.out.read_text()
     assert "# [0.95] effort limit of the URDF" in text
     assert "[0.90] velocity limit of the URDF" in text

@@ -19,6 +19,9 @@ from robots.derive.geometry import body_points
 from robots.derive.pairing import pair_bodies
 from robots.errors import RobotError
 
+ELBOW = 0.42
+"""Where along arm and hand the elbow is looked for; past the middle if the hand is missing."""
+
 
 def find_anatomy(model: mujoco.MjModel, what: str) -> Anatomy:
     """Derive the anatomy of a floating humanoid that faces +x with z up at its zero pose.
@@ -221,7 +224,7 @@ def _arm(
             cross = min(
                 _across(axis, data.xpos[body] - origin), _across(axis, tip - data.xpos[body])
             )
-            score = cross - 2.0 * abs(part - 0.5)
+            score = cross - 2.0 * abs(part - ELBOW)
             if part > 0.2 and score > best:
                 best, elbow, share = score, joint, part
     if elbow < 0:

@@ -47,11 +47,25 @@ def parts() -> list[Part]:
     ]
 
 
-def urdf(leave_out: tuple[str, ...] = (), mesh: str = "") -> str:
+def hands() -> list[Part]:
+    """A wrist and two long fingers on each forearm."""
+    found: list[Part] = []
+    palm = ((0.0, 0.0, -0.04), (0.03, 0.07, 0.08))
+    finger = ((0.0, 0.0, -0.06), (0.02, 0.02, 0.12))
+    for arm in ("part_33", "part_43"):
+        wrist, side = f"{arm}_w", 1.0 if arm == "part_33" else -1.0
+        found.append((wrist, arm, "0 1 0", (0.0, 0.0, -0.25), palm, (-1.0, 1.0), 5.0, 12.0))
+        for k, y in enumerate((0.02, -0.02)):
+            place = (0.0, side * y, -0.08)
+            found.append((f"{wrist}{k}", wrist, "0 1 0", place, finger, (-1.5, 0.1), 1.0, 12.0))
+    return found
+
+
+def urdf(leave_out: tuple[str, ...] = (), mesh: str = "", more: tuple[Part, ...] = ()) -> str:
     """URDF text; `leave_out` names parts to omit with what hangs on them, `mesh` a file to show."""
     gone = set(leave_out)
     lines = ['<robot name="Stick Man">', _link("base", ((0, 0, 0), (0.16, 0.24, 0.12)), mesh)]
-    for name, parent, axis, origin, box, (low, high), effort, velocity in parts():
+    for name, parent, axis, origin, box, (low, high), effort, velocity in [*parts(), *more]:
         if name in gone or parent in gone:
             gone.add(name)
             continue

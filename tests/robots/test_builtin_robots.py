@@ -13,6 +13,7 @@ import robots
 from mimic.sim.scene import make_scene
 from robots import Robot
 from robots.mirror import Mirror
+from robots.models import load_spec, skeleton
 
 # robot: (hinges, mass kg, height of the root m, {pattern: (armature, effort, velocity)})
 Constants = dict[str, tuple[float, float, float]]
@@ -140,7 +141,7 @@ def test_constants_are_in_the_compiled_model(robot: Robot) -> None:
 
 def test_vendor_efforts_are_kept(robot: Robot) -> None:
     """Where the vendor's model states a torque limit, the description's is the same."""
-    vendor = mujoco.MjModel.from_xml_path(str(robot.vendor_xml))
+    vendor = skeleton(load_spec(robot.vendor_xml)).compile()
     stated = {}
     for actuator in range(vendor.nu):
         joint = int(vendor.actuator_trnid[actuator, 0])

@@ -13,7 +13,7 @@ from robots import RobotError
 from robots.derive.add import add_robot, derive, robot_name
 from robots.derive.write import human_map, key_bodies
 from robots.urdf import resolve_mesh
-from tests.robots.stick_urdf import urdf
+from tests.robots.stick_urdf import hands, urdf
 
 BUILTIN = ("unitree_g1", "unitree_h1", "booster_t1", "apptronik_apollo", "robotis_op3")
 
@@ -112,6 +112,14 @@ def test_left_and_right_come_from_geometry_not_from_order(tmp_path: Path) -> Non
     path.write_text(text)
     anatomy = derive(path, "swapped").anatomy
     assert [anatomy.name(leg.end) for leg in anatomy.legs] == ["part_25", "part_15"]
+
+
+def test_an_arm_ends_where_fingers_begin(tmp_path: Path) -> None:
+    path = tmp_path / "hands.urdf"
+    path.write_text(urdf(more=tuple(hands())))
+    found = human_map(derive(path, "hands"))
+    assert found["left_shoulder"] == "part_32" and found["left_elbow"] == "part_33"
+    assert found["left_wrist"] == "part_33_w" and found["right_wrist"] == "part_43_w"
 
 
 def test_missing_meshes_are_left_out(tmp_path: Path) -> None:

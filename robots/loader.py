@@ -46,6 +46,20 @@ def available() -> list[RobotInfo]:
     return infos
 
 
+def summary(name_or_path: str | Path) -> tuple[int, int, float]:
+    """Number of hinges, number of bodies and mass (kg), without reading any mesh.
+
+    Raises:
+        RobotError: as `load`, for what it looks at.
+    """
+    desc = descriptions.read(descriptions.find(name_or_path))
+    xml, _ = _model_file(desc, download=True)
+    model = compile_spec(skeleton(vendor_spec(xml, _edits(desc))), xml)
+    joints, bodies = _names(model, xml)
+    points = sum(2 if point.mirror else 1 for point in desc.points)
+    return len(joints), len(bodies) + points, float(model.body_mass.sum())
+
+
 def load(name_or_path: str | Path) -> Robot:
     """Load a built-in robot by name, or a user's robot from its description file.
 

@@ -33,9 +33,8 @@ class ListRobots:
             if info.path is None:
                 hints.append(f"{info.name}: {info.hint}")
             else:
-                robot = robots.load(info.name)
-                mass = float(robot.model.body_mass.sum())
-                cells = [str(robot.num_joints), str(len(robot.body_names)), f"{mass:.1f}"]
+                joints, bodies, mass = robots.summary(info.name)
+                cells = [str(joints), str(bodies), f"{mass:.1f}"]
             table.add_row(info.name, info.title, info.source, *cells)
         console.print(table)
         for hint in hints:

@@ -74,4 +74,5 @@ def _ball(anatomy: Anatomy, body: int, group: str, points: dict[int, Array]) -> 
     centre = points[body].mean(axis=0)
     radius = float(np.median(np.linalg.norm(points[body] - centre, axis=1)))
     local = (centre - anatomy.data.xpos[body]) @ anatomy.data.xmat[body].reshape(3, 3)
-    return Capsule(body, group, round(0.8 * radius, 4), np.round(np.stack([local, local]), 4))
+    ends: Array = np.stack([local, local]).round(4)
+    return Capsule(body, group, round(0.8 * radius, 4), ends)

@@ -253,6 +253,12 @@ def test_names_fit_the_rest_of_the_road(robot: Robot) -> None:
     assert put(robot.model, robot).ncon <= 8  # the spheres of the feet, nothing else
 
 
+def test_summary_is_that_of_the_loaded_robot(robot: Robot) -> None:
+    joints, bodies, mass = robots.summary(robot.name)
+    assert (joints, bodies) == (robot.num_joints, len(robot.body_names))
+    assert mass == pytest.approx(robot.model.body_mass.sum())
+
+
 def test_fixed_joints_are_gone_and_their_links_stay(g1: Robot) -> None:
     lean = robots.load("unitree_g1_23dof")
     gone = set(g1.joint_names) - set(lean.joint_names)

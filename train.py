@@ -112,6 +112,7 @@ def train(args: TrainArguments) -> int:
         engine=args.engine,
         device=device,
         seed=args.seed,
+        physics_hz=args.config.physics_hz,
     )
     runner = Runner(env, args.config, device=device, seed=args.seed)
     if args.resume is not None:

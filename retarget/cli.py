@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -17,9 +18,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import robots
-from motions import HumanMotion, read_human_motion
+from motions import read_human_motion
 from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
 from motions.errors import InputError, input_error
+from motions.files import atomic_write_text
+from retarget import page
+from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
+from retarget.batch.summary import run_with_progress, summary_table
+from retarget.batch.work import Work, crop_seconds
+from retarget.page.entry import entries_of_records, entry_of_clip
 from retarget.pipeline import Method, RetargetSettings, retarget
 from retarget.report import detection_line, quality_table
 from robots.robot import Robot
@@ -33,9 +40,16 @@ class Options:
     """
 
     clips: tyro.conf.Positional[tuple[Path, ...]]
-    """Human motion files (BVH, AMC, DeepMimic JSON)."""
+    """Human motion files (BVH, AMC, DeepMimic JSON), or folders of them."""
     out: Path
     """Directory for the results, one .npz per clip; existing ones are replaced."""
+    manifest: Path | None = None
+    """File that lists clips: a path per line, or JSON lines with clip, name, start, end."""
+    workers: int = 1
+    """Processes that share the clips; 0 is one per core. Folders, manifests, several workers and
+    shards make a batch: clips that are done are left out when it is run again."""
+    shard: str = ""
+    """Part of the clips for one of several machines, such as 2/8."""
     robot: str = "unitree_g1"
     """Robot name, or a description file (.toml)."""
     fps: float | Literal["source"] = "source"
@@ -48,6 +62,9 @@ class Options:
     """Solve all frames at once, or one after the other."""
     picture: bool = False
     """Also write a picture per clip: the person above, the robot below."""
+    report: Path | None = None
+    """Also write an HTML page: figures against goals, curves, pictures, worst moments; of a batch
+    the figures of all clips."""
     unit: float | None = None
     """Metres per unit of the file."""
     up: Literal["y", "z"] | None = None
@@ -63,18 +80,24 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Retarget every clip; 0 when all went well, 2 when one could not be used."""
     options = tyro.cli(Options, args=arguments, prog="python -m retarget")
-    if not options.clips:
+    if not options.clips and options.manifest is None:
         raise InputError("no clips given; say which: python -m retarget CLIP... --out DIR")
-    mapping = parse_skeleton_map(options.skeleton_map)
+    reading = reading_options(options)
     if options.fps != "source" and not options.fps > 0:
         raise input_error(None, "--fps must be above zero", found=options.fps, fix="try --fps 50")
     robot = robots.load(options.robot)
     _check_writable(options.out)
     console = Console(soft_wrap=True)
+    if is_batch(options):
+        return batch(options, robot, reading, console)
+    if options.report is not None:
+        _check_writable(options.report.parent)
     broken = 0
+    entries = []
     for clip, name in zip(options.clips, output_names(options.clips), strict=True):
         try:
-            _one(clip, options.out / f"{name}.npz", robot, options, mapping, console)
+            entry = _one(clip, options.out / f"{name}.npz", robot, options, reading, console)
+            entries += [entry] if entry is not None else []
         except Exception as error:
             text = user_error_text(error)
             if text is None:
@@ -82,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.file.flush()
             print(f"error: {text}", file=sys.stderr, flush=True)
             broken += 1
+            if options.report is not None:
+                entries.append(page.ClipEntry(name=name, error=text))
+    if options.report is not None:
+        atomic_write_text(options.report, page.clip_page(entries, robot.title))
+        console.print(f"wrote {escape(str(options.report))}")
     if len(options.clips) > 1:
         console.print(f"{len(options.clips) - broken} of {len(options.clips)} clips retargeted")
     return USER_ERROR_EXIT_CODE if broken else 0
@@ -92,17 +120,10 @@ def _one(
     out: Path,
     robot: Robot,
     options: Options,
-    mapping: dict[str, str] | None,
+    reading: dict[str, Any],
     console: Console,
-) -> None:
-    human = read_human_motion(
-        clip,
-        unit=options.unit,
-        up=options.up,
-        skeleton_map=mapping,
-        drop_first=options.drop_first,
-        fps=options.source_fps,
-    )
+) -> page.ClipEntry | None:
+    human = read_human_motion(clip, **reading)
     human = crop_seconds(human, options.start, options.end)
     console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
     for warning in human.report.get("warnings", ()):
@@ -136,27 +157,56 @@ def _one(
         image = out.with_suffix(".png")
         draw_clip(image, human, motion, robot)
         console.print(f"  wrote {escape(str(image))}")
+    if options.report is None:
+        return None
+    return entry_of_clip(out.stem, human, motion, robot)
 
 
-def crop_seconds(human: HumanMotion, start: float, end: float | None) -> HumanMotion:
-    """The part of a clip between two times, s; its own end when ``end`` is None.
+def is_batch(options: Options) -> bool:
+    """Whether clips go through a pool with a record of each, rather than one after the other."""
+    several = options.manifest is not None or bool(options.shard) or options.workers != 1
+    return several or any(clip.is_dir() for clip in options.clips)
 
-    Raises:
-        InputError: less than two frames would be left.
-    """
-    if start == 0.0 and end is None:
-        return human
-    last = human.duration if end is None else end
-    half = 0.5 / human.fps  # times are rounded to frames
-    if not (0.0 <= start <= last - half and last <= human.duration + half):  # NaN fits nowhere
-        raise input_error(
-            human.name,
-            "--start and --end must lie inside the clip, at least a frame apart",
-            found=f"{start:g} s to {last:g} s",
-            expected=f"times between 0 and {human.duration:.2f} s",
-            fix="leave out --end for the clip's own end",
-        )
-    return human.crop(round(start * human.fps), round(last * human.fps) + 1)
+
+def batch(
+    options: Options, robot: Robot, reading: dict[str, Any], console: Console
+) -> int:
+    """Retarget the clips of folders and manifests; see `main` for the exit code."""
+    if options.workers < 0:
+        raise input_error(None, "--workers must not be negative", found=options.workers)
+    jobs = find_jobs(options.clips, options.out)
+    if options.manifest is not None:
+        jobs = merge_jobs(jobs, read_manifest(options.manifest))
+    if options.shard:
+        jobs = shard_of(jobs, options.shard)
+    work = Work(
+        robot=options.robot,
+        robot_hash=robot.content_hash,
+        fps=options.fps,
+        settings=RetargetSettings(method=options.method),
+        reading=reading,
+        start=options.start,
+        end=options.end,
+    )
+    workers = options.workers or os.cpu_count() or 1
+    records = run_with_progress(jobs, options.out, work, min(workers, max(1, len(jobs))), console)
+    console.print(summary_table(records))
+    if options.report is not None:
+        text = page.dataset_page(entries_of_records(records), robot.title)
+        atomic_write_text(options.report, text)
+        console.print(f"wrote {escape(str(options.report))}")
+    return USER_ERROR_EXIT_CODE if any(record.error for record in records) else 0
+
+
+def reading_options(options: Options) -> dict[str, Any]:
+    """Keyword arguments of `read_human_motion`."""
+    return {
+        "unit": options.unit,
+        "up": options.up,
+        "skeleton_map": parse_skeleton_map(options.skeleton_map),
+        "drop_first": options.drop_first,
+        "fps": options.source_fps,
+    }
 
 
 def parse_skeleton_map(text: str) -> dict[str, str] | None:

@@ -21,11 +21,11 @@ class ContactSettings:
 
     enter_speed: float = 0.40
     """m/s; a point slower than this may begin to stand."""
-    leave_speed: float = 0.55
+    leave_speed: float = 0.62
     """m/s; a standing point faster than this has left."""
     enter_height: float = 0.05
     """m above the ground."""
-    leave_height: float = 0.075
+    leave_height: float = 0.085
     min_seconds: float = 0.07
     """Shorter contacts and shorter gaps are noise."""
 

@@ -17,13 +17,16 @@ from retarget.scaling import Stance
 from retarget.segments import SIDES
 from retarget.vectors import Array, low_pass, smoothstep, weighted_fill
 
-SWING_HZ = 7.0
+SWING_HZ = 5.5
 """Planned feet are smoothed above it; standing ones are held far more firmly."""
 FLAT_DEG = (5.0, 18.0)
 """A standing foot pitched by less is made flat, by more keeps its pitch."""
 FLAT_LIFT_DEG = 0.15
 TURN_LIFT_DEG = 2.0
 """Pitch of a standing foot that turns on its ball."""
+STANDING_UP = (0.2, 0.45)
+"""Vertical part of the foot's up axis: from the second value on it stands, below the first it
+lies."""
 GLIDE = 0.03
 """m; a standing foot that strays by more from its middle is moved on."""
 GLIDE_SPEED = (0.15, 0.45)
@@ -63,7 +66,7 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
     """
     matrices, headings, flats, balls = [], [], [], []
     stances: list[tuple[int, int, int]] = []
-    confidence = contacts.confidence
+    confidence = contacts.confidence.copy()
     for i, side in enumerate(SIDES):
         track = human.segments[f"{side}_foot"]
         up, forward = track.primary, track.secondary
@@ -72,7 +75,10 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
         # pitch, where contact flags of ball and heel would switch from one frame to the next.
         raised = smoothstep(np.abs(pitch), *np.radians(FLAT_DEG))
         heading = np.unwrap(np.arctan2(forward[:, 1], forward[:, 0]))
-        for start, stop in runs(contacts.foot[:, i]):
+        # A foot that lies on its back or side, as in crawling, touches but does not stand.
+        upright = smoothstep(up[:, 2], *STANDING_UP)
+        confidence[:, i] *= upright
+        for start, stop in runs(contacts.foot[:, i] & (upright > 0.5)):
             weight = (1.0 - raised + 1e-3) * np.linalg.norm(forward[:, :2], axis=1) ** 2
             window = slice(start, stop)
             heading[window] = _hold(heading[window], weight[window], human.fps)

@@ -160,13 +160,7 @@ def _source_contact(soles: list[Array], contact: Array, fps: float) -> dict[str,
 
 
 def _fidelity(robot: Robot, source: HumanMotion, root_pos: Array, quat: Array) -> dict[str, Any]:
-    links = robot_frames(robot).links
-    error = {}
-    for limb, (start, end) in LIMBS.items():
-        bone = unit(source.role(end) - source.role(start))
-        link = links[limb]
-        axis = _rotate(quat[:, link.body - 1], link.primary)
-        error[limb] = np.degrees(np.arccos(np.clip(dot(bone, axis), -1.0, 1.0)))
+    error = limb_errors(robot, source, quat)
     every = np.stack(list(error.values()), axis=1)
     leg = np.stack([e for k, e in error.items() if "thigh" in k or "shank" in k], axis=1)
     arm = np.stack([e for k, e in error.items() if "arm" in k], axis=1)
@@ -178,6 +172,21 @@ def _fidelity(robot: Robot, source: HumanMotion, root_pos: Array, quat: Array) -
         "p95_deg": float(np.percentile(every, 95)),
         "root_path_ratio": float(_path_length(root_pos) / path) if path > 0 else None,
     }
+
+
+def limb_errors(robot: Robot, source: HumanMotion, quat: Array) -> dict[str, Array]:
+    """Angle [T] deg between each limb of the source and of the robot, by the limb's name.
+
+    `quat` [T, B, 4] are the orientations of the robot's bodies at the source's frames.
+    """
+    links = robot_frames(robot).links
+    error = {}
+    for limb, (start, end) in LIMBS.items():
+        bone = unit(source.role(end) - source.role(start))
+        link = links[limb]
+        axis = _rotate(quat[:, link.body - 1], link.primary)
+        error[limb] = np.degrees(np.arccos(np.clip(dot(bone, axis), -1.0, 1.0)))
+    return error
 
 
 def _rotate(quat: Array, v: Array) -> Array:

@@ -6,6 +6,7 @@ OpenGL nor a window. Left limbs are blue and right ones red, on the person and o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import mujoco
@@ -27,15 +28,21 @@ _DIRECTIONS = sphere_directions(160)
 
 
 def draw_clip(
-    path: Path | str, human: HumanMotion, motion: RobotMotion, robot: Robot, count: int = 6
+    path: Path | str,
+    human: HumanMotion,
+    motion: RobotMotion,
+    robot: Robot,
+    count: int = 6,
+    frames: Sequence[int] = (),
 ) -> None:
-    """Write a PNG with `count` moments, evenly spread over the clip."""
+    """Write a PNG with `count` moments, evenly spread over the clip, or with `frames` of it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.figure import Figure
 
-    count = max(1, min(count, motion.num_frames))
-    shares = (np.arange(count) + 0.5) / count
+    count = len(frames) or max(1, min(count, motion.num_frames))
+    last = max(1, motion.num_frames - 1)
+    shares = np.array(frames) / last if len(frames) else (np.arange(count) + 0.5) / count
     figure = Figure(figsize=(1.9 * count, 4.8), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{motion.name}: source above, {robot.title} below", fontsize=9)
@@ -46,8 +53,9 @@ def draw_clip(
     shift = float(human.report.get("ground_m", 0.0)) if human.report else 0.0
     shapes, sides = _hulls(robot), _body_sides(robot)
     for column, share in enumerate(shares):
-        t_human = int(share * (human.num_frames - 1))
-        t_robot = int(share * (motion.num_frames - 1))
+        # Rounded up a hair: a frame divided by the last must give that frame again.
+        t_human = int(share * (human.num_frames - 1) + 1e-6)
+        t_robot = int(share * (motion.num_frames - 1) + 1e-6)
         top, bottom = axes[0, column], axes[1, column]
         lines, colours = _stick(human, t_human, view)
         top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))

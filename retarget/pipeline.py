@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 class RetargetSettings:
     """Everything that shapes the result."""
 
-    source_hz: float = 9.0
+    source_hz: float = 8.0
     """Cut-off of the zero-phase filter on the source, Hz; above human movement, below jitter."""
     contacts: ContactSettings = field(default_factory=ContactSettings)
     root: RootFitSettings = field(default_factory=RootFitSettings)
@@ -82,7 +82,7 @@ def retarget(
         )
     body_pos, body_quat = forward_kinematics(robot, qpos[:, :3], qpos[:, 3:7], qpos[:, 7:])
     heights = sole_heights(robot, body_pos, body_quat)
-    shift = ground_shift(heights, contacts.confidence > 0.9)
+    shift = ground_shift(heights, plan.confidence > 0.9)
     body_pos[..., 2] += shift
     qpos[:, 2] += shift
     quality = measure(

@@ -89,11 +89,7 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
     ranges = descriptions.match_joints(desc.joint_ranges, joints, f"{path}: joint_ranges")
     edits = replace(edits, joint_ranges=tuple(ranges.items()))
     vendor_factory = partial(vendor_spec, xml, edits)
-    mirror = Mirror.of(vendor)
-
-    def factory() -> mujoco.MjSpec:
-        return overlay_spec(vendor_factory(), desc, motors, mirror)
-
+    factory = partial(_overlaid, xml, edits, desc, motors, Mirror.of(vendor))
     model = compile_spec(factory(), path)
     bodies = tuple(model.body(i).name for i in range(1, model.nbody))
     default = np.zeros(len(joints))
@@ -169,6 +165,12 @@ def _model_file(desc: Description, *, download: bool) -> tuple[Path, str]:
     if not xml.is_file():
         raise RobotError(f"{desc.path}: [model] file '{xml}' does not exist")
     return xml, "own file"
+
+
+def _overlaid(
+    xml: Path, edits: ModelEdits, desc: Description, motors: Motors, mirror: Mirror
+) -> mujoco.MjSpec:
+    return overlay_spec(vendor_spec(xml, edits), desc, motors, mirror)
 
 
 def _edits(desc: Description) -> ModelEdits:

@@ -57,6 +57,11 @@ class TrainConfig:
     """Passes over an iteration's samples."""
     minibatches: int = 4
     """Gradient steps in a pass."""
+    physics_hz: float = 200.0
+    """Rate of the physics in training. 100 takes half the work for nearly the same motion;
+    evaluation and playing always use at least 200."""
+    symmetry: bool = False
+    """Train on each sample's left-right mirror image too (Mittal et al. 2024, arXiv 2403.04359)."""
     gamma: float = 0.99
     """Discount of a control step."""
     gae_lambda: float = 0.95
@@ -100,6 +105,8 @@ class TrainConfig:
         for name in ("init_std", "learning_rate", "desired_kl", "max_grad_norm", "clip"):
             if not getattr(self, name) > 0:
                 raise MimicError(f"{name} must be positive, got {getattr(self, name)}")
+        if not self.physics_hz >= 1:
+            raise MimicError(f"physics_hz must be at least 1, got {self.physics_hz}")
         if not self.drift_limit >= 0:
             raise MimicError(f"drift_limit must not be negative, got {self.drift_limit}")
         for name in ("gamma", "gae_lambda", "ema_decay", "randomisation_start"):

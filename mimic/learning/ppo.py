@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from tensordict import TensorDict
 from torch import nn
 
 from mimic.errors import MimicError
+
+Reflect = Callable[[torch.Tensor], torch.Tensor]
 
 MIN_ROWS = 256
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
@@ -72,6 +75,7 @@ class ParallelPPO(PPO):
         learning_rate_range: tuple[float, float] = (1e-5, 1e-2),
         learning_rate: float = 1e-3,
         critic_learning_rate: float = 0.0,
+        reflections: Mapping[str, Reflect] | None = None,
         device: str = "cpu",
         **kwargs: Any,
     ) -> None:
@@ -96,6 +100,7 @@ class ParallelPPO(PPO):
             fused=True,
         )
         self.critic_learning_rate = critic_learning_rate
+        self.reflections = reflections
         self._copies: list[_Networks] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -145,20 +150,28 @@ class ParallelPPO(PPO):
         st = self.storage
         assert st.distribution_params is not None
         order = torch.randperm(st.num_envs * st.num_transitions_per_env, device=self.device)
+        reflections = self.reflections
 
-        def shuffled(values: torch.Tensor) -> torch.Tensor:
-            return values.flatten(0, 1).index_select(0, order)
+        def shuffled(values: torch.Tensor, kind: str | None = None) -> torch.Tensor:
+            rows = values.flatten(0, 1).index_select(0, order)
+            if reflections is None:
+                return rows
+            # Each sample is followed by its mirror image, so that a minibatch holds both. The
+            # density the sample was drawn with, its return and its advantage hold for both:
+            # Mittal et al. 2024 (arXiv 2403.04359).
+            image = rows if kind is None else reflections[kind](rows)
+            return torch.stack([rows, image], 1).flatten(0, 1)
 
         names = {*self.actor.obs_groups, *self.critic.obs_groups}
-        observations: Any = {name: shuffled(st.observations[name]) for name in names}
+        observations: Any = {name: shuffled(st.observations[name], name) for name in names}
         skip = getattr(self.actor, "skip", None)
         scalars = (st.actions_log_prob, st.values, st.returns, st.advantages)
         return _Rollout(
             actor_input=self.actor.get_latent(observations),
             skip=None if skip is None else skip(observations[self.actor.obs_groups[0]]),
             critic_input=self.critic.get_latent(observations),
-            actions=shuffled(st.actions),
-            old_mean=shuffled(st.distribution_params[0]),
+            actions=shuffled(st.actions, "actions"),
+            old_mean=shuffled(st.distribution_params[0], "actions"),
             # One standard deviation for all states: any row is the rollout's.
             old_std=st.distribution_params[1][0, 0],
             scalars=shuffled(torch.cat(scalars, -1)),

@@ -12,6 +12,7 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 from torch.utils.tensorboard import SummaryWriter
 
+from mimic.envs.symmetry import reflections
 from mimic.envs.threads import few_threads
 from mimic.errors import MimicError
 from mimic.learning.average import WeightAverage
@@ -328,6 +329,7 @@ class Runner:
             learning_rate_range=c.learning_rate_range, max_grad_norm=c.max_grad_norm,
             use_clipped_value_loss=c.clipped_value_loss, schedule=c.schedule,
             desired_kl=c.desired_kl, workers=c.workers, device=self.device,
+            reflections=reflections(env) if c.symmetry else None,
         )  # fmt: skip
 
     def _diverged(self, reason: str) -> MimicError:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import mujoco
 
+from mimic.errors import MimicError
 from robots import Robot
 from robots.overlay import GROUND_CONTYPE
 
 GROUND_FRICTION = 1.0
+PHYSICS_HZ = 200.0
+"""The rate policies are judged at; training may use a coarser one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,13 +39,20 @@ class Scene:
 
 
 def make_scene(
-    robot: Robot, *, control_hz: float = 50.0, physics_hz: float = 200.0, sensors: bool = True
+    robot: Robot, *, control_hz: float = 50.0, physics_hz: float = PHYSICS_HZ, sensors: bool = True
 ) -> Scene:
     """Put ``robot`` on an infinite flat ground.
 
     Args:
+        physics_hz: a multiple of ``control_hz``.
         sensors: add a contact sensor for each body with collision geometry, feet and hands apart.
     """
+    decimation = round(physics_hz / control_hz)
+    if decimation < 1 or abs(decimation * control_hz - physics_hz) > 1e-6 * physics_hz:
+        raise MimicError(
+            f"physics at {physics_hz:g} Hz does not fit control at {control_hz:g} Hz; "
+            f"take a multiple, such as {max(1, decimation) * control_hz:g}"
+        )
     spec = robot.spec()
     spec.option.timestep = 1.0 / physics_hz
     # A blown-up state must be seen and counted by the engine, not silently replaced.
@@ -70,7 +80,7 @@ def make_scene(
     return Scene(
         robot=robot,
         model=model,
-        decimation=round(physics_hz / control_hz),
+        decimation=decimation,
         contact_bodies=contact_bodies,
     )
 

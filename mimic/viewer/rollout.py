@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from mimic.errors import MimicError
 from mimic.policy.observations import Reference, RobotState
 from mimic.policy.player import PolicyPlayer
-from mimic.sim.scene import Scene, make_scene
+from mimic.sim.scene import PHYSICS_HZ, Scene, make_scene
 from motions.rotations import (
     quat_conj,
     quat_inv_rotate,
@@ -125,9 +126,14 @@ def roll_out(
     """
     contract = player.contract
     check_robot(player, robot)
-    scene = scene or make_scene(
-        robot, control_hz=1.0 / contract.control_dt, physics_hz=1.0 / contract.physics_dt
-    )
+    if scene is None:
+        # The policy may have been trained on coarser physics than it is judged by.
+        steps = max(
+            round(contract.control_dt / contract.physics_dt),
+            math.ceil(PHYSICS_HZ * contract.control_dt - 1e-6),
+        )
+        rate = 1.0 / contract.control_dt
+        scene = make_scene(robot, control_hz=rate, physics_hz=steps * rate)
     ours = [contract.joint_names.index(name) for name in robot.joint_names]
     theirs = [robot.joint_names.index(name) for name in contract.joint_names]
     simulation = _Simulation(scene, contract.body_names, contract.anchor_body)

@@ -74,7 +74,7 @@ class TimeCoupling:
 
 
 class BandedSystem:
-    """Storage of a clip's normal equations, filled and solved once per Gauss-Newton step.
+    """A clip's normal equations, filled and solved once: the factorisation overwrites them.
 
     Attributes:
         blocks: [T, n, n] view; ``blocks[t, b, a]`` with a <= b are the entries of frame t, what is
@@ -98,19 +98,14 @@ class BandedSystem:
         )
         self.gradient = np.zeros((frames, dofs))
 
-    def clear(self) -> None:
-        """Forget the last step; its factorisation has overwritten everything."""
-        self._rows[...] = 0.0
-        self.gradient[...] = 0.0
-
-    def solve(self, coupling: TimeCoupling, damping: float) -> Array:
+    def solve(self, coupling: TimeCoupling) -> Array:
         """The step [T, n] that minimises the linearised cost.
 
         Raises `LinAlgError` when the system is not positive definite or not finite.
         """
         rows, n = self._rows, self.dofs
         rows[:, :, : n + 1] = 0.0
-        rows[:, :, 2 * n] += coupling.own + damping
+        rows[:, :, 2 * n] += coupling.own
         rows[1:, :, n] = coupling.next
         rows[2:, :, 0] = coupling.after
         right = -(self.gradient + coupling.gradient).ravel()

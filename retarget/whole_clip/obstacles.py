@@ -34,10 +34,11 @@ class Ground:
     All vertices of the vendor's collision geometry count, and of feet the points of their soles.
     """
 
-    def __init__(self, robot: Robot, weight: float = 150.0, margin: float = 0.001) -> None:
-        """`weight` per metre; points come to rest `margin` m above the ground."""
+    def __init__(
+        self, robot: Robot, frames: int, weight: float = 150.0, margin: float = 0.001
+    ) -> None:
+        """For a clip of `frames`; `weight` per metre; points rest `margin` m above the ground."""
         self.weight, self.margin = weight, margin
-        self._active: dict[tuple[int, int], Array] = {}
         self.parts = [
             _Part(int(robot.model.body(hull.body).id), hull.points, hull.radius)
             for hull in check_geometry(robot).hulls
@@ -45,22 +46,21 @@ class Ground:
         ]
         for foot, sole in zip(robot.feet, robot.sole_points, strict=True):
             self.parts.append(_Part(int(robot.model.body(foot).id), sole, 0.0))
+        self._active = [np.zeros((frames, len(part.points)), bool) for part in self.parts]
 
-    def __call__(self, normal: NormalEquations, pose: TreePose, begin: int, fresh: bool) -> None:
+    def __call__(self, normal: NormalEquations, pose: TreePose, frames: Array, fresh: bool) -> None:
+        """Add the rows of the clip's `frames` [T], whose poses are given."""
         del fresh
-        for number, part in enumerate(self.parts):
+        for part, touching in zip(self.parts, self._active, strict=True):
             near, depth = self._depth(pose, part)
-            before = self._active.get((begin, number))
             # Points that a link's deepest ones carry along are left alone: asked to rise by just
             # their own depth, they would turn a thick foot until its whole front face lies down.
-            active = depth > np.maximum(0.0, CARRIED * depth.max(axis=0, initial=0.0))
-            if before is not None:
-                # A point that was pushed out stays held while it is close: let go at once, it
-                # would sink back in the next step.
-                active |= before[:, near] & (depth > -HOLD)
-            now = np.zeros((len(part.points), pose.root.shape[1]), bool)
-            now[:, near] = active
-            self._active[begin, number] = now
+            # A point that was pushed out stays held while it is close: let go at once, it would
+            # sink back in the next step.
+            deep = depth > np.maximum(0.0, CARRIED * depth.max(axis=0, initial=0.0))
+            active = deep | (touching[frames[near]].T & (depth > -HOLD))
+            touching[frames] = False
+            touching[frames[near]] = active.T
             for k in np.flatnonzero(active.any(axis=1)):
                 hit = active[k]
                 self._push(normal, pose, part.body, part.points[k], near[hit], depth[k, hit])
@@ -124,8 +124,10 @@ class OwnBody:
     capsules leave the possibility.
     """
 
-    def __init__(self, robot: Robot, weight: float = 30.0, margin: float = 0.003) -> None:
-        """`weight` per metre; links come to rest `margin` m from each other."""
+    def __init__(
+        self, robot: Robot, frames: int, weight: float = 30.0, margin: float = 0.003
+    ) -> None:
+        """For a clip of `frames`; `weight` per metre; links rest `margin` m from each other."""
         self.weight, self.margin = weight, margin
         geometry = check_geometry(robot)
         self.model = model = geometry.model
@@ -150,20 +152,18 @@ class OwnBody:
             [0.5 * np.linalg.norm(c.ends[1] - c.ends[0]) + c.radius for c in self.capsules.values()]
         )
         self._apart = (reach[self._first] + reach[self._second] + margin + KEEP) ** 2
-        self._candidates: dict[int, list[tuple[int, int, Array]]] = {}
+        self._close = np.zeros((len(self.pairs), frames), bool)
 
-    def __call__(self, normal: NormalEquations, pose: TreePose, begin: int, fresh: bool) -> None:
-        if fresh or begin not in self._candidates:
-            self._candidates[begin] = self._search(normal)
-        keep = []
-        for a, b, frames in self._candidates[begin]:
-            frames = self._push(normal, pose, a, b, frames)
-            if len(frames):
-                keep.append((a, b, frames))
-        self._candidates[begin] = keep
+    def __call__(self, normal: NormalEquations, pose: TreePose, frames: Array, fresh: bool) -> None:
+        """Add the rows of the clip's `frames` [T], whose poses are given; `fresh` looks at all
+        pairs again, not only at those that were close."""
+        close = self._search(normal) if fresh else self._close[:, frames]
+        for k in np.flatnonzero(close.any(axis=1)):
+            close[k] = self._push(normal, pose, *self.pairs[k], np.flatnonzero(close[k]))
+        self._close[:, frames] = close
 
-    def _search(self, normal: NormalEquations) -> list[tuple[int, int, Array]]:
-        """Pairs of geoms and the frames at which their capsules come close."""
+    def _search(self, normal: NormalEquations) -> Array:
+        """[P, T] bool: pairs of geoms and frames at which their capsules come close."""
         ends = [
             np.stack([normal.place(self.body[geom], end) for end in capsule.ends])
             for geom, capsule in self.capsules.items()
@@ -172,22 +172,21 @@ class OwnBody:
         centre = np.stack([e.mean(axis=0) for e in ends])
         gap = centre[self._first] - centre[self._second]
         near = np.einsum("pkt,pkt->pt", gap, gap) < self._apart[:, None]
-        found = []
         for k in np.flatnonzero(near.any(axis=1)):
             a, b = self.pairs[k]
             frames = np.flatnonzero(near[k])
             first, second = ends[self._first[k]], ends[self._second[k]]
             distance = segment_distance(first[..., frames], second[..., frames])
             limit = self.capsules[a].radius + self.capsules[b].radius + self.margin + KEEP
-            if len(frames := frames[distance < limit]):
-                found.append((a, b, frames))
-        return found
+            near[k, frames] = distance < limit
+        return near
 
     def _push(
         self, normal: NormalEquations, pose: TreePose, a: int, b: int, frames: Array
     ) -> Array:
-        """Add the rows of a pair at `frames`; those at which it is worth looking at again."""
-        found, close, distance, points = [], [], [], []
+        """Add the rows of a pair at `frames`; [T] bool, where it is worth looking at again."""
+        close = np.zeros(pose.root.shape[1], bool)
+        found, distance, points = [], [], []
         fromto = np.empty(6)
         model, data, margin = self.model, self.data, self.margin
         where, turned = data.geom_xpos, data.geom_xmat
@@ -196,7 +195,7 @@ class OwnBody:
             where[a], turned[a], where[b], turned[b] = pos_a, mat_a, pos_b, mat_b
             gap = mujoco.mj_geomDistance(model, data, a, b, margin + KEEP, fromto)
             if gap < margin + KEEP:
-                close.append(t)
+                close[t] = True
             if gap < margin and abs(gap) > 1e-9:
                 found.append(t)
                 distance.append(gap)
@@ -209,7 +208,7 @@ class OwnBody:
             second = point_rows(normal.tree, pose, np.full(count, self.body[b]), frame, at[:, 3:])
             rows = np.einsum("ki,kin->kn", away, second - first)
             normal.dense(frame, self.weight * rows, self.weight * (gap - margin))
-        return np.array(close, int)
+        return close
 
     def _poses(self, pose: TreePose, geom: int, frames: Array) -> tuple[Array, Array]:
         """Centres [K, 3] and rotations [K, 9] of a geom, seen from the root."""

@@ -8,9 +8,18 @@ from retarget.ik import IkSettings
 
 
 def _tasks() -> IkSettings:
-    """Trunk and swinging feet are held less than frame by frame: the solver sees where it leads."""
-    weights = dict(IkSettings().weights, pelvis=(1.0, 1.0), chest=(1.0, 0.7))
-    return IkSettings(weights=weights, root=1.0, ankle=1.5)
+    """Trunk and swinging feet are held less than frame by frame: the solver sees where it leads.
+
+    Legs are held more: their directions are at odds with the footprints, arms' with nothing.
+    """
+    weights = dict(
+        IkSettings().weights,
+        pelvis=(1.0, 1.0),
+        chest=(1.0, 0.7),
+        thigh=(4.2, 0.15),
+        shank=(4.2, 0.15),
+    )
+    return IkSettings(weights=weights, root=1.0, ankle=1.5, standing_edge=120.0)
 
 
 @dataclass(frozen=True)
@@ -20,13 +29,13 @@ class ClipSettings:
     ik: IkSettings = field(default_factory=_tasks)
     """Of the tasks; numbers of iterations and the per-frame solver's own limits are not used."""
 
-    smooth_root: float = 9.0
+    smooth_root: float = 16.0
     """Of root accelerations, per metre and squared frame at 30 frames/s; scales with the rate."""
     smooth_turn: float = 2.0
     """Of the root's angular accelerations, per radian."""
-    smooth_joint: float = 1.0
+    smooth_joint: float = 1.5
     """Of hinge accelerations, per radian."""
-    limit: float = 5.0
+    limit: float = 7.0
     """Of a hinge nearer than `limit_margin` to its limit, per radian."""
     limit_margin: float = 0.03
     """rad inside the joints' range that the solver keeps to."""
@@ -39,8 +48,11 @@ class ClipSettings:
     """Factor on the smoothness of stage 1, which only finds the postures."""
     key_hz: float = 12.0
     """Stage 1 solves key frames at about this rate."""
-    iterations: tuple[int, int] = (8, 14)
+    iterations: tuple[int, int] = (12, 40)
     """Most Gauss-Newton steps of stage 1 (orientations) and stage 2 (positions, contacts)."""
+    held: float = 100.0
+    """Of a hinge that a limit has stopped, per radian."""
     damping: float = 1e-2
+    most_damping: float = 100.0
     max_step: float = 0.5
     """rad; a larger step of any hinge is not trusted and cut."""

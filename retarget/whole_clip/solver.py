@@ -7,7 +7,7 @@ minimised instead of filters before and after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
@@ -22,14 +22,20 @@ from retarget.whole_clip.normal import NormalEquations
 from retarget.whole_clip.settings import ClipSettings
 from retarget.whole_clip.state import ClipState
 from retarget.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
+from retarget.whole_clip.trust import STILL, Stretch, Trust
 from robots.robot import Robot
 
-LOOSE_END = 0.2
-"""rad; a frame or two may still move by less, between two contacts that take turns."""
+REACH = 0.15
+"""s; settled frames this close to an unsettled one are solved again with it."""
+PATIENCE = 20
+"""Steps after which the tolerance grows, twofold every four steps."""
+LOOK_EVERY = 5
+"""Steps between searches for obstacles among all geoms; the third step searches too, since the
+first two move the most."""
 CHUNK = 512
 """Frames assembled at once."""
-Obstacle = Callable[[NormalEquations, TreePose, int, bool], None]
-"""Adds the rows of what is in the way of the frames from an index on; the flag asks to look
+Obstacle = Callable[[NormalEquations, TreePose, Array, bool], None]
+"""Adds the rows of what is in the way at frames of these indices; the flag asks to look
 everywhere, not only where something was close before."""
 
 
@@ -47,7 +53,7 @@ class Targets:
         fields = aim.directions, aim.direction_weights, aim.points, aim.point_weights
         return cls(*(np.ascontiguousarray(np.moveaxis(each, 0, -1)) for each in fields))
 
-    def at(self, part: slice) -> Targets:
+    def at(self, part: slice | Array) -> Targets:
         """Some of the frames."""
         return Targets(
             self.directions[..., part],
@@ -113,51 +119,66 @@ class ClipSolver:
         """Improve `state` towards `aim` (of T frames).
 
         Args:
-            smooth: factor on the weights of accelerations. tolerance: rad; the solver is done when
-                99.5 % of the frames move less. callback: called after every iteration.
+            smooth: factor on the weights of accelerations. tolerance: rad; a frame is settled when
+                it moves less. callback: called after every iteration.
         """
-        system = BandedSystem(state.frames, self.tree.num_dofs)
-        targets = Targets.of(aim)
+        state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
+                        joints=state.joints.copy())  # fmt: skip
+        targets, trust = Targets.of(aim), Trust.fresh(state, self.settings.damping)
+        stretch = Stretch.whole(state.frames)
+        unsettled = np.ones(state.frames, bool)
+        reach = round(REACH * self.fps)
         # Small matrices: threads of the linear algebra library would only wait for each other.
         with threadpool_limits(1, user_api="blas"):
             for k in range(iterations):
-                # The first three steps move the most; later ones look again where it was close.
-                state, largest = self.step(state, targets, system, obstacles, smooth, k < 3)
+                fresh = k == 2 or k % LOOK_EVERY == 0
+                change = self.step(state, targets, stretch, obstacles, smooth, trust, fresh)
+                # What has not come to rest by then takes turns between two contacts: a little
+                # unrest is better than no end.
+                enough = tolerance * 2.0 ** max(0.0, (k - PATIENCE) / 4.0)
+                unsettled[stretch.frames] = change > enough
                 if callback is not None:
                     callback()
-                if np.quantile(largest, 0.995) < tolerance and largest.max() < LOOSE_END:
+                if not unsettled.any():
                     break
+                # A settled frame is left alone until a neighbour of it moves.
+                stretch = Stretch.around(unsettled, reach)
         return state
 
     def step(
         self,
         state: ClipState,
         targets: Targets,
-        system: BandedSystem,
+        stretch: Stretch,
         obstacles: Sequence[Obstacle],
         smooth: float,
+        trust: Trust,
         fresh: bool = True,
-    ) -> tuple[ClipState, Array]:
-        """One Gauss-Newton step; the new state and each frame's largest change [T], rad."""
-        s = self.settings
-        system.clear()
+    ) -> Array:
+        """One Gauss-Newton step of some of the frames, in place; their largest changes [K], rad."""
+        s, frames = self.settings, stretch.frames
+        whole, state, targets = state, state.at(frames), targets.at(frames)
+        system = BandedSystem(len(frames), self.tree.num_dofs)
         coupling = self._coupling(state, smooth)
-        # In parts that stay in the processor's cache; the system itself spans the whole clip, so
-        # that parts leave no seam.
-        for begin in range(0, state.frames, CHUNK):
+        # In parts that stay in the processor's cache; the system itself spans all frames, so that
+        # parts leave no seam.
+        for begin in range(0, len(frames), CHUNK):
             part = slice(begin, begin + CHUNK)
             joints = state.joints[:, part]
             pose = self.tree.pose(state.root[:, part], state.mat[..., part], joints)
             normal = NormalEquations(self.tree, pose)
             self._targets(normal, targets.at(part))
-            self._joints(normal, joints)
+            self._joints(normal, joints, trust.held[:, frames[part]])
             for obstacle in obstacles:
-                obstacle(normal, pose, begin, fresh)
+                obstacle(normal, pose, frames[part], fresh)
             normal.fill(system.blocks[part], system.gradient[part])
-        step = system.solve(coupling, s.damping)
+        coupling.own += np.where(stretch.free, trust.damping[frames], STILL)[:, None]
+        step = system.solve(coupling)
+        step[~stretch.free] = 0.0
         # Beyond `max_step` the linearisation is not to be trusted. One caught limb does not hold
         # up the clip, but its neighbours in time take as short a step, or the curve would kink.
         largest = np.abs(step[:, 3:]).max(axis=1)
+        trust.adapt(frames, step, s)
         share = np.minimum(1.0, s.max_step / np.maximum(largest, 1e-9))
         if share.min() < 1.0:
             width = max(1, round(0.3 * self.fps))
@@ -165,9 +186,13 @@ class ClipSolver:
             share = uniform_filter1d(share, 2 * width + 1, mode="nearest")
             step *= share[:, None]
         turn = rotation_matrix(step[:, 3:6].T)
-        joints = np.clip(state.joints + step[:, 6:].T, self.lower, self.upper)
+        wanted = state.joints + step[:, 6:].T
+        joints = np.clip(wanted, self.lower, self.upper)
+        trust.hold(frames, wanted, joints, step[:, 6:].T)
         mat = np.einsum("ijt,jkt->ikt", turn, state.mat)
-        return ClipState(state.root + step[:, :3].T, mat, joints), largest
+        whole.put(frames, ClipState(state.root + step[:, :3].T, mat, joints))
+        moved = np.abs(joints - state.joints).max(axis=0)
+        return np.maximum(moved, np.abs(step[:, 3:6]).max(axis=1))
 
     def _targets(self, normal: NormalEquations, targets: Targets) -> None:
         for k, link in enumerate(self.links):
@@ -181,12 +206,13 @@ class ClipSolver:
             if weights[k].any():
                 normal.points(body, local, points[k], weights[k])
 
-    def _joints(self, normal: NormalEquations, q: Array) -> None:
+    def _joints(self, normal: NormalEquations, q: Array, held: Array) -> None:
         hinges = slice(6, self.tree.num_dofs)
         normal.coordinates(hinges, q - self.rest, self.rest_weight)
         low, high = self.inner
         excess = np.minimum(q - low, 0.0) + np.maximum(q - high, 0.0)
         normal.coordinates(hinges, excess, self.settings.limit * (excess != 0.0))
+        normal.coordinates(hinges, 0.0 * q, self.settings.held * held)
 
     def _coupling(self, state: ClipState, smooth: float) -> TimeCoupling:
         coupling = TimeCoupling.empty(state.frames, self.tree.num_dofs)

@@ -23,6 +23,15 @@ class ClipState:
     def frames(self) -> int:
         return self.root.shape[1]
 
+    def at(self, frames: Array) -> ClipState:
+        """Some of the frames."""
+        return ClipState(self.root[:, frames], self.mat[..., frames], self.joints[:, frames])
+
+    def put(self, frames: Array, other: ClipState) -> None:
+        """Replace some of the frames."""
+        self.root[:, frames], self.mat[..., frames] = other.root, other.mat
+        self.joints[:, frames] = other.joints
+
     def qpos(self) -> Array:
         """[T, 7 + J]"""
         quat = quat_continuous(matrix_to_quat(np.moveaxis(self.mat, -1, 0)))

@@ -126,3 +126,36 @@ def test_learning_rate_stays_in_its_range() -> None:
     algorithm.update()
     assert 9e-4 <= algorithm.learning_rate <= 1.1e-3
     assert algorithm.optimizer.param_groups[0]["lr"] == algorithm.learning_rate
+
+
+def flip(values: torch.Tensor) -> torch.Tensor:
+    """A reflection of any width: half of the entries change places and sign."""
+    return -values.flip(-1)
+
+
+def test_a_rollout_and_its_mirror_image_teach_the_same() -> None:
+    reflect = {name: flip for name in ("actor", "critic", "actions")}
+    plain, image, alone = (
+        make(ParallelPPO, reflections=each, workers=1) for each in (reflect, reflect, None)
+    )
+    for algorithm in (plain, image, alone):
+        algorithm.actor.obs_normalizer = torch.nn.Identity()
+        algorithm.critic.obs_normalizer = torch.nn.Identity()
+        algorithm.actor.update_normalization = lambda obs: None  # type: ignore[method-assign]
+        algorithm.critic.update_normalization = lambda obs: None  # type: ignore[method-assign]
+        roll_out(algorithm)
+    stored = image.storage
+    for name in SIZES:
+        stored.observations[name] = flip(stored.observations[name])
+    stored.actions = flip(stored.actions)
+    assert stored.distribution_params is not None
+    means, stds = stored.distribution_params
+    stored.distribution_params = (flip(means), stds)
+    for algorithm in (plain, image, alone):
+        torch.manual_seed(4)
+        algorithm.update()
+    (same, *_), (other, *_) = plain.actor.parameters(), alone.actor.parameters()
+    for ours, theirs in (*zip(plain.actor.parameters(), image.actor.parameters(), strict=True),
+                         *zip(plain.critic.parameters(), image.critic.parameters(), strict=True)):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(same, other, atol=1e-4)

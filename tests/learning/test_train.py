@@ -13,6 +13,8 @@ import robots
 from mimic.errors import MimicError
 from mimic.learning import PRESETS
 from mimic.policy.player import PolicyPlayer
+from mimic.viewer.rollout import roll_out
+from motions import RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 from train import parse, train
@@ -58,6 +60,20 @@ def test_a_run_leaves_everything_and_can_be_resumed(run: Path) -> None:
     assert train(parse(["--resume", str(run), "--iterations", "3"])) == 0
     assert PolicyPlayer(run / "policy.onnx").contract.training["iterations"] == 3
     assert len(json.loads((run / "config.json").read_text())["sessions"]) == 2
+
+
+def test_coarser_physics_and_mirrored_samples(clip: Path, tmp_path: Path) -> None:
+    arguments = [TASK, "--motion", str(clip), *SMALL, "--iterations", "1"]
+    options = ["--physics-hz", "100", "--symmetry", "--out", str(tmp_path)]
+    assert train(parse([*arguments, *options])) == 0
+    (folder,) = (tmp_path / TASK).iterdir()
+    policy = PolicyPlayer(folder / "policy.onnx")
+    assert policy.contract.physics_dt == pytest.approx(0.01)
+    # It is played on the physics it is judged by all the same.
+    rollout = roll_out(policy, policy.reference(RobotMotion.load(clip)), robots.load(TINY))
+    assert len(rollout.qpos) > 1
+    assert json.loads((folder / "config.json").read_text())["train"]["symmetry"] is True
+    assert train(parse(["--resume", str(folder), "--iterations", "2"])) == 0
 
 
 def test_a_run_is_not_resumed_on_other_motions_or_tasks(run: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_the_ground_lifts_a_thick_foot_by_its_lowest_edge(
             pushed.extend(-residual)
 
     monkeypatch.setattr(NormalEquations, "heights", note)
-    Ground(t1)(NormalEquations(tree, pose), pose, 0, True)
+    Ground(t1, 1)(NormalEquations(tree, pose), pose, np.array([0]), True)
     corners = np.array([[x, y, z] for x in (-0.1015, 0.1215) for y in (-0.05, 0.05)
                         for z in (-0.03, 0.0)])  # fmt: skip
     heights = (corners @ pose.mat[foot][..., 0].T + pose.pos[foot, :, 0])[:, 2] + root[2]

@@ -23,6 +23,13 @@ def test_other_rates(tiny: Robot) -> None:
     assert scene.control_dt == pytest.approx(0.04)
 
 
+def test_rates_that_do_not_fit_are_refused(tiny: Robot) -> None:
+    with pytest.raises(MimicError, match="120 Hz does not fit control at 50 Hz.*100"):
+        make_scene(tiny, physics_hz=120.0)
+    with pytest.raises(MimicError, match="such as 50"):
+        make_scene(tiny, physics_hz=20.0)
+
+
 def test_robot_part_of_the_scene_is_the_robot(g1: Robot, g1_scene: Scene) -> None:
     model = g1_scene.model
     assert model.nq == g1.model.nq and model.nu == g1.model.nu

@@ -1,0 +1,158 @@
+"""What a batch consists of: clips from files, folders and manifests, each with a place to go."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from motions.errors import InputError, input_error
+from motions.readers import EXTENSIONS
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip of a batch; `name` is the result's path below the output folder, without ending."""
+
+    clip: Path
+    name: str
+    start: float = 0.0
+    end: float | None = None
+
+
+def find_jobs(paths: Iterable[Path], out: Path | None = None) -> list[Job]:
+    """Jobs of files and, with the folders below them, of folders; sorted, each name once.
+
+    A file keeps its stem, a file found in a folder its path below that folder. What lies in `out`
+    are results, not clips.
+
+    Raises:
+        InputError: a path is absent, a folder holds no clip, or two clips would share a name.
+    """
+    jobs: list[Job] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(
+                file
+                for file in path.rglob("*")
+                if file.is_file() and _is_clip(file) and not (out and file.is_relative_to(out))
+            )
+            if not found:
+                raise input_error(
+                    path, "the folder holds no clip", expected=", ".join(EXTENSIONS) + " files"
+                )
+            jobs += [Job(each, _stem(each.relative_to(path))) for each in found]
+        elif path.exists():
+            jobs.append(Job(path, path.stem))
+        else:
+            raise input_error(path, "no such file or folder")
+    return _distinct(jobs)
+
+
+def read_manifest(path: Path) -> list[Job]:
+    """Jobs of a manifest: a path per line, or JSON lines with clip and maybe name, start, end (s).
+
+    Paths are relative to the manifest; empty lines and lines that begin with # do not count.
+
+    Raises:
+        InputError: the manifest is absent or a line of it cannot be used.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise input_error(path, f"cannot read the manifest: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise input_error(path, "the manifest is not text in UTF-8") from error
+    jobs = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            job = _job_of_line(path, number, line)
+            jobs.append(replace(job, clip=path.parent / job.clip))
+    if not jobs:
+        raise input_error(path, "the manifest names no clip")
+    return _distinct(jobs)
+
+
+def merge_jobs(*lists: Sequence[Job]) -> list[Job]:
+    """Jobs of several sources as one batch.
+
+    Raises:
+        InputError: two clips would share a name.
+    """
+    return _distinct([job for jobs in lists for job in jobs])
+
+
+def shard_of(jobs: Sequence[Job], shard: str) -> list[Job]:
+    """The jobs of one of several machines: ``"i/n"``, i from 1 to n.
+
+    Raises:
+        InputError: the text is not of this form.
+    """
+    first, slash, second = shard.partition("/")
+    if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second):
+        return list(jobs[int(first) - 1 :: int(second)])
+    raise input_error(None, "--shard must be I/N", found=shard, expected="1/4 to 4/4, for instance")
+
+
+def _job_of_line(path: Path, number: int, line: str) -> Job:
+    if not line.startswith("{"):
+        return Job(Path(line), Path(line).stem)
+    where = f"line {number} of the manifest"
+    try:
+        entry: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise input_error(path, f"{where} is not JSON: {error.msg}") from error
+    unknown = sorted(set(entry) - {"clip", "name", "start", "end"})
+    if unknown or not isinstance(entry.get("clip"), str):
+        raise input_error(
+            path,
+            f"{where} needs clip and may have name, start and end",
+            found=", ".join(sorted(entry)) or "nothing",
+        )
+    name = entry.get("name", Path(entry["clip"]).stem)
+    inside = isinstance(name, str) and name and not PurePosixPath(name).is_absolute()
+    if not inside or ".." in PurePosixPath(name).parts:
+        raise input_error(path, f"{where}: name must be a path below the output", found=repr(name))
+    times = [entry.get("start", 0.0), entry.get("end")]
+    for each in times:
+        if each is not None and (isinstance(each, bool) or not isinstance(each, int | float)):
+            raise input_error(path, f"{where}: start and end are seconds", found=repr(each))
+    return Job(Path(entry["clip"]), name, float(times[0] or 0.0), times[1])
+
+
+def _is_clip(path: Path) -> bool:
+    """Whether a file found in a folder is meant; .txt and .json must look like DeepMimic's."""
+    suffix = path.suffix.lower()
+    if suffix not in EXTENSIONS or path.name.startswith("."):
+        return False
+    if suffix not in (".txt", ".json"):
+        return True
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    return head.lstrip().startswith(b"{") and b'"Frames"' in head
+
+
+def _stem(path: Path) -> str:
+    return path.with_suffix("").as_posix()
+
+
+def _distinct(jobs: list[Job]) -> list[Job]:
+    """Tell clips of one name apart by their format (a.bvh, a.amc); refuse what is left."""
+    count = Counter(job.name for job in jobs)
+    named = [
+        job if count[job.name] == 1 else replace(job, name=f"{job.name}_{job.clip.suffix[1:]}")
+        for job in jobs
+    ]
+    count = Counter(job.name for job in named)
+    for job in named:
+        if count[job.name] > 1:
+            same = [str(each.clip) for each in named if each.name == job.name]
+            raise InputError(
+                f"{' and '.join(same[:2])}: both would be written as {job.name}.npz; "
+                "give their common folder instead, or names in a manifest"
+            )
+    return named

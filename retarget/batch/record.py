@@ -1,0 +1,78 @@
+"""What is kept about each clip of a batch, so that a second run does only what is left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from motions.files import atomic_write_text
+from retarget.batch.jobs import Job
+
+FOLDER = ".retarget"
+"""Below the output folder: a record per clip."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of one clip.
+
+    Attributes:
+        key: hash of the clip's content and of everything that shapes the result.
+        error: the one line that says why there is no result; empty when there is one.
+        result: hash of the written file.
+    """
+
+    name: str
+    clip: str
+    key: str
+    error: str = ""
+    result: str = ""
+    frames: int = 0
+    fps: float = 0.0
+    seconds: float = 0.0
+    quality: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, out: Path) -> None:
+        """Write the record below the output folder."""
+        atomic_write_text(record_path(out, self.name), json.dumps(asdict(self), indent=1) + "\n")
+
+
+def record_path(out: Path, name: str) -> Path:
+    return out / FOLDER / f"{name}.json"
+
+
+def finished(out: Path, job: Job, key: str) -> Record | None:
+    """The record of a clip that needs no more work: same key, and its file as it was written."""
+    try:
+        values = json.loads(record_path(out, job.name).read_text(encoding="utf-8"))
+        record = Record(**values)
+        written = file_hash(out / f"{job.name}.npz")
+    except (OSError, ValueError, TypeError):
+        return None
+    fits = record.key == key and not record.error and record.result == written
+    return record if fits else None
+
+
+def job_key(job: Job, configuration: str) -> str:
+    """Hash of a clip's content, of the skeleton beside it, of its part and of the configuration.
+
+    Raises:
+        OSError: the clip cannot be read.
+    """
+    digest = hashlib.sha256(configuration.encode())
+    digest.update(f"|{job.name}|{job.start!r}|{job.end!r}|".encode())
+    digest.update(job.clip.read_bytes())
+    if job.clip.suffix.lower() == ".amc":
+        # The clip's skeleton is one of the files beside it.
+        for skeleton in sorted(job.clip.parent.glob("*.[aA][sS][fF]")):
+            digest.update(skeleton.name.encode() + skeleton.read_bytes())
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

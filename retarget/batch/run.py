@@ -1,0 +1,110 @@
+"""Running a batch on a pool of processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from retarget.batch.jobs import Job
+from retarget.batch.record import Record, finished, job_key
+from retarget.batch.work import Work, begin_worker, retarget_job
+
+Task = Callable[[Job, str, Path], Record]
+Report = Callable[[Record, bool], None]
+"""Called for each clip with its record and whether it had been finished before."""
+
+_DIED = "the process that worked on it died (out of memory, or a crash in a library)"
+
+
+def run_batch(
+    jobs: Sequence[Job], out: Path, work: Work, *, workers: int = 1, report: Report | None = None
+) -> list[Record]:
+    """Retarget every clip that is not finished yet; one broken clip never stops the rest.
+
+    Args:
+        out: results go to ``out/<name>.npz``, records to a folder of their own below it.
+        workers: processes; 1 works in this one.
+        report: called as clips come in, in no fixed order.
+
+    Returns the records in the order of the jobs.
+    """
+    done: dict[str, Record] = {}
+
+    def add(record: Record, before: bool) -> None:
+        done[record.name] = record
+        if report is not None:
+            report(record, before)
+
+    left: list[tuple[Job, str]] = []
+    for job in jobs:
+        try:
+            key = job_key(job, work.configuration)
+        except OSError as error:
+            add(_broken(job, "", f"{job.clip}: cannot read: {error.strerror or error}"), False)
+            continue
+        record = finished(out, job, key)
+        if record is None:
+            left.append((job, key))
+        else:
+            add(record, True)
+    results = _here(left, out, work) if workers <= 1 else _pooled(left, out, work, workers)
+    for record in results:
+        add(record, False)
+    return [done[job.name] for job in jobs]
+
+
+def _here(left: Sequence[tuple[Job, str]], out: Path, work: Work) -> Iterator[Record]:
+    begin_worker(work)
+    for job, key in left:
+        yield retarget_job(job, key, out)
+
+
+def _pooled(
+    left: Sequence[tuple[Job, str]],
+    out: Path,
+    work: Work,
+    workers: int,
+    task: Task = retarget_job,
+) -> Iterator[Record]:
+    """Records as they come; clips in flight when a process dies are tried again one by one."""
+    waiting = list(reversed(left))
+    suspects: list[tuple[Job, str]] = []
+    while waiting or suspects:
+        alone = not waiting
+        queue = suspects if alone else waiting
+        running: dict[Future[Record], tuple[Job, str]] = {}
+        pool = _pool(1 if alone else workers, work)
+        try:
+            while queue or running:
+                # A few more than there are processes, so that none of them waits for us.
+                while queue and len(running) < (1 if alone else workers + 2):
+                    item = queue.pop()
+                    running[pool.submit(task, *item, out)] = item
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    record = future.result()
+                    del running[future]
+                    yield record
+        except BrokenProcessPool:
+            if alone:
+                for job, key in running.values():
+                    yield _broken(job, key, f"{job.clip}: {_DIED}", out)
+            else:
+                suspects += running.values()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(workers: int, work: Work) -> ProcessPoolExecutor:
+    # Started afresh rather than forked: threads of numerical libraries do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, begin_worker, (work,))
+
+
+def _broken(job: Job, key: str, error: str, out: Path | None = None) -> Record:
+    record = Record(job.name, str(job.clip), key, error=error)
+    if out is not None:
+        record.save(out)
+    return record

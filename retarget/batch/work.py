@@ -1,0 +1,131 @@
+"""What a worker process does with one clip."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import robots
+from motions import HumanMotion, read_human_motion
+from motions.cli import user_error_text
+from motions.errors import input_error
+from retarget.batch.jobs import Job
+from retarget.batch.record import Record, file_hash
+from retarget.pipeline import RetargetSettings, retarget
+from robots.robot import Robot
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every clip of a batch has in common; travels to the workers.
+
+    Attributes:
+        reading: keyword arguments of ``read_human_motion``.
+        robot_hash: of the robot the batch was started with.
+    """
+
+    robot: str
+    robot_hash: str
+    fps: float | Literal["source"] = "source"
+    settings: RetargetSettings = field(default_factory=RetargetSettings)
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    start: float = 0.0
+    end: float | None = None
+
+    @property
+    def configuration(self) -> str:
+        """Hash of everything but the clip that shapes a result."""
+        try:
+            release = version("humanoid-mimic")
+        except PackageNotFoundError:
+            release = "source"
+        parts = [release, self.robot_hash, repr(self.fps), repr(plain(self.settings))]
+        parts += [repr(sorted(self.reading.items(), key=str)), repr((self.start, self.end))]
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+_work: Work | None = None
+_robot: Robot | None = None
+
+
+def begin_worker(work: Work) -> None:
+    """Load the robot once per process.
+
+    Raises:
+        RobotError: the robot has changed since the batch was started.
+    """
+    global _work, _robot
+    if _robot is None or _robot.content_hash != work.robot_hash:
+        _robot = robots.load(work.robot)
+    _work = work
+
+
+def retarget_job(job: Job, key: str, out: Path) -> Record:
+    """Retarget one clip, write it below `out`, and leave a record of how it went.
+
+    A user's mistake becomes the record's error; a bug too, with its kind, since one clip must not
+    stop thousands.
+    """
+    assert _work is not None and _robot is not None
+    started = time.perf_counter()
+    path = out / f"{job.name}.npz"
+    for stale in path.parent.glob(f".{path.stem}.*.tmp.npz"):
+        stale.unlink(missing_ok=True)  # of a run that was killed while it wrote
+    try:
+        human = read_human_motion(job.clip, **_work.reading)
+        start = job.start or _work.start
+        end = _work.end if job.end is None else job.end
+        human = crop_seconds(human, start, end)
+        motion = retarget(human, _robot, fps=_work.fps, settings=_work.settings)
+        motion.save(path)
+    except Exception as error:
+        text = user_error_text(error) or f"{job.clip}: {type(error).__name__}: {error}"
+        record = Record(job.name, str(job.clip), key, error=" ".join(text.split()))
+    else:
+        record = Record(
+            job.name,
+            str(job.clip),
+            key,
+            result=file_hash(path),
+            frames=motion.num_frames,
+            fps=motion.fps,
+            seconds=time.perf_counter() - started,
+            quality=dict(motion.quality),
+        )
+    record.save(out)
+    return record
+
+
+def crop_seconds(human: HumanMotion, start: float, end: float | None) -> HumanMotion:
+    """The part of a clip between two times, s; its own end when ``end`` is None.
+
+    Raises:
+        InputError: less than two frames would be left.
+    """
+    if start == 0.0 and end is None:
+        return human
+    last = human.duration if end is None else end
+    half = 0.5 / human.fps  # times are rounded to frames
+    if not (0.0 <= start <= last - half and last <= human.duration + half):  # NaN fits nowhere
+        raise input_error(
+            human.name,
+            "--start and --end must lie inside the clip, at least a frame apart",
+            found=f"{start:g} s to {last:g} s",
+            expected=f"times between 0 and {human.duration:.2f} s",
+            fix="leave out --end for the clip's own end",
+        )
+    return human.crop(round(start * human.fps), round(last * human.fps) + 1)
+
+
+def plain(value: Any) -> Any:
+    """Nested settings as plain dictionaries, whose text is the same in every process."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in sorted(value.items(), key=lambda item: str(item[0]))}
+    return value

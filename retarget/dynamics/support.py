@@ -1,0 +1,36 @@
+"""The support polygon."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+
+from retarget.vectors import Array
+
+
+def polygon_margin(points: Array, at: Array) -> float:
+    """Signed distance [m] of `at` [2] to the edge of the hull of `points` [K, 2]: + inside.
+
+    One point, or points in a line, have no inside: the distance is then zero or negative.
+    """
+    try:
+        corners = points[ConvexHull(points).vertices] if len(points) > 2 else points
+    except QhullError:
+        corners = _ends(points)
+    after = np.roll(corners, -1, axis=0)
+    along = after - corners
+    length = np.maximum((along * along).sum(1), 1e-18)
+    share = np.clip(((at - corners) * along).sum(1) / length, 0.0, 1.0)
+    away = np.linalg.norm(at - corners - share[:, None] * along, axis=1).min()
+    if len(corners) < 3:
+        return -float(away)
+    # Corners run counter-clockwise.
+    left = along[:, 0] * (at - corners)[:, 1] - along[:, 1] * (at - corners)[:, 0]
+    return float(away if (left >= 0.0).all() else -away)
+
+
+def _ends(points: Array) -> Array:
+    """The two ends of points that lie in a line."""
+    centred = points - points.mean(axis=0)
+    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    return points[[int(along.argmin()), int(along.argmax())]]

@@ -1,0 +1,44 @@
+"""Making a report's entries from motions and from a batch's records."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from motions import HumanMotion, RobotMotion
+from retarget.batch.record import Record
+from retarget.page.curves import clip_curves, worst_moments
+from retarget.page.page import ClipEntry
+from retarget.picture import draw_clip
+from retarget.report import detection_line
+from robots.robot import Robot
+
+EVEN_FRAMES = 4
+"""Moments drawn besides the worst ones."""
+
+
+def entry_of_clip(name: str, human: HumanMotion, motion: RobotMotion, robot: Robot) -> ClipEntry:
+    """The entry of a clip with curves, and pictures of its worst and of evenly spread moments."""
+    curves = clip_curves(motion, robot, human.resample(motion.fps))
+    moments = worst_moments(curves, robot.joint_names)
+    last = motion.num_frames - 1
+    spread = {round(last * k / (EVEN_FRAMES - 1)) for k in range(EVEN_FRAMES)}
+    frames = sorted(spread | {moment.frame for moment in moments})
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "clip.png"
+        draw_clip(picture, human, motion, robot, frames=frames)
+        data = picture.read_bytes()
+    return ClipEntry(
+        name=name,
+        quality=motion.quality,
+        detected=detection_line(human),
+        curves=curves,
+        moments=moments,
+        picture=data,
+    )
+
+
+def entries_of_records(records: Sequence[Record]) -> list[ClipEntry]:
+    """Entries with figures only."""
+    return [ClipEntry(name=r.name, quality=r.quality, error=r.error) for r in records]

@@ -41,7 +41,7 @@ def orientation_aim(
     count = person.num_frames
     points, strength = np.zeros((2, count, NUM_POINTS, 3))
     points[:, 0], strength[:, 0] = scaled_hips(person, frames, contacts.ground), 1.0
-    segments = with_planned_feet(person.segments, plan)
+    segments = followed(person.segments, plan, frames)
     return Aim(*direction_targets(segments, ik, count), points, strength)
 
 
@@ -76,7 +76,7 @@ def position_aim(
     ankle = ankle_targets(plan, offsets, stances, footprints, wanted, frames, person.fps)
     points, strength = _foot_points(plan, ankle, frames, ik)
     points[:, 0], strength[:, 0] = root, ik.root
-    segments = with_planned_feet(person.segments, plan)
+    segments = followed(person.segments, plan, frames)
     target, weight = direction_targets(segments, ik, person.num_frames)
     for i, side in enumerate(SIDES):
         k = 2 * SEGMENTS.index(f"{side}_foot")
@@ -99,10 +99,11 @@ def _foot_points(
     return points, strength
 
 
-def with_planned_feet(
-    segments: Mapping[str, SegmentTrack], plan: FootPlan
+def followed(
+    segments: Mapping[str, SegmentTrack], plan: FootPlan, frames: RobotFrames
 ) -> dict[str, SegmentTrack]:
-    result = dict(segments)
+    """The segments that this robot can follow, the feet as planned."""
+    result = {name: track for name, track in segments.items() if name not in frames.rigid}
     for i, side in enumerate(SIDES):
         matrix = plan.matrix[:, i]
         trust = segments[f"{side}_foot"].trust

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -60,12 +59,13 @@ class CheckGeometry:
 
 def check_geometry(robot: Robot) -> CheckGeometry:
     """Geometry of a robot's vendor model; compiled once per robot."""
-    return _load(robot.vendor_xml, robot.feet)
+    return _load(robot)
 
 
-@lru_cache(maxsize=4)
-def _load(vendor_xml: Path, feet: tuple[str, str]) -> CheckGeometry:
-    model = mujoco.MjModel.from_xml_path(str(vendor_xml))
+@lru_cache(maxsize=8)
+def _load(robot: Robot) -> CheckGeometry:
+    model = robot.vendor_spec().compile()
+    _let_collide(model)
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     hulls = {}
@@ -73,9 +73,22 @@ def _load(vendor_xml: Path, feet: tuple[str, str]) -> CheckGeometry:
         collides = model.geom_contype[geom] or model.geom_conaffinity[geom]
         if int(model.geom_bodyid[geom]) != 0 and collides:
             hulls[geom] = _hull(model, geom)
-    soles = tuple(tuple(_sole(model, data, foot)) for foot in feet)
+    soles = tuple(tuple(_sole(model, data, foot)) for foot in robot.feet)
     touching = frozenset(pair for pair, _ in self_contacts(model, data, frozenset()))
     return CheckGeometry(model, hulls, (soles[0], soles[1]), touching)
+
+
+def _let_collide(model: mujoco.MjModel) -> None:
+    """Models that leave contacts to a list of pairs: their collision shapes count all the same.
+
+    Shapes are in groups from 3 on, by MuJoCo's custom; a model that has none is its visible hulls.
+    """
+    on_robot = model.geom_bodyid > 0
+    if (on_robot & ((model.geom_contype | model.geom_conaffinity) > 0)).any():
+        return
+    shapes = on_robot & (model.geom_group >= 3)
+    chosen = shapes if shapes.any() else on_robot
+    model.geom_contype[chosen] = model.geom_conaffinity[chosen] = 1
 
 
 def _points(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
@@ -98,6 +111,11 @@ def _points(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
         corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
         return corners * size, 0.0
     return np.zeros((0, 3)), 0.0
+
+
+def geom_points(model: mujoco.MjModel, geom: int) -> Array:
+    """Points [K, 3] m of a geom in its body's frame, radii left out."""
+    return model.geom_pos[geom] + quat_rotate(model.geom_quat[geom], _points(model, geom)[0])
 
 
 def _hull(model: mujoco.MjModel, geom: int) -> Hull:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import mink
+import mujoco
 import numpy as np
 
 from retarget.geometry import check_geometry, outer_points
@@ -224,12 +225,25 @@ def rest_posture(robot: Robot, settings: IkSettings) -> tuple[Array, Array]:
         ("right_elbow", "right_wrist", settings.rest_wrist),
     ]
     for top, bottom, value in chains:
-        body = model.body(robot.human_map[bottom]).id
-        while body not in (0, model.body(robot.human_map[top]).id):
+        ends = (model.body(robot.human_map[role]).id for role in (top, bottom))
+        for body in bodies_between(model, *ends):
             for joint in range(
                 model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body]
             ):
-                rest[joint - 1] = 0.0
-                weight[joint - 1] = value
-            body = int(model.body_parentid[body])
+                if joint > 0:  # the free joint is no hinge
+                    rest[joint - 1] = 0.0
+                    weight[joint - 1] = value
     return np.clip(rest, robot.joint_lower, robot.joint_upper), weight
+
+
+def bodies_between(model: mujoco.MjModel, first: int, second: int) -> list[int]:
+    """Bodies whose joints turn `second` against `first`; either may be the nearer to the root."""
+
+    def above(body: int) -> list[int]:
+        way = [body]
+        while way[-1] > 0:
+            way.append(int(model.body_parentid[way[-1]]))
+        return way
+
+    a, b = above(first), above(second)
+    return [x for x in a if x not in b] + [x for x in b if x not in a]

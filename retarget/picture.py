@@ -16,7 +16,7 @@ from scipy.spatial import ConvexHull, QhullError
 from motions import HumanMotion, RobotMotion
 from motions.files import atomic_path
 from motions.rotations import quat_rotate
-from retarget.geometry import check_geometry, sphere_directions
+from retarget.geometry import check_geometry, geom_points, sphere_directions
 from retarget.vectors import UP, Array, unit
 from robots.robot import Robot
 
@@ -51,7 +51,7 @@ def draw_clip(
     up = np.cross(depth, right)
     view = np.stack([right, up, depth])
     shift = float(human.report.get("ground_m", 0.0)) if human.report else 0.0
-    shapes = _hulls(robot)
+    shapes, sides = _hulls(robot), _body_sides(robot)
     for column, share in enumerate(shares):
         # Rounded up a hair: a frame divided by the last must give that frame again.
         t_human = int(share * (human.num_frames - 1) + 1e-6)
@@ -59,7 +59,7 @@ def draw_clip(
         top, bottom = axes[0, column], axes[1, column]
         lines, colours = _stick(human, t_human, view)
         top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))
-        triangles, shades = _robot_triangles(motion, shapes, t_robot, view)
+        triangles, shades = _robot_triangles(motion, shapes, sides, t_robot, view)
         bottom.add_collection(
             PolyCollection(list(triangles), facecolors=shades, edgecolors=shades, linewidths=0.3)
         )
@@ -124,25 +124,48 @@ def _side_of(human: HumanMotion, joint: int, side: dict[int, str]) -> str:
     return ""
 
 
+def _body_sides(robot: Robot) -> dict[str, str]:
+    """Side of every body of a limb: what hangs below a hip or shoulder, and their own motors."""
+    model = robot.model
+    trunk = {model.body(robot.human_map[role]).id for role in ("pelvis", "chest")}
+    sides: dict[int, str] = {}
+    for role, name in robot.human_map.items():
+        body = model.body(name).id
+        while role not in ("pelvis", "chest") and body not in (0, *trunk):
+            sides[body] = role.split("_")[0]
+            body = int(model.body_parentid[body])
+    for body in range(1, model.nbody):
+        parent = int(model.body_parentid[body])
+        if body not in sides and parent in sides:
+            sides[body] = sides[parent]
+    return {model.body(body).name: side for body, side in sides.items()}
+
+
 def _hulls(robot: Robot) -> dict[str, list[tuple[Array, Array]]]:
     """Per body the hulls (points [V, 3] in the body frame, triangles [F, 3]) of what is seen."""
-    model = check_geometry(robot).model
-    shown: dict[str, list[tuple[Array, Array]]] = {}
+    geometry = check_geometry(robot)
+    model = geometry.model
     mesh = int(mujoco.mjtGeom.mjGEOM_MESH)
-    for geom in range(model.ngeom):
-        if int(model.geom_type[geom]) != mesh or model.geom_contype[geom]:
-            continue
-        data = int(model.geom_dataid[geom])
-        start, number = int(model.mesh_vertadr[data]), int(model.mesh_vertnum[data])
-        points = np.asarray(model.mesh_vert[start : start + number], float)
+    seen = [
+        (model.body(int(model.geom_bodyid[geom])).name, geom_points(model, geom))
+        for geom in range(model.ngeom)
+        if int(model.geom_type[geom]) == mesh and not model.geom_contype[geom]
+    ]
+    # A model without visual meshes is shown by its collision geometry.
+    balls = sphere_directions(40)
+    seen = seen or [
+        (h.body, (h.points[:, None] + h.radius * balls).reshape(-1, 3) if h.radius else h.points)
+        for h in geometry.hulls
+        if len(h.points)
+    ]
+    shown: dict[str, list[tuple[Array, Array]]] = {}
+    for name, points in seen:
         # The outermost points in some directions are a hull that is quick to draw.
         points = points[np.unique((points @ _DIRECTIONS.T).argmax(axis=0))]
         try:
             faces = ConvexHull(points).simplices
         except QhullError:
             continue
-        points = quat_rotate(model.geom_quat[geom], points) + model.geom_pos[geom]
-        name = model.body(int(model.geom_bodyid[geom])).name
         shown.setdefault(name, []).append((points, faces))
     return shown
 
@@ -150,6 +173,7 @@ def _hulls(robot: Robot) -> dict[str, list[tuple[Array, Array]]]:
 def _robot_triangles(
     motion: RobotMotion,
     shapes: dict[str, list[tuple[Array, Array]]],
+    sides: dict[str, str],
     frame: int,
     view: Array,
 ) -> tuple[Array, Array]:
@@ -158,7 +182,7 @@ def _robot_triangles(
         if name not in motion.body_names:
             continue
         body = motion.body_names.index(name)
-        base = _LEFT if name.startswith("left") else _RIGHT if name.startswith("right") else _MIDDLE
+        base = {"left": _LEFT, "right": _RIGHT}.get(sides.get(name, ""), _MIDDLE)
         for points, faces in hulls:
             world = quat_rotate(motion.body_quat_w[frame, body], points)
             world = world + motion.body_pos_w[frame, body]

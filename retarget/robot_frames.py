@@ -51,6 +51,7 @@ class RobotFrames:
         flexion: joint index (among the hinges) -> lowest and highest angle at which a knee or elbow
             is bent the human way or straight; within the joint's own range.
         foot_turns: per foot the rotation from its link frame to the anatomical one.
+        rigid: segments that no hinge moves against the one before; they follow no target.
     """
 
     links: dict[str, LinkFrame]
@@ -63,6 +64,7 @@ class RobotFrames:
     ball: tuple[Array, Array]
     flexion: dict[int, tuple[float, float]]
     foot_turns: tuple[Array, Array]
+    rigid: frozenset[str] = frozenset()
 
     @property
     def leg_length(self) -> float:
@@ -113,6 +115,11 @@ def robot_frames(robot: Robot) -> RobotFrames:
                 add(f"{side}_hand", hand, along[second], sign * hinge)
         foot = model.body(robot.feet[SIDES.index(side)]).id
         add(f"{side}_foot", foot, up, forward)
+    rigid = {
+        f"{side}_hand"
+        for side in SIDES
+        if not _hinge_above(model, body[f"{side}_wrist"], body[f"{side}_elbow"])
+    }
     heel, ball, soles, turns = [], [], [], []
     for name, points in zip(robot.feet, robot.sole_points, strict=True):
         turn = mat[model.body(name).id]
@@ -134,7 +141,17 @@ def robot_frames(robot: Robot) -> RobotFrames:
         soles=(soles[0], soles[1]),
         flexion=flexion,
         foot_turns=(turns[0], turns[1]),
+        rigid=frozenset(rigid),
     )
+
+
+def _hinge_above(model: mujoco.MjModel, body: int, stop: int) -> bool:
+    """Whether a hinge lies between `stop` and `body`, which hangs below it."""
+    while body not in (0, stop):
+        if int(model.body_jntnum[body]) > 0:
+            return True
+        body = int(model.body_parentid[body])
+    return False
 
 
 def _snap(v: Array) -> Array:

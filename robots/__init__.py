@@ -1,7 +1,7 @@
 """Humanoid robots: vendor models with our overlay of actuators, gains, limits and names."""
 
 from robots.errors import RobotError
-from robots.loader import RobotInfo, available, load
+from robots.loader import RobotInfo, available, load, summary
 from robots.robot import Robot
 
-__all__ = ["Robot", "RobotError", "RobotInfo", "available", "load"]
+__all__ = ["Robot", "RobotError", "RobotInfo", "available", "load", "summary"]

@@ -39,13 +39,27 @@ class CollisionGeom:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyPoint:
+    """A point of interest that no body's origin marks, such as a hand without a wrist joint (m).
+
+    The overlay welds a massless body of this name there.
+    """
+
+    name: str
+    body: str
+    pos: tuple[float, float, float]
+    mirror: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Description:
     """The parsed description file of a robot."""
 
     path: Path
     name: str
     title: str
-    model: Mapping[str, str]
+    model: Mapping[str, Any]
+    joint_ranges: Mapping[str, tuple[float, float]]
     natural_frequency_hz: float
     damping_ratio: float
     action_scale_factor: float
@@ -55,6 +69,7 @@ class Description:
     bodies: Mapping[str, Any]
     human: Mapping[str, str]
     collision: tuple[CollisionGeom, ...]
+    points: tuple[KeyPoint, ...]
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -81,7 +96,7 @@ def read(path: Path) -> Description:
         RobotError: not TOML, or a key is missing or has the wrong type.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RobotError(f"{path}: not a valid TOML file: {error}") from error
     try:
@@ -103,6 +118,10 @@ def read(path: Path) -> Description:
             name=str(data["name"]),
             title=str(data.get("title", data["name"])),
             model=data["model"],
+            joint_ranges={
+                str(k): (float(low), float(high))
+                for k, (low, high) in data.get("joint_ranges", {}).items()
+            },
             natural_frequency_hz=float(control.get("natural_frequency_hz", 10.0)),
             damping_ratio=float(control.get("damping_ratio", 2.0)),
             action_scale_factor=float(control.get("action_scale_factor", 0.25)),
@@ -132,10 +151,19 @@ def read(path: Path) -> Description:
                 )
                 for g in data.get("collision", ())
             ),
+            points=tuple(
+                KeyPoint(
+                    name=str(p["name"]),
+                    body=str(p["body"]),
+                    pos=(float(p["pos"][0]), float(p["pos"][1]), float(p["pos"][2])),
+                    mirror=bool(p.get("mirror", False)),
+                )
+                for p in data.get("points", ())
+            ),
         )
     except KeyError as error:
         raise RobotError(f"{path}: key {error} is missing from the robot description") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise RobotError(f"{path}: malformed robot description: {error}") from error
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -15,9 +14,12 @@ from numpy.typing import NDArray
 from robots import description as descriptions
 from robots.description import Description
 from robots.errors import RobotError
-from robots.overlay import GROUND_CONTYPE, load_spec, overlay_spec
+from robots.mirror import Mirror
+from robots.models import ModelEdits, compile_spec, skeleton, vendor_spec
+from robots.overlay import Motors, overlay_spec
 from robots.robot import Robot
 from robots.sources import menagerie_file
+from robots.standing import sole_points, standing_height
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,20 @@ def available() -> list[RobotInfo]:
     return infos
 
 
+def summary(name_or_path: str | Path) -> tuple[int, int, float]:
+    """Number of hinges, number of bodies and mass (kg), without reading any mesh.
+
+    Raises:
+        RobotError: as `load`, for what it looks at.
+    """
+    desc = descriptions.read(descriptions.find(name_or_path))
+    xml, _ = _model_file(desc, download=True)
+    model = compile_spec(skeleton(vendor_spec(xml, _edits(desc))), xml)
+    joints, bodies = _names(model, xml)
+    points = sum(2 if point.mirror else 1 for point in desc.points)
+    return len(joints), len(bodies) + points, float(model.body_mass.sum())
+
+
 def load(name_or_path: str | Path) -> Robot:
     """Load a built-in robot by name, or a user's robot from its description file.
 
@@ -62,14 +78,20 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
     # Remembered for one state of the description and one MENAGERIE_ROOT.
     desc = descriptions.read(path)
     xml, source = _model_file(desc, download=True)
-    vendor = _compile(load_spec(xml), xml)
+    edits = _edits(desc)
+    vendor = compile_spec(skeleton(vendor_spec(xml, edits)), xml)
     joints, bodies = _names(vendor, xml)
     armature, effort, velocity = _motor_constants(desc, joints)
     omega = 2.0 * np.pi * desc.natural_frequency_hz
     kp = armature * omega**2
     kd = 2.0 * desc.damping_ratio * armature * omega
-    factory = partial(overlay_spec, xml, desc, joints, armature, effort, kp, kd)
-    model = _compile(factory(), path)
+    motors = Motors(joint_names=joints, armature=armature, effort=effort, kp=kp, kd=kd)
+    ranges = descriptions.match_joints(desc.joint_ranges, joints, f"{path}: joint_ranges")
+    edits = replace(edits, joint_ranges=tuple(ranges.items()))
+    vendor_factory = partial(vendor_spec, xml, edits)
+    factory = partial(_overlaid, xml, edits, desc, motors, Mirror.of(vendor))
+    model = compile_spec(factory(), path)
+    bodies = tuple(model.body(i).name for i in range(1, model.nbody))
     default = np.zeros(len(joints))
     pose = descriptions.match_joints(desc.default_pose, joints, f"{path}: default_pose")
     for joint, value in pose.items():
@@ -109,10 +131,11 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
         model_source=source,
         model=model,
         spec_factory=factory,
+        vendor_factory=vendor_factory,
         joint_names=joints,
         body_names=bodies,
         default_joint_pos=default,
-        default_root_height=_standing_height(model, default, (left, right), soles),
+        default_root_height=standing_height(model, default, (left, right), soles),
         kp=kp,
         kd=kd,
         effort_limit=effort,
@@ -144,11 +167,21 @@ def _model_file(desc: Description, *, download: bool) -> tuple[Path, str]:
     return xml, "own file"
 
 
-def _compile(spec: mujoco.MjSpec, path: Path) -> mujoco.MjModel:
-    try:
-        return spec.compile()
-    except ValueError as error:
-        raise RobotError(f"{path}: MuJoCo cannot compile this robot: {error}") from error
+def _overlaid(
+    xml: Path, edits: ModelEdits, desc: Description, motors: Motors, mirror: Mirror
+) -> mujoco.MjSpec:
+    return overlay_spec(vendor_spec(xml, edits), desc, motors, mirror)
+
+
+def _edits(desc: Description) -> ModelEdits:
+    fixed = desc.model.get("fixed_joints", [])
+    if not isinstance(fixed, list):
+        raise RobotError(f"{desc.path}: model.fixed_joints must be a list of joints, is {fixed!r}")
+    return ModelEdits(
+        fixed_joints=tuple(str(name) for name in fixed),
+        free_joint=bool(desc.model.get("free_joint", False)),
+        drop_missing_meshes=bool(desc.model.get("drop_missing_meshes", False)),
+    )
 
 
 def _names(model: mujoco.MjModel, xml: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -179,46 +212,3 @@ def _motor_constants(desc: Description, joints: tuple[str, ...]) -> tuple[NDArra
     if not (np.all(armature > 0) and np.all(effort > 0) and np.all(velocity > 0)):
         raise RobotError(f"{desc.path}: motors: armature, effort and velocity must be positive")
     return armature, effort, velocity
-
-
-def sole_points(model: mujoco.MjModel, foot: str) -> NDArray[np.float64]:
-    """Lowest collision points of a foot in its own frame, [K, 3] m, the zero pose taken as flat."""
-    body = model.body(foot).id
-    points = []
-    for geom in range(model.ngeom):
-        if model.geom_bodyid[geom] != body or not model.geom_conaffinity[geom] & GROUND_CONTYPE:
-            continue
-        radius = model.geom_size[geom, 0]
-        centres = [model.geom_pos[geom]]
-        axes = np.zeros(9)
-        mujoco.mju_quat2Mat(axes, model.geom_quat[geom])
-        axes = axes.reshape(3, 3)
-        if int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_CAPSULE):
-            offset = axes[:, 2] * model.geom_size[geom, 1]
-            centres = [model.geom_pos[geom] + offset, model.geom_pos[geom] - offset]
-        elif int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_BOX):
-            radius = 0.0
-            signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
-            centres = list(model.geom_pos[geom] + (signs * model.geom_size[geom]) @ axes.T)
-        points += [centre - np.array([0.0, 0.0, radius]) for centre in centres]
-    if not points:
-        raise RobotError(f"foot '{foot}' has no collision geometry: the sole is unknown")
-    stacked = np.array(points)
-    return stacked[stacked[:, 2] < stacked[:, 2].min() + 0.01]
-
-
-def _standing_height(
-    model: mujoco.MjModel,
-    joint_pos: NDArray,
-    feet: tuple[str, str],
-    soles: tuple[NDArray, NDArray],
-) -> float:
-    data = mujoco.MjData(model)
-    data.qpos[:3] = 0.0
-    data.qpos[7:] = joint_pos
-    mujoco.mj_kinematics(model, data)
-    heights = []
-    for foot, points in zip(feet, soles, strict=True):
-        rotation = data.body(foot).xmat.reshape(3, 3)
-        heights.append((points @ rotation.T + data.body(foot).xpos)[:, 2].min())
-    return float(-min(heights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from robots.description import CollisionGeom, Description
 from robots.errors import RobotError
+from robots.mirror import Mirror
+from robots.models import carries_mass
 
 # Contact filter bits: geoms touch when contype of one meets conaffinity of the other. The ground
 # has contype 1; a limb's left side offers bit 2 to the right side; hands offer bit 4 to the trunk.
@@ -32,22 +34,27 @@ _GEOM_TYPES = {
 FOOT_FRICTION = 0.6
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Motors:
+    """Constants of all hinges in joint order, [J] each: kg m^2, N m, N m/rad, N m s/rad."""
+
+    joint_names: tuple[str, ...]
+    armature: NDArray[np.float64]
+    effort: NDArray[np.float64]
+    kp: NDArray[np.float64]
+    kd: NDArray[np.float64]
+
+
 def overlay_spec(
-    xml: Path,
-    description: Description,
-    joint_names: tuple[str, ...],
-    armature: NDArray,
-    effort: NDArray,
-    kp: NDArray,
-    kd: NDArray,
+    spec: mujoco.MjSpec, description: Description, motors: Motors, mirror: Mirror
 ) -> mujoco.MjSpec:
-    """Return the vendor's MJCF with our collision geometry and actuators.
+    """Put our collision geometry, key points and actuators on the vendor's model `spec`.
 
     The vendor's actuators, keyframes and collision flags are removed, its visual meshes stay.
-    Joint friction loss is dropped as in BeyondMimic's model. Actuators are position servos named
-    after their joints, in joint order: torque = kp (ctrl - q) - kd qd, clipped to the effort limit.
+    Joint friction, damping and springs are dropped as in BeyondMimic's model: what damps is the
+    servo. Actuators are position servos named after their joints, in joint order:
+    torque = kp (ctrl - q) - kd qd, clipped to the effort limit.
     """
-    spec = load_spec(xml)
     for actuator in list(spec.actuators):
         spec.delete(actuator)
     for key in list(spec.keys):
@@ -59,34 +66,49 @@ def overlay_spec(
     for geom in list(spec.geoms):
         if not (geom.contype or geom.conaffinity):
             continue
-        if _carries_mass(spec, geom):
+        if carries_mass(spec, geom):
             geom.contype = geom.conaffinity = 0
         else:
             spec.delete(geom)
     for light in list(spec.lights):
         spec.delete(light)
 
-    for index, name in enumerate(joint_names):
+    for index, name in enumerate(motors.joint_names):
         joint = spec.joint(name)
-        joint.armature = armature[index]
+        joint.armature = motors.armature[index]
         joint.frictionloss = 0.0
+        joint.damping = np.zeros_like(joint.damping)
+        joint.stiffness = np.zeros_like(joint.stiffness)
         # The servo's own limit is the only one: a joint-level clamp would count twice.
         joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
         actuator = spec.add_actuator(name=name, target=name)
         actuator.trntype = mujoco.mjtTrn.mjTRN_JOINT
         actuator.gaintype = mujoco.mjtGain.mjGAIN_FIXED
         actuator.biastype = mujoco.mjtBias.mjBIAS_AFFINE
-        actuator.gainprm[0] = kp[index]
-        actuator.biasprm[1] = -kp[index]
-        actuator.biasprm[2] = -kd[index]
+        actuator.gainprm[0] = motors.kp[index]
+        actuator.biasprm[1] = -motors.kp[index]
+        actuator.biasprm[2] = -motors.kd[index]
         actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
-        actuator.forcerange = np.array([-effort[index], effort[index]])
+        actuator.forcerange = np.array([-motors.effort[index], motors.effort[index]])
         actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
 
     for geom in description.collision:
-        _add_geom(spec, geom, mirrored=False)
+        _add_geom(spec, geom, None)
         if geom.mirror:
-            _add_geom(spec, geom, mirrored=True)
+            _add_geom(spec, geom, mirror)
+    for point in description.points:
+        sides = [(point.name, point.body, np.array(point.pos))]
+        if point.mirror:
+            other = mirror.body(point.body)
+            sides.append(
+                (mirror.name(point.name), other, mirror.point(point.body, np.array(point.pos)))
+            )
+        for name, body, pos in sides:
+            if spec.body(body) is None:
+                raise RobotError(f"point '{name}' names body '{body}', which the model lacks")
+            if spec.body(name) is not None:
+                raise RobotError(f"point '{name}': the model has a body of that name already")
+            spec.body(body).add_body(name=name, pos=pos)
 
     spec.option.timestep = 0.005
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -99,53 +121,31 @@ def overlay_spec(
     return spec
 
 
-def _carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
-    """Whether the body's mass is inferred from this geom, so that it has to stay."""
-    rules = mujoco.mjtInertiaFromGeom
-    rule = int(spec.compiler.inertiafromgeom)
-    if geom.parent.name == "world" or rule == int(rules.mjINERTIAFROMGEOM_FALSE):
-        return False
-    always = rule == int(rules.mjINERTIAFROMGEOM_TRUE)
-    return always or not geom.parent.explicitinertial
-
-
-def load_spec(xml: Path) -> mujoco.MjSpec:
-    """Parse an MJCF file, naming it in the error when MuJoCo refuses it."""
-    if not xml.is_file():
-        raise RobotError(f"robot model '{xml}' does not exist")
-    try:
-        return mujoco.MjSpec.from_file(str(xml))
-    except ValueError as error:
-        raise RobotError(f"{xml}: MuJoCo cannot read this model: {error}") from error
-
-
-def _mirror_name(name: str) -> str:
-    for left, right in (("left", "right"), ("Left", "Right")):
-        if name.startswith(left):
-            return right + name[len(left) :]
-    raise RobotError(f"collision entry of body '{name}' asks for mirror but is not a left body")
-
-
-def _add_geom(spec: mujoco.MjSpec, geom: CollisionGeom, *, mirrored: bool) -> None:
-    name = _mirror_name(geom.body) if mirrored else geom.body
+def _add_geom(spec: mujoco.MjSpec, geom: CollisionGeom, mirror: Mirror | None) -> None:
+    """Add a collision entry, or its mirror image."""
+    if spec.body(geom.body) is None:
+        raise RobotError(
+            f"collision geometry names body '{geom.body}', which the model does not have"
+        )
+    name = geom.body if mirror is None else mirror.body(geom.body)
     body = spec.body(name)
-    if body is None:
-        raise RobotError(f"collision geometry names body '{name}', which the model does not have")
     if geom.type not in _GEOM_TYPES:
         raise RobotError(f"collision type '{geom.type}' of body '{name}': not {list(_GEOM_TYPES)}")
     group = geom.group
     if group in ("side", "other_side"):
-        group += "_right" if mirrored else "_left"
+        group += "_left" if mirror is None else "_right"
     if group not in _FILTER:
         raise RobotError(f"collision group '{geom.group}' of body '{name}' is unknown")
     contype, conaffinity = _FILTER[group]
-    sign = np.array([1.0, -1.0, 1.0]) if mirrored else np.ones(3)
     places: list[dict] = []
+
+    def at(point: tuple[float, ...]) -> NDArray:
+        place = np.array(point)
+        return place if mirror is None else mirror.point(geom.body, place)
+
     if geom.fromto:
-        ends = np.concatenate([np.array(geom.fromto[:3]) * sign, np.array(geom.fromto[3:]) * sign])
-        places.append({"fromto": ends})
-    for point in geom.points:
-        places.append({"pos": np.array(point) * sign})
+        places.append({"fromto": np.concatenate([at(geom.fromto[:3]), at(geom.fromto[3:])])})
+    places += [{"pos": at(point)} for point in geom.points]
     if not places:
         raise RobotError(f"collision geometry of body '{name}' has neither points nor fromto")
     for index, place in enumerate(places):
@@ -158,7 +158,12 @@ def _add_geom(spec: mujoco.MjSpec, geom: CollisionGeom, *, mirrored: bool) -> No
         added.condim = 3
         added.mass = 0.0
         added.group = 3
+        # Not the vendor's defaults: contacts of all robots are alike.
+        added.margin = added.gap = 0.0
+        added.solref = np.array([0.02, 1.0])
+        added.solimp = np.array([0.9, 0.95, 0.001, 0.5, 2.0])
+        added.friction = np.array([1.0, 0.005, 0.0001])
         if geom.group == "foot":
             # The foot's friction rules the pair, so that it can be randomised in one place.
             added.priority = 1
-            added.friction = np.array([FOOT_FRICTION, 0.005, 0.0001])
+            added.friction[0] = FOOT_FRICTION

@@ -18,7 +18,7 @@ class Robot:
 
     Attributes:
         model: compiled robot alone: free joint, hinges, our overlay; no ground.
-        vendor_xml: the vendor's MJCF.
+        vendor_xml: the vendor's MJCF or URDF.
         joint_names: [J] hinge joints.
         body_names: [B] all bodies but the world; the first is the floating base.
         default_joint_pos: [J] rad. default_root_height: m, soles on the ground in that pose.
@@ -36,6 +36,7 @@ class Robot:
     model_source: str
     model: mujoco.MjModel
     spec_factory: Callable[[], mujoco.MjSpec] = field(repr=False)
+    vendor_factory: Callable[[], mujoco.MjSpec] = field(repr=False)
     joint_names: tuple[str, ...]
     body_names: tuple[str, ...]
     default_joint_pos: NDArray[np.float64]
@@ -61,6 +62,10 @@ class Robot:
     def spec(self) -> mujoco.MjSpec:
         """Return a fresh editable model (robot alone, overlay applied) for composing scenes."""
         return self.spec_factory()
+
+    def vendor_spec(self) -> mujoco.MjSpec:
+        """Return a fresh editable vendor's model: same joints, its own geometry, no overlay."""
+        return self.vendor_factory()
 
     @property
     def num_joints(self) -> int:

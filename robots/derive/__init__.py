@@ -1,0 +1,1 @@
+"""A robot description derived from nothing but the vendor's MJCF or URDF."""

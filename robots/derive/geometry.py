@@ -1,0 +1,76 @@
+"""Points of a model's geometry, body by body."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from robots.derive.anatomy import Array, hinges
+
+_MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
+_PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
+_SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)
+_CAPSULE = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
+_CYLINDER = int(mujoco.mjtGeom.mjGEOM_CYLINDER)
+
+
+def carrier(model: mujoco.MjModel, body: int) -> int:
+    """The body that carries `body` rigidly: itself, or the first above it with a joint."""
+    while body > 0 and int(model.body_jntnum[body]) == 0 and int(model.body_parentid[body]) > 0:
+        body = int(model.body_parentid[body])
+    return body
+
+
+def body_points(model: mujoco.MjModel, data: mujoco.MjData) -> dict[int, Array]:
+    """World points [K, 3] m on the surface of the geometry each moving body carries.
+
+    Collision geometry where a body has some, else what is seen. `data` holds the kinematics.
+    """
+    collides = (model.geom_contype | model.geom_conaffinity).astype(bool) | (model.geom_group >= 3)
+    shapes: dict[int, tuple[list[Array], list[Array]]] = {}
+    for geom in range(model.ngeom):
+        body = int(model.geom_bodyid[geom])
+        if body == 0 or int(model.geom_type[geom]) == _PLANE:
+            continue
+        points = (
+            geom_points(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+        )
+        if not np.isfinite(points).all() or not len(points):
+            continue
+        seen, solid = shapes.setdefault(carrier(model, body), ([], []))
+        (solid if collides[geom] else seen).append(points)
+    return {b: np.concatenate(solid or seen) for b, (seen, solid) in shapes.items()}
+
+
+def moving_bodies(model: mujoco.MjModel) -> list[int]:
+    """Bodies with hinges."""
+    return [b for b in range(1, model.nbody) if hinges(model, b)]
+
+
+def geom_points(model: mujoco.MjModel, geom: int) -> Array:
+    """Points [K, 3] m on the surface of a geom, in its own frame."""
+    kind, size = int(model.geom_type[geom]), np.asarray(model.geom_size[geom], float)
+    if kind == _MESH:
+        mesh = int(model.geom_dataid[geom])
+        start, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
+        return np.asarray(model.mesh_vert[start : start + count], float)
+    ball = _directions()
+    if kind == _SPHERE:
+        return size[0] * ball
+    if kind == _CAPSULE:
+        end = np.array([0.0, 0.0, size[1]])
+        return np.concatenate([size[0] * ball + end, size[0] * ball - end])
+    if kind == _CYLINDER:
+        turn = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
+        ring = np.stack([size[0] * np.cos(turn), size[0] * np.sin(turn), 0.0 * turn], axis=1)
+        top = np.array([0.0, 0.0, size[1]])
+        return np.concatenate([ring + top, ring - top])
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+    return corners * size
+
+
+def _directions() -> Array:
+    """Directions with the six axes among them, so that a ball's lowest point is one of them."""
+    grid = np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)], float)
+    grid = grid[np.abs(grid).sum(axis=1) > 0]
+    return grid / np.linalg.norm(grid, axis=1, keepdims=True)

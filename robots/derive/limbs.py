@@ -1,0 +1,284 @@
+"""Find legs, arms, trunk and the joints that matter in a humanoid model."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from robots.derive.anatomy import (
+    Anatomy,
+    Array,
+    Guess,
+    Limb,
+    children,
+    hinges,
+    subtree,
+    world_axis,
+)
+from robots.derive.geometry import body_points
+from robots.derive.pairing import pair_bodies
+from robots.errors import RobotError
+
+ELBOW = 0.42
+"""Where along arm and hand the elbow is looked for; past the middle if the hand is missing."""
+
+
+def find_anatomy(model: mujoco.MjModel, what: str) -> Anatomy:
+    """Derive the anatomy of a floating humanoid that faces +x with z up at its zero pose.
+
+    Args:
+        what: names the model in errors.
+
+    Raises:
+        RobotError: no two legs of three hinges or more, no arms, or it is not upright.
+    """
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    if not np.isfinite(data.xpos).all():
+        raise RobotError(f"{what}: positions at the zero pose are not finite; look for nan in it")
+    points = body_points(model, data)
+    every = np.concatenate([data.xpos[1:], *points.values()])
+    size = float(np.ptp(every[:, 2]))
+    if size < 0.05:
+        raise RobotError(f"{what}: not a humanoid: only {size:.3f} m high at the zero pose")
+    data.xpos[:, 1] -= data.xpos[1, 1]
+    partner, sides = pair_bodies(model, data, 1, size)
+    limbs = _limbs(model, data, partner)
+    if not limbs:
+        raise RobotError(
+            f"{what}: no left and right limbs: nothing on one side of the middle plane (y = 0, the "
+            "robot facing +x) mirrors the other side"
+        )
+    lowest = {a: _lowest(model, data, points, a) for a, _ in limbs}
+    ranked = sorted(limbs, key=lambda pair: lowest[pair[0]])
+    leg, middle_z = ranked[0], float(data.xpos[1, 2])
+    if lowest[leg[0]] > middle_z - 0.2 * size or _depth(model, leg[0]) < 3:
+        raise RobotError(
+            f"{what}: no legs: no pair of limbs with three hinges or more reaches below the root "
+            f"'{model.body(1).name}' at the zero pose"
+        )
+    legs = tuple(_leg(model, data, points, body, what) for body in leg)
+    rest = [pair for pair in ranked[1:] if _depth(model, pair[0]) >= 2]
+    if not rest:
+        raise RobotError(f"{what}: no arms: no second pair of limbs with two hinges or more")
+    arm = max(rest, key=lambda pair: float(model.body_subtreemass[pair[0]]))
+    left_arm, elbow = _arm(model, data, points, arm[0])
+    arms = (left_arm, _mirrored(model, left_arm, partner, data))
+    legs = (legs[0], _mirrored(model, legs[0], partner, data))
+    guesses = {"sides": sides, **elbow, **_leg_guesses(model, data, legs[0], lowest, ranked)}
+    return Anatomy(
+        model=model,
+        data=data,
+        partner=partner,
+        root=1,
+        pelvis=_middle_above(model, partner, leg[0]),
+        chest=_middle_above(model, partner, arm[0]),
+        legs=legs,
+        arms=arms,
+        guesses=guesses,
+    )
+
+
+def _limbs(
+    model: mujoco.MjModel, data: mujoco.MjData, partner: dict[int, int]
+) -> list[tuple[int, int]]:
+    """(left, right) first bodies of limbs: pairs that hang on a body of the middle."""
+    found = []
+    for a, b in partner.items():
+        parent = int(model.body_parentid[a])
+        if a != b and partner.get(parent, -1) == parent and _first_hinge(model, a) is not None:
+            left = a if data.subtree_com[a][1] > data.subtree_com[b][1] else b
+            if left == a:
+                found.append((a, b))
+    return found
+
+
+def _first_hinge(model: mujoco.MjModel, body: int) -> int | None:
+    return next((b for b in subtree(model, body) if hinges(model, b)), None)
+
+
+def _depth(model: mujoco.MjModel, body: int) -> int:
+    """Most hinges on a way down from `body`."""
+    below = [_depth(model, child) for child in children(model, body)]
+    return len(hinges(model, body)) + max(below, default=0)
+
+
+def _lowest(
+    model: mujoco.MjModel, data: mujoco.MjData, points: dict[int, Array], body: int
+) -> float:
+    heights = [float(data.xpos[b][2]) for b in subtree(model, body)]
+    heights += [float(points[b][:, 2].min()) for b in subtree(model, body) if b in points]
+    return min(heights)
+
+
+def _middle_above(model: mujoco.MjModel, partner: dict[int, int], body: int) -> int:
+    while partner.get(body) != body:
+        body = int(model.body_parentid[body])
+    return body
+
+
+def _way(model: mujoco.MjModel, start: int, end: int) -> list[int]:
+    way = [end]
+    while way[-1] != start:
+        way.append(int(model.body_parentid[way[-1]]))
+    return way[::-1]
+
+
+def _limb(
+    model: mujoco.MjModel, way: list[int], middle: int, bend: int, tip: Array | None = None
+) -> Limb:
+    moving = [b for b in way if hinges(model, b)]
+    return Limb(
+        bodies=tuple(moving),
+        joints=tuple(j for b in moving for j in hinges(model, b)),
+        upper=moving[max(moving.index(middle) - 1, 0)],
+        middle=middle,
+        end=moving[-1],
+        bend=bend,
+        tip=np.zeros(3) if tip is None else tip,
+    )
+
+
+def _leg(
+    model: mujoco.MjModel, data: mujoco.MjData, points: dict[int, Array], start: int, what: str
+) -> Limb:
+    below = [b for b in subtree(model, start) if hinges(model, b)]
+    foot = min(
+        below,
+        key=lambda b: float(points[b][:, 2].min()) if b in points else float(data.xpos[b][2]),
+    )
+    way = _way(model, start, foot)
+    moving = [b for b in way if hinges(model, b)]
+    top, bottom = data.xpos[moving[0]][2], data.xpos[foot][2]
+    best, knee = -np.inf, -1
+    for body in moving[1:-1] or moving[1:]:
+        for joint in hinges(model, body):
+            across = abs(world_axis(data, model, joint)[1])
+            share = (top - data.xpos[body][2]) / max(top - bottom, 1e-6)
+            score = across - 2.0 * abs(share - 0.5)
+            if score > best:
+                best, knee = score, joint
+    if knee < 0 or best < 0.1:
+        raise RobotError(
+            f"{what}: no knee: no hinge about the left-right axis is half-way down the leg from "
+            f"'{model.body(moving[0]).name}' to '{model.body(foot).name}'"
+        )
+    return _limb(model, way, int(model.jnt_bodyid[knee]), knee)
+
+
+def _leg_guesses(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    leg: Limb,
+    lowest: dict[int, float],
+    ranked: list[tuple[int, int]],
+) -> dict[str, Guess]:
+    gap = lowest[ranked[1][0]] - lowest[ranked[0][0]] if len(ranked) > 1 else 1.0
+    top, bottom = data.xpos[leg.bodies[0]][2], data.xpos[leg.end][2]
+    share = (top - data.xpos[leg.middle][2]) / max(top - bottom, 1e-6)
+    across = abs(float(world_axis(data, model, leg.bend)[1]))
+    height = max(top - bottom, 1e-6)
+    sure = 0.95 if gap > 0.3 * height and len(leg.joints) >= 5 else 0.7
+    return {
+        "legs": Guess(
+            sure,
+            f"the limbs that reach lowest, {len(leg.joints)} hinges each, {gap:.2f} m below the "
+            "next ones",
+        ),
+        "knees": Guess(
+            round(float(np.clip(across - abs(share - 0.5), 0.1, 0.95)), 2),
+            f"hinge across the leg (axis {across:.2f} to the left), {100 * share:.0f} % of the way "
+            "down to the ankle",
+        ),
+    }
+
+
+def _arm(
+    model: mujoco.MjModel, data: mujoco.MjData, points: dict[int, Array], start: int
+) -> tuple[Limb, dict[str, Guess]]:
+    """The left arm: down to where it branches into fingers, or to its end."""
+    way = [start]
+    while True:
+        below = [b for b in children(model, way[-1]) if _first_hinge(model, b) is not None]
+        if len(below) != 1:
+            break
+        way.append(below[0])
+    moving = [b for b in way if hinges(model, b)]
+    hand = moving[-1]
+    origin = data.xpos[moving[0]]
+    cloud = [points[b] for b in subtree(model, moving[0]) if b in points]
+    tip = data.xpos[hand].copy()
+    if cloud:
+        every = np.concatenate(cloud)
+        distance = np.linalg.norm(every - origin, axis=1)
+        far = every[distance >= 0.98 * distance.max()].mean(axis=0)
+        if np.linalg.norm(far - origin) > np.linalg.norm(tip - origin):
+            tip = far
+    best, elbow, share = -np.inf, -1, 0.0
+    lengths = _along(data, moving, tip)
+    for body, part in zip(moving, lengths, strict=True):
+        for joint in hinges(model, body):
+            axis = world_axis(data, model, joint)
+            # Neither the twist of the upper arm nor that of the forearm is the elbow.
+            cross = min(
+                _across(axis, data.xpos[body] - origin), _across(axis, tip - data.xpos[body])
+            )
+            score = cross - 2.0 * abs(part - ELBOW)
+            if part > 0.2 and score > best:
+                best, elbow, share = score, joint, part
+    if elbow < 0:
+        elbow = hinges(model, hand)[-1]
+    middle = int(model.jnt_bodyid[elbow])
+    forearm = float(np.linalg.norm(tip - data.xpos[middle]))
+    wrist = float(np.linalg.norm(data.xpos[hand] - data.xpos[middle]))
+    guesses = {
+        "elbows": Guess(
+            round(float(np.clip(0.55 + 0.4 * best, 0.1, 0.95)), 2),
+            f"hinge across the forearm, {100 * share:.0f} % of the way from shoulder to hand",
+        )
+    }
+    if hand != middle and wrist > 0.3 * forearm:
+        guesses["wrists"] = Guess(0.9, f"last hinge of the arm, {wrist:.2f} m from the elbow")
+        return _limb(model, way, middle, elbow), guesses
+    end = data.xmat[middle].reshape(3, 3).T @ (0.8 * (tip - data.xpos[middle]))
+    guesses["wrists"] = Guess(
+        0.6, f"no hinge there: a point at 80 % of the {forearm:.2f} m from elbow to finger tips"
+    )
+    stop = way[: way.index(middle) + 1]
+    return _limb(model, stop, middle, elbow, np.round(end, 4)), guesses
+
+
+def _across(axis: Array, bone: Array) -> float:
+    """How much [0, 1] a hinge turns a bone, instead of twisting it."""
+    return float(np.linalg.norm(np.cross(axis, bone / max(float(np.linalg.norm(bone)), 1e-9))))
+
+
+def _along(data: mujoco.MjData, moving: list[int], tip: Array) -> list[float]:
+    """Share of the arm's length at which each body begins."""
+    places = [data.xpos[b] for b in moving] + [tip]
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    ends = np.concatenate([[0.0], np.cumsum(steps)])
+    return list(ends[:-1] / max(ends[-1], 1e-9))
+
+
+def _mirrored(
+    model: mujoco.MjModel, limb: Limb, partner: dict[int, int], data: mujoco.MjData
+) -> Limb:
+    bodies = tuple(partner[b] for b in limb.bodies)
+    joints = tuple(j for b in bodies for j in hinges(model, b))
+    end = partner[limb.end]
+    tip = limb.tip
+    if limb.tip.any():
+        flip = np.array([1.0, -1.0, 1.0])
+        at = data.xpos[limb.end] + data.xmat[limb.end].reshape(3, 3) @ limb.tip
+        tip = np.round(data.xmat[end].reshape(3, 3).T @ (at * flip - data.xpos[end]), 4)
+    return Limb(
+        bodies=bodies,
+        joints=joints,
+        upper=partner[limb.upper],
+        middle=partner[limb.middle],
+        end=end,
+        bend=joints[limb.joints.index(limb.bend)],
+        tip=tip,
+    )

@@ -1,0 +1,169 @@
+"""Read a vendor's model, MJCF or URDF, into an editable MuJoCo model."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mujoco
+
+from robots.errors import RobotError
+from robots.urdf import urdf_for_mujoco
+
+_MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
+_FREE = int(mujoco.mjtJoint.mjJNT_FREE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEdits:
+    """What is changed in a vendor's model before anything else looks at it.
+
+    Attributes:
+        fixed_joints: hinges to weld at their zero angle.
+        free_joint: give the root a free joint (models that are drawn fixed to the world).
+        drop_missing_meshes: leave out geometry whose mesh file is absent, instead of failing.
+        joint_ranges: joint name -> lowest and highest angle, rad.
+    """
+
+    fixed_joints: Sequence[str] = ()
+    free_joint: bool = False
+    drop_missing_meshes: bool = False
+    joint_ranges: tuple[tuple[str, tuple[float, float]], ...] = ()
+
+
+def vendor_spec(path: Path, edits: ModelEdits) -> mujoco.MjSpec:
+    """The vendor's model with `edits` applied; its own collision geometry and meshes stay.
+
+    Raises:
+        RobotError: MuJoCo cannot read the file, or an edit names a joint that is not there.
+    """
+    spec = load_spec(path)
+    if edits.drop_missing_meshes:
+        drop_missing_meshes(spec, path)
+    for name in edits.fixed_joints:
+        joint = spec.joint(name)
+        if joint is None:
+            raise RobotError(f"{path}: fixed_joints: there is no joint '{name}'")
+        _forget(spec, name)
+        spec.delete(joint)
+    if edits.free_joint and not any(int(j.type) == _FREE for j in spec.joints):
+        for key in list(spec.keys):
+            spec.delete(key)  # they have no room for the new joint
+        root_body(spec, path).add_freejoint(name="floating_base")
+    for name, limits in edits.joint_ranges:
+        joint = spec.joint(name)
+        if joint is None:
+            raise RobotError(f"{path}: joint_ranges: there is no joint '{name}'")
+        joint.range = list(limits)
+        joint.limited = mujoco.mjtLimited.mjLIMITED_TRUE
+    return spec
+
+
+def load_spec(path: Path) -> mujoco.MjSpec:
+    """Parse an MJCF or URDF file, naming it in the error when it cannot be read."""
+    if not path.is_file():
+        raise RobotError(f"robot model '{path}' does not exist")
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+        raise RobotError(f"{path}: MuJoCo cannot read this model: not XML: {error}") from error
+    except OSError as error:
+        raise RobotError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        if root.tag == "robot":
+            return mujoco.MjSpec.from_string(urdf_for_mujoco(root, path))
+        if root.tag != "mujoco":
+            raise RobotError(
+                f"{path}: not a robot model: the XML root is <{root.tag}>, "
+                "expected <mujoco> (MJCF) or <robot> (URDF)"
+            )
+        return mujoco.MjSpec.from_file(str(path))
+    except (ValueError, OSError) as error:
+        if isinstance(error, RobotError):
+            raise
+        raise RobotError(f"{path}: MuJoCo cannot read this model: {error}") from error
+
+
+def compile_spec(spec: mujoco.MjSpec, path: Path) -> mujoco.MjModel:
+    """Compile, naming the file in the error when MuJoCo refuses."""
+    try:
+        return spec.compile()
+    except (ValueError, OSError) as error:
+        raise RobotError(f"{path}: MuJoCo cannot compile this robot: {error}") from error
+
+
+def skeleton(spec: mujoco.MjSpec) -> mujoco.MjSpec:
+    """Leave out what kinematics do not need, meshes above all; `spec` itself is changed.
+
+    Geometry stays where a body's mass is inferred from it.
+    """
+    for geom in list(spec.geoms):
+        if not carries_mass(spec, geom):
+            spec.delete(geom)
+    used = {geom.meshname for geom in spec.geoms}
+    for mesh in list(spec.meshes):
+        if (mesh.name or Path(mesh.file).stem) not in used:
+            spec.delete(mesh)
+    return spec
+
+
+def carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
+    """Whether the body's mass is inferred from this geom, so that it has to stay."""
+    rules = mujoco.mjtInertiaFromGeom
+    rule = int(spec.compiler.inertiafromgeom)
+    if geom.parent.name == "world" or rule == int(rules.mjINERTIAFROMGEOM_FALSE):
+        return False
+    always = rule == int(rules.mjINERTIAFROMGEOM_TRUE)
+    return always or not geom.parent.explicitinertial
+
+
+def root_body(spec: mujoco.MjSpec, path: Path) -> mujoco.MjsBody:
+    """The body that carries the robot: the world's child with the most joints below it."""
+    best, most = None, 0
+    for body in spec.worldbody.bodies:
+        count = len(body.find_all("joint"))
+        if count > most:
+            best, most = body, count
+    if best is None:
+        raise RobotError(f"{path}: not a robot: no body has joints")
+    return best
+
+
+def missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
+    """Names of the meshes whose file is absent."""
+    folder = Path(spec.modelfiledir or path.parent)
+    if not folder.is_absolute():
+        folder = path.parent
+    absent = []
+    for mesh in spec.meshes:
+        if not mesh.file:
+            continue
+        file = Path(mesh.file)
+        places = [file] if file.is_absolute() else [folder / spec.meshdir / file, folder / file]
+        if not any(place.is_file() for place in places):
+            absent.append(mesh.name or file.stem)
+    return absent
+
+
+def drop_missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
+    """Delete meshes whose file is absent and the geometry that shows them; returns their names."""
+    absent = set(missing_meshes(spec, path))
+    for geom in list(spec.geoms):
+        if int(geom.type) == _MESH and geom.meshname in absent:
+            spec.delete(geom)
+    for mesh in list(spec.meshes):
+        if (mesh.name or Path(mesh.file).stem) in absent:
+            spec.delete(mesh)
+    return sorted(absent)
+
+
+def _forget(spec: mujoco.MjSpec, joint: str) -> None:
+    """Remove what refers to a joint that is about to go."""
+    for part in [*spec.actuators, *spec.sensors, *spec.equalities]:
+        names = [getattr(part, key, "") for key in ("target", "objname", "name1", "name2")]
+        if joint in names:
+            spec.delete(part)
+    for key in list(spec.keys):
+        spec.delete(key)

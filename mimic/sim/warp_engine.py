@@ -203,7 +203,9 @@ class WarpEngine(EngineState):
         bad = seen & int(_CONSTRAINTS | _CONTACTS | _OTHER)
         if not bool(bad.any()):
             return
-        contacts = int(wp.to_torch(self._data.nacon).max())
+        # Candidate pairs lie in a buffer of the same size as contacts.
+        found = (self._data.nacon, self._data.ncollision)
+        contacts = max(int(wp.to_torch(each).max()) for each in found)
         rows = int(wp.to_torch(self._data.nefc).max())
         raise EngineError(overflow_message(bad, self.sizes, contacts, rows, self.num_envs))
 
@@ -214,7 +216,7 @@ def overflow_message(
     """What did not fit, and the setting that fixes it.
 
     Args:
-        flags: [N] ``OverflowType`` bits. contacts: found in all environments together in the last
+        flags: [N] ``OverflowType`` bits. contacts: needed by all environments together in the last
             physics step. rows: constraint rows of the environment that has most.
     """
     all_flags = 0

@@ -38,7 +38,10 @@ def declared(extra: str | None = None) -> list[Requirement]:
 
 
 def everything_declared() -> list[Requirement]:
-    return [*declared(), *(r for extra in PROJECT["optional-dependencies"] for r in declared(extra))]
+    return [
+        *declared(),
+        *(r for extra in PROJECT["optional-dependencies"] for r in declared(extra)),
+    ]
 
 
 def pins() -> dict[str, str]:

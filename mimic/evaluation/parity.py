@@ -224,7 +224,9 @@ def _synchronised(
         tracks["action"].see(*targets, joints, time)
         ours.step(actions)
         other.step(actions.to(other.device))
-        efforts = [_effort(env, each) / limit for env, each in zip((ours, other), targets, strict=True)]
+        efforts = [
+            _effort(env, each) / limit for env, each in zip((ours, other), targets, strict=True)
+        ]
         tracks["effort"].see(*efforts, joints, time)
         tracks["state"].see(ours.engine.qpos, other.engine.qpos, base + joints, time)
         tracks["velocity"].see(ours.engine.qvel, other.engine.qvel, speeds + joints, time)
@@ -240,7 +242,9 @@ def _free(
     total = 0.0
     obs = [env.get_observations()["actor"] for env in (ours, other)]
     for _ in range(steps):
-        obs = [env.step(policy.act(o))[0]["actor"] for env, o in zip((ours, other), obs, strict=True)]
+        obs = [
+            env.step(policy.act(o))[0]["actor"] for env, o in zip((ours, other), obs, strict=True)
+        ]
         bodies = [env.command.robot_body_pos_w.cpu() for env in (ours, other)]
         together &= (bodies[0] - bodies[1]).square().sum(-1).sqrt().mean(-1) < APART_M
         total += float(together.float().mean())
@@ -256,7 +260,8 @@ def _effort(env: TrackingEnv, targets: torch.Tensor) -> torch.Tensor:
     """[N, J] torque (N m) of the motors in the new state, on the CPU."""
     robot = env.robot
     kp, kd, limit = (
-        torch.as_tensor(each, dtype=torch.float32) for each in (robot.kp, robot.kd, robot.effort_limit)
+        torch.as_tensor(each, dtype=torch.float32)
+        for each in (robot.kp, robot.kd, robot.effort_limit)
     )
     qpos, qvel = env.engine.qpos[:, 7:].cpu(), env.engine.qvel[:, 6:].cpu()
     return (kp * (targets.cpu() - qpos) - kd * qvel).clamp(-limit, limit)

@@ -62,8 +62,10 @@ def test_other_physics_shows_in_effort_and_state(monkeypatch: pytest.MonkeyPatch
     assert found["observation"].worst == 0.0 and found["action"].worst == 0.0
     assert found["velocity"].differs and found["state"].worst > 0.0
     assert report.first_difference in ("effort", "state", "velocity")
-    assert "differ at the" in report.verdict() and found["velocity"].where in report.verdict() or (
-        report.first_difference != "velocity"
+    assert (
+        "differ at the" in report.verdict()
+        and found["velocity"].where in report.verdict()
+        or (report.first_difference != "velocity")
     )
 
 

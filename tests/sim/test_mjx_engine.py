@@ -100,9 +100,7 @@ def test_resets_touch_only_the_chosen_and_forget_the_past(engine: Engine, scene:
     first, disturbed, again = play(False), play(True), play(False)
     for name in STATE:
         assert torch.equal(first[name], again[name]), f"{name} remembers what was before a reset"
-        torch.testing.assert_close(
-            disturbed[name][[0, 2]], first[name][[0, 2]], rtol=0, atol=1e-6
-        )
+        torch.testing.assert_close(disturbed[name][[0, 2]], first[name][[0, 2]], rtol=0, atol=1e-6)
     assert not torch.allclose(disturbed["qpos"][1], first["qpos"][1], atol=1e-3)
 
 
@@ -150,9 +148,7 @@ def test_implementations(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_implementation("warp", "cpu")
 
 
-def test_where_compiled_programs_are_kept(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_where_compiled_programs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from mimic.sim.jax_exchange import cache_directory
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))

@@ -1,4 +1,4 @@
-"""MuJoCo Warp behind the engine protocol (on the CPU): resets, fields, overflow, blown-up states."""
+"""MuJoCo Warp behind the engine protocol (CPU): resets, fields, overflow, blown-up states."""
 
 from __future__ import annotations
 
@@ -146,9 +146,7 @@ def test_a_blown_up_environment_is_seen_alone_and_recovers(what: str, scene: Sce
         ("njmax=8", r"constraints of 3 of 3 .*do not fit 8 rows.*warp:nconmax=\d+,njmax=\d+"),
     ],
 )
-def test_overflow_names_the_setting_that_fixes_it(
-    options: str, told: str, scene: Scene
-) -> None:
+def test_overflow_names_the_setting_that_fixes_it(options: str, told: str, scene: Scene) -> None:
     qpos, qvel = standing(scene.robot, 3)
 
     def stand(name: str) -> None:

@@ -72,8 +72,8 @@ class Benchmark:
                     measurements.append(
                         benchmark(
                             self.task, motions, robot, count, engine=engine,
-                            device=self.device, threads=self.threads, seed=self.seed, seconds=self.seconds,
-                            ppo=self.ppo, progress=status.update,
+                            device=self.device, threads=self.threads, seed=self.seed,
+                            seconds=self.seconds, ppo=self.ppo, progress=status.update,
                         )
                     )  # fmt: skip
             if output is not None:

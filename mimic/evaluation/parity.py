@@ -210,16 +210,20 @@ def _synchronised(
     joints = list(ours.robot.joint_names)
     base = ["base x", "base y", "base z", *(f"base quaternion {axis}" for axis in "wxyz")]
     speeds = [*(f"base velocity {axis}" for axis in "xyz"), *(f"base spin {a}" for a in "xyz")]
-    terms = [entry["name"] for entry in ours.observation_layout("actor")
-             for _ in range(entry["size"])]  # fmt: skip
+    terms = {
+        group: [entry["name"] for entry in layout for _ in range(entry["size"])]
+        for group in ("actor", "critic")
+        if (layout := ours.observation_layout(group))
+    }
     for step in range(steps):
         time = step * ours.control_dt
         # The warm start of the solver is not part of the state, so both forget it.
         _copy_state(ours, ours)
         _copy_state(ours, other)
-        here, there = (env.observe()["actor"] for env in (ours, other))
-        tracks["observation"].see(here, there, terms, time)
-        actions = policy.act(here)
+        here, there = (env.observe() for env in (ours, other))
+        for group, names in terms.items():
+            tracks["observation"].see(here[group], there[group], names, time)
+        actions = policy.act(here["actor"])
         targets = [_targets(env, actions) for env in (ours, other)]
         tracks["action"].see(*targets, joints, time)
         ours.step(actions)

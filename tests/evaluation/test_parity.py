@@ -75,13 +75,13 @@ def test_stale_poses_show_in_the_observation(monkeypatch: pytest.MonkeyPatch) ->
 
         def stale(ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
             publish(ids, qpos, qvel)
-            engine.body_lin_vel_w[ids] += 0.3
+            engine.body_pos_w[ids] += 0.3
 
         engine._publish_some = stale
 
     report = compare(monkeypatch, shifted)
     assert report.first_difference == "observation"
-    assert "base_lin_vel" in report.verdict()
+    assert "motion_anchor_pos_b" in report.verdict()
 
 
 def test_bad_numbers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One of two processes that train together; started twice by a test with RANK in the environment."""
+"""One of two processes that train together; a test starts it twice, with RANK set."""
 
 from __future__ import annotations
 
@@ -53,12 +53,13 @@ def main(out: Path) -> None:
         env.command = SimpleNamespace(sampler=sampler)
         runner = Runner(env, CONFIG, out / "run", seed=SEED, ranks=group)
         first = runner.ppo.actor.state_dict()
+        own = {"own": 5.0} if group.rank else {}
         result = {
             "rank": group.rank,
             "start": {name: value.clone() for name, value in first.items()},
             "noise": torch.rand(4),
-            "log": group.average_log({"both": float(group.rank), **({"own": 5.0} if group.rank else {})}),
-        }  # fmt: skip
+            "log": group.average_log({"both": float(group.rank), **own}),
+        }
         # Here only one rank wants to stop; both must.
         outcome = runner.learn(lambda iteration, _: iteration == 2 and group.rank == 1)
         ppo = runner.ppo

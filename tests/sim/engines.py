@@ -58,10 +58,14 @@ def converged_scene(robot: Robot) -> Scene:
 
 
 def standing(robot: Robot, count: int, noise: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Default pose on the ground [count, 7 + J] at rest [count, 6 + J], joints perturbed (rad)."""
+    """Default pose on the ground [count, 7 + J] at rest [count, 6 + J], joints perturbed (rad).
+
+    0.1 mm into the ground: exactly on it, rounding would decide whether there is a contact in the
+    first physics step, and engines would part there by as much as that contact pushes.
+    """
     rng = np.random.default_rng(3)
     qpos = np.zeros((count, 7 + robot.num_joints))
-    qpos[:, 2], qpos[:, 3] = robot.default_root_height, 1.0
+    qpos[:, 2], qpos[:, 3] = robot.default_root_height - 1e-4, 1.0
     qpos[:, 7:] = robot.default_joint_pos
     qpos[:, 7:] += noise * rng.uniform(-1, 1, (count, robot.num_joints))
     return torch.tensor(qpos, dtype=torch.float32), torch.zeros(count, 6 + robot.num_joints)

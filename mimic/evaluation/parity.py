@@ -225,13 +225,13 @@ def _synchronised(
             tracks["observation"].see(here[group], there[group], names, time)
         actions = policy.act(here["actor"])
         targets = [_targets(env, actions) for env in (ours, other)]
-        tracks["action"].see(*targets, joints, time)
+        tracks["action"].see(targets[0], targets[1], joints, time)
         ours.step(actions)
         other.step(actions.to(other.device))
         efforts = [
             _effort(env, each) / limit for env, each in zip((ours, other), targets, strict=True)
         ]
-        tracks["effort"].see(*efforts, joints, time)
+        tracks["effort"].see(efforts[0], efforts[1], joints, time)
         tracks["state"].see(ours.engine.qpos, other.engine.qpos, base + joints, time)
         tracks["velocity"].see(ours.engine.qvel, other.engine.qvel, speeds + joints, time)
     return tuple(track.boundary(name) for name, track in tracks.items())

@@ -29,7 +29,7 @@ def cache_directory() -> Path:
 
 def use_compilation_cache() -> None:
     """Keep compiled programs on disk; a user's own JAX settings come first."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not getattr(jax.config, "jax_compilation_cache_dir", None):
         jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 

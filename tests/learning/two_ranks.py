@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
@@ -45,7 +46,7 @@ def gradients(ppo: ParallelPPO, group: Ranks, rows: slice) -> torch.Tensor:
 
 def main(out: Path) -> None:
     with ranks("cpu") as group:
-        env = FakeEnv(seed=group.seed(SEED))
+        env: Any = FakeEnv(seed=group.seed(SEED))
         # What the start sampler of a real environment counts, different on every rank.
         sampler = SimpleNamespace(
             failures=torch.tensor([1.0, 3.0]) * (group.rank + 1), visits=torch.ones(2)

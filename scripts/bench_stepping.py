@@ -152,7 +152,9 @@ def main() -> None:
         print(f"{name:8} {rate:8,.0f} /s   {costs[name]:6.0f} us of processor time each")
     if args.json is not None:
         facts = {"num_envs": count, "threads": args.threads, "processor": processor_name()}
-        args.json.write_text(json.dumps({**facts, "steps_per_s": rates, "cpu_us": costs}, indent=2) + "\n")
+        args.json.write_text(
+            json.dumps({**facts, "steps_per_s": rates, "cpu_us": costs}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":

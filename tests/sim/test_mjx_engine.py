@@ -81,7 +81,7 @@ def test_friction_and_centre_of_mass_as_in_the_c_engine(engine: Engine, scene: S
         each.reset(torch.arange(ENVS), qpos, qvel)
         for _ in range(5):
             each.step(qpos[:, 7:])
-    assert engine.qpos[1, 1] - engine.qpos[0, 1] > 0.02, "slippery feet did not slip further"
+    assert engine.qpos[1, 1] - engine.qpos[0, 1] > 0.01, "slippery feet did not slip further"
     torch.testing.assert_close(engine.qpos[[0, 2]], ours.qpos[[0, 2]], rtol=0, atol=1e-4)
     # Feet that slide rattle: joints part sooner than the base.
     torch.testing.assert_close(engine.qpos[1, :3], ours.qpos[1, :3], rtol=0, atol=2e-3)

@@ -37,7 +37,7 @@ def environment_facts(threads: int) -> dict[str, Any]:
 def measurement_table(measurements: Sequence[Measurement]) -> Table:
     table = Table(title="control steps of an environment per second", title_style="")
     for heading in (
-        "engine", "environments", "physics alone,\nstanding", "physics alone,\nsame states",
+        "engine", "environ-\nments", "physics alone,\nstanding", "physics alone,\nsame states",
         "full\nenvironment", "full /\nstanding", "full /\nsame states", "with\npolicy",
         "PPO\niteration", "set-up\n(s)", "first step\n(s)", "peak memory\n(MB)", "GPU memory\n(MB)",
     ):  # fmt: skip

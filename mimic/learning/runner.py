@@ -139,9 +139,7 @@ class Runner:
                     progress.close()
         return outcome
 
-    def _guarded_iteration(
-        self, obs: TensorDict, pace: Pace
-    ) -> tuple[TensorDict, IterationStats]:
+    def _guarded_iteration(self, obs: TensorDict, pace: Pace) -> tuple[TensorDict, IterationStats]:
         """An iteration whose engine or device may fail: one line that names the checkpoint."""
         try:
             return self._iterate(obs, pace)

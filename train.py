@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -21,6 +21,9 @@ from mimic.errors import MimicError
 from mimic.learning import PRESETS, TrainConfig
 from mimic.learning.run_dir import create_run_dir, read_config, write_config
 from motions.cli import exit_on_user_error
+
+if TYPE_CHECKING:
+    from mimic.learning.distributed import Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +43,8 @@ class TrainArguments:
     motions."""
     robot: str = "unitree_g1"
     """Robot, or the path of its description."""
-    engine: Literal["auto", "mujoco"] = "auto"
-    """Physics engine."""
+    engine: str = "auto"
+    """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     device: str = "auto"
     """Where networks are trained: auto, cpu, cuda or cuda:N."""
     sampling: Literal["adaptive", "beyondmimic"] = "adaptive"
@@ -91,16 +94,24 @@ def train(args: TrainArguments) -> int:
     # Loading torch takes seconds; help and mistyped options should not wait for it.
     import torch
 
-    from mimic.learning.runner import Runner
-    from mimic.tasks import make_env, task_names
-    from mimic.tasks.registry import task_config
-    from mimic.tasks.tracking import with_drift_limit
+    from mimic.learning.distributed import ranks
+    from mimic.tasks import task_names
 
     if not args.task:
         raise MimicError(f"no task given; known: {', '.join(task_names())}")
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    with ranks(device) as group:
+        return _train(args, group)
+
+
+def _train(args: TrainArguments, group: Ranks) -> int:
+    from mimic.learning.runner import Runner
+    from mimic.tasks import make_env
+    from mimic.tasks.registry import task_config
+    from mimic.tasks.tracking import with_drift_limit
+
     task = task_config(args.task, sampling=args.sampling)
     if args.config.drift_limit > 0:
         task = with_drift_limit(task, args.config.drift_limit)
@@ -110,11 +121,11 @@ def train(args: TrainArguments) -> int:
         num_envs=args.config.num_envs,
         robot=args.robot,
         engine=args.engine,
-        device=device,
-        seed=args.seed,
+        device=group.device,
+        seed=group.seed(args.seed),
         physics_hz=args.config.physics_hz,
     )
-    runner = Runner(env, args.config, device=device, seed=args.seed)
+    runner = Runner(env, args.config, device=group.device, seed=args.seed, ranks=group)
     if args.resume is not None:
         runner.resume(args.resume)
         if runner.iteration >= args.config.iterations:
@@ -126,8 +137,11 @@ def train(args: TrainArguments) -> int:
     else:
         if args.init_from is not None:
             runner.initialise(args.init_from)
-        folder = create_run_dir(args.out, args.task, args.name)
+        folder = create_run_dir(args.out, args.task, args.name) if group.first else None
     runner.run_dir = folder
+    if folder is None or not group.first:
+        outcome = runner.learn()
+        return 130 if outcome == "interrupted" else 0
     write_config(
         folder,
         {
@@ -141,9 +155,10 @@ def train(args: TrainArguments) -> int:
         },
     )  # fmt: skip
     seconds = env.motion.num_frames * env.control_dt
+    of_ranks = f" on each of {group.size} devices" if group.size > 1 else ""
     print(
         f"{args.task} on {env.robot.name}: {len(env.motion.names)} clip(s), {seconds:.1f} s, "
-        f"{env.num_envs} environments, {device}, iterations {runner.iteration} to "
+        f"{env.num_envs} environments{of_ranks}, {group.device}, iterations {runner.iteration} to "
         f"{args.config.iterations}\n{folder}",
         flush=True,
     )

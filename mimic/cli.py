@@ -13,6 +13,7 @@ from mimic.commands.benchmark import Benchmark
 from mimic.commands.evaluate import Evaluate
 from mimic.commands.export import Export
 from mimic.commands.list_tasks import ListTasks
+from mimic.commands.parity import Parity
 from mimic.commands.show_motions import ShowMotions
 from mimic.commands.show_robots import ShowRobots
 from motions.cli import exit_on_user_error
@@ -22,6 +23,7 @@ Command = (
     | Annotated[ShowMotions, subcommand("motions", prefix_name=False)]
     | Annotated[ShowRobots, subcommand("robots", prefix_name=False)]
     | Annotated[Evaluate, subcommand("evaluate", prefix_name=False)]
+    | Annotated[Parity, subcommand("parity", prefix_name=False)]
     | Annotated[Export, subcommand("export", prefix_name=False)]
     | Annotated[Benchmark, subcommand("benchmark", prefix_name=False)]
 )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "humanoid-mimic", "mujoco", "mjbatch", "torch", "rsl-rl-lib", "tensordict", "onnxruntime",
-    "numpy", "mink",
+    "humanoid-mimic", "mujoco", "mjbatch", "mujoco-mjx", "mujoco-warp", "warp-lang", "jax", "torch",
+    "rsl-rl-lib", "tensordict", "onnxruntime", "numpy", "mink",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Measures physics alone, the full environment, a policy on top, and a PPO iteration, in one run.
 
-Everything is wall time on the machine as it is. Rounds of physics alone and of the full
+Everything is wall time on the machine as it is; on a GPU the clock waits until the device has done
+what it was asked for. Rounds of physics alone and of the full
 environment alternate, and medians are taken, so that a neighbour's load hits both alike.
 """
 
@@ -10,7 +11,6 @@ import contextlib
 import io
 import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ from statistics import median
 import torch
 from torch import nn
 
-from mimic.benchmark.stages import STAGES, timed_stages
+from mimic.benchmark.stages import STAGES, clock_of, timed_stages
 from mimic.envs.env import TrackingEnv
 from mimic.envs.threads import few_threads
-from mimic.sim import Engine, make_engine
+from mimic.sim import Engine, make_engine, pick_device
 from mimic.tasks import make_env
 from motions import RobotMotion
 from robots import Robot
@@ -43,7 +43,10 @@ class Measurement:
     """Figures for one number of environments. Rates are control steps of one environment per s.
 
     Attributes:
+        engine, device: what computed the physics, and where state tensors are.
         setup_s: making the environment, its first reset included.
+        first_step_s: the first control step: kernels compiled or read from their cache, CUDA
+            graphs captured.
         physics_standing: physics alone, robots standing under noisy default targets.
         physics_inside: physics alone as timed inside the steps of the full environment, that is
             in the very same states.
@@ -53,11 +56,16 @@ class Measurement:
         stages: share of each stage in the environment's step; ``other`` is the rest.
         done_share: share of environments that ended in a step.
         peak_memory_mb: most memory the process has had so far.
+        device_memory_mb: memory of the GPU in use when all was measured, by every library and
+            program; None on a CPU.
     """
 
+    engine: str
+    device: str
     num_envs: int
     steps: int
     setup_s: float
+    first_step_s: float
     physics_standing: float
     physics_inside: float
     full: float
@@ -67,6 +75,7 @@ class Measurement:
     stages: dict[str, float]
     done_share: float
     peak_memory_mb: float
+    device_memory_mb: float | None
 
     @property
     def ratio_standing(self) -> float:
@@ -86,6 +95,7 @@ def benchmark(
     num_envs: int,
     *,
     engine: str = "auto",
+    device: str = "auto",
     threads: int = 0,
     seed: int = 0,
     seconds: float = 2.0,
@@ -95,22 +105,30 @@ def benchmark(
     """Measure one number of environments.
 
     Args:
+        engine, device: see ``mimic.sim.make_engine`` and ``mimic.sim.pick_device``.
         threads: of the physics; 0 means one per core.
         seconds: about how long each of the rounds of each figure runs.
         ppo: whether to run a training iteration too.
     """
-    progress(f"{num_envs} environments: setting up")
-    started = time.perf_counter()
+    progress(f"{engine}, {num_envs} environments: setting up")
+    device = pick_device(device, engine)
+    now = clock_of(device)
+    started = now()
     env = make_env(
-        task, motions, num_envs=num_envs, robot=robot, engine=engine, seed=seed, threads=threads
-    )
-    setup_s = time.perf_counter() - started
-    alone = make_engine(engine, env.scene, num_envs, threads=threads)
+        task, motions, num_envs=num_envs, robot=robot, engine=engine, device=device, seed=seed,
+        threads=threads,
+    )  # fmt: skip
+    setup_s = now() - started
+    alone = make_engine(engine, env.scene, num_envs, device=device, threads=threads)
     policy = _policy(env)
     generator = torch.Generator().manual_seed(seed)
 
-    progress(f"{num_envs} environments: measuring")
+    progress(f"{engine}, {num_envs} environments: compiling and measuring")
     with torch.no_grad(), few_threads(num_envs):
+        started = now()
+        env.step(_actions(env, generator))
+        first_step_s = now() - started
+        alone.advance(env.default_joint_pos_of_env)
         for _ in range(WARM_UP_STEPS):
             env.step(_actions(env, generator))
         steps = _steps_for(env, generator, seconds)
@@ -119,17 +137,20 @@ def benchmark(
     def rate(seconds_of: Callable[[_Round], float]) -> float:
         return num_envs * steps / median(seconds_of(each) for each in rounds)
 
-    total = sum(each.environment_s for each in rounds)
+    total = sum(each.timed_s for each in rounds)
     stages = {name: sum(r.stages[name] for r in rounds) / total for name in STAGES}
     stages["other"] = max(0.0, 1.0 - sum(stages.values()))
     ppo_s, samples = None, 0
     if ppo:
-        progress(f"{num_envs} environments: a training iteration")
+        progress(f"{engine}, {num_envs} environments: a training iteration")
         ppo_s, samples = _ppo_iteration(env, seed)
     return Measurement(
+        engine=env.engine.name,
+        device=str(env.device),
         num_envs=num_envs,
         steps=steps * ROUNDS,
         setup_s=setup_s,
+        first_step_s=first_step_s,
         physics_standing=rate(lambda r: r.standing_s),
         physics_inside=rate(lambda r: r.stages["physics"]),
         full=rate(lambda r: r.environment_s),
@@ -139,6 +160,7 @@ def benchmark(
         stages=stages,
         done_share=sum(each.dones for each in rounds) / (num_envs * steps * ROUNDS),
         peak_memory_mb=_peak_memory_mb(),
+        device_memory_mb=_device_memory_mb(env.device),
     )
 
 
@@ -147,6 +169,7 @@ class _Round:
     standing_s: float
     environment_s: float
     policy_s: float
+    timed_s: float
     stages: dict[str, float]
     dones: int
 
@@ -155,41 +178,53 @@ def _round(
     env: TrackingEnv, alone: Engine, policy: nn.Module, generator: torch.Generator, steps: int
 ) -> _Round:
     standing_s = _standing(alone, env, generator, steps)
-    environment_s = policy_s = 0.0
-    dones = 0
     with timed_stages(env) as clock:
-        obs = env.get_observations()["actor"]
-        for _ in range(steps):
-            actions = _actions(env, generator)
-            started = time.perf_counter()
-            policy(obs)
-            acted = time.perf_counter()
-            result, _, done, _ = env.step(actions)
-            environment_s += time.perf_counter() - acted
-            policy_s += acted - started
-            obs = result["actor"]
-            dones += int(done.sum())
-        return _Round(standing_s, environment_s, policy_s, dict(clock.seconds), dones)
+        timed_s, policy_s, dones = _steps(env, policy, generator, steps)
+    environment_s = timed_s
+    if env.device.type == "cuda":
+        # Waiting after every stage slows a GPU down: the rate comes from steps without it.
+        environment_s, policy_s, dones = _steps(env, policy, generator, steps)
+    return _Round(standing_s, environment_s, policy_s, timed_s, dict(clock.seconds), dones)
 
 
-def _standing(
-    engine: Engine, env: TrackingEnv, generator: torch.Generator, steps: int
-) -> float:
+def _steps(
+    env: TrackingEnv, policy: nn.Module, generator: torch.Generator, steps: int
+) -> tuple[float, float, int]:
+    """Seconds in the environment and in the policy, and ended episodes, of ``steps`` steps."""
+    now = clock_of(env.device)
+    environment_s = policy_s = 0.0
+    dones = torch.zeros((), dtype=torch.long, device=env.device)
+    obs = env.get_observations()["actor"]
+    for _ in range(steps):
+        actions = _actions(env, generator)
+        started = now()
+        policy(obs)
+        acted = now()
+        result, _, done, _ = env.step(actions)
+        environment_s += now() - acted
+        policy_s += acted - started
+        obs = result["actor"]
+        dones += done.sum()
+    return environment_s, policy_s, int(dones)
+
+
+def _standing(engine: Engine, env: TrackingEnv, generator: torch.Generator, steps: int) -> float:
     """Seconds of ``steps`` steps of physics alone."""
-    robot, n = env.robot, engine.num_envs
-    everyone = torch.arange(n)
-    qpos = torch.zeros(n, 7 + robot.num_joints)
+    robot, n, device = env.robot, engine.num_envs, env.device
+    now = clock_of(device)
+    everyone = torch.arange(n, device=device)
+    qpos = torch.zeros(n, 7 + robot.num_joints, device=device)
     qpos[:, 2], qpos[:, 3] = robot.default_root_height, 1.0
-    qpos[:, 7:] = env.default_joint_pos.cpu()
+    qpos[:, 7:] = env.default_joint_pos
     seconds = 0.0
     for step in range(steps):
         if step % STANDING_STEPS == 0:
-            engine.reset(everyone, qpos, torch.zeros(n, 6 + robot.num_joints))
-        noise = torch.randn(n, robot.num_joints, generator=generator)
-        targets = (qpos[:, 7:] + TARGET_NOISE * noise).to(engine.device)
-        started = time.perf_counter()
+            engine.reset(everyone, qpos, torch.zeros(n, 6 + robot.num_joints, device=device))
+        noise = torch.randn(n, robot.num_joints, generator=generator).to(device)
+        targets = qpos[:, 7:] + TARGET_NOISE * noise
+        started = now()
         engine.advance(targets)
-        seconds += time.perf_counter() - started
+        seconds += now() - started
     return seconds
 
 
@@ -211,25 +246,42 @@ def _policy(env: TrackingEnv) -> nn.Module:
 
 def _steps_for(env: TrackingEnv, generator: torch.Generator, seconds: float) -> int:
     """How many steps take about ``seconds``, at least five."""
-    started = time.perf_counter()
+    now = clock_of(env.device)
+    started = now()
     for _ in range(WARM_UP_STEPS):
         env.step(_actions(env, generator))
-    return max(5, round(seconds * WARM_UP_STEPS / (time.perf_counter() - started)))
+    return max(5, round(seconds * WARM_UP_STEPS / (now() - started)))
 
 
 def _ppo_iteration(env: TrackingEnv, seed: int) -> tuple[float, int]:
-    """Seconds and samples of one iteration of the CPU preset."""
+    """Seconds and samples of one iteration of the device's preset."""
     from dataclasses import replace
 
     from mimic.learning import PRESETS, Runner
 
-    config = replace(PRESETS["cpu"], num_envs=env.num_envs, iterations=1)
-    runner = Runner(env, config, seed=seed)
+    on_gpu = env.device.type == "cuda"
+    # On a GPU the first iteration loads libraries; the second one counts.
+    config = replace(
+        PRESETS["gpu" if on_gpu else "cpu"], num_envs=env.num_envs, iterations=2 if on_gpu else 1
+    )
+    runner = Runner(env, config, device=str(env.device), seed=seed)
+    now = clock_of(env.device)
+    times = [now()]
+
+    def note(iteration: int, runner: Runner) -> None:
+        times.append(now())
+
     # Its progress is of no interest here.
     with contextlib.redirect_stdout(io.StringIO()):
-        started = time.perf_counter()
-        runner.learn()
-        return time.perf_counter() - started, config.samples_per_iteration
+        runner.learn(note)
+    return times[-1] - times[-2], config.samples_per_iteration
+
+
+def _device_memory_mb(device: torch.device) -> float | None:
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return (total - free) / 1024.0**2
 
 
 def _peak_memory_mb() -> float:

@@ -27,6 +27,7 @@ def environment_facts(threads: int) -> dict[str, Any]:
         "cores": cores,
         "physics_threads": threads or cores,
         "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load_at_start": load,
         "busy": load > BUSY * cores,
         "versions": package_versions(),
@@ -36,17 +37,19 @@ def environment_facts(threads: int) -> dict[str, Any]:
 def measurement_table(measurements: Sequence[Measurement]) -> Table:
     table = Table(title="control steps of an environment per second", title_style="")
     for heading in (
-        "environments", "physics alone,\nstanding", "physics alone,\nsame states",
+        "engine", "environ-\nments", "physics alone,\nstanding", "physics alone,\nsame states",
         "full\nenvironment", "full /\nstanding", "full /\nsame states", "with\npolicy",
-        "PPO\niteration", "set-up\n(s)", "peak memory\n(MB)",
+        "PPO\niteration", "set-up\n(s)", "first step\n(s)", "peak memory\n(MB)", "GPU memory\n(MB)",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for m in measurements:
         ppo = "-" if m.ppo_samples_per_s is None else f"{m.ppo_samples_per_s:,.0f}"
+        gpu = "-" if m.device_memory_mb is None else f"{m.device_memory_mb:,.0f}"
         table.add_row(
-            str(m.num_envs), f"{m.physics_standing:,.0f}", f"{m.physics_inside:,.0f}",
+            m.engine, str(m.num_envs), f"{m.physics_standing:,.0f}", f"{m.physics_inside:,.0f}",
             f"{m.full:,.0f}", f"{100 * m.ratio_standing:.0f} %", f"{100 * m.ratio_inside:.0f} %",
-            f"{m.with_policy:,.0f}", ppo, f"{m.setup_s:.1f}", f"{m.peak_memory_mb:,.0f}",
+            f"{m.with_policy:,.0f}", ppo, f"{m.setup_s:.1f}",
+            f"{m.first_step_s:.1f}", f"{m.peak_memory_mb:,.0f}", gpu,
         )  # fmt: skip
     return table
 
@@ -55,7 +58,7 @@ def stage_table(measurements: Sequence[Measurement]) -> Table:
     table = Table(title="share of the environment's step", title_style="")
     table.add_column("stage")
     for m in measurements:
-        table.add_column(f"{m.num_envs}", justify="right")
+        table.add_column(f"{m.engine}\n{m.num_envs}", justify="right")
     for stage in measurements[0].stages:
         table.add_row(stage, *(f"{100 * m.stages[stage]:.1f} %" for m in measurements))
     return table

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from mimic.envs.env import TrackingEnv
 
 STAGES: Mapping[str, tuple[str, ...]] = {
@@ -53,6 +55,19 @@ class StageClock:
         self._since = now
 
 
+def clock_of(device: torch.device | str) -> Callable[[], float]:
+    """A clock (s) that first waits for what a GPU has been asked to do."""
+    where = torch.device(device)
+    if where.type != "cuda":
+        return time.perf_counter
+
+    def now() -> float:
+        torch.cuda.synchronize(where)
+        return time.perf_counter()
+
+    return now
+
+
 @contextmanager
 def timed_stages(env: TrackingEnv) -> Iterator[StageClock]:
     """Time the stages of ``env`` inside the block.
@@ -60,7 +75,7 @@ def timed_stages(env: TrackingEnv) -> Iterator[StageClock]:
     Raises:
         AttributeError: the environment has no such part any more; ``STAGES`` is out of date.
     """
-    clock = StageClock()
+    clock = StageClock(clock_of(env.device))
     patched: list[tuple[Any, str]] = []
     try:
         for stage, methods in STAGES.items():

@@ -23,7 +23,11 @@ class Benchmark:
     robot: str = "unitree_g1"
     """Robot, or the path of its description."""
     engine: str = "auto"
-    """Physics engine: auto or mujoco."""
+    """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
+    engines: tuple[str, ...] = ()
+    """Several engines, measured one after the other in this run."""
+    device: str = "auto"
+    """Where physics and environment are computed: auto, cpu, cuda or cuda:N."""
     threads: int = 0
     """Threads of the physics; 0 is one per core."""
     seconds: float = 2.0
@@ -62,26 +66,29 @@ class Benchmark:
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
             facts = environment_facts(self.threads)
             measurements = []
-            for count in self.num_envs:
+            pairs = [(name, n) for name in self.engines or (self.engine,) for n in self.num_envs]
+            for engine, count in pairs:
                 with console.status("") as status:
                     measurements.append(
                         benchmark(
-                            self.task, motions, robot, count, engine=self.engine,
-                            threads=self.threads, seed=self.seed, seconds=self.seconds,
-                            ppo=self.ppo, progress=status.update,
+                            self.task, motions, robot, count, engine=engine,
+                            device=self.device, threads=self.threads, seed=self.seed,
+                            seconds=self.seconds, ppo=self.ppo, progress=status.update,
                         )
                     )  # fmt: skip
             if output is not None:
                 names = [m.name if not isinstance(m, Path) else str(m) for m in motions]
                 report = to_dict(
-                    measurements, facts, task=self.task, robot=robot.name, engine=self.engine,
+                    measurements, facts, task=self.task, robot=robot.name,
+                    engines=self.engines or (self.engine,), device=self.device,
                     motions=names, seconds=self.seconds, seed=self.seed,
                 )  # fmt: skip
                 output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         say(
             console,
             f"{facts['processor']}, {facts['cores']} cores; physics on {facts['physics_threads']} "
-            f"threads, torch on {facts['torch_threads']}; load {facts['load_at_start']:.1f}",
+            f"threads, torch on {facts['torch_threads']}; load {facts['load_at_start']:.1f}"
+            + (f"; {facts['gpu']}" if facts["gpu"] else ""),
         )
         if facts["busy"]:
             text = "other programs are running: rates are too low, and ratios uncertain"

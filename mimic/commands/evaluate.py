@@ -29,7 +29,9 @@ class Evaluate:
     robot: Path | None = None
     """Description of a robot of your own, when the policy is for one."""
     engine: str = "auto"
-    """Physics engine: auto or mujoco."""
+    """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
+    device: str = "auto"
+    """Where physics and environment are computed: auto, cpu, cuda or cuda:N."""
     threads: int = 0
     """Threads of the physics; 0 is one per core."""
     seed: int = 0
@@ -52,7 +54,7 @@ class Evaluate:
             with progress_bar("evaluating") as progress:
                 result = evaluate(
                     policy, self.motion, protocol, robot=self.robot, engine=self.engine,
-                    threads=self.threads, seed=self.seed, progress=progress,
+                    device=self.device, threads=self.threads, seed=self.seed, progress=progress,
                 )  # fmt: skip
             if output is not None:
                 text = json.dumps(result.to_dict(), indent=2, allow_nan=False)

@@ -231,7 +231,8 @@ class TrackingEnv:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.command.sampler.load_state_dict(state["sampler"])
-        self.generator.set_state(state["generator"])
+        # A checkpoint read onto a GPU has everything there; generators take it from the CPU.
+        self.generator.set_state(state["generator"].cpu())
         self.non_finite_resets = int(state["non_finite_resets"])
 
     def close(self) -> None:

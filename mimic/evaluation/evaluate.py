@@ -16,6 +16,7 @@ from mimic.evaluation.metrics import EpisodeTally, state_errors
 from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, open_policy
 from mimic.evaluation.protocols import Protocol, get_protocol
 from mimic.evaluation.result import EvaluationResult
+from mimic.sim import pick_device
 from mimic.tasks.registry import make_env, task_config
 from motions import RobotMotion
 from robots import Robot
@@ -34,6 +35,7 @@ def evaluate(
     task: str | EnvConfig | None = None,
     robot: Path | str | Robot | None = None,
     engine: str = "auto",
+    device: str = "auto",
     seed: int = 0,
     max_envs: int = 4096,
     threads: int = 0,
@@ -47,6 +49,7 @@ def evaluate(
         motions: motion files, folders or clips; by default those the policy comes with.
         protocol: a protocol or its name, see ``PROTOCOLS``.
         task, robot: where the policy is a bare function; files know theirs.
+        engine, device: see ``mimic.sim.make_engine`` and ``mimic.sim.pick_device``.
         max_envs: environments side by side; more episodes are played in several rounds.
         progress: called with (control steps done, most steps there can be).
 
@@ -71,7 +74,8 @@ def evaluate(
             f"{loaded.source}: the policy comes without a clip; name one with --motion FILE"
         )
     config = task if isinstance(task, EnvConfig) else task_config(task or loaded.task)
-    env = _make_env(config, clips, protocol, chosen_robot, engine, seed, max_envs, threads)
+    device = pick_device(device, engine)
+    env = _make_env(config, clips, protocol, chosen_robot, engine, device, seed, max_envs, threads)
     notes = loaded.check(env)
     tally, clip_of_episode = _play(env, loaded.act, protocol, progress)
     everything = torch.ones_like(clip_of_episode, dtype=torch.bool)
@@ -121,6 +125,7 @@ def _make_env(
     protocol: Protocol,
     robot: Robot,
     engine: str,
+    device: str,
     seed: int,
     max_envs: int,
     threads: int,
@@ -135,6 +140,7 @@ def _make_env(
         num_envs=min(len(loaded) * protocol.episodes, max_envs),
         robot=robot,
         engine=engine,
+        device=device,
         seed=seed,
         threads=threads,
     )

@@ -18,6 +18,7 @@ from tensordict import TensorDict
 from torch import nn
 
 from mimic.errors import MimicError
+from mimic.learning.distributed import SINGLE, Ranks
 
 Reflect = Callable[[torch.Tensor], torch.Tensor]
 
@@ -77,6 +78,7 @@ class ParallelPPO(PPO):
         critic_learning_rate: float = 0.0,
         reflections: Mapping[str, Reflect] | None = None,
         device: str = "cpu",
+        ranks: Ranks = SINGLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -85,7 +87,8 @@ class ParallelPPO(PPO):
         if type(actor.distribution) is not GaussianDistribution:
             raise ValueError("ParallelPPO needs an actor with a GaussianDistribution")
         if self.rnd or self.symmetry or self.is_multi_gpu or actor.is_recurrent:
-            raise ValueError("ParallelPPO trains feed-forward networks in one process")
+            raise ValueError("ParallelPPO trains feed-forward networks, several devices by ranks=")
+        self.ranks = ranks
         on_cpu = torch.device(device).type == "cpu"
         samples = storage.num_envs * storage.num_transitions_per_env
         # Below some hundred rows a thread costs more than it computes.
@@ -198,6 +201,8 @@ class ParallelPPO(PPO):
                 for ours, theirs in zip(networks[0].parameters, each.parameters, strict=True):
                     assert ours.grad is not None and theirs.grad is not None
                     ours.grad += theirs.grad
+        self.ranks.average_gradients(networks[0].parameters)
+        self.ranks.average(sums)
         norms = [
             nn.utils.clip_grad_norm_(model.parameters(), self.max_grad_norm)
             for model in (self.actor, self.critic)

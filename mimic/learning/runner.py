@@ -27,6 +27,7 @@ from mimic.learning.checkpoints import (
 )
 from mimic.learning.config import TrainConfig
 from mimic.learning.console import IterationStats, TrainingConsole
+from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.finite import what_is_not_finite
 from mimic.learning.models import PlainActor, build_networks, command_feedthrough
 from mimic.learning.ppo import NonFiniteError, ParallelPPO
@@ -34,6 +35,7 @@ from mimic.learning.run_dir import ProgressFile
 from mimic.learning.session import MeanLog, Pace, stop_requests
 from mimic.policy.contract import contract_of_env
 from mimic.policy.export import export_policy, reference_clip
+from mimic.sim.errors import EngineError, device_trouble
 
 Callback = Callable[[int, "Runner"], bool | None]
 
@@ -54,8 +56,10 @@ class Runner:
         *,
         device: str = "cpu",
         seed: int = 0,
+        ranks: Ranks = SINGLE,
     ) -> None:
         seed_everything(seed)
+        self.ranks = ranks
         self.env = env
         self.config = config
         self.run_dir = run_dir
@@ -76,6 +80,10 @@ class Runner:
         self.ppo.train_mode()
         self.ppo.actor.update_normalization(obs)
         self.ppo.critic.update_normalization(obs)
+        ranks.same_start([self.ppo.actor, self.ppo.critic])
+        if not ranks.first:
+            # The same networks, but noise of its own.
+            seed_everything(ranks.seed(seed))
 
     # training ------------------------------------------------------------------------------
 
@@ -96,7 +104,7 @@ class Runner:
         config = self.config
         outcome = "finished"
         writer = progress = None
-        if self.run_dir is not None:
+        if self.run_dir is not None and self.ranks.first:
             writer = SummaryWriter(str(self.run_dir), purge_step=self.iteration + 1)
             progress = ProgressFile(self.run_dir, self.iteration)
         obs = self.env.get_observations().to(self.device)
@@ -105,8 +113,9 @@ class Runner:
         with TrainingConsole(config.log_interval) as console, stop_requests(console) as stop:
             try:
                 while self.iteration < config.iterations:
-                    obs, stats = self._iterate(obs, pace)
-                    console.show(stats)
+                    obs, stats = self._guarded_iteration(obs, pace)
+                    if self.ranks.first:
+                        console.show(stats)
                     if writer and progress:
                         record = stats.record()
                         progress.write(record)
@@ -114,9 +123,10 @@ class Runner:
                             if isinstance(value, int | float) and name != "iteration":
                                 tag = name if "/" in name else f"train/{name}"
                                 writer.add_scalar(tag, value, self.iteration)
-                    if callback is not None and callback(self.iteration, self):
+                    wanted = callback is not None and bool(callback(self.iteration, self))
+                    if self.ranks.any(wanted):
                         outcome = "stopped"
-                    elif stop.requested:
+                    elif self.ranks.any(stop.requested):
                         outcome = "interrupted"
                     if outcome != "finished" or self.iteration % config.checkpoint_interval == 0:
                         self.save()
@@ -129,6 +139,18 @@ class Runner:
                     writer.close()
                     progress.close()
         return outcome
+
+    def _guarded_iteration(self, obs: TensorDict, pace: Pace) -> tuple[TensorDict, IterationStats]:
+        """An iteration whose engine or device may fail: one line that names the checkpoint."""
+        try:
+            return self._iterate(obs, pace)
+        except EngineError as error:
+            raise self._failed(str(error), "resume from it") from error
+        except (RuntimeError, MemoryError) as error:
+            trouble = device_trouble(error)
+            if trouble is None:
+                raise
+            raise self._failed(trouble, "resume from it") from error
 
     def _iterate(self, obs: TensorDict, pace: Pace) -> tuple[TensorDict, IterationStats]:
         config, ppo, env = self.config, self.ppo, self.env
@@ -158,14 +180,19 @@ class Runner:
             raise self._diverged(str(error)) from error
         if self.average is not None:
             self.average.update(ppo.actor)
+        figures = {"reward": reward / config.steps_per_iteration / env.control_dt, **log.mean()}
+        ended = torch.cat(lengths).float()
+        if len(ended):
+            figures["length"] = float(ended.mean()) * env.control_dt
+        figures = self.ranks.average_log(figures)
+        self._share_sampler()
         finished = time.perf_counter()
 
         self.iteration += 1
-        samples = env.num_envs * config.steps_per_iteration
+        samples = env.num_envs * config.steps_per_iteration * self.ranks.size
         self.samples += samples
         self.wall_s += finished - self._clock
         self._clock = finished
-        ended = torch.cat(lengths).float()
         return obs, IterationStats(
             iteration=self.iteration,
             iterations=config.iterations,
@@ -173,15 +200,22 @@ class Runner:
             samples_per_s=samples / (finished - started),
             eta_s=pace.eta(finished - started, config.iterations - self.iteration),
             wall_s=self.wall_s,
-            reward=reward / config.steps_per_iteration / env.control_dt,
-            episode_length_s=float(ended.mean()) * env.control_dt if len(ended) else None,
+            reward=figures.pop("reward"),
+            episode_length_s=figures.pop("length", None),
             action_std=float(ppo.actor.output_std.mean()),
             learning_rate=ppo.learning_rate,
             collect_s=collected - started,
             learn_s=finished - collected,
             losses=losses,
-            log=log.mean(),
+            log=figures,
         )
+
+    def _share_sampler(self) -> None:
+        """Let every rank draw starts by the failures of all."""
+        sampler = getattr(getattr(self.env, "command", None), "sampler", None)
+        if sampler is not None:
+            for statistic in (sampler.failures, sampler.visits):
+                self.ranks.average(statistic)
 
     @property
     def randomisation(self) -> float:
@@ -228,7 +262,7 @@ class Runner:
 
     def save(self) -> None:
         """Write a checkpoint and ``policy.onnx`` into the run directory."""
-        if self.run_dir is None:
+        if self.run_dir is None or not self.ranks.first:
             return
         self.last_checkpoint = save_checkpoint(
             self.run_dir / "checkpoints",
@@ -266,6 +300,11 @@ class Runner:
         self.wall_s = state["wall_s"]
         self.last_checkpoint = path
         set_random_state(state["random"])
+        if not self.ranks.first:
+            # The checkpoint holds the random states of rank 0.
+            own = self.ranks.seed(self.seed + self.iteration)
+            seed_everything(own)
+            self.env.generator.manual_seed(own)
 
     def initialise(self, run: Path | str) -> None:
         """Start from the networks and normalisers of another run; everything else is new.
@@ -328,17 +367,19 @@ class Runner:
             critic_learning_rate=c.critic_learning_rate,
             learning_rate_range=c.learning_rate_range, max_grad_norm=c.max_grad_norm,
             use_clipped_value_loss=c.clipped_value_loss, schedule=c.schedule,
-            desired_kl=c.desired_kl, workers=c.workers, device=self.device,
+            desired_kl=c.desired_kl, workers=c.workers, device=self.device, ranks=self.ranks,
             reflections=reflections(env) if c.symmetry else None,
         )  # fmt: skip
 
     def _diverged(self, reason: str) -> MimicError:
+        return self._failed(
+            reason, "resume from it or start with a lower --learning-rate or --desired-kl"
+        )
+
+    def _failed(self, reason: str, advice: str) -> MimicError:
         kept = (
             f"the last good checkpoint is {self.last_checkpoint}"
             if self.last_checkpoint
             else "no checkpoint had been written yet"
         )
-        return MimicError(
-            f"iteration {self.iteration + 1}: {reason}; {kept}; resume from it or start with "
-            "a lower --learning-rate or --desired-kl"
-        )
+        return MimicError(f"iteration {self.iteration + 1}: {reason}; {kept}; {advice}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
-from mimic.errors import MimicError
+from mimic.sim.choice import EngineSpec, choose_engine, engine_class
+from mimic.sim.errors import EngineError, device_trouble
 
 if TYPE_CHECKING:
     from mimic.sim.scene import Scene
-
-EngineName = Literal["auto", "mujoco"]
-_ENGINES = {"mujoco": "mimic.sim.mujoco_engine:MujocoEngine"}
 
 
 @runtime_checkable
@@ -79,16 +76,27 @@ class Engine(Protocol):
 
 
 def make_engine(
-    name: EngineName | str, scene: Scene, num_envs: int, *, device: str = "cpu", threads: int = 0
+    name: str, scene: Scene, num_envs: int, *, device: str = "cpu", threads: int = 0
 ) -> Engine:
-    """Create an engine by name; ``auto`` picks the best one for this machine.
+    """Create an engine by name; ``auto`` picks the best one for the device.
+
+    Args:
+        name: ``auto``, ``mujoco``, ``mjx`` or ``warp``, with options after a colon:
+            ``warp:nconmax=64,njmax=300``.
+        device: torch device of the state tensors, and of the physics where the engine can.
+        threads: of the ``mujoco`` engine; 0 means one per core.
 
     Raises:
-        MimicError: unknown engine.
+        EngineError: unknown engine or option, missing extra, a device without enough memory.
     """
-    chosen = "mujoco" if name == "auto" else name
-    if chosen not in _ENGINES:
-        raise MimicError(f"unknown engine '{name}'; known: auto, {', '.join(_ENGINES)}")
-    module, _, cls = _ENGINES[chosen].partition(":")
-    engine_class = getattr(importlib.import_module(module), cls)
-    return engine_class(scene, num_envs, device=device, threads=threads)
+    spec = EngineSpec.parse(name)
+    chosen = choose_engine(spec.name, torch.device(device))
+    make = engine_class(chosen)
+    options = spec.checked(chosen, make.options)
+    try:
+        return make(scene, num_envs, device=device, threads=threads, **options)
+    except (RuntimeError, MemoryError) as error:
+        trouble = device_trouble(error)
+        if trouble is None:
+            raise
+        raise EngineError(f"engine {chosen}, {num_envs} environments: {trouble}") from error

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mjbatch
 import numpy as np
 import torch
 
-from mimic.sim.kinematics import Kinematics
 from mimic.sim.scene import Scene
-
-# Joint speeds no real motor reaches: the state has blown up even if it is still finite.
-MAX_SPEED = 1e3
+from mimic.sim.state import EngineState
 
 
-class MujocoEngine:
+class MujocoEngine(EngineState):
     """``Engine`` on MuJoCo C through mjbatch. See ``mimic.sim.engine.Engine``."""
 
     name = "mujoco"
+    options: Mapping[str, str] = {}
 
     def __init__(self, scene: Scene, num_envs: int, *, device: str = "cpu", threads: int = 0):
-        self.scene = scene
-        self.num_envs = num_envs
-        self.device = torch.device(device)
+        super().__init__(scene, num_envs, device)
         self._batch = mjbatch.Batch(scene.model, num_envs, threads)
         # Live views of the simulations' own memory, double precision.
         self._qpos = torch.from_numpy(self._batch.bind("qpos"))
@@ -32,11 +30,7 @@ class MujocoEngine:
         if self._has_sensors:
             self._sensors = torch.from_numpy(self._batch.bind("sensordata", np.float32))
         self._fields: dict[str, torch.Tensor] = {}
-        self._kinematics = Kinematics(scene.robot, self.device)
         self._ctrl[:] = torch.as_tensor(scene.robot.default_joint_pos)
-        self.contact_force = torch.zeros(
-            num_envs, len(scene.contact_bodies), device=self.device
-        )
         self._refresh()
 
     def step(self, targets: torch.Tensor) -> None:
@@ -44,8 +38,7 @@ class MujocoEngine:
         self.advance(targets)
         self._refresh()
         if self._has_sensors:
-            forces = self._sensors.view(self.num_envs, -1, 3)
-            self.contact_force = torch.linalg.vector_norm(forces, dim=-1).to(self.device)
+            self._publish_contact(self._sensors)
 
     def advance(self, targets: torch.Tensor) -> None:
         """The physics of ``step`` alone: state tensors are stale until the next ``step``."""
@@ -77,26 +70,11 @@ class MujocoEngine:
         self.model_field(name)
         self._fields[name].copy_(values)
 
-    def non_finite(self) -> torch.Tensor:
-        """[N] bool: environments whose state is not finite or has blown up."""
-        # A sum or a maximum over one non-finite value is not finite: two reductions are enough.
-        fine = torch.isfinite(self.qpos.sum(1)) & (self.qvel.abs().amax(1) < MAX_SPEED)
-        return ~fine
-
     def _refresh(self, env_ids: torch.Tensor | None = None) -> None:
+        rows = slice(None) if env_ids is None else env_ids.cpu()
+        qpos = self._qpos[rows].to(self.device, torch.float32)
+        qvel = self._qvel[rows].to(self.device, torch.float32)
         if env_ids is None:
-            self.qpos = self._qpos.to(self.device, torch.float32)
-            self.qvel = self._qvel.to(self.device, torch.float32)
-            state = self._kinematics(self.qpos, self.qvel)
-            self.body_pos_w, self.body_quat_w, self.body_lin_vel_w, self.body_ang_vel_w = state
-            return
-        ids = env_ids.cpu()
-        qpos = self._qpos[ids].to(self.device, torch.float32)
-        qvel = self._qvel[ids].to(self.device, torch.float32)
-        self.qpos[env_ids] = qpos
-        self.qvel[env_ids] = qvel
-        pos, quat, lin_vel, ang_vel = self._kinematics(qpos, qvel)
-        self.body_pos_w[env_ids] = pos
-        self.body_quat_w[env_ids] = quat
-        self.body_lin_vel_w[env_ids] = lin_vel
-        self.body_ang_vel_w[env_ids] = ang_vel
+            self._publish(qpos, qvel)
+        else:
+            self._publish_some(env_ids, qpos, qvel)

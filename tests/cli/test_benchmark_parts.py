@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import robots
+from mimic.benchmark import benchmark, measurement_table
 from mimic.benchmark.motion import squat
-from mimic.benchmark.stages import STAGES, StageClock, timed_stages
+from mimic.benchmark.stages import STAGES, StageClock, clock_of, timed_stages
 from mimic.tasks import make_env
 from motions.rotations import quat_rotate
 
@@ -48,3 +49,24 @@ def test_the_made_up_clip_is_a_squat_on_the_ground() -> None:
         turned = quat_rotate(clip.body_quat_w[:, index, None], points[None])
         lowest = (turned + clip.body_pos_w[:, index, None])[..., 2].min(1)
         assert np.abs(lowest).max() < 1e-6
+
+
+def test_the_clock_of_a_gpu_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    before, after = clock_of("cuda:0")(), clock_of("cuda:0")()
+    assert after >= before and waited == [torch.device("cuda:0")] * 2
+    clock_of("cpu")()
+    assert len(waited) == 2
+
+
+def test_a_measurement_says_what_computed_it() -> None:
+    robot = robots.load("unitree_g1")
+    measured = benchmark(
+        "tracking", [squat(robot, 1.0)], robot, 2, engine="mujoco", threads=1, seconds=0.01,
+        ppo=False,
+    )  # fmt: skip
+    assert (measured.engine, measured.device) == ("mujoco", "cpu")
+    assert measured.first_step_s > 0 and measured.device_memory_mb is None
+    table = measurement_table([measured, measured])
+    assert [str(cell) for cell in table.columns[0].cells] == ["mujoco", "mujoco"]

@@ -21,6 +21,7 @@ from mimic.learning.checkpoints import load_checkpoint
 from mimic.learning.loading import load_policy
 from mimic.learning.runner import Runner
 from mimic.policy.player import PolicyPlayer
+from mimic.sim import EngineError
 from tests.learning.fake_env import FakeEnv
 
 REPO = Path(__file__).resolve().parents[2]
@@ -226,3 +227,42 @@ def test_a_run_can_start_from_anothers_networks(tmp_path: Path) -> None:
         assert torch.equal(value, own[name])
     with pytest.raises(MimicError, match="do not fit"):
         Runner(FakeEnv(), replace(SMALL, actor_hidden=(8,))).initialise(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "--num-envs"),
+        (RuntimeError("CUDA error: unspecified launch failure"), "nvidia-smi"),
+        (EngineError("engine warp: contacts do not fit; use --engine warp:nconmax=96"), "=96"),
+    ],
+)
+def test_a_failing_device_ends_in_one_line_with_the_checkpoint(
+    error: Exception, told: str, tmp_path: Path
+) -> None:
+    class FailingEnv(FakeEnv):
+        steps_left = 3 * SMALL.steps_per_iteration + 2
+
+        def step(self, actions: torch.Tensor) -> Any:
+            self.steps_left -= 1
+            if self.steps_left < 0:
+                raise error
+            return super().step(actions)
+
+    runner = Runner(FailingEnv(seed=5), SMALL, tmp_path, seed=5)
+    with pytest.raises(MimicError) as caught:
+        runner.learn()
+    text = str(caught.value)
+    assert "\n" not in text and told in text and text.startswith("iteration 4: ")
+    assert str(runner.last_checkpoint) in text
+    assert load_checkpoint(tmp_path)["iteration"] == 2
+
+
+def test_a_programming_error_is_not_dressed_up(tmp_path: Path) -> None:
+    class WrongEnv(FakeEnv):
+        def step(self, actions: torch.Tensor) -> Any:
+            raise RuntimeError("shape '[3]' is invalid for input of size 4")
+
+    with pytest.raises(RuntimeError, match="shape") as caught:
+        Runner(WrongEnv(), SMALL, tmp_path).learn()
+    assert not isinstance(caught.value, MimicError)

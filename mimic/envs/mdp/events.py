@@ -21,7 +21,8 @@ def randomize_foot_friction(env: TrackingEnv, env_ids: torch.Tensor, friction: R
     geoms = [g for g in range(model.ngeom) if int(model.geom_bodyid[g]) in feet]
     values = env.engine.model_field("geom_friction")
     drawn = env.uniform((len(env_ids), 1), *friction).to(values)
-    values[env_ids[:, None], torch.tensor(geoms), 0] = drawn
+    columns = torch.tensor(geoms, device=env_ids.device)
+    values[env_ids[:, None], columns, 0] = drawn
     env.engine.write_model_field("geom_friction", values)
 
 

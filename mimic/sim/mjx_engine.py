@@ -1,0 +1,167 @@
+"""MuJoCo XLA: a whole control step of all environments is one program compiled by JAX.
+
+The JAX implementation runs wherever JAX does (CPU, GPU, TPU); on NVIDIA the Warp implementation
+behind the same interface is used where it is installed. On a CPU it is far too slow for training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from mimic.sim.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes
+from mimic.sim.errors import EngineError
+from mimic.sim.jax_exchange import jax_device, to_jax, to_torch, use_compilation_cache
+from mimic.sim.mjx_step import ControlStep
+from mimic.sim.scene import Scene
+from mimic.sim.state import EngineState
+
+
+class MjxEngine(EngineState):
+    """``Engine`` on MJX. See ``mimic.sim.engine.Engine``.
+
+    A physics state is (qpos, qvel, warm start of the solver); everything else is made inside the
+    compiled program. The three live in torch tensors on the device, which JAX reads and returns
+    without copying, so that resets and pushes are ordinary writes. Single precision.
+    """
+
+    name = "mjx"
+    options: Mapping[str, str] = {
+        "impl": "auto, jax or warp",
+        "nconmax": f"{NCONMAX_MEANING} (impl=warp)",
+        "njmax": f"{NJMAX_MEANING} (impl=warp)",
+    }
+
+    def __init__(
+        self,
+        scene: Scene,
+        num_envs: int,
+        *,
+        device: str = "cpu",
+        threads: int = 0,
+        impl: str = "auto",
+        nconmax: int = 0,
+        njmax: int = 0,
+    ):
+        super().__init__(scene, num_envs, device)
+        use_compilation_cache()
+        self._jax_device = jax_device(self.device)
+        self.impl = choose_implementation(impl, self._jax_device.platform)
+        self.sizes = BufferSizes.of(scene.model, nconmax, njmax)
+        self._step = ControlStep(scene, num_envs, self._jax_device, self.impl, self.sizes)
+        model = scene.model
+        self._qpos = self._rows(torch.as_tensor(model.qpos0))
+        self._qvel = torch.zeros(num_envs, model.nv, device=self.device)
+        self._warmstart = torch.zeros(num_envs, model.nv, device=self.device)
+        self._fields: dict[str, torch.Tensor] = {}
+        self._forces = torch.zeros(num_envs, len(scene.contact_bodies), 3, device=self.device)
+        self._lost = torch.zeros(num_envs, 2, device=self.device)
+        self._publish(self._qpos.clone(), self._qvel.clone())
+
+    def step(self, targets: torch.Tensor) -> None:
+        """Advance one control step with joint position targets [N, J] (rad).
+
+        Raises:
+            EngineError: contacts or constraints did not fit the buffers (``impl=warp``).
+        """
+        self.advance(targets)
+        self._publish(self._qpos.clone(), self._qvel.clone())
+        self._publish_contact(self._forces)
+        if self.impl == "warp":
+            self._check_overflow()
+
+    def advance(self, targets: torch.Tensor) -> None:
+        """The physics of ``step`` alone: state tensors are stale until the next ``step``."""
+        tensors = (self._qpos, self._qvel, self._warmstart, self._own(targets))
+        fields = {name: to_jax(each, self._jax_device) for name, each in self._fields.items()}
+        inputs = [to_jax(each, self._jax_device) for each in tensors]
+        outputs = self._step(fields, *inputs)
+        # Only now may torch reuse the memory of the inputs: its stream waits for the outputs.
+        self._qpos, self._qvel, self._warmstart, self._forces, self._lost = (
+            to_torch(each, self.device) for each in outputs
+        )
+
+    def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Put the environments ``env_ids`` [n] into the states [n, 7 + J], [n, 6 + J]."""
+        self._qpos[env_ids] = self._own(qpos)
+        self._qvel[env_ids] = self._own(qvel)
+        self._warmstart[env_ids] = 0.0
+        self.contact_force[env_ids] = 0.0
+        self._publish_some(env_ids, self._qpos[env_ids], self._qvel[env_ids])
+
+    def set_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Replace the velocities [n, 6 + J] of some environments."""
+        self._qvel[env_ids] = self._own(qvel)
+        self._publish_some(env_ids, self._qpos[env_ids], self._qvel[env_ids])
+
+    def model_field(self, name: str) -> torch.Tensor:
+        """Per-environment values [N, ...] of an ``mjModel`` field, a copy.
+
+        Raises:
+            EngineError: a field that is part of the compiled program.
+        """
+        if name in self._fields:
+            return self._fields[name].clone()
+        if not self._step.can_vary(name):
+            raise EngineError(
+                f"engine 'mjx' cannot vary the model field '{name}' between environments; "
+                "use --engine mujoco"
+            )
+        return self._rows(torch.as_tensor(getattr(self.scene.model, name).copy()))
+
+    def write_model_field(self, name: str, values: torch.Tensor) -> None:
+        """Set the per-environment values of an ``mjModel`` field.
+
+        The first write to a field after a step has the program compiled again.
+        """
+        if name not in self._fields:
+            self._fields[name] = self.model_field(name)
+        self._fields[name].copy_(values)
+
+    # parts ---------------------------------------------------------------------------------
+
+    def _rows(self, values: torch.Tensor) -> torch.Tensor:
+        """[N, ...] single-precision copies of ``values`` [...]."""
+        own = self._own(values)
+        return own.expand(self.num_envs, *own.shape).contiguous()
+
+    def _own(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(self.device, torch.float32)
+
+    def _check_overflow(self) -> None:
+        rows, contacts = (float(x) for x in self._lost[~self.non_finite()].amax(0).tolist())
+        sizes = self.sizes
+        if contacts > sizes.nconmax * self.num_envs:
+            wanted = max(2 * sizes.nconmax, int(-(-contacts * 5 // (4 * self.num_envs))))
+            raise EngineError(
+                f"engine mjx: {contacts:.0f} contacts of {self.num_envs} environments do not fit "
+                f"{sizes.nconmax} per environment (nconmax); use --engine "
+                f"mjx:impl=warp,nconmax={wanted},njmax={sizes.njmax}"
+            )
+        if rows > sizes.njmax:
+            raise EngineError(
+                f"engine mjx: {rows:.0f} constraint rows of an environment do not fit "
+                f"{sizes.njmax} (njmax); use --engine "
+                f"mjx:impl=warp,nconmax={sizes.nconmax},njmax={max(2 * sizes.njmax, int(rows))}"
+            )
+
+
+def choose_implementation(impl: str, platform: str) -> str:
+    """``jax`` or ``warp``; ``auto`` is Warp on NVIDIA where its package is installed.
+
+    Raises:
+        EngineError: unknown, or Warp's package is absent.
+    """
+    from mimic.sim.choice import INSTALL, missing_packages
+
+    if impl not in ("auto", "jax", "warp"):
+        raise EngineError(f"engine 'mjx': impl is '{impl}', expected auto, jax or warp")
+    absent = missing_packages("warp")
+    if impl == "warp" and absent:
+        raise EngineError(
+            f"engine 'mjx': impl=warp needs {' and '.join(absent)}: {INSTALL.format(extra='warp')}"
+        )
+    if impl == "auto":
+        return "warp" if platform in ("gpu", "cuda") and not absent else "jax"
+    return impl

@@ -1,0 +1,80 @@
+"""The scripts of the GPU queue run at toy size, keep what they have done and say what failed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+FOLDER = REPO / "scripts" / "gpu"
+sys.path.insert(0, str(FOLDER))
+
+import steps  # type: ignore[import-not-found]  # noqa: E402
+
+
+def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(FOLDER / f"{name}.py"), *map(str, arguments)],
+        cwd=REPO, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_step_is_not_repeated_and_a_failure_is_tried_again(tmp_path: Path) -> None:
+    deadline = steps.Deadline.after(5)
+    result = tmp_path / "deep" / "result.json"
+    count = tmp_path / "count"
+    code = (
+        f"import pathlib; c = pathlib.Path({str(count)!r}); n = int(c.read_text() or 0) "
+        f"if c.exists() else 0; c.write_text(str(n + 1)); "
+        f"print('not yet') if n == 0 else pathlib.Path({str(result)!r}).write_text('1'); "
+        "raise SystemExit(3 if n == 0 else 0)"
+    )
+    assert steps.step(result, ["-c", code], deadline, 60.0, engine="none")
+    failed = json.loads(result.with_suffix(".failed").read_text())
+    assert failed["status"] == 3 and failed["engine"] == "none" and "not yet" in failed["output"]
+    for _ in range(2):
+        assert steps.step(result, ["-c", code], deadline, 60.0)
+    assert result.is_file() and not result.with_suffix(".failed").exists()
+    assert count.read_text() == "2"
+
+
+def test_time_limits(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    waiting = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('saved')"
+    assert steps.run(["-c", waiting], 5.0, log) == 124
+    assert "saved" in log.read_text(), "the program was not asked to stop first"
+    nothing_left = steps.Deadline.after(0)
+    assert not steps.step(tmp_path / "never.json", ["-c", "1/0"], nothing_left, 60.0)
+    assert not list(tmp_path.glob("never*"))
+
+
+@pytest.mark.slow
+def test_throughput_at_toy_size_and_its_table(tmp_path: Path) -> None:
+    for told in ("done in", "there already"):
+        run = script("throughput", "--toy", "--out", tmp_path, "--engines", "mujoco")
+        assert run.returncode == 0 and told in run.stdout, run.stdout + run.stderr
+    table = script("collect", "--out", tmp_path)
+    assert table.returncode == 0, table.stderr
+    assert "### throughput-toy" in table.stdout and "| mujoco | 2 |" in table.stdout
+
+
+@pytest.mark.slow
+def test_parity_and_tracking_at_toy_size(tmp_path: Path) -> None:
+    import robots
+    from mimic.benchmark.motion import squat
+
+    motions = tmp_path / "motions"
+    motions.mkdir()
+    squat(robots.load("unitree_g1"), 4.0).crop(0, 30).save(motions / "squat.npz")
+    run = script("parity", "--toy", "--out", tmp_path, "--engines", "mujoco")
+    assert "done in" in run.stdout, run.stdout + run.stderr
+    for iteration in ("0000001", "0000002"):
+        run = script("tracking", "--toy", "--out", tmp_path, "--engine", "mujoco")
+        assert f"evaluate_{iteration}.json: done in" in run.stdout, run.stdout + run.stderr
+    table = script("collect", "--out", tmp_path).stdout
+    assert "mujoco and mujoco agree at every boundary" in table
+    assert "### tracking-toy_mujoco" in table and "success" in table

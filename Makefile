@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-engines
 
 # How MuJoCo draws without a screen: EGL where the linker knows it, else OSMesa, else its default.
 ifndef MUJOCO_GL
@@ -36,13 +37,19 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# The engines for accelerators, which run on the CPU too: tests compare them with MuJoCo's C code.
+$(TEST_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt \
+	  -e '.[dev,mjx,warp]'
+	@touch $@
+
 demo: $(STAMP) ## a human clip in: video, report and policy out (a few minutes)
 	$(BIN)/python demo.py
 
 test: lint ## lint, types and every test
 	$(BIN)/python -m pytest
 
-lint: $(STAMP) ## ruff and pyright
+lint: $(TEST_STAMP) ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 

@@ -73,7 +73,7 @@ def load(name_or_path: str | Path) -> Robot:
     return _load(path, path.stat().st_mtime_ns, os.environ.get("MENAGERIE_ROOT", ""))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _load(path: Path, _modified: int, _root: str) -> Robot:
     # Remembered for one state of the description and one MENAGERIE_ROOT.
     desc = descriptions.read(path)

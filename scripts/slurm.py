@@ -146,8 +146,9 @@ def sbatch_parameters(args: SlurmArguments) -> dict[str, Any]:
         "ntasks_per_node": args.ranks_per_node,
         "cpus_per_task": args.cpus_per_process,
         "signal_delay_s": int(GRACE_S),
-        # A rank that fails would leave the others waiting for it.
-        "srun_args": ["--kill-on-bad-exit=1"],
+        # A rank that fails would leave the others waiting for it; and srun no longer takes the
+        # number of cores from sbatch.
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={args.cpus_per_process}"],
         "additional_parameters": more,
     }
     if args.gpus_per_node:
@@ -181,8 +182,9 @@ def describe(args: SlurmArguments, jobs: Sequence[SlurmTraining]) -> str:
     from submitit.slurm.slurm import _make_sbatch_string
 
     count: dict[str, Any] = {"map_count": len(jobs)} if len(jobs) > 1 else {}
-    command = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(args.folder)])
-    text = _make_sbatch_string(command, args.folder / "%j", **sbatch_parameters(args), **count)
+    folder = (args.folder / "%j").absolute()
+    command = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(folder)])
+    text = _make_sbatch_string(command, folder, **sbatch_parameters(args), **count)
     lines = [shlex.join(job.command()) for job in jobs]
     ranks = args.nodes * args.ranks_per_node
     return "\n".join([text, f"# which runs in each of {ranks} rank(s):", *lines])

@@ -48,7 +48,7 @@ def launch(*arguments: object, **variables: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -69,7 +69,7 @@ def test_two_ranks_are_interrupted_saved_queued_again_and_finish(
     task: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "runs"
-    goal = 400
+    goal = 200
     own, arguments = slurm.parse(
         ["--local", "--gpus-per-node", "0", "--processes-per-node", "2", "--hours", "0.5",
          "--folder", str(tmp_path / "jobs"), "--", *task, "--iterations", str(goal),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, read_human_motion
+from motions.demo import generate
 from motions.rotations import matrix_to_quat
 from retarget import retarget
 from retarget.geometry import check_geometry, lowest_point, self_contacts
@@ -285,14 +286,16 @@ def test_hands_are_pushed_out_of_the_hips(g1: Robot, tree: BodyTree) -> None:
     assert depth(descend(g1, tree, start, OwnBody(g1, 1))) < 1e-3
 
 
-def test_both_methods_give_the_same_person(g1: Robot, squat: HumanMotion) -> None:
-    clip = squat.crop(0, 40)
+@pytest.mark.parametrize("name", ["squat", "walk"])
+def test_both_methods_give_the_same_person(g1: Robot, name: str) -> None:
+    clip = generate(name).crop(40, 100)
     whole = retarget(clip, g1)
     single = retarget(clip, g1, settings=RetargetSettings(method="per-frame"))
     assert np.abs(whole.root_pos - single.root_pos).max() < 0.03
     assert np.abs(whole.joint_pos - single.joint_pos).mean() < 0.08
-    # People jerk their joints ten times as much in walking.
-    assert whole.quality["smooth"]["mean_abs_jerk"] < 10.0
+    if name == "walk":  # where something moves, and feet come and go
+        jerk, other = (m.quality["smooth"]["mean_abs_jerk"] for m in (whole, single))
+        assert jerk <= other
 
 
 def test_parts_of_a_long_clip_leave_no_seam(

@@ -19,7 +19,7 @@ def _tasks() -> IkSettings:
         thigh=(4.2, 0.15),
         shank=(4.2, 0.15),
     )
-    return IkSettings(weights=weights, root=1.0, ankle=1.5, standing_edge=120.0)
+    return IkSettings(weights=weights, root=1.0, ankle=1.5, standing_edge=160.0)
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,17 @@ class ClipSettings:
     ik: IkSettings = field(default_factory=_tasks)
     """Of the tasks; numbers of iterations and the per-frame solver's own limits are not used."""
 
-    smooth_root: float = 16.0
+    smooth_root: float = 18.0
     """Of root accelerations, per metre and squared frame at 30 frames/s; scales with the rate."""
     smooth_turn: float = 2.0
     """Of the root's angular accelerations, per radian."""
-    smooth_joint: float = 1.5
+    smooth_joint: float = 1.41
     """Of hinge accelerations, per radian."""
+    smooth_ankle: float = 2.0
+    """Factor on that of ankles: they turn the foot, whose orientation matters less than limbs'."""
     limit: float = 7.0
     """Of a hinge nearer than `limit_margin` to its limit, per radian."""
-    limit_margin: float = 0.03
+    limit_margin: float = 0.04
     """rad inside the joints' range that the solver keeps to."""
     speed: float = 20.0
     """Of a hinge's step between frames beyond its own speed limit, per radian."""

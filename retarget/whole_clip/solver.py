@@ -98,6 +98,10 @@ class ClipSolver:
         self.smoothness = pace * np.concatenate(
             [np.full(3, s.smooth_root), np.full(3, s.smooth_turn), np.full(joints, s.smooth_joint)]
         )
+        for side in SIDES:
+            foot, shank = (frames.links[f"{side}_{name}"].body for name in ("foot", "shank"))
+            ankle = (self.tree.moves[foot] > 0) & (self.tree.moves[shank] == 0)
+            self.smoothness[ankle] *= s.smooth_ankle
         self.step_limit = np.minimum(s.speed_share * robot.velocity_limit / fps, s.max_frame_step)
 
     def start(self, root: Array, root_mat: Array) -> ClipState:

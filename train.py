@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mimic.learning.distributed import Ranks
 
 
+JUDGING = ("judge_every", "judge_episodes", "judge_until")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainArguments:
     """Train a policy that tracks motions; Ctrl-C saves, --resume continues."""
@@ -55,6 +58,13 @@ class TrainArguments:
     """Seed of everything random."""
     out: Path = Path("runs")
     """Run directories are made below this one."""
+    judge_every: int = 0
+    """Iterations between judgements of the policy on its clips (noisy starts from the first
+    frame, deterministic), kept in judgements.jsonl; 0 never judges."""
+    judge_episodes: int = 100
+    """Episodes of each clip in a judgement."""
+    judge_until: float = 0.0
+    """End the training once this share of a judgement's episodes finishes; 0 goes on."""
     config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
 
@@ -82,6 +92,7 @@ def saved_arguments(run: Path) -> TrainArguments:
         return TrainArguments(
             **{name: saved[name] for name in ("task", "preset", "robot", "engine", "device")},
             **{name: saved[name] for name in ("sampling", "name", "seed")},
+            **{name: saved[name] for name in JUDGING if name in saved},
             motion=tuple(Path(each) for each in saved["motion"]),
             config=TrainConfig.from_dict(saved["train"]),
         )
@@ -107,12 +118,13 @@ def train(args: TrainArguments) -> int:
 
 
 def _train(args: TrainArguments, group: Ranks) -> int:
+    from mimic.evaluation.judge import TrainingJudge
     from mimic.learning.runner import Runner
     from mimic.tasks import make_env
     from mimic.tasks.registry import task_config
     from mimic.tasks.tracking import with_drift_limit
 
-    task = task_config(args.task, sampling=args.sampling)
+    task = judged_by = task_config(args.task, sampling=args.sampling)
     if args.config.drift_limit > 0:
         task = with_drift_limit(task, args.config.drift_limit)
     env = make_env(
@@ -126,6 +138,12 @@ def _train(args: TrainArguments, group: Ranks) -> int:
         physics_hz=args.config.physics_hz,
     )
     runner = Runner(env, args.config, device=group.device, seed=args.seed, ranks=group)
+    judge = None
+    if args.judge_every and group.first:
+        judge = TrainingJudge(
+            args.motion, judged_by, env.robot, args.engine,
+            every=args.judge_every, episodes=args.judge_episodes, until=args.judge_until,
+        )  # fmt: skip
     if args.resume is not None:
         runner.resume(args.resume)
         if runner.iteration >= args.config.iterations:
@@ -162,7 +180,7 @@ def _train(args: TrainArguments, group: Ranks) -> int:
         f"{args.config.iterations}\n{folder}",
         flush=True,
     )
-    outcome = runner.learn()
+    outcome = runner.learn(judge)
     print(f"{outcome} after {runner.iteration} iterations, {runner.samples:,} samples, "
           f"{runner.wall_s:.0f} s\n{folder / 'policy.onnx'}")  # fmt: skip
     if outcome == "interrupted":

@@ -143,15 +143,18 @@ class TrainConfig:
 PRESETS: Mapping[str, TrainConfig] = {
     # Sized for a laptop: a small batch, small networks, a start near the reference.
     "cpu": TrainConfig(
+        num_envs=512,
+        init_std=0.5,
         learning_rate=3e-4,
         critic_learning_rate=1e-3,
-        desired_kl=0.02,
+        desired_kl=0.035,
+        physics_hz=100.0,
         clipped_value_loss=False,
-        entropy_coef=0.001,
+        entropy_coef=0.008,
         gamma=0.98,
         randomisation_start=0.25,
-        randomisation_ramp=500,
-        drift_limit=0.5,
+        randomisation_ramp=3000,
+        drift_limit=0.7,
     ),
     # BeyondMimic's numbers (arXiv 2508.08241).
     "gpu": TrainConfig(

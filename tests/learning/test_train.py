@@ -44,7 +44,7 @@ def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_cpu_preset_limits_drift(run: Path) -> None:
-    assert json.loads((run / "config.json").read_text())["train"]["drift_limit"] == 0.5
+    assert json.loads((run / "config.json").read_text())["train"]["drift_limit"] == 0.7
     first = json.loads((run / "progress.jsonl").read_text().splitlines()[0])
     assert "termination/anchor_drift" in first
     assert PRESETS["gpu"].drift_limit == 0.0
@@ -74,6 +74,26 @@ def test_coarser_physics_and_mirrored_samples(clip: Path, tmp_path: Path) -> Non
     assert len(rollout.qpos) > 1
     assert json.loads((folder / "config.json").read_text())["train"]["symmetry"] is True
     assert train(parse(["--resume", str(folder), "--iterations", "2"])) == 0
+
+
+def test_a_run_is_judged_while_it_trains(clip: Path, tmp_path: Path) -> None:
+    arguments = [TASK, "--motion", str(clip), *SMALL, "--iterations", "3", "--out", str(tmp_path)]
+    options = ["--judge-every", "2", "--judge-episodes", "3"]
+    assert train(parse([*arguments, *options])) == 0
+    (folder,) = (tmp_path / TASK).iterdir()
+
+    def judgements() -> list[dict]:
+        return [json.loads(line) for line in (folder / "judgements.jsonl").read_text().splitlines()]
+
+    (first,) = judgements()
+    assert first["iteration"] == 2 and first["samples"] == 96 and first["episodes"] == 3
+    assert 0.0 <= first["success"] <= 1.0
+    # A resumed run goes on judging as it was told to at its start.
+    assert train(parse(["--resume", str(folder), "--iterations", "5"])) == 0
+    assert [each["iteration"] for each in judgements()] == [2, 4]
+    with pytest.raises(MimicError, match="judge-until is a share of episodes from 0 to 1, got 99"):
+        train(parse([*arguments, *options, "--judge-until", "99"]))
+    assert len(list((tmp_path / TASK).iterdir())) == 1
 
 
 def test_a_run_is_not_resumed_on_other_motions_or_tasks(run: Path, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Judging a policy while it is trained: how many samples and minutes until it tracks its clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from mimic.envs.env import EnvConfig
+from mimic.errors import MimicError
+from mimic.evaluation.evaluate import evaluate
+from mimic.evaluation.metrics import Summary
+from mimic.evaluation.protocols import get_protocol
+from robots import Robot
+
+JUDGEMENTS = "judgements.jsonl"
+PROTOCOL = "noisy-start"
+
+
+class Training(Protocol):
+    """What a judge needs to know of a training run."""
+
+    iteration: int
+    samples: int
+    wall_s: float
+    run_dir: Path | None
+
+    def policy(self) -> torch.nn.Module:
+        """The deterministic policy as it is now, [N, D] -> [N, A]."""
+        ...
+
+
+class TrainingJudge:
+    """A callback of ``Runner.learn`` that plays the policy on its clips every few iterations.
+
+    Episodes start at the first frame with the noise of the protocol ``noisy-start``. Each
+    judgement is a line of ``judgements.jsonl`` in the run directory.
+
+    Args:
+        task: the task by which the policy is judged, without terminations of the training's own.
+        every: iterations between judgements. episodes: of each clip.
+        until: end the training once this share of the episodes finishes; 0 never does.
+
+    Raises:
+        MimicError: a share outside 0..1, or fewer than one iteration or episode.
+    """
+
+    def __init__(
+        self,
+        motions: Sequence[Path],
+        task: EnvConfig,
+        robot: Robot,
+        engine: str,
+        *,
+        every: int,
+        episodes: int = 100,
+        until: float = 0.0,
+    ) -> None:
+        if every < 1:
+            raise MimicError(f"judge-every must be at least 1 iteration, got {every}")
+        if not 0.0 <= until <= 1.0:
+            raise MimicError(f"judge-until is a share of episodes from 0 to 1, got {until}")
+        self.motions, self.task, self.robot, self.engine = tuple(motions), task, robot, engine
+        self.protocol = replace(get_protocol(PROTOCOL), episodes=episodes)
+        self.every, self.until = every, until
+
+    def __call__(self, iteration: int, run: Training) -> bool:
+        """Judge, when it is time; whether the training has reached its aim."""
+        if iteration % self.every:
+            return False
+        policy = run.policy()
+        device = next(policy.parameters()).device
+
+        def act(obs: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                return policy(obs.to(device)).to(obs.device)
+
+        result = evaluate(
+            act, self.motions, self.protocol,
+            task=self.task, robot=self.robot, engine=self.engine,
+        )  # fmt: skip
+        total = result.total
+        record: dict[str, Any] = {
+            "iteration": iteration,
+            "samples": run.samples,
+            "wall_s": run.wall_s,
+            **total.to_dict(),
+        }
+        if run.run_dir is not None:
+            with (run.run_dir / JUDGEMENTS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        print(f"    judged   {sentence(total)}", flush=True)
+        return self.until > 0 and total.success >= self.until
+
+
+def sentence(total: Summary) -> str:
+    """A judgement in words."""
+    text = (
+        f"{100 * total.success:.0f} % of {total.episodes} episodes finish, survive "
+        f"{total.survived_s:.1f} of {total.duration_s:.1f} s"
+    )
+    anchor, world = (total.errors.get(name) for name in ("key_body_anchor_mm", "key_body_mm"))
+    if anchor is None or world is None:
+        return text
+    return f"{text}, key bodies off by {world:.0f} mm, seen from the anchor by {anchor:.0f} mm"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ class Policy(torch.nn.Module):
         return self.act(obs)
 
 
-def run_of(act, folder: Path | None) -> SimpleNamespace:
+def run_of(act, folder: Path | None) -> Any:
     return SimpleNamespace(
         iteration=4, samples=400, wall_s=2.5, run_dir=folder, policy=lambda: Policy(act)
     )

@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import tyro
 
 from mimic.errors import MimicError
+from mimic.evaluation.judge import JUDGEMENTS
 from motions.cli import exit_on_user_error
 from motions.files import atomic_path
 
@@ -36,25 +37,41 @@ def read_progress(run: Path) -> list[dict[str, Any]]:
     path = run / "progress.jsonl"
     if not path.is_file():
         raise MimicError(f"{run}: no progress.jsonl; this is not a run directory of train.py")
+    return read_lines(path)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
 
 
 def main() -> int:
     args = tyro.cli(Arguments, description=__doc__)
     samples_before, seconds_before = 0.0, 0.0
-    figure, axes = plt.subplots(2, 1, figsize=(8, 6), sharex=True)
+    judged = any((run / JUDGEMENTS).is_file() for run in args.runs)
+    rows_of_plots = 3 if judged else 2
+    figure, axes = plt.subplots(rows_of_plots, 1, figsize=(8, 3 * rows_of_plots), sharex=True)
     for index, run in enumerate(args.runs):
         rows = read_progress(run)
         x = [(samples_before + row["samples"]) / 1e6 for row in rows]
         axes[0].plot(x, [row["reward"] for row in rows], color=f"C{index}", label=run.name)
         axes[1].plot(x, [row["episode_length_s"] for row in rows], color=f"C{index}")
+        if (run / JUDGEMENTS).is_file():
+            marks = read_lines(run / JUDGEMENTS)
+            x = [(samples_before + mark["samples"]) / 1e6 for mark in marks]
+            for name, style in (("success", "o-"), ("survived_share", ".--")):
+                values = [100 * mark[name] for mark in marks]
+                label = name.replace("_", " ") if index == 0 else None
+                axes[2].plot(x, values, style, color=f"C{index}", label=label)
         samples_before += rows[-1]["samples"]
         seconds_before += rows[-1]["wall_s"]
     axes[0].set_ylabel("reward per step (of 5)")
     axes[0].set_title(f"{samples_before / 1e6:.1f} M samples, {seconds_before / 60:.0f} min")
     axes[0].legend(fontsize=8)
     axes[1].set_ylabel("mean episode (s), training noise")
-    axes[1].set_xlabel("samples (millions)")
+    if judged:
+        axes[2].set_ylabel("judged from the first frame (%)")
+        axes[2].legend(fontsize=8)
+    axes[-1].set_xlabel("samples (millions)")
     for axis in axes:
         axis.grid(alpha=0.3)
     figure.tight_layout()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from mimic.viewer.meshes import compiled_mesh, hull, simplified
+from robots.meshes import compiled_mesh, hull, simplified
 from robots import Robot
 
 COLLISION_GROUP = 3

@@ -14,7 +14,7 @@ import pytest
 import robots
 from mimic.viewer import gl
 from mimic.viewer.camera import View, heading, project, smooth_path
-from mimic.viewer.meshes import Mesh, hull, simplified
+from robots.meshes import Mesh, hull, simplified
 from mimic.viewer.painter import Limbs, Pose, open_painter
 from mimic.viewer.stage import GHOST_GROUP, stage_model
 from mimic.viewer.stick import StickPainter

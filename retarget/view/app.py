@@ -78,10 +78,13 @@ def address(server: viser.ViserServer) -> str:
 class Viewer:
     """Plays the entries on a server. Callbacks of the page come from other threads."""
 
-    def __init__(self, server: viser.ViserServer, entries: Sequence[Entry]) -> None:
+    def __init__(
+        self, server: viser.ViserServer, entries: Sequence[Entry], *, paused: bool = False
+    ) -> None:
         self.server = server
         self.entries = {entry.name: entry for entry in entries}
         self._lock = threading.RLock()
+        self._paused = paused
         self._shown = -1
         self._charted = -1
         self._charts_due = 0.0
@@ -155,7 +158,9 @@ class Viewer:
         self.stage = Stage(self.server, show)
         if first:
             look_at_stage(self.server, show)
-        self.playback = Playback(show.num_frames, show.fps, speed=float(self.speed.value))
+        self.playback = Playback(
+            show.num_frames, show.fps, not self._paused, float(self.speed.value)
+        )
         self.scrubber.max = show.num_frames - 1
         self.scrubber.value = 0
         self.title.content = "  \n".join([f"**{show.name}**", *show.notes])
@@ -164,7 +169,8 @@ class Viewer:
         moments = gui.add_folder("worst moments", visible=bool(show.moments))
         with moments:
             for moment in show.moments:
-                button = gui.add_button(f"{moment.frame / show.fps:.2f} s: {moment.what}")
+                text = f"{moment.frame / show.fps:.2f} s: {moment.what}"
+                button = gui.add_button(text, hint=text)
                 button.on_click(lambda _, frame=moment.frame: self.jump(frame))
         with self._curves_tab:
             curves = gui.add_folder("over time, s")

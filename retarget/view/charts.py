@@ -15,7 +15,7 @@ from retarget.vectors import Array
 MAX_POINTS = 800
 """Samples per curve; a longer clip keeps the extremes of each stretch."""
 NOW, LIMIT = "#f59e0b", "#b4b4b4"
-_HEIGHT = 108
+_HEIGHT = 124
 _FAR = 1e3
 """How far under its chart the line of the moment runs where it is not seen, in chart heights."""
 
@@ -68,7 +68,7 @@ class Chart:
                 "y": uplot.Scale(range=(self._low, self._high)),
             },
             axes=(
-                uplot.Axis(size=22, space=60.0),
+                uplot.Axis(size=32, space=60.0),
                 uplot.Axis(size=38, space=22.0, show=not row.ticks),
             ),
             legend=uplot.Legend(show=False),

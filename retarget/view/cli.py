@@ -29,6 +29,8 @@ class Options:
     """Address to serve at; 0.0.0.0 lets other machines look."""
     robot: str = ""
     """Robot name or description file; by default the one that a motion names."""
+    paused: bool = False
+    """Wait at the first frame instead of playing."""
     check: bool = False
     """Load every motion, start, print the address and end."""
 
@@ -45,17 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from retarget.view.app import Entry, Viewer, address, close_server, open_server
 
     names = entry_names(pairs)
-    shows = {}
-    if options.check:
-        shows = {name: load_show(pair, options.robot) for name, pair in zip(names, pairs)}
     entries = [
-        Entry(name, partial(shows.__getitem__, name) if options.check
-              else partial(load_show, pair, options.robot))
+        Entry(name, partial(load_show, pair, options.robot))
         for name, pair in zip(names, pairs, strict=True)
-    ]  # fmt: skip
+    ]
+    if options.check:
+        for entry in entries[1:]:
+            entry.load()
     server = open_server(options.host, options.port, "humanoid-mimic")
     try:
-        viewer = Viewer(server, entries)
+        viewer = Viewer(server, entries, paused=options.paused)
         for name, pair in zip(names, pairs, strict=True):
             print(f"{name}: {pair.motion}, source {pair.clip or 'not found'}")
         print(f"{address(server)} (Ctrl-C ends)", flush=True)

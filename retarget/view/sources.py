@@ -28,7 +28,7 @@ from retarget.view.show import BodyTrack, Show, SkeletonTrack
 from robots.robot import Robot
 from robots.shapes import visible_shapes
 
-MESH_CELL = 0.004
+MESH_CELL = 0.005
 """m; vendors' meshes have up to a million triangles, most of them smaller than a pixel."""
 DEFAULT_ROBOT = "unitree_g1"
 
@@ -158,5 +158,3 @@ def skeleton_track(human: HumanMotion, robot: Robot) -> SkeletonTrack:
         ground=ground,
         scale=leg_scale(person, robot_frames(robot)),
     )
-
-

@@ -294,7 +294,8 @@ def test_controls_do_what_they_say(viewer: Any) -> None:
     assert viewer.stage.skeleton.path.visible
     before = viewer.stage.world.position.copy()
     viewer.follow.value = False
-    viewer.jump(0), viewer.jump(29)
+    viewer.jump(0)
+    viewer.jump(29)
     np.testing.assert_array_equal(viewer.stage.world.position, before)
     viewer.follow.value = True
     assert np.linalg.norm(viewer.stage.world.position - before) > 1e-3

@@ -16,6 +16,7 @@ from scipy.spatial import ConvexHull, QhullError
 from motions import HumanMotion, RobotMotion
 from motions.files import atomic_path
 from motions.rotations import quat_rotate
+from retarget.bones import body_bones
 from retarget.geometry import check_geometry, geom_points, sphere_directions
 from retarget.vectors import UP, Array, unit
 from robots.robot import Robot
@@ -91,37 +92,10 @@ def _camera(human: HumanMotion) -> tuple[Array, Array]:
 
 
 def _stick(human: HumanMotion, frame: int, view: Array) -> tuple[list[Array], list]:
-    side = {index: role.split("_")[0] for role, index in human.roles.items()}
     flat = human.pos_w[frame] @ view.T
-    lines, colours = [], []
-    above = _ancestors(human, human.roles["pelvis"])
-    for joint, parent in enumerate(human.parents):
-        # Some skeletons hang on a point of the floor: no bone of the body.
-        if parent < 0 or parent in above:
-            continue
-        lines.append(np.stack([flat[parent, :2], flat[joint, :2]]))
-        name = _side_of(human, joint, side)
-        colours.append({"left": _LEFT, "right": _RIGHT}.get(name, _MIDDLE))
-    return lines, colours
-
-
-def _ancestors(human: HumanMotion, joint: int) -> set[int]:
-    found = set()
-    while human.parents[joint] >= 0:
-        joint = human.parents[joint]
-        found.add(joint)
-    return found
-
-
-def _side_of(human: HumanMotion, joint: int, side: dict[int, str]) -> str:
-    """Side of a joint, or of the nearest ancestor that has one (fingers, toe tips)."""
-    while joint >= 0:
-        if side.get(joint) in ("left", "right"):
-            return side[joint]
-        if joint in side:
-            return ""
-        joint = human.parents[joint]
-    return ""
+    bones = body_bones(human)
+    lines = [np.stack([flat[bone.parent, :2], flat[bone.child, :2]]) for bone in bones]
+    return lines, [{"left": _LEFT, "right": _RIGHT}.get(bone.side, _MIDDLE) for bone in bones]
 
 
 def _body_sides(robot: Robot) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from mimic.viewer.meshes import compiled_mesh, hull, simplified
 from robots import Robot
+from robots.meshes import compiled_mesh, hull, simplified
 
 COLLISION_GROUP = 3
 """Where the robot's overlay keeps its collision geometry: not drawn."""

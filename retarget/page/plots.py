@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from retarget.page.curves import ClipCurves, Moment
-
-_LEFT, _RIGHT, _OTHER = "#3569cc", "#d24d40", "#4b5563"
+from retarget.page.rows import Row, clip_rows
+from retarget.vectors import Array
 
 
 def clip_plots(curves: ClipCurves, moments: Sequence[Moment] = ()) -> str:
@@ -16,43 +17,34 @@ def clip_plots(curves: ClipCurves, moments: Sequence[Moment] = ()) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    rows = 6 if curves.limb_error is not None else 5
+    rows, time = clip_rows(curves), curves.time
     # Text stays text, and identifiers do not change from one run to the next.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "retarget", "font.size": 8}):
-        figure = Figure(figsize=(11.0, 1.25 * rows), layout="constrained")
+        figure = Figure(figsize=(11.0, 1.25 * len(rows)), layout="constrained")
         FigureCanvasSVG(figure)
-        axes = list(figure.subplots(rows, 1, sharex=True))
-        time = curves.time
-        for side, colour, level in ((0, _LEFT, 1.1), (1, _RIGHT, 0.0)):
-            axes[0].fill_between(
-                time, level, level + curves.contact[:, side], color=colour, linewidth=0
-            )
-            axes[1].plot(time, 100 * curves.sole_height[:, side], color=colour, linewidth=0.9)
-            axes[2].plot(time, curves.sole_speed[:, side], color=colour, linewidth=0.9)
-        axes[0].set_yticks([0.5, 1.6], ["right", "left"])
-        axes[0].set_ylabel("source\nstands")
-        axes[1].set_ylabel("sole\nheight, cm")
-        axes[2].set_ylabel("sole speed\nm/s")
-        axes[3].plot(time, 100 * curves.joint_speed, color=_OTHER, linewidth=0.9)
-        axes[3].axhline(100, color="0.7", linewidth=0.8)
-        axes[3].set_ylabel("fastest joint\n% of limit")
-        axes[4].plot(time, curves.root[:, 2], color=_OTHER, linewidth=0.9)
-        axes[4].set_ylabel("base\nheight, m")
-        if curves.limb_error is not None:
-            axes[5].plot(time, curves.limb_error, color=_OTHER, linewidth=0.9)
-            axes[5].set_ylabel("limb\nerror, deg")
-        # Not less than this, or nothing would be drawn large.
-        least = [(0.0, 2.1), (-1.0, 5.0), (0.0, 0.5), (0.0, 105.0), (0.0, 0.2), (0.0, 2.0)]
-        for axis, (low, high) in zip(axes, least, strict=False):
-            bottom, top = axis.get_ylim()
-            axis.set_ylim(min(bottom, low), max(top, high))
-        axes[-1].set_xlabel("s")
-        axes[-1].set_xlim(time[0], time[-1])
-        for axis in axes:
+        axes = list(figure.subplots(len(rows), 1, sharex=True))
+        for axis, row in zip(axes, rows, strict=True):
+            _draw(axis, row, time)
             for moment in moments:
                 axis.axvline(time[moment.frame], color="0.5", linewidth=0.8, linestyle=":")
             axis.spines[["top", "right"]].set_visible(False)
+        axes[-1].set_xlabel("s")
+        axes[-1].set_xlim(time[0], time[-1])
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :]
+
+
+def _draw(axis: Any, row: Row, time: Array) -> None:
+    for line in row.lines:
+        if line.base is not None:
+            axis.fill_between(time, line.base, line.values, color=line.colour, linewidth=0)
+        else:
+            axis.plot(time, line.values, color=line.colour, linewidth=0.9)
+    if row.limit is not None:
+        axis.axhline(row.limit, color="0.7", linewidth=0.8)
+    if row.ticks:
+        axis.set_yticks([level for level, _ in row.ticks], [name for _, name in row.ticks])
+    axis.set_ylabel("\n".join(part for part in (row.title, row.unit) if part))
+    axis.set_ylim(*row.range)

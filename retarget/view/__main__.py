@@ -1,0 +1,9 @@
+"""``python -m retarget.view``."""
+
+from __future__ import annotations
+
+from motions.cli import exit_on_user_error
+from retarget.view.cli import main
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,94 @@
+"""The command line of the viewer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+from motions.errors import InputError, input_error
+from retarget.view.sources import Pair, find_pairs, load_show
+
+INSTALL = "pip install -c constraints.txt -e '.[view]'"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Play robot motions and their source clips in a browser, with the report's curves."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Robot motions and human clips, or folders of them, in any order; a motion's own clip is
+    known by its name."""
+    port: int = 8080
+    """Port of the page; 0 takes any that is free."""
+    host: str = "127.0.0.1"
+    """Address to serve at; 0.0.0.0 lets other machines look."""
+    robot: str = ""
+    """Robot name or description file; by default the one that a motion names."""
+    paused: bool = False
+    """Wait at the first frame instead of playing."""
+    check: bool = False
+    """Load every motion, start, print the address and end."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C."""
+    options = tyro.cli(Options, args=arguments, prog="python -m retarget.view")
+    require_viser()
+    if not 0 <= options.port < 65536:
+        raise input_error(None, "--port must be 0 to 65535", found=options.port)
+    if not options.files:
+        raise InputError("no motion given; say which: python -m retarget.view MOTION.npz [CLIP]")
+    pairs = find_pairs(options.files)
+    from retarget.view.app import Entry, Viewer, address, close_server, open_server
+
+    names = entry_names(pairs)
+    entries = [
+        Entry(name, partial(load_show, pair, options.robot))
+        for name, pair in zip(names, pairs, strict=True)
+    ]
+    if options.check:
+        for entry in entries[1:]:
+            entry.load()
+    server = open_server(options.host, options.port, "humanoid-mimic")
+    try:
+        viewer = Viewer(server, entries, paused=options.paused)
+        for name, pair in zip(names, pairs, strict=True):
+            print(f"{name}: {pair.motion}, source {pair.clip or 'not found'}")
+        print(f"{address(server)} (Ctrl-C ends)", flush=True)
+        if not options.check:
+            viewer.run()
+    finally:
+        close_server(server)
+    return 0
+
+
+def require_viser() -> None:
+    """Refuse to start without the package, or with one that is too old.
+
+    Raises:
+        InputError: names the command that installs it.
+    """
+    try:
+        import viser
+    except ImportError as error:
+        raise InputError(f"the viewer needs the package viser: {INSTALL}") from error
+    if int(viser.__version__.split(".")[0]) < 1:
+        raise InputError(
+            f"the viewer needs viser 1.1 or newer (found {viser.__version__}): {INSTALL}"
+        )
+
+
+def entry_names(pairs: Sequence[Pair]) -> list[str]:
+    """A name per motion: its stem, with the folder's where two are the same."""
+    stems = Counter(pair.motion.stem for pair in pairs)
+    return [
+        pair.motion.stem
+        if stems[pair.motion.stem] == 1
+        else f"{pair.motion.resolve().parent.name}/{pair.motion.name}"
+        for pair in pairs
+    ]

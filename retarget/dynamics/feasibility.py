@@ -23,6 +23,10 @@ from retarget.dynamics.support import polygon_margin
 from retarget.vectors import Array
 from robots.robot import Robot
 
+FAR = 0.05
+"""m by which the zero-moment point is outside for a torque that makes a frame infeasible, when the
+ground carries just the weight."""
+
 
 @dataclass(frozen=True)
 class DynamicsSettings:
@@ -71,12 +75,14 @@ class Feasibility:
         inside = self.zmp_margin[np.isfinite(self.zmp_margin)]
         return {
             "feasible_rate": float(self.feasible.mean()),
+            "infeasible_rate": float(1.0 - self.feasible.mean()),
             "residual_mean": float(self.residual.mean()),
             "residual_p95": float(np.quantile(self.residual, 0.95)),
             "torque_max": float(self.torque.max()),
             "torque_over_rate": float((self.torque > 1.0).mean()),
             "torque_joint": joint_names[int(self.hinge[worst])],
             "zmp_outside_rate": float((inside < 0.0).mean()) if len(inside) else None,
+            "zmp_far_rate": float((inside < -FAR).mean()) if len(inside) else None,
             "zmp_worst_m": float(inside.min()) if len(inside) else None,
             "flight_rate": float((self.contacts == 0).mean()),
         }

@@ -66,7 +66,7 @@ def measure_loads(motion: RobotMotion, robot: Robot, settings: DynamicsSettings)
     qvel, qacc = derivatives(model, qpos, motion.fps, settings.cutoff_hz)
     still = np.zeros(model.nv)
     points = GroundPoints(robot, model)
-    parts = np.zeros((3, len(qpos), 6))
+    gravity, inertial, tangential = parts = np.zeros((3, len(qpos), 6))
     centre, edges = np.zeros((len(qpos), 3)), []
     for t in range(len(qpos)):
         total = _at_ground(data, required_forces(model, data, qpos[t], qvel[t], qacc[t]))
@@ -79,7 +79,7 @@ def measure_loads(motion: RobotMotion, robot: Robot, settings: DynamicsSettings)
         edges.append(polygon_edges(at[:, :2] - below[:2]))
     mass = float(model.body_subtreemass[1])
     weight = mass * float(np.linalg.norm(model.opt.gravity))
-    return Loads(motion.fps, weight, mass, *parts, centre, edges)
+    return Loads(motion.fps, weight, mass, gravity, inertial, tangential, centre, edges)
 
 
 def _at_ground(data: mujoco.MjData, force: Array) -> Array:

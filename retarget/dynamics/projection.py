@@ -25,6 +25,10 @@ from retarget.metrics import measure
 from retarget.vectors import Array
 from robots.robot import Robot
 
+SHARES = (1.0, 0.5, 0.25)
+"""Of a planned shift, tried in turn where the quality does not allow the whole of it."""
+STANDS = 0.9
+"""Confidence of a contact above which the foot should not slip."""
 Means = Literal["both", "shift", "warp"]
 
 
@@ -44,6 +48,9 @@ class ProjectionSettings:
     """Most times that the shift is planned again on what the one before has left."""
     gain: float = 0.02
     """Least share by which a step must lower the violation."""
+    torque: float = 0.3
+    """By which the largest joint torque over its limit may grow beyond one, or beyond what it was.
+    Before, contacts that cannot be may have stood in for motors."""
     skate: float = 0.005
     """m/s by which the mean skate may grow."""
     penetration: float = 0.002
@@ -76,7 +83,7 @@ class State:
     @classmethod
     def of(cls, motion: RobotMotion, robot: Robot, settings: DynamicsSettings) -> State:
         dynamics = check_dynamics(motion, robot, settings)
-        contact = motion.contact > 0.5 if motion.contact.any() else None
+        contact = motion.contact > STANDS if motion.contact.any() else None
         quality = measure(
             robot, motion.fps, motion.root_pos, motion.root_quat, motion.joint_pos, contact=contact
         )
@@ -190,26 +197,29 @@ def _shift(
     """The best of a few rounds, each of which plans on the motion that the last one has left."""
     feet = PinnedFeet(start.motion, robot)
     shift = np.zeros((start.motion.num_frames, 2))
-    best, latest, refused = start, start, ""
+    best, refused = start, ""
     for k in range(s.rounds):
-        bad = _bad(latest.dynamics, latest.motion, robot)
-        loads = measure_loads(latest.motion, robot, d)
+        bad = _bad(best.dynamics, best.motion, robot)
+        loads = measure_loads(best.motion, robot, d)
         planned = plan_shift(loads, bad, shift, s.max_shift, d.friction)
         if planned is None:
             break
-        shift = planned
-        qpos = feet.moved(shift, s.max_shift, s.max_joint_change)
-        parts = qpos[:, :3], qpos[:, 3:7], qpos[:, 7:]
-        latest = State.of(
-            rebuilt(start.motion, robot, *parts, start.motion.contact), robot, d
-        )
-        why = _refusal(best, latest, start, s)
-        if say is not None:
-            say(f"shift {k + 1}: violation {latest.violation:.4f}, {why or 'better'}")
-        if why:
-            refused = refused or why
+        for share in SHARES:
+            part = shift + share * (planned - shift)
+            qpos = feet.moved(part, s.max_shift, s.max_joint_change)
+            parts = qpos[:, :3], qpos[:, 3:7], qpos[:, 7:]
+            moved = rebuilt(start.motion, robot, *parts, start.motion.contact)
+            new = State.of(moved, robot, d)
+            worse, why = _no_gain(best, new, s), _no_quality(new, start, s)
+            if say is not None:
+                text = f"shift {k + 1}, {share:.0%} of it: violation {new.violation:.4f}"
+                say(f"{text}, {worse or why or 'better'}")
+            if worse or not why:
+                break
+        refused = refused or worse or why
+        if worse or why:
             break
-        best = latest
+        best, shift = new, part
     if best is start:
         notes.append(f"the base stays on its path: {refused or 'no shift helps'}")
     return best
@@ -236,7 +246,7 @@ def _warp(
         notes.append("the timing stays: slowing down does not help")
         return start, unchanged
     slower = State.of(warped(motion, robot, positions), robot, d)
-    why = _refusal(start, slower, start, s)
+    why = _no_gain(start, slower, s) or _no_quality(slower, start, s)
     if say is not None:
         say(f"slower by {len(positions) - len(unchanged)} frames: violation "
             f"{slower.violation:.4f}, {why or 'better'}")  # fmt: skip
@@ -246,20 +256,29 @@ def _warp(
     return slower, positions
 
 
-def _refusal(last: State, new: State, start: State, s: ProjectionSettings) -> str:
-    """Why `new` is not better than `last`, or not as good in quality as `start`; else nothing."""
+def _no_gain(last: State, new: State, s: ProjectionSettings) -> str:
+    """Why `new` is no step forward from `last`; nothing if it is."""
     if new.violation > (1.0 - s.gain) * last.violation:
         return f"the violation would go from {last.violation:.4f} to {new.violation:.4f}"
+    return ""
+
+
+def _no_quality(new: State, start: State, s: ProjectionSettings) -> str:
+    """Which figure of `new` is worse than that of `start` by more than is allowed, or nothing."""
+    stands = "source_contact" if "source_contact" in start.quality else "foot"
+    old, now = (max(1.0, float(state.dynamics.torque.max())) for state in (start, new))
+    if now > old + s.torque:
+        return f"the largest torque would go from {old:.2f} to {now:.2f} of its limit"
     for name, keys, allowed, scale, unit in (
-        ("skate", ("foot", "skate_mean_mps"), s.skate, 100.0, "cm/s"),
+        ("skate", (stands, "skate_mean_mps"), s.skate, 100.0, "cm/s"),
         ("depth under the ground", ("any_geom_ground_pen", "max_m"), s.penetration, 1000.0, "mm"),
         ("frames 1 cm under the ground", ("any_geom_ground_pen", "rate_1cm"), s.rate, 100.0, "%"),
         ("frames in self-collision", ("self_collision", "rate_deep"), s.rate, 100.0, "%"),
         ("samples beyond a joint's range", ("joint_limit", "sample_rate"), s.rate, 100.0, "%"),
         ("samples beyond a joint's speed", ("velocity", "over_own_limit_rate"), s.rate, 100.0, "%"),
         ("jumps of a joint", ("jumps", "count"), 0.0, 1.0, ""),
-    ):  # fmt: skip
-        old, now = (state.quality[keys[0]][keys[1]] or 0.0 for state in (start, new))
+    ):
+        old, now = (state.quality[keys[0]].get(keys[1]) or 0.0 for state in (start, new))
         if now > old + allowed + 1e-12:
             text = f"{name} would grow from {scale * old:.2f} to {scale * now:.2f} {unit}"
             return f"{text.rstrip()} (at most {scale * allowed:g} more)"

@@ -23,6 +23,9 @@ JERK_COST = 1e-5
 """Of a m/s^3."""
 INSIDE = 0.005
 """m inside the edge of the polygon that is aimed at."""
+EDGE, EDGE_COST = 0.03, 0.3
+"""m inside the edge where the zero-moment point begins to cost a little, per metre: a foot that
+carries everything on its edge loads the ankle."""
 CORNERS = 8
 """Of the polygon that stands for the circle of largest shifts."""
 
@@ -60,7 +63,9 @@ def _plan(loads: Loads, part: slice, before: Array, most: float, friction: float
     program = LinearProgram()
     move = program.variables((count, 2), lower=-reach, upper=reach)
     outside, slip = program.variables(count, cost=3.0), program.variables(count, cost=1.0)
-    _support_rows(program, loads, frames, move, outside)
+    _support_rows(program, loads, frames, move, outside, INSIDE)
+    near = program.variables(count, cost=EDGE_COST)
+    _support_rows(program, loads, frames, move, near, EDGE)
     _friction_rows(program, loads, frames, move, slip, friction)
 
     inner = most * np.cos(np.pi / CORNERS)
@@ -90,9 +95,15 @@ def _acceleration(move: Array, at: Array, fps: float) -> tuple[Array, Array, Arr
 
 
 def _support_rows(
-    program: LinearProgram, loads: Loads, frames: Array, move: Array, outside: Array
+    program: LinearProgram,
+    loads: Loads,
+    frames: Array,
+    move: Array,
+    outside: Array,
+    inside: float,
 ) -> None:
-    """n . (-M_y, M_x) <= c F_z + weight * outside, for every edge (n, c) of every polygon."""
+    """n . (-M_y, M_x) <= (c - inside) F_z + weight * outside, for every edge (n, c) of every
+    polygon."""
     local, normal, offset = edge_rows(loads, frames)
     if not len(local):
         return
@@ -106,7 +117,7 @@ def _support_rows(
         swing = -normal[:, axis] * loads.mass * height * loads.fps**2
         terms += [(before, swing), (middle, -2.0 * swing), (after, swing)]
         terms.append((move[local, axis], normal[:, axis] * wrench[:, 2]))
-    program.at_most(terms, (offset - INSIDE) * wrench[:, 2] - left)
+    program.at_most(terms, (offset - inside) * wrench[:, 2] - left)
 
 
 def _friction_rows(

@@ -241,7 +241,7 @@ def _warp(
         return start, unchanged
     loads = measure_loads(motion, robot, d)
     slowness = plan_warp(motion, robot, loads, bad, s.max_slow_down, d)
-    positions = unchanged if slowness is None else frame_positions(slowness)
+    positions = unchanged if slowness is None else frame_positions(slowness, s.max_slow_down)
     if len(positions) == len(unchanged):
         notes.append("the timing stays: slowing down does not help")
         return start, unchanged
@@ -260,6 +260,9 @@ def _no_gain(last: State, new: State, s: ProjectionSettings) -> str:
     """Why `new` is no step forward from `last`; nothing if it is."""
     if new.violation > (1.0 - s.gain) * last.violation:
         return f"the violation would go from {last.violation:.4f} to {new.violation:.4f}"
+    old, now = (float(state.dynamics.feasible.mean()) for state in (last, new))
+    if now < old:
+        return f"feasible frames would go from {old:.1%} to {now:.1%}"
     return ""
 
 

@@ -19,13 +19,14 @@ REACH = 1.0
 """s before and after a violation within which the body may move for it."""
 SIZE_COST = 0.1
 """Of a metre of shift, where a metre by which the zero-moment point is outside costs 3."""
-JERK_COST = 1e-5
+JERK_COST = 2e-5
 """Of a m/s^3."""
 INSIDE = 0.005
 """m inside the edge of the polygon that is aimed at."""
-EDGE, EDGE_COST = 0.03, 0.3
+EDGE, EDGE_COST = 0.03, 0.08
 """m inside the edge where the zero-moment point begins to cost a little, per metre: a foot that
-carries everything on its edge loads the ankle."""
+carries everything on its edge loads the ankle. Less than the shift itself costs, or the body would
+move where nothing is wrong."""
 CORNERS = 8
 """Of the polygon that stands for the circle of largest shifts."""
 
@@ -62,6 +63,8 @@ def _plan(loads: Loads, part: slice, before: Array, most: float, friction: float
         reach[-3:] = 0.0
     program = LinearProgram()
     move = program.variables((count, 2), lower=-reach, upper=reach)
+    # No acceleration at the ends of the clip, which no frame beside them would have to follow.
+    move[:2], move[-2:] = move[2], move[-3]
     outside, slip = program.variables(count, cost=3.0), program.variables(count, cost=1.0)
     _support_rows(program, loads, frames, move, outside, INSIDE)
     near = program.variables(count, cost=EDGE_COST)

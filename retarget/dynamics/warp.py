@@ -161,20 +161,18 @@ class _Torques:
         return left[6:]
 
 
-def frame_positions(slowness: Array) -> Array:
+def frame_positions(slowness: Array, most: float) -> Array:
     """Where the frames of the re-timed motion lie in the old one: fractional indices [T'].
 
-    The slowness p [T] is piecewise linear in the old time, so that new time is piecewise quadratic
-    and is inverted exactly: steps stay within [1 / max(p), 1]. What is more than a whole number of
-    frames is taken off p - 1, hence the first and the last frame are the old ones.
+    The slowness p [T], from 1 to `most`, is piecewise linear in the old time, so that new time is
+    piecewise quadratic and is inverted exactly: steps stay within [1 / most, 1]. The first and the
+    last frame are the old ones, for which p is raised to make a whole number of frames (or lowered,
+    where the bound leaves no room).
     """
     last = len(slowness) - 1
-    middle = 0.5 * (slowness[1:] + slowness[:-1])
-    extra = float((middle - 1.0).sum())
-    whole = np.floor(extra + 1e-9)
-    p = 1.0 + (slowness - 1.0) * (min(1.0, whole / extra) if extra > 0.0 else 0.0)
+    p, whole = _whole_frames(slowness, most)
     time = np.concatenate([[0.0], np.cumsum(0.5 * (p[1:] + p[:-1]))])
-    new = np.arange(last + int(whole) + 1, dtype=float)
+    new = np.arange(last + whole + 1, dtype=float)
     k = np.clip(np.searchsorted(time, new, side="right") - 1, 0, last - 1)
     # p_k u + (p_k+1 - p_k) u^2 / 2 = new - time_k, by the stable form of the root
     left = np.maximum(new - time[k], 0.0)
@@ -182,6 +180,22 @@ def frame_positions(slowness: Array) -> Array:
     position = k + np.clip(2.0 * left / (p[k] + root), 0.0, 1.0)
     position[0], position[-1] = 0.0, last
     return position
+
+
+def _whole_frames(p: Array, most: float) -> tuple[Array, int]:
+    """Slowness that lasts a whole number of frames longer than the old timing, and that number."""
+
+    def frames(values: Array) -> float:
+        return float((0.5 * (values[1:] + values[:-1])).sum())
+
+    extra = frames(p - 1.0)
+    if extra < 1e-6:
+        return np.ones_like(p), 0
+    up, down = int(np.ceil(extra - 1e-9)), int(np.floor(extra + 1e-9))
+    room = (most - p) * (p - 1.0) / (p.max() - 1.0)
+    if up - extra <= frames(room):
+        return p + room * max(0.0, (up - extra) / max(frames(room), 1e-12)), up
+    return 1.0 + (p - 1.0) * min(1.0, down / extra), down
 
 
 def warped(motion: RobotMotion, robot: Robot, positions: Array) -> RobotMotion:

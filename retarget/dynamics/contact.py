@@ -6,7 +6,6 @@ import mujoco
 import numpy as np
 from scipy.optimize import nnls
 
-from motions.rotations import quat_rotate
 from retarget.geometry import check_geometry
 from retarget.vectors import Array
 from robots.robot import Robot
@@ -34,13 +33,15 @@ class GroundPoints:
 
         `data` must hold the kinematics of the configuration.
         """
-        at = data.xpos[self.body] + quat_rotate(data.xquat[self.body], self.local)
-        lowest = at[:, 2] - self.radius
+        up = data.xmat[:, 6:][self.body]
+        lowest = data.xpos[self.body, 2] + (up * self.local).sum(axis=1) - self.radius
         low = np.flatnonzero(lowest < height)
         low = low[np.argsort(lowest[low], kind="stable")[:most_points]]
-        place = at[low].copy()
+        body = self.body[low]
+        turn = data.xmat[body].reshape(-1, 3, 3)
+        place = data.xpos[body] + (turn @ self.local[low, :, None])[:, :, 0]
         place[:, 2] = lowest[low]
-        return self.body[low], place
+        return body, place
 
 
 def share_load(

@@ -46,20 +46,23 @@ def plan_shift(
     for part in stretches(bad, round(REACH * loads.fps)):
         if part.stop - part.start < 8:
             continue
-        more = _plan(loads, part, before[part], most, friction)
+        more = _plan(loads, part, bad, before[part], most, friction)
         if more is not None:
             shift[part] += more
     return None if np.array_equal(shift, before) else shift
 
 
-def _plan(loads: Loads, part: slice, before: Array, most: float, friction: float) -> Array | None:
+def _plan(
+    loads: Loads, part: slice, bad: Array, before: Array, most: float, friction: float
+) -> Array | None:
     """The additional shift [n, 2] of one stretch."""
     frames, count = np.arange(part.start, part.stop), part.stop - part.start
-    # Still at the ends, or the motion around would have a kink; free at the ends of the clip.
+    # Still at the ends, or the motion around would have a kink; a clip begins and ends as it did,
+    # unless that is what is wrong with it.
     reach = np.full((count, 2), 2.0 * most)
-    if part.start > 0:
+    if part.start > 0 or not bad[0]:
         reach[:3] = 0.0
-    if part.stop < len(loads.centre):
+    if part.stop < len(bad) or not bad[-1]:
         reach[-3:] = 0.0
     program = LinearProgram()
     move = program.variables((count, 2), lower=-reach, upper=reach)

@@ -100,7 +100,7 @@ def worst_moments(curves: ClipCurves, joint_names: tuple[str, ...]) -> list[Mome
     if curves.limb_error is not None:
         off = int(curves.limb_error.argmax())
         moments.append(Moment(off, f"limbs {curves.limb_error[off]:.1f} deg off"))
-    if curves.dynamics is not None:
+    if curves.dynamics is not None and not curves.dynamics.feasible.all():
         missing = curves.dynamics.residual + 3.0 * curves.dynamics.moment
         worst = int(missing.argmax())
         share = 100 * curves.dynamics.residual[worst]

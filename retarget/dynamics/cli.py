@@ -16,8 +16,9 @@ import robots
 from motions import RobotMotion
 from motions.errors import InputError, input_error
 from motions.files import atomic_write_text
+from retarget.dynamics.acceptance import Means, ProjectionSettings
 from retarget.dynamics.feasibility import DynamicsSettings, check_dynamics
-from retarget.dynamics.projection import Means, ProjectionSettings, project
+from retarget.dynamics.projection import project
 from retarget.dynamics.tables import add_check, check_record, check_table, projection_table
 
 

@@ -18,6 +18,7 @@ from retarget.whole_clip.obstacles import Ground, OwnBody
 from retarget.whole_clip.settings import ClipSettings
 from retarget.whole_clip.solver import ClipSolver
 from retarget.whole_clip.state import ClipState
+from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
 ITERATIONS = 30
@@ -37,7 +38,8 @@ class PinnedFeet:
         self.fps = motion.fps
         self.qpos = coordinates(motion.root_pos, motion.root_quat, motion.joint_pos)
         self.robot, self.frames = robot, robot_frames(robot)
-        self.aim = _as_it_is(motion.with_body_order(robot.body_names), robot, self.frames)
+        pos, quat = forward_kinematics(robot, motion.root_pos, motion.root_quat, motion.joint_pos)
+        self.aim = _as_it_is(pos, quat, self.frames)
         self.solver = ClipSolver(robot, self.frames, motion.fps, ClipSettings())
         self.legs = _leg_joints(robot)
 
@@ -86,10 +88,9 @@ def _leg_joints(robot: Robot) -> Array:
     return legs
 
 
-def _as_it_is(motion: RobotMotion, robot: Robot, frames: RobotFrames) -> Aim:
-    """Aims that the motion meets already; bodies are in the robot's order."""
-    count = motion.num_frames
-    pos, quat = motion.body_pos_w, motion.body_quat_w
+def _as_it_is(pos: Array, quat: Array, frames: RobotFrames) -> Aim:
+    """Aims that are met already by bodies at `pos` [T, B, 3], turned by `quat` [T, B, 4]."""
+    count = len(pos)
     directions = np.zeros((count, 2 * len(SEGMENTS), 3))
     weights = np.zeros((count, 2 * len(SEGMENTS)))
     for k, name in enumerate(SEGMENTS):
@@ -100,7 +101,7 @@ def _as_it_is(motion: RobotMotion, robot: Robot, frames: RobotFrames) -> Aim:
             directions[:, i] = quat_rotate(quat[:, link.body - 1], axis)
             weights[:, i] = LEG if name.endswith(("thigh", "shank")) else OTHER
     points, strength = np.zeros((2, count, NUM_POINTS, 3))
-    points[:, 0], strength[:, 0] = motion.root_pos, (ROOT, ROOT, HEIGHT)
+    points[:, 0], strength[:, 0] = pos[:, 0], (ROOT, ROOT, HEIGHT)
     k = 1
     for i, side in enumerate(SIDES):
         body = frames.links[f"{side}_foot"].body - 1

@@ -8,87 +8,29 @@ it was, with a line that says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from motions import RobotMotion
-from motions.errors import InputError
-from retarget.dynamics.feasibility import DynamicsSettings, Feasibility, check_dynamics
+from retarget.dynamics.acceptance import (
+    ProjectionSettings,
+    State,
+    no_gain,
+    no_quality,
+)
+from retarget.dynamics.feasibility import DynamicsSettings, Feasibility
 from retarget.dynamics.loads import measure_loads
 from retarget.dynamics.pinned import PinnedFeet
 from retarget.dynamics.shift import plan_shift
 from retarget.dynamics.warp import frame_positions, plan_warp, rebuilt, warped
-from retarget.metrics import measure
 from retarget.vectors import Array
 from robots.robot import Robot
 
 SHARES = (1.0, 0.5, 0.25)
 """Of a planned shift, tried in turn where the quality does not allow the whole of it."""
-STANDS = 0.9
-"""Confidence of a contact above which the foot should not slip."""
-Means = Literal["both", "shift", "warp"]
-
-
-@dataclass(frozen=True)
-class ProjectionSettings:
-    """Bounds of the changes, and of what they may cost in quality."""
-
-    max_shift: float = 0.05
-    """m by which the base may leave its path."""
-    max_slow_down: float = 1.3
-    """Factor by which any part may take longer."""
-    max_joint_change: float = 0.5
-    """rad by which a leg joint may leave its angle at the same moment of the motion."""
-    means: Means = "both"
-    """Move the base, slow down, or both."""
-    rounds: int = 3
-    """Most times that the shift is planned again on what the one before has left."""
-    gain: float = 0.02
-    """Least share by which a step must lower the violation."""
-    torque: float = 0.3
-    """By which the largest joint torque over its limit may grow beyond one, or beyond what it was.
-    Before, contacts that cannot be may have stood in for motors."""
-    skate: float = 0.005
-    """m/s by which the mean skate may grow."""
-    penetration: float = 0.002
-    """m by which the deepest point may sink further below the ground."""
-    rate: float = 0.002
-    """By which the shares of frames or samples in self-collision, 1 cm under the ground, beyond a
-    joint's range and beyond its speed may grow."""
-
-    def check(self) -> None:
-        """Raises `InputError` for bounds that are none."""
-        for name, value, least in (
-            ("max_shift", self.max_shift, 0.0),
-            ("max_joint_change", self.max_joint_change, 0.0),
-            ("max_slow_down", self.max_slow_down, 1.0),
-        ):
-            if not (np.isfinite(value) and value > least):
-                option = "--" + name.replace("_", "-")
-                raise InputError(f"{option} must be above {least:g} (found {value:g})")
-
-
-@dataclass(frozen=True)
-class State:
-    """A motion with its feasibility and its quality figures."""
-
-    motion: RobotMotion
-    dynamics: Feasibility
-    quality: Mapping[str, Any]
-    violation: float
-
-    @classmethod
-    def of(cls, motion: RobotMotion, robot: Robot, settings: DynamicsSettings) -> State:
-        dynamics = check_dynamics(motion, robot, settings)
-        contact = motion.contact > STANDS if motion.contact.any() else None
-        quality = measure(
-            robot, motion.fps, motion.root_pos, motion.root_quat, motion.joint_pos, contact=contact
-        )
-        mean = float(violation(dynamics, motion, robot).mean())
-        return cls(motion, dynamics, quality, mean)
 
 
 @dataclass(frozen=True)
@@ -117,14 +59,6 @@ class Projection:
     @property
     def changed(self) -> bool:
         return self.after is not self.before
-
-
-def violation(dynamics: Feasibility, motion: RobotMotion, robot: Robot) -> Array:
-    """How far each frame is from feasible, [T], in shares of the weight: the missing force, three
-    times the missing torque per metre, and what torques and joint speeds exceed their limits by."""
-    speed = (np.abs(motion.joint_vel) / robot.velocity_limit).max(axis=1)
-    over = np.maximum(dynamics.torque - 1.0, 0.0) + np.maximum(speed - 1.0, 0.0)
-    return dynamics.residual + 3.0 * dynamics.moment + over
 
 
 def project(
@@ -210,7 +144,7 @@ def _shift(
             parts = qpos[:, :3], qpos[:, 3:7], qpos[:, 7:]
             moved = rebuilt(start.motion, robot, *parts, start.motion.contact)
             new = State.of(moved, robot, d)
-            worse, why = _no_gain(best, new, s), _no_quality(new, start, s)
+            worse, why = no_gain(best, new, s), no_quality(new, start, s)
             if say is not None:
                 text = f"shift {k + 1}, {share:.0%} of it: violation {new.violation:.4f}"
                 say(f"{text}, {worse or why or 'better'}")
@@ -233,56 +167,36 @@ def _warp(
     notes: list[str],
     say: Callable[[str], None] | None,
 ) -> tuple[State, Array]:
-    """The motion slowed down where that helps, and where its frames lie in the one before."""
-    motion = start.motion
-    unchanged = np.arange(motion.num_frames, dtype=float)
-    bad = _bad(start.dynamics, motion, robot)
-    if not bad.any():
-        return start, unchanged
-    loads = measure_loads(motion, robot, d)
-    slowness = plan_warp(motion, robot, loads, bad, s.max_slow_down, d)
-    positions = unchanged if slowness is None else frame_positions(slowness, s.max_slow_down)
-    if len(positions) == len(unchanged):
-        notes.append("the timing stays: slowing down does not help")
-        return start, unchanged
-    slower = State.of(warped(motion, robot, positions), robot, d)
-    why = _no_gain(start, slower, s) or _no_quality(slower, start, s)
-    if say is not None:
-        say(f"slower by {len(positions) - len(unchanged)} frames: violation "
-            f"{slower.violation:.4f}, {why or 'better'}")  # fmt: skip
-    if why:
-        notes.append(f"the timing stays: {why}")
-        return start, unchanged
-    return slower, positions
+    """The motion slowed down where that helps, and where its frames lie in the one before.
 
-
-def _no_gain(last: State, new: State, s: ProjectionSettings) -> str:
-    """Why `new` is no step forward from `last`; nothing if it is."""
-    if new.violation > (1.0 - s.gain) * last.violation:
-        return f"the violation would go from {last.violation:.4f} to {new.violation:.4f}"
-    old, now = (float(state.dynamics.feasible.mean()) for state in (last, new))
-    if now < old:
-        return f"feasible frames would go from {old:.1%} to {now:.1%}"
-    return ""
-
-
-def _no_quality(new: State, start: State, s: ProjectionSettings) -> str:
-    """Which figure of `new` is worse than that of `start` by more than is allowed, or nothing."""
-    stands = "source_contact" if "source_contact" in start.quality else "foot"
-    old, now = (max(1.0, float(state.dynamics.torque.max())) for state in (start, new))
-    if now > old + s.torque:
-        return f"the largest torque would go from {old:.2f} to {now:.2f} of its limit"
-    for name, keys, allowed, scale, unit in (
-        ("skate", (stands, "skate_mean_mps"), s.skate, 100.0, "cm/s"),
-        ("depth under the ground", ("any_geom_ground_pen", "max_m"), s.penetration, 1000.0, "mm"),
-        ("frames 1 cm under the ground", ("any_geom_ground_pen", "rate_1cm"), s.rate, 100.0, "%"),
-        ("frames in self-collision", ("self_collision", "rate_deep"), s.rate, 100.0, "%"),
-        ("samples beyond a joint's range", ("joint_limit", "sample_rate"), s.rate, 100.0, "%"),
-        ("samples beyond a joint's speed", ("velocity", "over_own_limit_rate"), s.rate, 100.0, "%"),
-        ("jumps of a joint", ("jumps", "count"), 0.0, 1.0, ""),
-    ):
-        old, now = (state.quality[keys[0]].get(keys[1]) or 0.0 for state in (start, new))
-        if now > old + allowed + 1e-12:
-            text = f"{name} would grow from {scale * old:.2f} to {scale * now:.2f} {unit}"
-            return f"{text.rstrip()} (at most {scale * allowed:g} more)"
-    return ""
+    Planned again on what comes out, within what the bound has left: differences of a slower motion
+    lose less to the check's filter, so that the first plan may fall a little short.
+    """
+    best, refused = start, ""
+    positions = np.arange(start.motion.num_frames, dtype=float)
+    for k in range(s.rounds):
+        bad = _bad(best.dynamics, best.motion, robot)
+        steps = np.diff(positions)
+        # The slower of the two steps beside a frame, times the bound: exactly what is left of it.
+        most = s.max_slow_down * np.minimum(np.append(steps, 1.0), np.insert(steps, 0, 1.0))
+        most = np.maximum(most, 1.0)
+        loads = measure_loads(best.motion, robot, d)
+        slowness = plan_warp(best.motion, robot, loads, bad, most, d)
+        if slowness is None:
+            break
+        at = frame_positions(slowness, most)
+        if len(at) == len(positions):
+            break
+        at = np.interp(at, np.arange(len(positions)), positions)
+        slower = State.of(warped(start.motion, robot, at), robot, d)
+        why = no_gain(best, slower, s) or no_quality(slower, start, s)
+        if say is not None:
+            text = f"slower {k + 1}, by {len(at) - len(positions)} frames: violation"
+            say(f"{text} {slower.violation:.4f}, {why or 'better'}")
+        refused = refused or why
+        if why:
+            break
+        best, positions = slower, at
+    if best is start and _bad(start.dynamics, start.motion, robot).any():
+        notes.append(f"the timing stays: {refused or 'slowing down does not help'}")
+    return best, positions

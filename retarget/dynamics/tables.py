@@ -8,8 +8,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from retarget.dynamics.acceptance import State
 from retarget.dynamics.feasibility import Feasibility
-from retarget.dynamics.projection import Projection, State
+from retarget.dynamics.projection import Projection
 from robots.robot import Robot
 
 

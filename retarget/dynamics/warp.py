@@ -36,19 +36,19 @@ def plan_warp(
     robot: Robot,
     loads: Loads,
     bad: Array,
-    most: float,
+    most: Array,
     settings: DynamicsSettings,
 ) -> Array | None:
-    """Slowness p = 1 / r [T], from 1 to `most`, that brings wrench and torques nearer to what
+    """Slowness p = 1 / r [T], from 1 to `most` [T], that brings wrench and torques nearer to what
     contacts and motors give; None where nothing helps.
 
     `bad` [T] bool are the frames to be helped.
     """
     square = np.ones(motion.num_frames)
-    torque = _Torques(motion, robot, settings, most)
+    torque = _Torques(motion, robot, settings, float(most.max()))
     for part in stretches(bad, round(REACH * motion.fps)):
         if part.stop - part.start >= 8:
-            square[part] = _plan(motion, robot, loads, torque, part, most, settings.friction)
+            square[part] = _plan(motion, robot, loads, torque, part, most[part], settings.friction)
     slowness = np.clip(1.0 / np.sqrt(square), 1.0, most)
     return slowness if slowness.max() > 1.0 + 1e-6 else None
 
@@ -59,12 +59,12 @@ def _plan(
     loads: Loads,
     torque: _Torques,
     part: slice,
-    most: float,
+    most: Array,
     friction: float,
 ) -> Array:
     """x [n] of one stretch."""
     frames, count = np.arange(part.start, part.stop), part.stop - part.start
-    least = np.full(count, 1.0 / most**2)
+    least = 1.0 / most**2
     if part.start > 0:
         least[:2] = 1.0
     if part.stop < motion.num_frames:
@@ -110,7 +110,7 @@ def _plan(
     speed = program.variables(len(over), cost=1.0)
     program.at_most([(square[over], fast.max(axis=1)[over] ** 2), (speed, -1.0)], 1.0)
 
-    bend = 4.0 * (1.0 - 1.0 / most**2) / max(EASE * loads.fps, 2.0) ** 2
+    bend = 4.0 * (1.0 - least.min()) / max(EASE * loads.fps, 2.0) ** 2
     middle = [(square[:-2], 1.0), (square[1:-1], -2.0), (square[2:], 1.0)]
     program.at_most(middle, bend)
     program.at_most([(i, -v) for i, v in middle], bend)
@@ -161,13 +161,13 @@ class _Torques:
         return left[6:]
 
 
-def frame_positions(slowness: Array, most: float) -> Array:
+def frame_positions(slowness: Array, most: Array | float) -> Array:
     """Where the frames of the re-timed motion lie in the old one: fractional indices [T'].
 
-    The slowness p [T], from 1 to `most`, is piecewise linear in the old time, so that new time is
-    piecewise quadratic and is inverted exactly: steps stay within [1 / most, 1]. The first and the
-    last frame are the old ones, for which p is raised to make a whole number of frames (or lowered,
-    where the bound leaves no room).
+    The slowness p [T], from 1 to `most` (a number, or [T]), is piecewise linear in the old time, so
+    that new time is piecewise quadratic and is inverted exactly: steps stay within [1 / most, 1].
+    The first and the last frame are the old ones, for which p is raised to make a whole number of
+    frames (or lowered, where the bound leaves no room).
     """
     last = len(slowness) - 1
     p, whole = _whole_frames(slowness, most)
@@ -182,7 +182,7 @@ def frame_positions(slowness: Array, most: float) -> Array:
     return position
 
 
-def _whole_frames(p: Array, most: float) -> tuple[Array, int]:
+def _whole_frames(p: Array, most: Array | float) -> tuple[Array, int]:
     """Slowness that lasts a whole number of frames longer than the old timing, and that number."""
 
     def frames(values: Array) -> float:

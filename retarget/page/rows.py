@@ -51,7 +51,7 @@ class Row:
 
 
 def clip_rows(curves: ClipCurves) -> list[Row]:
-    """Contacts, soles, joint speeds, the root, with the source the limb errors, and the dynamics."""
+    """Contacts, soles, joint speeds, the root, limb errors (with the source) and the dynamics."""
     sides = (("left", LEFT), ("right", RIGHT))
 
     def both(values: Array) -> tuple[Line, ...]:

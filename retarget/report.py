@@ -47,6 +47,14 @@ GOALS: tuple[Goal, ...] = (
     Goal("root jerk, mean", ("smooth", "root_jerk"), 1, "m/s^3", 120, 0),
 )
 
+DYNAMIC_GOALS: tuple[Goal, ...] = (
+    Goal("infeasible: contacts or torques", ("dynamics", "infeasible_rate"), 100, "% frames", 5),
+    Goal("missing contact force, mean", ("dynamics", "residual_mean"), 100, "% weight", 3, 2),
+    Goal("largest joint torque", ("dynamics", "torque_max"), 100, "% limit", 100, 0),
+    Goal("ZMP > 5 cm outside the polygon", ("dynamics", "zmp_far_rate"), 100, "% frames", 5),
+)
+"""Of a report's pages, which check the dynamics; see `retarget.dynamics`."""
+
 
 def figure(quality: Mapping[str, Any], goal: Goal) -> float | None:
     """The figure of a goal in its printed unit; None when it was not measured."""

@@ -1,4 +1,4 @@
-"""``python -m retarget.dynamics MOTION... [--robot NAME] [--json FILE]``."""
+"""``python -m retarget.dynamics MOTION... [--json FILE] [--project OUT]``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Check the dynamics of robot motions from the command line."""
+"""Check the dynamics of robot motions from the command line, and project one."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 import robots
 from motions import RobotMotion
-from motions.errors import InputError
+from motions.errors import InputError, input_error
 from motions.files import atomic_write_text
+from retarget.dynamics.acceptance import Means, ProjectionSettings
 from retarget.dynamics.feasibility import DynamicsSettings, check_dynamics
+from retarget.dynamics.projection import project
+from retarget.dynamics.tables import add_check, check_record, check_table, projection_table
 
 
 @dataclass(frozen=True)
@@ -31,48 +34,76 @@ class Options:
     """Coefficient of friction between robot and ground."""
     json: Path | None = None
     """Also write figures and curves into this file."""
+    project: Path | None = None
+    """Write the motion, changed so that more of its frames are feasible, into this file (.npz)."""
+    max_shift: float = ProjectionSettings.max_shift
+    """With --project: m by which the base may leave its path."""
+    max_slow_down: float = ProjectionSettings.max_slow_down
+    """With --project: factor by which any part may take longer."""
+    max_joint_change: float = ProjectionSettings.max_joint_change
+    """With --project: rad by which a leg joint may leave its angle."""
+    means: Means = "both"
+    """With --project: move the base, slow down, or both."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line per motion: frames that are feasible, force that contacts cannot provide over
     the weight, the largest joint torque over its limit, frames whose zero-moment point lies outside
-    the support polygon (and by how much at worst), frames without contact."""
+    the support polygon (and by how much at worst), frames without contact. With --project, a table
+    of one motion before and after."""
     options = tyro.cli(Options, args=arguments, prog="python -m retarget.dynamics")
     if not options.motions:
         raise InputError("no motions given; say which: python -m retarget.dynamics MOTION.npz")
     if not options.friction > 0.0:
         raise InputError(f"--friction must be above zero (found {options.friction:g})")
-    settings = DynamicsSettings(friction=options.friction)
-    table = Table(pad_edge=False, box=None)
-    table.add_column("motion")
-    for heading in ("feasible", "missing force", "torque", "ZMP outside", "flight"):
-        table.add_column(heading, justify="right")
-    written = {}
+    dynamics = DynamicsSettings(friction=options.friction)
+    if options.project is not None:
+        return _project(options, options.project, dynamics)
+    table, written = check_table(), {}
     for path in options.motions:
         motion = RobotMotion.load(path)
         robot = robots.load(options.robot or motion.robot)
-        result = check_dynamics(motion, robot, settings)
-        found = result.summary(robot.joint_names)
-        outside, worst = found["zmp_outside_rate"], found["zmp_worst_m"]
-        table.add_row(
-            escape(path.name),
-            f"{100 * found['feasible_rate']:.0f} %",
-            f"{100 * found['residual_mean']:.1f} %",
-            f"{100 * found['torque_max']:.0f} %",
-            "–" if outside is None else f"{100 * outside:.0f} % ({-100 * worst:.0f} cm)",
-            f"{100 * found['flight_rate']:.0f} %",
-        )
-        curves = ("residual", "moment", "torque", "zmp_margin", "friction", "feasible")
-        written[str(path)] = {
-            "fps": result.fps,
-            **found,
-            "curves": {
-                name: [None if v != v else round(float(v), 5) for v in getattr(result, name)]
-                for name in curves
-            },
-        }
+        result = check_dynamics(motion, robot, dynamics)
+        add_check(table, path, result.summary(robot.joint_names))
+        written[str(path)] = check_record(result, robot)
     Console(soft_wrap=True).print(table)
-    if options.json is not None:
-        atomic_write_text(options.json, json.dumps(written, allow_nan=False) + "\n")
-        print(options.json)
+    _write(options.json, written)
     return 0
+
+
+def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
+    settings = ProjectionSettings(
+        max_shift=options.max_shift,
+        max_slow_down=options.max_slow_down,
+        max_joint_change=options.max_joint_change,
+        means=options.means,
+    )
+    settings.check()
+    if len(options.motions) != 1:
+        raise InputError(f"--project takes one motion (found {len(options.motions)})")
+    if out.suffix.lower() != ".npz":
+        raise input_error(out, "--project writes a robot motion, expected a name in .npz")
+    path = options.motions[0]
+    motion = RobotMotion.load(path)
+    robot = robots.load(options.robot or motion.robot)
+    console = Console(soft_wrap=True)
+
+    def say(text: str) -> None:
+        print(f"  {text}", file=sys.stderr, flush=True)
+
+    result = project(motion, robot, settings, dynamics, say)
+    result.motion.save(out)
+    console.print(projection_table(result, robot))
+    for note in result.notes:
+        console.print(escape(note))
+    unchanged = "" if result.changed else " (unchanged)"
+    console.print(f"wrote {escape(str(out))}{unchanged}")
+    states = {str(path): result.before, str(out): result.after}
+    _write(options.json, {name: check_record(x.dynamics, robot) for name, x in states.items()})
+    return 0
+
+
+def _write(path: Path | None, record: dict[str, object]) -> None:
+    if path is not None:
+        atomic_write_text(path, json.dumps(record, allow_nan=False) + "\n")
+        print(path)

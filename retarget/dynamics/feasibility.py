@@ -14,16 +14,18 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from scipy.optimize import nnls
 
 from motions import RobotMotion
 from motions.errors import input_error
-from motions.rotations import quat_rotate
+from retarget.dynamics.contact import GroundPoints, share_load
 from retarget.dynamics.inverse import bare_model, coordinates, derivatives, required_forces
 from retarget.dynamics.support import polygon_margin
-from retarget.geometry import check_geometry
 from retarget.vectors import Array
 from robots.robot import Robot
+
+FAR = 0.05
+"""m by which the zero-moment point is outside for a torque that makes a frame infeasible, when the
+ground carries just the weight."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,14 @@ class Feasibility:
         inside = self.zmp_margin[np.isfinite(self.zmp_margin)]
         return {
             "feasible_rate": float(self.feasible.mean()),
+            "infeasible_rate": float(1.0 - self.feasible.mean()),
             "residual_mean": float(self.residual.mean()),
             "residual_p95": float(np.quantile(self.residual, 0.95)),
             "torque_max": float(self.torque.max()),
             "torque_over_rate": float((self.torque > 1.0).mean()),
             "torque_joint": joint_names[int(self.hinge[worst])],
             "zmp_outside_rate": float((inside < 0.0).mean()) if len(inside) else None,
+            "zmp_far_rate": float((inside < -FAR).mean()) if len(inside) else None,
             "zmp_worst_m": float(inside.min()) if len(inside) else None,
             "flight_rate": float((self.contacts == 0).mean()),
         }
@@ -106,7 +110,7 @@ def check_dynamics(
     qpos = coordinates(motion.root_pos, motion.root_quat, motion.joint_pos)
     qvel, qacc = derivatives(model, qpos, motion.fps, s.cutoff_hz)
     weight = float(model.body_subtreemass[1]) * float(np.linalg.norm(model.opt.gravity))
-    points = _Candidates(robot, model)
+    points = GroundPoints(robot, model)
     frames = motion.num_frames
     curves = {
         name: np.zeros(frames)
@@ -115,8 +119,8 @@ def check_dynamics(
     hinge, touching = np.zeros(frames, int), np.zeros(frames, int)
     for t in range(frames):
         force = required_forces(model, data, qpos[t], qvel[t], qacc[t])
-        bodies, at = points.on_ground(data, s)
-        missing, left = _share_load(model, data, force, bodies, at, s.friction)
+        bodies, at = points.touching(data, s.height, s.most_points)
+        missing, left = share_load(model, data, force, bodies, at, s.friction)
         load = np.abs(left[6:]) / robot.effort_limit
         hinge[t], touching[t] = int(load.argmax()), len(at)
         curves["residual"][t] = np.linalg.norm(missing[:3]) / weight
@@ -131,64 +135,7 @@ def check_dynamics(
         & (curves["moment"] < s.residual / 3.0)
         & (curves["torque"] <= 1.0)
     )
-    return Feasibility(
-        fps=motion.fps, hinge=hinge, contacts=touching, feasible=feasible, **curves
-    )
-
-
-class _Candidates:
-    """Points of the robot that may touch the ground: its soles, and the vendor's hulls else."""
-
-    def __init__(self, robot: Robot, model: mujoco.MjModel) -> None:
-        bodies, points, radii = [], [], []
-        for foot, sole in zip(robot.feet, robot.sole_points, strict=True):
-            bodies += [model.body(foot).id] * len(sole)
-            points.append(sole)
-            radii += [0.0] * len(sole)
-        for hull in check_geometry(robot).hulls:
-            if hull.body not in robot.feet and len(hull.points):
-                bodies += [model.body(hull.body).id] * len(hull.points)
-                points.append(hull.points)
-                radii += [hull.radius] * len(hull.points)
-        self.body, self.radius = np.array(bodies), np.array(radii)
-        self.local = np.concatenate(points)
-
-    def on_ground(self, data: mujoco.MjData, s: DynamicsSettings) -> tuple[Array, Array]:
-        """Bodies [K] and places [K, 3] m of the lowest points below the height, at most so many."""
-        at = data.xpos[self.body] + quat_rotate(data.xquat[self.body], self.local)
-        height = at[:, 2] - self.radius
-        low = np.flatnonzero(height < s.height)
-        low = low[np.argsort(height[low], kind="stable")[: s.most_points]]
-        place = at[low].copy()
-        place[:, 2] = height[low]
-        return self.body[low], place
-
-
-def _share_load(
-    model: mujoco.MjModel,
-    data: mujoco.MjData,
-    force: Array,
-    bodies: Array,
-    at: Array,
-    friction: float,
-) -> tuple[Array, Array]:
-    """The part of the base's wrench [6] that no contact provides, and the generalised forces [nv]
-    left for motors."""
-    if not len(at):
-        return force[:6], force
-    mu = friction / np.sqrt(2.0)  # the pyramid inside the cone
-    edges = np.array([[mu, mu, 1.0], [mu, -mu, 1.0], [-mu, mu, 1.0], [-mu, -mu, 1.0]])
-    jacobian = np.zeros((3, model.nv))
-    columns = np.empty((model.nv, 4 * len(at)))
-    for k, (body, place) in enumerate(zip(bodies, at, strict=True)):
-        mujoco.mj_jac(model, data, jacobian, None, place, int(body))
-        columns[:, 4 * k : 4 * k + 4] = jacobian.T @ edges.T
-    # A little weight on the forces themselves spreads the load over the points.
-    count = columns.shape[1]
-    system = np.concatenate([columns[:6], 1e-3 * np.eye(count)])
-    strength, _ = nnls(system, np.concatenate([force[:6], np.zeros(count)]), maxiter=50 * count)
-    left = force - columns @ strength
-    return left[:6], left
+    return Feasibility(fps=motion.fps, hinge=hinge, contacts=touching, feasible=feasible, **curves)
 
 
 def _zmp_margin(data: mujoco.MjData, force: Array, at: Array) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import mujoco
 import numpy as np
 
@@ -32,8 +34,12 @@ def derivatives(
     return np.pad(velocity, ends, mode="edge"), np.pad(acceleration, ends, mode="edge")
 
 
+@lru_cache(maxsize=4)
 def bare_model(robot: Robot) -> mujoco.MjModel:
-    """The robot's masses and hinges without contacts, limits, damping or motors."""
+    """The robot's masses and hinges without contacts, limits, damping or motors.
+
+    Made once for each robot: leave it as it is.
+    """
     spec = robot.spec()
     for actuator in list(spec.actuators):
         spec.delete(actuator)

@@ -34,3 +34,26 @@ def _ends(points: Array) -> Array:
     centred = points - points.mean(axis=0)
     along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
     return points[[int(along.argmin()), int(along.argmax())]]
+
+
+def polygon_edges(points: Array) -> tuple[Array, Array]:
+    """Outward unit normals [E, 2] and offsets [E] m of the hull of `points` [K, 2].
+
+    The inside is ``normals @ at <= offsets``. One point, or points in a line, give a rectangle
+    without width; no points give no edges.
+    """
+    if not len(points):
+        return np.zeros((0, 2)), np.zeros(0)
+    try:
+        equations = ConvexHull(points).equations if len(points) > 2 else None
+    except QhullError:
+        equations = None
+    if equations is not None:
+        return equations[:, :2], -equations[:, 2]
+    ends = _ends(points) if len(points) > 1 else points
+    along = ends[-1] - ends[0]
+    length = float(np.linalg.norm(along))
+    along = along / length if length > 1e-9 else np.array([1.0, 0.0])
+    across = np.array([-along[1], along[0]])
+    normals = np.stack([along, -along, across, -across])
+    return normals, (normals @ ends.T).max(axis=1)

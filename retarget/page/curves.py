@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from motions import HumanMotion, RobotMotion
+from retarget.dynamics import Feasibility, check_dynamics
 from retarget.geometry import check_geometry, lowest_point, sole_paths
 from retarget.metrics import limb_errors
 from retarget.vectors import Array
 from robots.robot import Robot
+
+FEWEST = 4
+"""Frames that accelerations take."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class ClipCurves:
         joint_speed: [T] largest joint speed over its own limit. joint: [T] index of that joint.
         limb_error: [T] deg, mean over the limbs; None without the source.
         root: [T, 3] m.
+        dynamics: what the motion asks of contacts and motors; None where there are too few frames
+            for accelerations.
     """
 
     time: Array
@@ -35,6 +41,7 @@ class ClipCurves:
     joint: Array
     limb_error: Array | None
     root: Array
+    dynamics: Feasibility | None = None
 
     @property
     def skate(self) -> Array:
@@ -73,6 +80,7 @@ def clip_curves(motion: RobotMotion, robot: Robot, human: HumanMotion | None = N
         joint=share.argmax(axis=1),
         limb_error=None if human is None else _mean_limb_error(robot, human, motion),
         root=motion.root_pos,
+        dynamics=None if motion.num_frames < FEWEST else check_dynamics(motion, robot),
     )
 
 
@@ -92,6 +100,11 @@ def worst_moments(curves: ClipCurves, joint_names: tuple[str, ...]) -> list[Mome
     if curves.limb_error is not None:
         off = int(curves.limb_error.argmax())
         moments.append(Moment(off, f"limbs {curves.limb_error[off]:.1f} deg off"))
+    if curves.dynamics is not None and not curves.dynamics.feasible.all():
+        missing = curves.dynamics.residual + 3.0 * curves.dynamics.moment
+        worst = int(missing.argmax())
+        share = 100 * curves.dynamics.residual[worst]
+        moments.append(Moment(worst, f"contacts leave {share:.0f} % of the weight missing"))
     return sorted(moments, key=lambda moment: moment.frame)
 
 

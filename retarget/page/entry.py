@@ -29,9 +29,12 @@ def entry_of_clip(name: str, human: HumanMotion, motion: RobotMotion, robot: Rob
         picture = Path(folder) / "clip.png"
         draw_clip(picture, human, motion, robot, frames=frames)
         data = picture.read_bytes()
+    quality = motion.quality
+    if curves.dynamics is not None:
+        quality = {**quality, "dynamics": curves.dynamics.summary(robot.joint_names)}
     return ClipEntry(
         name=name,
-        quality=motion.quality,
+        quality=quality,
         detected=detection_line(human),
         curves=curves,
         moments=moments,

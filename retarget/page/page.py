@@ -13,7 +13,7 @@ import numpy as np
 
 from retarget.page.curves import ClipCurves, Moment
 from retarget.page.plots import clip_plots
-from retarget.report import GOALS, Goal, figure
+from retarget.report import DYNAMIC_GOALS, GOALS, Goal, figure
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,12 @@ def missed(quality: Mapping[str, Any]) -> int:
     return sum(_verdict(goal, figure(quality, goal)) == "bad" for goal in GOALS)
 
 
+def _goals_of(clips: Sequence[ClipEntry]) -> tuple[Goal, ...]:
+    """Those of the dynamics too where they were checked."""
+    checked = any("dynamics" in clip.quality for clip in clips)
+    return (*GOALS, *DYNAMIC_GOALS) if checked else GOALS
+
+
 def _verdict(goal: Goal, value: float | None) -> str:
     if value is None:
         return ""
@@ -81,15 +87,16 @@ def _cell(goal: Goal, value: float | None) -> str:
 
 
 def _overview(clips: Sequence[ClipEntry], *, linked: bool) -> str:
-    heads = "".join(f"<th>{escape(g.title)}<br><i>{escape(g.unit)}</i></th>" for g in GOALS)
+    goals = _goals_of(clips)
+    heads = "".join(f"<th>{escape(g.title)}<br><i>{escape(g.unit)}</i></th>" for g in goals)
     rows = []
     for clip in clips:
         name = escape(clip.name)
         name = f'<a href="#{_anchor(clip.name)}">{name}</a>' if linked else name
         if clip.error:
-            cells = f'<td class="text" colspan="{len(GOALS)}">{escape(clip.error)}</td>'
+            cells = f'<td class="text" colspan="{len(goals)}">{escape(clip.error)}</td>'
         else:
-            cells = "".join(_cell(goal, figure(clip.quality, goal)) for goal in GOALS)
+            cells = "".join(_cell(goal, figure(clip.quality, goal)) for goal in goals)
         rows.append(f"<tr><td>{name}</td>{cells}</tr>")
     head = f"<tr><th>clip</th>{heads}</tr>"
     return f'<div class="scroll"><table class="wide">{head}{"".join(rows)}</table></div>'
@@ -123,15 +130,14 @@ def _section(clip: ClipEntry) -> str:
     rows = "".join(
         f"<tr><td>{escape(goal.title)}</td>{_cell(goal, figure(clip.quality, goal))}"
         f"<td>{_most(goal)}</td><td>{escape(goal.unit)}</td></tr>"
-        for goal in GOALS
+        for goal in _goals_of([clip])
     )
     head = "<tr><th>measure</th><th>value</th><th>goal</th><th></th></tr>"
     parts.append(f"<table>{head}{rows}</table>")
     if clip.curves is not None:
         parts.append(f"<figure>{clip_plots(clip.curves, clip.moments)}</figure>")
         links = "".join(
-            f"<li><b>{clip.curves.time[m.frame]:.2f} s</b> (frame {m.frame}): "
-            f"{escape(m.what)}</li>"
+            f"<li><b>{clip.curves.time[m.frame]:.2f} s</b> (frame {m.frame}): {escape(m.what)}</li>"
             for m in clip.moments
         )
         parts.append(f"<p>Worst moments, dotted in the curves and drawn below:</p><ul>{links}</ul>")

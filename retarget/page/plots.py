@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from retarget.page.curves import ClipCurves, Moment
-from retarget.page.rows import Row, clip_rows
+from retarget.page.rows import RIGHT, Row, clip_rows
 from retarget.vectors import Array
 
 
 def clip_plots(curves: ClipCurves, moments: Sequence[Moment] = ()) -> str:
-    """SVG text: contacts, soles, depth, joint speeds, limb errors and the root over time."""
+    """SVG text: the rows of `clip_rows` over time; frames that are not feasible are shaded."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -25,6 +25,11 @@ def clip_plots(curves: ClipCurves, moments: Sequence[Moment] = ()) -> str:
         axes = list(figure.subplots(len(rows), 1, sharex=True))
         for axis, row in zip(axes, rows, strict=True):
             _draw(axis, row, time)
+            if curves.dynamics is not None:
+                bad = ~curves.dynamics.feasible
+                axis.fill_between(
+                    time, *row.range, where=bad, step="mid", color=RIGHT, alpha=0.12, linewidth=0
+                )
             for moment in moments:
                 axis.axvline(time[moment.frame], color="0.5", linewidth=0.8, linestyle=":")
             axis.spines[["top", "right"]].set_visible(False)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from retarget.dynamics import DynamicsSettings, Feasibility
 from retarget.page.curves import ClipCurves
 from retarget.vectors import Array
 
 LEFT, RIGHT, OTHER = "#3569cc", "#d24d40", "#4b5563"
+MOST_OUTSIDE = 0.3
+"""m of the zero-moment point that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Row:
 
 
 def clip_rows(curves: ClipCurves) -> list[Row]:
-    """Contacts, soles, joint speeds, the root, and with the source the limb errors."""
+    """Contacts, soles, joint speeds, the root, limb errors (with the source) and the dynamics."""
     sides = (("left", LEFT), ("right", RIGHT))
 
     def both(values: Array) -> tuple[Line, ...]:
@@ -74,4 +77,24 @@ def clip_rows(curves: ClipCurves) -> list[Row]:
     if curves.limb_error is not None:
         limbs = Line("limbs", OTHER, curves.limb_error)
         rows.append(Row("limb error", "deg", (limbs,), (0.0, 2.0)))
+    if curves.dynamics is not None:
+        rows += dynamic_rows(curves.dynamics)
     return rows
+
+
+def dynamic_rows(found: Feasibility) -> list[Row]:
+    """Missing force and torque, joint torque, zero-moment point (0 inside and in flight)."""
+    limit = 100 * DynamicsSettings().residual
+    # A third of a metre's torque counts as much as the force, as in the check.
+    missing = (
+        Line("force", OTHER, 100 * found.residual),
+        Line("torque, x 3 / m", RIGHT, 300 * found.moment),
+    )
+    torque = (Line("joint", OTHER, 100 * found.torque),)
+    # A vertical force near zero has its zero-moment point anywhere.
+    outside = 100 * np.clip(np.nan_to_num(-found.zmp_margin, nan=0.0), 0.0, MOST_OUTSIDE)
+    return [
+        Row("missing", "% of weight", missing, (0.0, 1.5 * limit), limit=limit),
+        Row("joint torque", "% of limit", torque, (0.0, 105.0), limit=100.0),
+        Row("ZMP outside", "cm", (Line("ZMP", OTHER, outside),), (0.0, 5.0)),
+    ]

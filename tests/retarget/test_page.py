@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from motions import HumanMotion, RobotMotion
 from motions.writers.bvh import write_bvh
 from retarget import retarget
 from retarget.cli import main
+from retarget.dynamics import check_dynamics
 from retarget.page import ClipEntry, clip_curves, clip_page, dataset_page
 from retarget.page.curves import worst_moments
 from retarget.page.entry import entry_of_clip
@@ -55,17 +57,26 @@ def test_curves_agree_with_the_figures(g1: Robot, made: tuple[HumanMotion, Robot
     assert curves.sole_height.shape == (30, 2) and np.isfinite(curves.sole_speed).all()
     frames = [moment.frame for moment in worst_moments(curves, g1.joint_names)]
     assert frames == sorted(frames) and int(curves.limb_error.argmax()) in frames
+    assert curves.dynamics is not None
+    checked = check_dynamics(motion, g1)
+    np.testing.assert_array_equal(curves.dynamics.residual, checked.residual)
+    assert clip_curves(motion.crop(0, 3), g1).dynamics is None
+    impossible = replace(checked, feasible=np.zeros(30, bool))
+    worst = worst_moments(replace(curves, dynamics=impossible), g1.joint_names)
+    assert len(worst) == len(frames) + 1
+    assert any("contacts leave" in moment.what for moment in worst)
 
 
-def test_a_page_is_whole_and_stands_alone(
-    g1: Robot, made: tuple[HumanMotion, RobotMotion]
-) -> None:
+def test_a_page_is_whole_and_stands_alone(g1: Robot, made: tuple[HumanMotion, RobotMotion]) -> None:
     entry = entry_of_clip("a <b> & c", *made, g1)
     page = clip_page([entry, ClipEntry(name="gone", error="gone.bvh: no such <file>")], g1.title)
     tags = Tags(page)
     assert tags.open == [] and tags.seen.count("svg") == 1 and tags.seen.count("img") == 1
     # Nothing is fetched: pictures are inside, links stay on the page.
     assert all(address.startswith(("#", "data:image/png")) for address in tags.addresses)
+    for text in ("ZMP", "% of weight", "infeasible: contacts or torques"):
+        assert text in page
+    assert entry.quality["dynamics"]["infeasible_rate"] == 0.0
     assert "a &lt;b&gt; &amp; c" in page and "no such &lt;file&gt;" in page
     assert clip_page([entry], g1.title) == clip_page([entry], g1.title)
 

@@ -50,6 +50,8 @@ class TrainArguments:
     """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     device: str = "auto"
     """Where networks are trained: auto, cpu, cuda or cuda:N."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether the environment's own work goes through torch.compile; auto: on a GPU."""
     sampling: Literal["adaptive", "beyondmimic"] = "adaptive"
     """How starts are drawn: failures per visit, or BeyondMimic's published rule."""
     name: str = ""
@@ -93,6 +95,7 @@ def saved_arguments(run: Path) -> TrainArguments:
             **{name: saved[name] for name in ("task", "preset", "robot", "engine", "device")},
             **{name: saved[name] for name in ("sampling", "name", "seed")},
             **{name: saved[name] for name in JUDGING if name in saved},
+            compile=saved.get("compile", "auto"),
             motion=tuple(Path(each) for each in saved["motion"]),
             config=TrainConfig.from_dict(saved["train"]),
         )
@@ -136,6 +139,7 @@ def _train(args: TrainArguments, group: Ranks) -> int:
         device=group.device,
         seed=group.seed(args.seed),
         physics_hz=args.config.physics_hz,
+        compile=args.compile,
     )
     runner = Runner(env, args.config, device=group.device, seed=args.seed, ranks=group)
     judge = None

@@ -109,6 +109,7 @@ def train(args: TrainArguments) -> int:
     import torch
 
     from mimic.learning.distributed import ranks
+    from mimic.sim.errors import one_line_of_device_trouble
     from mimic.tasks import task_names
 
     if not args.task:
@@ -116,7 +117,9 @@ def train(args: TrainArguments) -> int:
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    with ranks(device) as group:
+    # The loop itself names the checkpoint; this is for what fails before and after it.
+    where = f"{args.config.num_envs} environments on {device}"
+    with ranks(device) as group, one_line_of_device_trouble(where):
         return _train(args, group)
 
 

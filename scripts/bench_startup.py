@@ -46,7 +46,7 @@ def start(engine: str, num_envs: int, robot: str, compile: str) -> dict[str, flo
         marks.append(_clocks())
     names = ("load", "setup", "first_step", "second_step")
     found: dict[str, float] = {}
-    for name, before, after in zip(names, marks, marks[1:], strict=True):
+    for name, before, after in zip(names, marks[:-1], marks[1:], strict=True):
         found[f"{name}_s"] = after[0] - before[0]
         found[f"{name}_cpu_s"] = after[1] - before[1]
     found["total_s"] = marks[-1][0] - marks[0][0]

@@ -36,10 +36,12 @@ class Compiled(Generic[P, R]):
 
     Args:
         name: what the function computes, for that line.
-        backend: of ``torch.compile``.
+        backend: of ``torch.compile``; ``BACKEND`` unless given.
     """
 
-    def __init__(self, function: Callable[P, R], name: str, backend: str = BACKEND) -> None:
+    def __init__(
+        self, function: Callable[P, R], name: str, backend: str | Callable[..., Any] = ""
+    ) -> None:
         self.function = function
         self.name = name
         # Loading the compiler takes seconds; who does not use it should not wait.
@@ -54,7 +56,7 @@ class Compiled(Generic[P, R]):
         )
         self.failed = False
         self._compiled: Callable[P, R] = torch.compile(
-            function, backend=backend, dynamic=False, **options
+            function, backend=backend or BACKEND, dynamic=False, **options
         )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -123,7 +124,7 @@ def test_memory_that_ends_while_saving_spares_the_checkpoint_before(
 ) -> None:
     real = torch.save
 
-    def save(state: dict, place: object) -> None:
+    def save(state: dict, place: Any) -> None:
         if state["iteration"] == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         real(state, place)

@@ -210,7 +210,7 @@ def test_a_real_overflow_ends_a_resumed_run_and_its_advice_helps(
     code, text = train(*more, "warp:njmax=6")
     assert code == 2 and text.count("\n") == 1
     assert "iteration 2: engine warp: constraints" in text
-    assert str(run / "checkpoints" / "0000001.pt") in text
+    assert str(run / "checkpoints" / "last.pt") in text
     for _ in range(8):
         advice = text.partition("--engine ")[2].partition(";")[0]
         code, text = train(*more, advice)

@@ -50,6 +50,8 @@ class TrainArguments:
     """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     device: str = "auto"
     """Where networks are trained: auto, cpu, cuda or cuda:N."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether the environment's own work goes through torch.compile; auto: on a GPU."""
     sampling: Literal["adaptive", "beyondmimic"] = "adaptive"
     """How starts are drawn: failures per visit, or BeyondMimic's published rule."""
     name: str = ""
@@ -93,6 +95,7 @@ def saved_arguments(run: Path) -> TrainArguments:
             **{name: saved[name] for name in ("task", "preset", "robot", "engine", "device")},
             **{name: saved[name] for name in ("sampling", "name", "seed")},
             **{name: saved[name] for name in JUDGING if name in saved},
+            compile=saved.get("compile", "auto"),
             motion=tuple(Path(each) for each in saved["motion"]),
             config=TrainConfig.from_dict(saved["train"]),
         )
@@ -106,6 +109,7 @@ def train(args: TrainArguments) -> int:
     import torch
 
     from mimic.learning.distributed import ranks
+    from mimic.sim.errors import one_line_of_device_trouble
     from mimic.tasks import task_names
 
     if not args.task:
@@ -113,7 +117,9 @@ def train(args: TrainArguments) -> int:
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    with ranks(device) as group:
+    # The loop itself names the checkpoint; this is for what fails before and after it.
+    where = f"{args.config.num_envs} environments on {device}"
+    with ranks(device) as group, one_line_of_device_trouble(where):
         return _train(args, group)
 
 
@@ -136,6 +142,7 @@ def _train(args: TrainArguments, group: Ranks) -> int:
         device=group.device,
         seed=group.seed(args.seed),
         physics_hz=args.config.physics_hz,
+        compile=args.compile,
     )
     runner = Runner(env, args.config, device=group.device, seed=args.seed, ranks=group)
     judge = None

@@ -59,7 +59,61 @@ def test_throughput_at_toy_size_and_its_table(tmp_path: Path) -> None:
         assert run.returncode == 0 and told in run.stdout, run.stdout + run.stderr
     table = script("collect", "--out", tmp_path)
     assert table.returncode == 0, table.stderr
-    assert "### throughput-toy" in table.stdout and "| mujoco | 2 |" in table.stdout
+    assert "### throughput-toy" in table.stdout and "| mujoco | 2 | no |" in table.stdout
+
+
+FAKE_MJLAB = """
+from types import SimpleNamespace
+from pathlib import Path
+import numpy as np
+def load_env_cfg(task):
+    assert task == "Mjlab-Tracking-Flat-Unitree-G1"
+    return SimpleNamespace(decimation=4, scene=SimpleNamespace(num_envs=1),
+                           commands={"motion": SimpleNamespace(motion_file="")})
+class ManagerBasedRlEnv:
+    def __init__(self, cfg, device):
+        with np.load(cfg.commands["motion"].motion_file) as motion:
+            assert motion["joint_pos"].shape[1] == 29 and float(np.ravel(motion["fps"])[0]) == 50.0
+        self.cfg, self.step_dt = cfg, 0.02
+        self.single_action_space = SimpleNamespace(shape=(29,))
+        self.sim = SimpleNamespace(step=lambda: None)
+    def reset(self):
+        pass
+    def step(self, action):
+        assert tuple(action.shape) == (self.cfg.scene.num_envs, 29)
+"""
+
+
+@pytest.mark.slow
+def test_the_comparison_with_mjlab_and_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import robots
+    from mimic.benchmark.motion import squat
+
+    motions = tmp_path / "motions"
+    motions.mkdir()
+    squat(robots.load("unitree_g1"), 4.0).crop(0, 30).save(motions / "squat.npz")
+    toy = ["--toy", "--out", tmp_path, "--engine", "mujoco", "--mjlab-python", sys.executable]
+    run = script("compare_mjlab", *toy)
+    assert "ours_2.json: done in" in run.stdout and "has no mjlab" in run.stdout, run.stdout
+    # A package with the parts of mjlab's interface that the script uses.
+    package = tmp_path / "site" / "mjlab"
+    for part in ("", "tasks", "tasks/registry", "envs"):
+        (package / part).mkdir(parents=True)
+        (package / part / "__init__.py").write_text("")
+    (package / "tasks" / "registry" / "__init__.py").write_text(FAKE_MJLAB)
+    (package / "envs" / "__init__.py").write_text(FAKE_MJLAB)
+    about = tmp_path / "site" / "mjlab-1.6.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mjlab\nVersion: 1.6.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    run = script("compare_mjlab", *toy)
+    assert "ours_2.json: there already" in run.stdout, run.stdout
+    log = tmp_path / "mjlab-toy" / "mjlab_2.log"
+    assert "mjlab_2.json: done in" in run.stdout, log.read_text()
+    table = script("collect", "--out", tmp_path).stdout
+    assert "| 2 | mjlab 1.6.0, mujoco-warp" in table and "| 2 | ours, mujoco |" in table
 
 
 @pytest.mark.slow

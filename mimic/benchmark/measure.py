@@ -22,7 +22,8 @@ from torch import nn
 from mimic.benchmark.stages import STAGES, clock_of, timed_stages
 from mimic.envs.env import TrackingEnv
 from mimic.envs.threads import few_threads
-from mimic.sim import Engine, make_engine, pick_device
+from mimic.machine import usable_cores
+from mimic.sim import pick_device
 from mimic.tasks import make_env
 from motions import RobotMotion
 from robots import Robot
@@ -44,9 +45,11 @@ class Measurement:
 
     Attributes:
         engine, device: what computed the physics, and where state tensors are.
+        threads: of the physics of the ``mujoco`` engine; 0 for engines that have none of ours.
+        compiled: whether the environment's own work went through ``torch.compile``.
         setup_s: making the environment, its first reset included.
-        first_step_s: the first control step: kernels compiled or read from their cache, CUDA
-            graphs captured.
+        first_step_s: the first control step: programs and kernels compiled or read from their
+            cache, CUDA graphs captured.
         physics_standing: physics alone, robots standing under noisy default targets.
         physics_inside: physics alone as timed inside the steps of the full environment, that is
             in the very same states.
@@ -63,6 +66,8 @@ class Measurement:
     engine: str
     device: str
     num_envs: int
+    threads: int
+    compiled: bool
     steps: int
     setup_s: float
     first_step_s: float
@@ -97,6 +102,7 @@ def benchmark(
     engine: str = "auto",
     device: str = "auto",
     threads: int = 0,
+    compile: str = "auto",
     seed: int = 0,
     seconds: float = 2.0,
     ppo: bool = True,
@@ -107,6 +113,7 @@ def benchmark(
     Args:
         engine, device: see ``mimic.sim.make_engine`` and ``mimic.sim.pick_device``.
         threads: of the physics; 0 means one per core.
+        compile: see ``mimic.tasks.make_env``.
         seconds: about how long each of the rounds of each figure runs.
         ppo: whether to run a training iteration too.
     """
@@ -116,10 +123,9 @@ def benchmark(
     started = now()
     env = make_env(
         task, motions, num_envs=num_envs, robot=robot, engine=engine, device=device, seed=seed,
-        threads=threads,
+        threads=threads, compile=compile,
     )  # fmt: skip
     setup_s = now() - started
-    alone = make_engine(engine, env.scene, num_envs, device=device, threads=threads)
     policy = _policy(env)
     generator = torch.Generator().manual_seed(seed)
 
@@ -128,11 +134,10 @@ def benchmark(
         started = now()
         env.step(_actions(env, generator))
         first_step_s = now() - started
-        alone.advance(env.default_joint_pos_of_env)
         for _ in range(WARM_UP_STEPS):
             env.step(_actions(env, generator))
         steps = _steps_for(env, generator, seconds)
-        rounds = [_round(env, alone, policy, generator, steps) for _ in range(ROUNDS)]
+        rounds = [_round(env, policy, generator, steps) for _ in range(ROUNDS)]
 
     def rate(seconds_of: Callable[[_Round], float]) -> float:
         return num_envs * steps / median(seconds_of(each) for each in rounds)
@@ -143,11 +148,13 @@ def benchmark(
     ppo_s, samples = None, 0
     if ppo:
         progress(f"{engine}, {num_envs} environments: a training iteration")
-        ppo_s, samples = _ppo_iteration(env, seed)
+        ppo_s, samples = _ppo_iteration(env, seed, threads)
     return Measurement(
         engine=env.engine.name,
         device=str(env.device),
         num_envs=num_envs,
+        threads=(threads or usable_cores()) if env.engine.name == "mujoco" else 0,
+        compiled=env.compiled,
         steps=steps * ROUNDS,
         setup_s=setup_s,
         first_step_s=first_step_s,
@@ -174,10 +181,8 @@ class _Round:
     dones: int
 
 
-def _round(
-    env: TrackingEnv, alone: Engine, policy: nn.Module, generator: torch.Generator, steps: int
-) -> _Round:
-    standing_s = _standing(alone, env, generator, steps)
+def _round(env: TrackingEnv, policy: nn.Module, generator: torch.Generator, steps: int) -> _Round:
+    standing_s = _standing(env, generator, steps)
     with timed_stages(env) as clock:
         timed_s, policy_s, dones = _steps(env, policy, generator, steps)
     environment_s = timed_s
@@ -208,11 +213,13 @@ def _steps(
     return environment_s, policy_s, int(dones)
 
 
-def _standing(engine: Engine, env: TrackingEnv, generator: torch.Generator, steps: int) -> float:
-    """Seconds of ``steps`` steps of physics alone."""
-    robot, n, device = env.robot, engine.num_envs, env.device
+def _standing(env: TrackingEnv, generator: torch.Generator, steps: int) -> float:
+    """Seconds of ``steps`` steps of physics alone; the environment then goes on where it was."""
+    engine, robot, n, device = env.engine, env.robot, env.num_envs, env.device
     now = clock_of(device)
     everyone = torch.arange(n, device=device)
+    # One engine serves both: a second one would be compiled and kept in memory as well.
+    before = engine.qpos.clone(), engine.qvel.clone()
     qpos = torch.zeros(n, 7 + robot.num_joints, device=device)
     qpos[:, 2], qpos[:, 3] = robot.default_root_height, 1.0
     qpos[:, 7:] = env.default_joint_pos
@@ -225,6 +232,7 @@ def _standing(engine: Engine, env: TrackingEnv, generator: torch.Generator, step
         started = now()
         engine.advance(targets)
         seconds += now() - started
+    engine.reset(everyone, *before)
     return seconds
 
 
@@ -253,7 +261,7 @@ def _steps_for(env: TrackingEnv, generator: torch.Generator, seconds: float) -> 
     return max(5, round(seconds * WARM_UP_STEPS / (now() - started)))
 
 
-def _ppo_iteration(env: TrackingEnv, seed: int) -> tuple[float, int]:
+def _ppo_iteration(env: TrackingEnv, seed: int, threads: int) -> tuple[float, int]:
     """Seconds and samples of one iteration of the device's preset."""
     from dataclasses import replace
 
@@ -262,8 +270,9 @@ def _ppo_iteration(env: TrackingEnv, seed: int) -> tuple[float, int]:
     on_gpu = env.device.type == "cuda"
     # On a GPU the first iteration loads libraries; the second one counts.
     config = replace(
-        PRESETS["gpu" if on_gpu else "cpu"], num_envs=env.num_envs, iterations=2 if on_gpu else 1
-    )
+        PRESETS["gpu" if on_gpu else "cpu"], num_envs=env.num_envs, workers=threads,
+        iterations=2 if on_gpu else 1,
+    )  # fmt: skip
     runner = Runner(env, config, device=str(env.device), seed=seed)
     now = clock_of(env.device)
     times = [now()]

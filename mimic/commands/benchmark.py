@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mimic.commands.output import make_console, say
 
@@ -28,8 +30,12 @@ class Benchmark:
     """Several engines, measured one after the other in this run."""
     device: str = "auto"
     """Where physics and environment are computed: auto, cpu, cuda or cuda:N."""
-    threads: int = 0
-    """Threads of the physics; 0 is one per core."""
+    threads: tuple[int, ...] = (0,)
+    """Threads of the `mujoco` engine's physics; 0 is one per core. Several numbers are measured one
+    after the other and compared."""
+    compile: tuple[Literal["auto", "on", "off"], ...] = ("auto",)
+    """Whether the environment's own work goes through torch.compile; auto: on a GPU. `off on`
+    measures both."""
     seconds: float = 2.0
     """About how long each of five rounds of the environment runs."""
     ppo: bool = True
@@ -45,6 +51,7 @@ class Benchmark:
             benchmark,
             environment_facts,
             measurement_table,
+            scaling_table,
             stage_table,
             to_dict,
         )
@@ -57,22 +64,21 @@ class Benchmark:
             raise MimicError(f"--num-envs must be at least 1, got {self.num_envs}")
         if not self.seconds > 0:
             raise MimicError(f"--seconds must be above zero, got {self.seconds}")
-        if self.threads < 0:
+        if not self.threads or min(self.threads) < 0:
             raise MimicError(f"--threads must not be negative, got {self.threads}")
         console = make_console()
         robot = robots.load(self.robot)
         motions = find_motion_files(self.motion) if self.motion else default_motions(robot)
         # The place of the result is tried before the work, not after.
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
-            facts = environment_facts(self.threads)
+            facts = environment_facts()
             measurements = []
-            pairs = [(name, n) for name in self.engines or (self.engine,) for n in self.num_envs]
-            for engine, count in pairs:
+            for engine, count, threads, compile in self._plan():
                 with console.status("") as status:
                     measurements.append(
                         benchmark(
                             self.task, motions, robot, count, engine=engine,
-                            device=self.device, threads=self.threads, seed=self.seed,
+                            device=self.device, threads=threads, compile=compile, seed=self.seed,
                             seconds=self.seconds, ppo=self.ppo, progress=status.update,
                         )
                     )  # fmt: skip
@@ -86,8 +92,7 @@ class Benchmark:
                 output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         say(
             console,
-            f"{facts['processor']}, {facts['cores']} cores; physics on {facts['physics_threads']} "
-            f"threads, torch on {facts['torch_threads']}; load {facts['load_at_start']:.1f}"
+            f"{facts['processor']}, {facts['cores']} cores; load {facts['load_at_start']:.1f}"
             + (f"; {facts['gpu']}" if facts["gpu"] else ""),
         )
         if facts["busy"]:
@@ -95,6 +100,18 @@ class Benchmark:
             say(console, text, style="yellow")
         console.print(measurement_table(measurements))
         console.print(stage_table(measurements))
+        if len(self.threads) > 1:
+            console.print(scaling_table(measurements))
         if self.json is not None:
             say(console, str(self.json))
         return 0
+
+    def _plan(self) -> list[tuple[str, int, int, str]]:
+        """Engine, number of environments, threads and compilation of each measurement."""
+        plan: list[tuple[str, int, int, str]] = []
+        for engine in self.engines or (self.engine,):
+            # The other engines have no threads of ours: once is enough.
+            ours = engine.partition(":")[0] not in ("mjx", "warp")
+            threads = self.threads if ours else self.threads[:1]
+            plan += itertools.product((engine,), self.num_envs, threads, self.compile)
+        return plan

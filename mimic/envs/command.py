@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from mimic.envs.motion_library import MotionLibrary
@@ -9,6 +11,8 @@ from mimic.envs.rotations import quat_conj, quat_mul, yaw_quat
 from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic.sim.engine import Engine
 from robots import Robot
+
+Lookup = Callable[..., dict[str, torch.Tensor]]
 
 REFERENCE_LEAD = 1
 """Control steps by which the observed reference is ahead of the state it is observed in: the
@@ -67,6 +71,11 @@ class MotionCommand:
         self.clip = torch.zeros(engine.num_envs, dtype=torch.long, device=device)
         self.frame = torch.zeros(engine.num_envs, dtype=torch.long, device=device)
         self._fields: dict[str, torch.Tensor] = {}
+        self._lookup_all: Lookup = self._lookup
+
+    def wrap_lookup(self, wrap: Callable[[Lookup], Lookup]) -> None:
+        """Look all environments up through ``wrap`` of the function that does it."""
+        self._lookup_all = wrap(self._lookup)
 
     @property
     def row(self) -> torch.Tensor:
@@ -99,19 +108,18 @@ class MotionCommand:
         Args:
             env_ids: [n] the only environments whose state or frame has changed; None means all.
         """
-        fields = self._lookup(env_ids)
         if env_ids is None:
-            self._fields = fields
+            self._fields = self._lookup_all()
             self._publish()
         else:
-            for name, values in fields.items():
+            for name, values in self._lookup(env_ids).items():
                 self._fields[name].index_copy_(-1, env_ids, values)
         target = self.target_row
         self.target_joints = self.library.joint_command(target)
         self.target_anchor_pos_w = self.library.body_pos_w[target, self.anchor]
         self.target_anchor_quat_w = self.library.body_quat_w[target, self.anchor]
 
-    def _lookup(self, env_ids: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    def _lookup(self, env_ids: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """Everything the terms read, environments last: along them the memory is contiguous."""
         engine = self.engine
         fields = self.library.gather(self.row if env_ids is None else self.row[env_ids])

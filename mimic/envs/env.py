@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict
 
 from mimic.envs.command import REFERENCE_LEAD, MotionCommand
+from mimic.envs.compiled import Compiled
 from mimic.envs.motion_library import MotionLibrary
 from mimic.envs.reset import ResetNoise, reference_state
 from mimic.envs.sampling import SamplingConfig
@@ -22,6 +23,7 @@ from mimic.envs.terms import (
 )
 from mimic.envs.threads import few_threads
 from mimic.sim import Engine
+from mimic.sim.state import EngineState
 from robots import Robot
 
 
@@ -46,6 +48,11 @@ class TrackingEnv:
     A control step: physics under the targets ``default + scale * action``; the reference advances;
     terminations and rewards compare state and reference of the same time; finished environments
     restart at drawn frames; interval events fire; observations are computed.
+
+    Args:
+        seed: of starts, noise and events.
+        compiled: whether kinematics, reference, terminations, rewards and observations go through
+            ``torch.compile``. Results differ by rounding.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class TrackingEnv:
         library: MotionLibrary,
         *,
         seed: int = 0,
+        compiled: bool = False,
     ) -> None:
         self.cfg = config
         self.task_name = config.task
@@ -83,9 +91,7 @@ class TrackingEnv:
         self.previous_actions = torch.zeros(n, j, device=self.device)
         self.episode_length_buf = torch.zeros(n, dtype=torch.long, device=self.device)
         self.terminated = torch.zeros(n, dtype=torch.bool, device=self.device)
-        self.command = MotionCommand(
-            library, self.robot, engine, config.sampling, self.generator
-        )
+        self.command = MotionCommand(library, self.robot, engine, config.sampling, self.generator)
         self.non_finite_resets = 0
         # Strength of pushes and start noise, for a curriculum; 1 is the task as configured.
         self.randomisation = 1.0
@@ -100,9 +106,15 @@ class TrackingEnv:
                 term.function(self, everyone, **term.parameters)
         self.reset_envs(everyone)
         self.command.update()
+        self._distinct: list[ObservationTerm] = []
+        self._columns: dict[str, list[tuple[int, float]]] = {}
         self._layout: dict[str, list[dict[str, Any]]] = {}
-        self._noise: dict[str, tuple[slice, torch.Tensor]] = {}
-        self._observations = self._compute_observations()
+        self._describe_observations()
+        self._noise = {group: self._noise_of(group) for group in config.observations}
+        self._compiled: list[Compiled[..., Any]] = []
+        if compiled:
+            self._compile()
+        self._observations = self.observe()
 
     # rsl_rl's contract ---------------------------------------------------------------------
 
@@ -123,6 +135,11 @@ class TrackingEnv:
         """
         with few_threads(self.num_envs):
             return self._step(actions)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether all parts that should be are compiled; known after the first step."""
+        return bool(self._compiled) and not any(each.failed for each in self._compiled)
 
     def _step(
         self, actions: torch.Tensor
@@ -163,9 +180,7 @@ class TrackingEnv:
     def reset(self) -> tuple[TensorDict, dict[str, Any]]:
         """Restart every environment at a drawn frame."""
         self.reset_envs(torch.arange(self.num_envs, device=self.device))
-        self.command.update()
-        self._observations = self._compute_observations()
-        return self._observations, {}
+        return self.observe(), {}
 
     def reset_envs(self, env_ids: torch.Tensor) -> None:
         """Restart the environments ``env_ids`` [n] at frames drawn by the sampler."""
@@ -195,8 +210,10 @@ class TrackingEnv:
 
     def observe(self) -> TensorDict:
         """Recompute observations after ``reset_to``."""
-        self.command.update()
-        self._observations = self._compute_observations()
+        # The number of threads is part of a compiled program: the same as in steps.
+        with few_threads(self.num_envs):
+            self.command.update()
+            self._observations = self._compute_observations()
         return self._observations
 
     # introspection -------------------------------------------------------------------------
@@ -247,7 +264,25 @@ class TrackingEnv:
         self.engine.reset(ids, qpos, qvel)
         self.actions[ids] = 0.0
 
+    def _compile(self) -> None:
+        """Have what is the same pure function of all environments at every step compiled."""
+
+        def compiled(function: Callable[..., Any], name: str) -> Any:
+            self._compiled.append(Compiled(function, name))
+            return self._compiled[-1]
+
+        if isinstance(self.engine, EngineState):
+            self.engine.wrap_kinematics(lambda function: compiled(function, "kinematics"))
+        self.command.wrap_lookup(lambda function: compiled(function, "references"))
+        self._termination_terms = compiled(self._termination_terms, "terminations")
+        self._reward_terms = compiled(self._reward_terms, "rewards")
+        self._observation_groups = compiled(self._observation_groups, "observations")
+
     def _terminations(self) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        return self._termination_terms()
+
+    def _termination_terms(self) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """[N] bool failures, [N] bool truncations, and each term's own."""
         terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         time_outs = torch.zeros_like(terminated)
         reasons: dict[str, torch.Tensor] = {}
@@ -261,14 +296,18 @@ class TrackingEnv:
         return terminated, time_outs, reasons
 
     def _rewards(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        self.reward_per_step, terms = self._reward_terms()
+        return self.reward_per_step * self.control_dt, terms
+
+    def _reward_terms(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """[N] weighted sum, and each weighted term."""
         total = torch.zeros(self.num_envs, device=self.device)
         terms: dict[str, torch.Tensor] = {}
         for name, term in self.cfg.rewards.items():
             value = check_shape(name, term.function(self, **term.parameters), (self.num_envs,))
             terms[name] = term.weight * value
             total += terms[name]
-        self.reward_per_step = total
-        return total * self.control_dt, terms
+        return total, terms
 
     def _interval_events(self) -> torch.Tensor:
         """Fire the events that are due; [N] bool: environments they touched."""
@@ -288,43 +327,56 @@ class TrackingEnv:
         return self.uniform((count,), *term.interval_s)
 
     def _compute_observations(self) -> TensorDict:
-        raw: dict[tuple[str, Any, str], torch.Tensor] = {}
-        groups: dict[str, torch.Tensor] = {}
-        for group, terms in self.cfg.observations.items():
-            parts: list[torch.Tensor] = []
-            layout: list[dict[str, Any]] = []
-            for name, term in terms.items():
-                # Actor and critic share most terms: compute each once a step.
-                key = (name, term.function, repr(term.parameters))
-                if key not in raw:
-                    value = term.function(self, **term.parameters)
-                    raw[key] = check_shape(name, value, (self.num_envs,))
-                value = raw[key] * term.scale if term.scale != 1.0 else raw[key]
-                parts.append(value)
-                layout.append(
-                    {"name": name, "size": value.shape[1], "scale": term.scale, "history": 1}
-                )
-            groups[group] = torch.cat(parts, -1)
-            self._layout.setdefault(group, layout)
-            if self.cfg.observation_noise:
-                self._add_noise(group, groups[group])
+        groups = self._observation_groups()
+        if self.cfg.observation_noise:
+            for group, values in groups.items():
+                span, width = self._noise[group]
+                if len(width):
+                    noise = self.uniform((self.num_envs, len(width)), -1.0, 1.0)
+                    values[:, span] += width * noise
         return TensorDict(groups, batch_size=[self.num_envs], device=self.device)
 
-    def _add_noise(self, group: str, values: torch.Tensor) -> None:
-        """Add each term's noise to [N, d] in place: one draw for all columns that have any."""
-        if group not in self._noise:
-            terms = self.cfg.observations[group]
-            widths = [
-                terms[entry["name"]].noise for entry in self._layout[group]
-                for _ in range(entry["size"])
-            ]  # fmt: skip
-            width = torch.tensor(widths, device=self.device)
-            noisy = width.nonzero().squeeze(-1).tolist()
-            span = slice(noisy[0], noisy[-1] + 1) if noisy else slice(0, 0)
-            self._noise[group] = (span, width[span])
-        span, width = self._noise[group]
-        if len(width):
-            values[:, span] += width * self.uniform((self.num_envs, len(width)), -1.0, 1.0)
+    def _observation_groups(self) -> dict[str, torch.Tensor]:
+        """Every group [N, d] without noise."""
+        values = [term.function(self, **term.parameters) for term in self._distinct]
+        return {
+            group: torch.cat(
+                [values[i] * scale if scale != 1.0 else values[i] for i, scale in columns], -1
+            )
+            for group, columns in self._columns.items()
+        }
+
+    def _describe_observations(self) -> None:
+        """Find the distinct terms: those that actor and critic share are computed once a step."""
+        places: dict[tuple[str, Any, str], int] = {}
+        sizes: list[int] = []
+        for group, terms in self.cfg.observations.items():
+            self._columns[group], self._layout[group] = [], []
+            for name, term in terms.items():
+                key = (name, term.function, repr(term.parameters))
+                if key not in places:
+                    places[key] = len(self._distinct)
+                    self._distinct.append(term)
+                    value = term.function(self, **term.parameters)
+                    sizes.append(check_shape(name, value, (self.num_envs,)).shape[1])
+                index = places[key]
+                self._columns[group].append((index, term.scale))
+                self._layout[group].append(
+                    {"name": name, "size": sizes[index], "scale": term.scale, "history": 1}
+                )
+
+    def _noise_of(self, group: str) -> tuple[slice, torch.Tensor]:
+        """The columns of a group from the first to the last noisy one, and each one's width."""
+        terms = self.cfg.observations[group]
+        widths = [
+            terms[entry["name"]].noise for entry in self._layout[group]
+            for _ in range(entry["size"])
+        ]  # fmt: skip
+        width = torch.tensor(widths, device=self.device)
+        noisy = width.nonzero().squeeze(-1).tolist()
+        # One draw for all columns that have any.
+        span = slice(noisy[0], noisy[-1] + 1) if noisy else slice(0, 0)
+        return span, width[span]
 
     def _log(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 
 from mimic.sim.choice import EngineSpec, choose_engine, engine_class
-from mimic.sim.errors import EngineError, device_trouble
+from mimic.sim.errors import one_line_of_device_trouble
 
 if TYPE_CHECKING:
     from mimic.sim.scene import Scene
@@ -93,10 +93,5 @@ def make_engine(
     chosen = choose_engine(spec.name, torch.device(device))
     make = engine_class(chosen)
     options = spec.checked(chosen, make.options)
-    try:
+    with one_line_of_device_trouble(f"engine {chosen}, {num_envs} environments"):
         return make(scene, num_envs, device=device, threads=threads, **options)
-    except (RuntimeError, MemoryError) as error:
-        trouble = device_trouble(error)
-        if trouble is None:
-            raise
-        raise EngineError(f"engine {chosen}, {num_envs} environments: {trouble}") from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mimic.errors import MimicError
 
 
@@ -37,6 +40,22 @@ _DEVICE_SIGNS = (
     "hip error",
     "nccl error",
 )
+
+
+@contextmanager
+def one_line_of_device_trouble(where: str) -> Iterator[None]:
+    """Turn what a library raises about memory or a failed device into one line.
+
+    Raises:
+        EngineError: it begins with ``where``.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        trouble = device_trouble(error)
+        if trouble is None:
+            raise
+        raise EngineError(f"{where}: {trouble}") from error
 
 
 def device_trouble(error: BaseException) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from mimic.sim.kinematics import Kinematics
 from mimic.sim.scene import Scene
 
+BodyKinematics = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
 MAX_SPEED = 1e3
 """Joint speeds no real motor reaches: the state has blown up even if it is still finite."""
 
@@ -31,7 +34,12 @@ class EngineState:
         self.num_envs = num_envs
         self.device = torch.device(device)
         self._kinematics = Kinematics(scene.robot, self.device)
+        self._kinematics_of_all: BodyKinematics = self._kinematics
         self.contact_force = torch.zeros(num_envs, len(scene.contact_bodies), device=self.device)
+
+    def wrap_kinematics(self, wrap: Callable[[BodyKinematics], BodyKinematics]) -> None:
+        """Compute the bodies of all environments through ``wrap`` of the function that does it."""
+        self._kinematics_of_all = wrap(self._kinematics)
 
     def non_finite(self) -> torch.Tensor:
         """[N] bool: environments whose state is not finite or has blown up."""
@@ -42,7 +50,7 @@ class EngineState:
     def _publish(self, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         """Make [N, 7 + J], [N, 6 + J] the state; the tensors must not change afterwards."""
         self.qpos, self.qvel = qpos, qvel
-        state = self._kinematics(qpos, qvel)
+        state = self._kinematics_of_all(qpos, qvel)
         self.body_pos_w, self.body_quat_w, self.body_lin_vel_w, self.body_ang_vel_w = state
 
     def _publish_some(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:

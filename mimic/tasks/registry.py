@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import robots
+from mimic.envs.compiled import wants_compilation
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.motion_library import find_motion_files, load_library
 from mimic.errors import MimicError
@@ -56,8 +57,13 @@ def make_env(
     sampling: str = "adaptive",
     threads: int = 0,
     physics_hz: float = PHYSICS_HZ,
+    compile: str = "off",
 ) -> TrackingEnv:
     """Build the environment of a task over motion files, folders or clips in memory.
+
+    Args:
+        compile: whether the environment's own work goes through ``torch.compile``: ``on``,
+            ``off``, or ``auto``, which is on where ``device`` is a GPU.
 
     Raises:
         MimicError, RobotError: unknown names, absent files, motions of another robot.
@@ -73,4 +79,5 @@ def make_env(
         clips += find_motion_files(paths)
     library = load_library(clips, body, 1.0 / scene.control_dt, device)
     simulation = make_engine(engine, scene, num_envs, device=device, threads=threads)
-    return TrackingEnv(config, simulation, library, seed=seed)
+    compiled = wants_compilation(compile, simulation.device)
+    return TrackingEnv(config, simulation, library, seed=seed, compiled=compiled)

@@ -17,26 +17,31 @@ def throughput(folder: Path) -> list[str]:
     """Rows of measured rates, slowest count first, and of what failed."""
     rows: list[tuple[int, str, str]] = []
     for path in folder.glob("*.json"):
+        # The file's name has the engine's options.
+        name = path.stem.rpartition("_")[0].replace("_", ":")
         for m in read(path)["measurements"]:
             ppo = m["ppo_samples_per_s"]
             memory = m["device_memory_mb"]
-            own = 1.0 - m["stages"]["physics"]
+            # Rates of the whole are taken without waiting for each stage, which slows a GPU.
+            own = max(0.0, 1.0 - m["full"] / m["physics_inside"])
             cells = [
-                m["engine"], f"{m['num_envs']:,}", f"{m['physics_inside']:,.0f}",
+                name, f"{m['num_envs']:,}", "yes" if m["compiled"] else "no",
+                f"{m['physics_inside']:,.0f}",
                 f"{m['full']:,.0f}", f"{m['with_policy']:,.0f}",
                 "-" if ppo is None else f"{ppo:,.0f}", f"{100 * own:.0f} %",
                 f"{m['first_step_s']:.0f}", "-" if memory is None else f"{memory:,.0f}",
             ]  # fmt: skip
-            rows.append((m["num_envs"], m["engine"], "| " + " | ".join(cells) + " |"))
+            rows.append((m["num_envs"], name, "| " + " | ".join(cells) + " |"))
     for path in folder.glob("*.failed"):
         failed = read(path)
         last = failed["output"].strip().splitlines()[-1:] or [""]
         text = f"| {failed['engine']} | {failed['num_envs']:,} | failed: {last[0][:120]} |"
-        rows.append((failed["num_envs"], failed["engine"], text + " |" * 6))
+        rows.append((failed["num_envs"], failed["engine"], text + " |" * 7))
     if not rows:
         return []
-    head = ("engine", "environments", "physics", "environment", "with policy", "PPO samples/s",
-            "environment's own share", "first step (s)", "GPU memory (MB)")  # fmt: skip
+    head = ("engine", "environments", "compiled", "physics", "environment", "with policy",
+            "PPO samples/s", "environment's own share", "first step (s)",
+            "GPU memory (MB)")  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     return [*lines, *(text for _, _, text in sorted(rows))]
 
@@ -47,6 +52,27 @@ def verdicts(folder: Path) -> list[str]:
     for path in sorted(folder.glob("boundaries_*.json")):
         lines += [f"- {report['verdict']}" for report in read(path)["reports"]]
     return lines + evaluations(folder)
+
+
+def mjlab(folder: Path) -> list[str]:
+    """Both environments side by side, in control steps of one environment per second."""
+    lines = ["| environments | whose | environment | physics alone | control step |",
+             "|---:|---|---:|---:|---:|"]  # fmt: skip
+    for path in sorted(folder.glob("*_*.json"), key=lambda each: int(each.stem.split("_")[1])):
+        found = read(path)
+        if path.stem.startswith("mjlab"):
+            rows = [(found["program"], found["full"], found["physics"], found["control_dt"])]
+        else:
+            rows = [
+                (f"ours, {m['engine']}{', compiled' if m['compiled'] else ''}", m["full"],
+                 m["physics_inside"], 0.02) for m in found["measurements"]
+            ]  # fmt: skip
+        count = int(path.stem.split("_")[1])
+        lines += [
+            f"| {count:,} | {who} | {full:,.0f} | {physics:,.0f} | {1e3 * dt:.0f} ms |"
+            for who, full, physics, dt in rows
+        ]
+    return lines if len(lines) > 2 else []
 
 
 def evaluations(folder: Path) -> list[str]:
@@ -68,6 +94,8 @@ def main() -> None:
             lines = throughput(folder)
         elif folder.name.startswith("parity"):
             lines = verdicts(folder)
+        elif folder.name.startswith("mjlab"):
+            lines = mjlab(folder)
         elif folder.name.startswith("tracking"):
             lines = evaluations(folder)
         else:

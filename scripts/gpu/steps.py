@@ -44,8 +44,8 @@ def parser(description: str, minutes: float) -> argparse.ArgumentParser:
     return own
 
 
-def run(command: Sequence[str], limit_s: float, log: Path) -> int:
-    """Run a program of this repository; returns its exit status, 124 past the limit.
+def run(command: Sequence[str], limit_s: float, log: Path, python: str = sys.executable) -> int:
+    """Run a Python program of this repository; returns its exit status, 124 past the limit.
 
     Past the limit it is interrupted (Ctrl-C), which lets a training save its state, and killed
     a minute later. Its output goes to ``log``.
@@ -55,7 +55,7 @@ def run(command: Sequence[str], limit_s: float, log: Path) -> int:
         output.write(f"$ {' '.join(command)}\n")
         output.flush()
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=REPO, stdout=output, stderr=subprocess.STDOUT
+            [python, *command], cwd=REPO, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             return process.wait(timeout=max(1.0, limit_s))
@@ -70,7 +70,12 @@ def run(command: Sequence[str], limit_s: float, log: Path) -> int:
 
 
 def step(
-    result: Path, command: Sequence[str], deadline: Deadline, limit_s: float, **facts: Any
+    result: Path,
+    command: Sequence[str],
+    deadline: Deadline,
+    limit_s: float,
+    python: str = sys.executable,
+    **facts: Any,
 ) -> bool:
     """Run ``command``, which writes ``result``, unless an earlier session has done so.
 
@@ -91,7 +96,7 @@ def step(
     log = result.with_suffix(".log")
     log.unlink(missing_ok=True)
     started = time.monotonic()
-    status = run(command, min(limit_s, deadline.left_s), log)
+    status = run(command, min(limit_s, deadline.left_s), log, python)
     seconds = time.monotonic() - started
     if result.is_file():
         print(f"{result}: done in {seconds:.0f} s")

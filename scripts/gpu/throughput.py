@@ -10,8 +10,10 @@ from pathlib import Path
 
 from steps import Deadline, parser, step
 
-ENGINES = ("warp", "mjx", "mujoco")
-COUNTS = (1024, 2048, 4096, 8192, 16384)
+ENGINES = ("warp", "mjx", "mjx:impl=jax", "mujoco")
+"""On NVIDIA `mjx` is its Warp implementation; the C engine shares the machine's cores."""
+COUNTS = (4096, 8192, 1024, 2048, 16384)
+"""The sizes that people train with first: a session may end before the others."""
 LIMIT_S = 420.0
 
 
@@ -29,9 +31,13 @@ def main() -> None:
     for count in counts:
         for engine in args.engines:
             result = (folder / f"{engine.replace(':', '_')}_{count}.json").resolve()
+            # What the environment costs without torch.compile, and with it.
+            compiled = ["off", "on"] if engine.partition(":")[0] != "mujoco" else ["off"]
+            if args.toy:
+                compiled = ["off"]
             command = [
                 "-m", "mimic.cli", "benchmark", "--engine", engine, "--num-envs", str(count),
-                "--seconds", seconds, "--json", str(result), *extra,
+                "--seconds", seconds, "--json", str(result), "--compile", *compiled, *extra,
             ]  # fmt: skip
             if not step(result, command, deadline, LIMIT_S, engine=engine, num_envs=count):
                 return

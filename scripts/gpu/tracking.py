@@ -11,6 +11,7 @@ from pathlib import Path
 from steps import Deadline, demo_motions, parser, run, step
 
 EVALUATION_S = 300.0
+"""Time for the evaluation at the end, or a quarter of the session where that is less."""
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
     own.add_argument("--motion", type=Path, help="robot motions (default: the demo clips)")
     args = own.parse_args()
     deadline = Deadline.after(args.minutes)
+    evaluation_s = min(EVALUATION_S, 15.0 * args.minutes)
     name = args.engine.replace(":", "_")
     folder = Path(args.out).resolve() / (f"tracking-toy_{name}" if args.toy else f"tracking_{name}")
     motions = (args.motion or demo_motions(Path(args.out), deadline)).resolve()
@@ -34,12 +36,12 @@ def main() -> None:
         size = "2" if args.toy else str(args.num_envs)
         command = [
             "train.py", "tracking", "--motion", str(motions), "--engine", args.engine,
-            "--preset", "cpu" if args.toy else "gpu", "--num-envs", size,
+            "--preset", "gpu", "--num-envs", size,
             "--checkpoint-interval", "100", "--out", str(folder / "runs"), "--name", name, *numbers,
         ]  # fmt: skip
         if args.toy:
             command += ["--device", "cpu", "--steps-per-iteration", "4", "--minibatches", "1"]
-    status = run(command, max(10.0, deadline.left_s - EVALUATION_S), folder / "train.log")
+    status = run(command, max(10.0, deadline.left_s - evaluation_s), folder / "train.log")
     runs = [path.parent for path in sorted(folder.glob("runs/tracking/*/checkpoints"))]
     print(f"training ended with status {status}: {folder / 'train.log'}")
     if not runs:
@@ -53,7 +55,7 @@ def main() -> None:
     if args.toy:
         command += ["--episodes", "1", "--device", "cpu"]
     # The evaluation has time of its own: the training was told to stop early enough for it.
-    step(result, command, Deadline.after(EVALUATION_S / 60.0), EVALUATION_S, iteration=int(done))
+    step(result, command, Deadline.after(evaluation_s / 60.0), evaluation_s, iteration=int(done))
 
 
 if __name__ == "__main__":

@@ -139,12 +139,13 @@ def test_a_mistake_as_a_process() -> None:
 def test_benchmark_measures_and_writes_json(mimic, tmp_path: Path, clip: Path) -> None:
     report = tmp_path / "benchmark.json"
     code, out, _ = mimic(
-        "benchmark", "--num-envs", 2, 4, "--seconds", 0.02, "--no-ppo", "--threads", 1,
+        "benchmark", "--num-envs", 2, 4, "--seconds", 0.02, "--no-ppo", "--threads", 1, 2,
         "--motion", clip, "--json", report,
     )  # fmt: skip
-    assert code == 0 and "physics" in out and "observations" in out
+    assert code == 0 and "physics" in out and "observations" in out and "speed-up" in out
     data = json.loads(report.read_text())
-    assert [m["num_envs"] for m in data["measurements"]] == [2, 4]
+    pairs = [(m["num_envs"], m["threads"]) for m in data["measurements"]]
+    assert pairs == [(2, 1), (2, 2), (4, 1), (4, 2)]
     for measured in data["measurements"]:
         assert 0 < measured["full"] < measured["physics_inside"]
         assert measured["with_policy"] < measured["full"]

@@ -1,0 +1,206 @@
+"""Conventions of Isaac Gym, legged_gym and Isaac Lab, for data and policies that come from there.
+
+Isaac Gym itself cannot run beside this program (docs/engines.md). What was made with it can be
+used: joints are found by name, floating bases converted, a legged_gym observation is built from
+our state, and the actor of a legged_gym checkpoint is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from mimic.errors import MimicError
+from motions.robot_formats.quaternions import reorder, store
+from motions.rotations import quat_inv_rotate, quat_rotate
+from robots import Robot
+
+Array = NDArray[np.float64]
+Simulator = Literal["isaacgym", "isaaclab"]
+CLIP = 100.0
+"""legged_gym clips observations, and actions, at +-100."""
+
+
+def joint_order(robot: Robot, simulator: Simulator) -> tuple[str, ...]:
+    """Joints in the order in which a simulator numbers them.
+
+    Isaac Gym walks the tree limb by limb and takes siblings by name, Isaac Lab (PhysX articulations
+    of Isaac Sim) walks it level by level in the file's order. A model edited after the import may
+    differ: ``gym.get_asset_dof_names`` and ``articulation.joint_names`` have the last word, and
+    ``columns`` takes any list of names.
+    """
+    model = robot.model
+    joint_of = {int(model.jnt_bodyid[j + 1]): name for j, name in enumerate(robot.joint_names)}
+    children: dict[int, list[int]] = {body: [] for body in range(model.nbody)}
+    for body in range(2, model.nbody):
+        children[int(model.body_parentid[body])].append(body)
+    # Body 0 is the world, body 1 the floating base.
+    waiting, order = [1], []
+    while waiting:
+        body = waiting.pop(0)
+        order.append(body)
+        if simulator == "isaaclab":
+            waiting += children[body]
+        else:
+            waiting = sorted(children[body], key=lambda child: model.body(child).name) + waiting
+    return tuple(joint_of[body] for body in order if body in joint_of)
+
+
+def columns(source: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
+    """Indices such that ``values[..., indices]`` has the columns ``wanted`` of ``source``.
+
+    Raises:
+        MimicError: a name is absent from ``source``, or is there twice.
+    """
+    places = {name: index for index, name in enumerate(source)}
+    if len(places) != len(source):
+        twice = sorted({name for name in source if list(source).count(name) > 1})
+        raise MimicError(f"joints {', '.join(twice)} are named twice; give every column one name")
+    missing = [name for name in wanted if name not in places]
+    if missing:
+        raise MimicError(f"joints {', '.join(missing)} are missing; there are {', '.join(source)}")
+    return np.array([places[name] for name in wanted], dtype=np.int64)
+
+
+def root_state(qpos: ArrayLike, qvel: ArrayLike) -> Array:
+    """Isaac Gym's root state [..., 13] of the floating base in ``qpos``, ``qvel``.
+
+    Args:
+        qpos: [..., 7 or more] m, wxyz. qvel: [..., 6 or more] m/s in the world, rad/s in the base's
+            frame (MuJoCo's convention).
+
+    Returns:
+        Position, quaternion xyzw, linear and angular velocity, both in the world and of the base's
+        origin. PhysX moves bodies by their centre of mass: where a tool reports that point's
+        velocity, it differs by the angular velocity times the offset.
+    """
+    q, v = np.asarray(qpos, np.float64), np.asarray(qvel, np.float64)
+    quat = q[..., 3:7]
+    spin = quat_rotate(quat, v[..., 3:6])
+    return np.concatenate([q[..., :3], store(quat, "xyzw"), v[..., :3], spin], -1)
+
+
+def floating_base(state: ArrayLike) -> tuple[Array, Array]:
+    """``qpos[..., :7]`` and ``qvel[..., :6]`` from Isaac Gym's root state [..., 13]."""
+    values = np.asarray(state, np.float64)
+    quat = reorder(values[..., 3:7], "xyzw")
+    spin = quat_inv_rotate(quat, values[..., 10:13])
+    return (
+        np.concatenate([values[..., :3], quat], -1),
+        np.concatenate([values[..., 7:10], spin], -1),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeggedGymObservation:
+    """The observation of legged_gym's ``LeggedRobot`` on flat ground, and its actions.
+
+    Order and scales are those of legged_gym (Rudin et al. 2021, arXiv 2109.11978) unless changed;
+    robots derived from it, such as unitree_rl_gym's, leave out the linear velocity and add a phase
+    of their own after it.
+
+    Attributes:
+        joint_names: in the checkpoint's order, e.g. ``joint_order(robot, "isaacgym")``.
+        default_joint_pos: [J] rad, the pose that an action of zero asks for.
+        action_scale: rad per unit action.
+    """
+
+    joint_names: tuple[str, ...]
+    default_joint_pos: tuple[float, ...]
+    with_lin_vel: bool = True
+    lin_vel_scale: float = 2.0
+    ang_vel_scale: float = 0.25
+    joint_pos_scale: float = 1.0
+    joint_vel_scale: float = 0.05
+    action_scale: float = 0.25
+
+    def __post_init__(self) -> None:
+        if len(self.joint_names) != len(self.default_joint_pos):
+            raise MimicError(
+                f"{len(self.default_joint_pos)} default positions for {len(self.joint_names)} "
+                "joints: give one for each"
+            )
+
+    @property
+    def layout(self) -> tuple[tuple[str, int], ...]:
+        """Names and sizes of the parts, in order."""
+        joints = len(self.joint_names)
+        velocity = (("base_lin_vel", 3),) if self.with_lin_vel else ()
+        return (
+            *velocity, ("base_ang_vel", 3), ("projected_gravity", 3), ("commands", 3),
+            ("joint_pos", joints), ("joint_vel", joints), ("actions", joints),
+        )  # fmt: skip
+
+    def __call__(
+        self, qpos: ArrayLike, qvel: ArrayLike, command: ArrayLike, actions: ArrayLike,
+        joint_names: Sequence[str],
+    ) -> Array:  # fmt: skip
+        """Observations [..., D] of our states.
+
+        Args:
+            qpos, qvel: [..., 7 + J'], [..., 6 + J'], MuJoCo's convention, joints ``joint_names``.
+            command: [..., 3] wanted forward and sideways velocity (m/s) and turn rate (rad/s).
+            actions: [..., J] the last ones, in the checkpoint's order.
+        """
+        q, v = np.asarray(qpos, np.float64), np.asarray(qvel, np.float64)
+        chosen = columns(joint_names, self.joint_names)
+        quat = q[..., 3:7]
+        down = np.broadcast_to([0.0, 0.0, -1.0], (*quat.shape[:-1], 3))
+        scales = np.array([self.lin_vel_scale, self.lin_vel_scale, self.ang_vel_scale])
+        parts = [
+            v[..., 3:6] * self.ang_vel_scale,
+            quat_inv_rotate(quat, down),
+            np.asarray(command, np.float64) * scales,
+            (q[..., 7:][..., chosen] - np.array(self.default_joint_pos)) * self.joint_pos_scale,
+            v[..., 6:][..., chosen] * self.joint_vel_scale,
+            np.asarray(actions, np.float64),
+        ]
+        if self.with_lin_vel:
+            parts.insert(0, quat_inv_rotate(quat, v[..., :3]) * self.lin_vel_scale)
+        return np.clip(np.concatenate(parts, -1), -CLIP, CLIP)
+
+    def targets(self, actions: ArrayLike, joint_names: Sequence[str]) -> Array:
+        """Joint targets (rad) in our order ``joint_names`` from actions [..., J]."""
+        clipped = np.clip(np.asarray(actions, np.float64), -CLIP, CLIP)
+        wanted = np.array(self.default_joint_pos) + self.action_scale * clipped
+        return wanted[..., columns(self.joint_names, joint_names)]
+
+
+def load_actor(path: Path | str) -> nn.Sequential:
+    """The actor of a legged_gym checkpoint (rsl_rl's ``model_<n>.pt``), without running its code.
+
+    Raises:
+        MimicError: not readable, recurrent, or of another program.
+    """
+    try:
+        loaded = torch.load(path, weights_only=True, map_location="cpu")
+        weights = dict(loaded["model_state_dict"])
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
+        raise MimicError(
+            f"{path}: not a checkpoint of legged_gym's rsl_rl ({reason}); expected a file that "
+            "holds 'model_state_dict'"
+        ) from error
+    if any(name.startswith("memory_a.") for name in weights):
+        raise MimicError(f"{path}: a recurrent policy; only feed-forward actors can be read")
+    rows = sorted(
+        int(name.split(".")[1]) for name in weights
+        if name.startswith("actor.") and name.endswith(".weight")
+    )  # fmt: skip
+    if not rows:
+        raise MimicError(f"{path}: holds no 'actor.<n>.weight'; found {', '.join(weights)[:160]}")
+    layers: list[nn.Module] = []
+    for row in rows:
+        weight, bias = weights[f"actor.{row}.weight"], weights[f"actor.{row}.bias"]
+        layer = nn.Linear(weight.shape[1], weight.shape[0])
+        layer.load_state_dict({"weight": weight, "bias": bias})
+        # legged_gym's activation between layers.
+        layers += [layer, nn.ELU()]
+    return nn.Sequential(*layers[:-1]).requires_grad_(False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from motions import HumanMotion
-from motions.rotations import quat_inv_rotate, quat_rotate
+from motions.rotations import cross, quat_inv_rotate, quat_rotate
 from retarget.segments import LIMBS
 from retarget.vectors import (
     Array,
@@ -18,39 +20,68 @@ from retarget.vectors import (
     weighted_fill,
 )
 
+Fill = Callable[[str, Array, Array], Array]
+"""Carries a hinge over straight stretches: (segment, circle [T, 2], weight [T]) -> [T, 2]."""
 
-def flexion_axis(human: HumanMotion, first: str, upper: Array, lower: Array) -> tuple[Array, Array]:
+
+def hinge_in_joint(human: HumanMotion, first: str, upper: Array, lower: Array) -> Array | None:
+    """Flexion axis [3] of a knee or elbow in the frame of the joint above it.
+
+    `first` is the segment above the hinge; `upper` and `lower` [T, 3] are the bones' directions.
+    None without rotations, where the limb hardly ever bends, or where its plane does not hold.
+    """
+    normal, weight = _bend(upper, lower)
+    if human.quat_w is None or weight.sum() <= 0.02 * len(weight):
+        return None
+    quat = human.quat_w[:, human.roles[LIMBS[first][0]]]
+    local = (weight[:, None] * quat_inv_rotate(quat, normal)).sum(axis=0)
+    return unit(local) if np.linalg.norm(local) > 0.5 * weight.sum() else None
+
+
+def flexion_axis(
+    human: HumanMotion, first: str, upper: Array, lower: Array, local: Array | None, fill: Fill
+) -> tuple[Array, Array]:
     """Flexion axis [T, 3] of a knee or elbow and its trust [T].
 
-    `first` is the segment above the joint; `upper` and `lower` [T, 3] are the bones' directions.
+    Arguments as for `hinge_in_joint`, whose result is `local`.
 
     The plane of the two bones gives the axis while the joint is bent. Its angle about the upper
     bone, against a reference carried by the joint's own frame (or, without rotations, by the
     smallest rotation from hanging down), is filled in where the joint is straight.
     """
-    normal = np.cross(upper, lower)
-    bend = np.linalg.norm(normal, axis=1)
-    weight = smoothstep(bend, np.sin(np.radians(8)), np.sin(np.radians(25)))
-    normal = across(normal, upper)
-    reference = None
-    if human.quat_w is not None and weight.sum() > 0.02 * len(weight):
+    normal, weight = _bend(upper, lower)
+    if local is not None and human.quat_w is not None:
         quat = human.quat_w[:, human.roles[LIMBS[first][0]]]
-        local = (weight[:, None] * quat_inv_rotate(quat, normal)).sum(axis=0)
-        if np.linalg.norm(local) > 0.5 * weight.sum():
-            reference = across(quat_rotate(quat, unit(local)), upper)
-    carried = reference is not None
-    if reference is None:
+        reference = across(quat_rotate(quat, local), upper)
+    else:
         reference = _carried_left(human, upper, arm="arm" in first)
     angle = angle_about(reference, normal, upper)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    if weight.sum() < 5:
-        # Too little to go by: no twist against the reference where the joint is straight.
-        filled = weight[:, None] * circle + (1.0 - weight[:, None]) * np.array([1.0, 0.0])
-    else:
-        filled = weighted_fill(circle, weight, human.fps)
+    filled = fill(first, circle, weight)
     hinge = rotate_about(reference, upper, np.arctan2(filled[:, 1], filled[:, 0]))
-    trust = np.maximum(weight, 0.5 if carried else 0.2)
+    trust = np.maximum(weight, 0.5 if local is not None else 0.2)
     return hinge, trust
+
+
+def fill_clip(fps: float) -> Fill:
+    """The way of a whole clip: from both sides in time."""
+
+    def fill(first: str, circle: Array, weight: Array) -> Array:
+        del first
+        if weight.sum() < 5:
+            # Too little to go by: no twist against the reference where the joint is straight.
+            return weight[:, None] * circle + (1.0 - weight[:, None]) * np.array([1.0, 0.0])
+        return weighted_fill(circle, weight, fps)
+
+    return fill
+
+
+def _bend(upper: Array, lower: Array) -> tuple[Array, Array]:
+    """Normal [T, 3] of the plane of two bones, and how well [T] it is known."""
+    normal = cross(upper, lower)
+    bend = np.linalg.norm(normal, axis=1)
+    weight = smoothstep(bend, np.sin(np.radians(8)), np.sin(np.radians(25)))
+    return across(normal, upper), weight
 
 
 def _carried_left(human: HumanMotion, upper: Array, arm: bool) -> Array:
@@ -64,7 +95,7 @@ def _carried_left(human: HumanMotion, upper: Array, arm: bool) -> Array:
     shoulders = 0.5 * (human.role("left_shoulder") + human.role("right_shoulder"))
     down = unit(hips - shoulders)
     axis = across(-left if arm else left, down)
-    turn = np.cross(down, upper)
+    turn = cross(down, upper)
     size = np.linalg.norm(turn, axis=1)
     angle = np.arctan2(size, dot(down, upper))
     spin = np.where(size[:, None] > 1e-6, unit(turn), axis)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
+from motions.rotations import cross
+
 Array = NDArray[Any]
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -33,12 +35,12 @@ def across(v: Array, axis: Array) -> Array:
 def rotate_about(v: Array, axis: Array, angle: Array) -> Array:
     """`v` turned by `angle` [...] about the unit vector `axis` (Rodrigues)."""
     c, s = np.cos(angle)[..., None], np.sin(angle)[..., None]
-    return c * v + s * np.cross(axis, v) + (1 - c) * dot(axis, v)[..., None] * axis
+    return c * v + s * cross(axis, v) + (1 - c) * dot(axis, v)[..., None] * axis
 
 
 def angle_about(a: Array, b: Array, axis: Array) -> Array:
     """Signed angle [...] about `axis` that turns `a` into `b`, both perpendicular to it."""
-    return np.arctan2(dot(np.cross(a, b), axis), dot(a, b))
+    return np.arctan2(dot(cross(a, b), axis), dot(a, b))
 
 
 def smoothstep(x: Array, lower: float, upper: float) -> Array:
@@ -97,7 +99,7 @@ def turned_within(v: Array, centre: Array, most: float) -> Array:
     angle = float(np.arccos(np.clip(v @ centre, -1.0, 1.0)))
     if angle <= most:
         return v
-    return rotate_about(centre, unit(np.cross(centre, v)), np.array(most))
+    return rotate_about(centre, unit(cross(centre, v)), np.array(most))
 
 
 def median(x: Array, weight: Array) -> float:

@@ -1,0 +1,144 @@
+"""Feet and root of one frame after another: what `retarget.feet` and `fit_root` do for a clip.
+
+A foot that begins to stand gets a footprint where it lands; footprints pull the root, and the
+root carries the source's own movement. All of it looks back only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from motions.rotations import quat_rotate
+from retarget.calibration import CalibratedHuman
+from retarget.feet import FLAT_DEG, STANDING_UP, FootPlan, footprint_offsets
+from retarget.robot_frames import RobotFrames
+from retarget.scaling import leg_scale, scaled_hips
+from retarget.segments import SIDES
+from retarget.streaming.contacts import ContactTracker
+from retarget.streaming.settings import StreamSettings
+from retarget.vectors import Array, smoothstep
+
+
+class Footing:
+    """Keeps footprints and the root's path."""
+
+    def __init__(self, frames: RobotFrames, fps: float, settings: StreamSettings) -> None:
+        self.frames, self.fps, self.settings = frames, fps, settings
+        contact_hz = min(settings.root.contact_hz / fps, 0.45)
+        self._own = 1.0 / (2.0 * np.sin(np.pi * contact_hz)) ** 2
+        self._carry = np.exp(-1.0 / (settings.carry_seconds * fps))
+        self._heading = np.zeros(2)
+        self._standing = np.zeros(2, bool)
+        self._print = np.zeros((2, 2))
+        self._source = np.zeros((2, 2))
+        self._error = np.zeros((2, 3))
+        self._path: Array | None = None
+        self._root = np.zeros(3)
+
+    def plan(self, person: CalibratedHuman, contacts: ContactTracker) -> FootPlan:
+        """What both feet shall do in this frame (one frame's `FootPlan`)."""
+        tracks = [person.segments[f"{side}_foot"] for side in SIDES]
+        up = np.concatenate([track.primary for track in tracks])
+        forward = np.concatenate([track.secondary for track in tracks])
+        left = np.stack([
+            up[:, 1] * forward[:, 2] - up[:, 2] * forward[:, 1],
+            up[:, 2] * forward[:, 0] - up[:, 0] * forward[:, 2],
+            up[:, 0] * forward[:, 1] - up[:, 1] * forward[:, 0],
+        ], axis=1)  # fmt: skip
+        pitch = np.arcsin(np.clip(forward[:, 2], -1.0, 1.0))
+        raised = smoothstep(np.abs(pitch), *np.radians(FLAT_DEG))
+        upright = smoothstep(up[:, 2], *STANDING_UP)
+        confidence = smoothstep(contacts.confidence, 0.0, 1.0) * upright
+        heading = np.arctan2(forward[:, 1], forward[:, 0])
+        turned = np.angle(np.exp(1j * (heading - self._heading)))
+        # A foot that stands turns only as far as its source strays from it.
+        play = np.radians(self.settings.pivot_deg)
+        follow = turned - np.clip(turned, -play, play)
+        held = self._standing & contacts.standing
+        # While it settles, and while it stands on an edge, the heading is still free.
+        free = np.where(held, 1.0 - confidence * (1.0 - raised), 1.0)
+        self._heading = self._heading + np.where(held, np.maximum(free, 0.0), 1.0) * turned + (
+            np.where(held, 1.0 - free, 0.0) * follow
+        )
+        return FootPlan(
+            np.stack([forward, left, up], axis=-1)[None],
+            self._heading[None].copy(),
+            confidence[None],
+            (confidence * (1.0 - raised))[None],
+            smoothstep(-pitch, *np.radians((-2.0, 2.0)))[None],
+            (),
+        )
+
+    def place(
+        self,
+        person: CalibratedHuman,
+        contacts: ContactTracker,
+        plan: FootPlan,
+        ankle: Array,
+        root_quat: Array,
+        *,
+        jump: bool,
+    ) -> tuple[Array, Array]:
+        """The root [3] m and the ankles [2, 3] m of this frame.
+
+        Args: `ankle` [2, 3] m seen from the root and `root_quat` [4], from the orientations
+        alone; `jump`: the source is elsewhere, which is no movement.
+        """
+        s = self.settings
+        path = scaled_hips(person, self.frames, contacts.ground.height)[0]
+        path = path - quat_rotate(root_quat, self.frames.hips)
+        first = self._path is None
+        moved = np.zeros(3) if self._path is None else path - self._path
+        self._path = path
+        if first:
+            self._root = path.copy()
+        if jump:
+            moved[:2] = 0.0
+        ball = leg_scale(person, self.frames) * person.ball[0, :, :2]
+        offset = footprint_offsets(plan, self.frames)[0]
+        confidence = plan.confidence[0]
+        standing = contacts.standing & (confidence > 0.0)
+
+        guess = self._root + moved
+        seen = guess + ankle - offset
+        begins = standing & ~self._standing
+        fresh = begins | jump
+        self._print[fresh], self._source[fresh] = seen[fresh, :2], ball[fresh]
+        self._standing = standing
+        # Until it stands firmly the foot may still choose its place.
+        loose = (1.0 - confidence)[:, None] * ~fresh[:, None]
+        self._print += loose * (seen[:, :2] - self._print)
+        self._source += loose * (ball - self._source)
+        stray = ball - self._source
+        length = np.sqrt((stray * stray).sum(axis=1, keepdims=True))
+        glide = stray * np.maximum(0.0, 1.0 - s.glide / np.maximum(length, 1e-9))
+        self._print += glide
+        self._source += glide
+
+        place = np.concatenate([self._print, np.zeros((2, 1))], axis=1)
+        weight = np.where(standing, confidence, 0.0)
+        pull = (weight[:, None] * (place - seen)).sum(axis=0)
+        # In height the source's own ground is known: what no foot corrects returns to it.
+        drift = np.array([0.0, 0.0, 0.05 * self._own])
+        pull = pull + drift * (path - guess)
+        root = guess + pull / (weight.sum() + self._own + drift)
+        if first:
+            root = guess
+        self._root = self._within(root, s.root_speed / self.fps, first)
+
+        wanted = self._root + ankle
+        error = place + offset - wanted
+        held = (confidence * standing)[:, None]
+        self._error = held * error + (1.0 - held) * self._carry * self._error
+        target = wanted + self._error
+        for i in (0, 1):
+            lowest = (self.frames.soles[i] @ plan.matrix[0, i, 2]).min()
+            target[i, 2] = max(target[i, 2], -lowest)
+        return self._root.copy(), target
+
+    def _within(self, root: Array, reach: float, first: bool) -> Array:
+        if first:
+            return root
+        step = root - self._root
+        size = float(np.sqrt(step @ step))
+        return root if size <= reach else self._root + step * (reach / size)

@@ -6,7 +6,7 @@ live stream is calibrated by the very code that calibrates a clip.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from motions import HumanMotion
 from motions.rotations import cross, quat_inv_rotate
 from retarget.foot_axes import FootConstants, foot_constants
-from retarget.hinges import fill_clip, flexion_axis, hinge_in_joint
+from retarget.hinges import fill_clip, flexion_axes, hinge_in_joint
 from retarget.segments import LIMBS, SIDES, SegmentTrack
 from retarget.vectors import (
     UP,
@@ -60,6 +60,20 @@ class BodyConstants:
     ankle_height: float
     rest: bool
 
+    def in_joints(self) -> dict[str, tuple[str, Array]]:
+        """All that is fixed in a joint's frame: name -> (role of the joint, direction [3])."""
+        known: dict[str, tuple[str, Array]] = {}
+        if self.pelvis_up is not None:
+            known["pelvis"] = "pelvis", self.pelvis_up
+        for side, foot in zip(SIDES, self.feet, strict=True):
+            if foot.sole is not None and foot.forward is not None:
+                known[f"{side}_sole"] = f"{side}_ankle", foot.sole
+                known[f"{side}_forward"] = f"{side}_ankle", foot.forward
+        for side, (fingers, palm) in self.hands.items():
+            known[f"{side}_fingers"] = f"{side}_wrist", fingers
+            known[f"{side}_palm"] = f"{side}_wrist", palm
+        return known
+
 
 def body_constants(human: HumanMotion) -> BodyConstants:
     """The constants that a clip and its rest pose show."""
@@ -81,9 +95,13 @@ def constants_in_parts(human: HumanMotion) -> Generator[None, None, BodyConstant
     for first, second in PAIRS:
         upper, lower = bone(human, first), bone(human, second)
         hinges[first] = hinge_in_joint(human, first, upper, lower)
-        hinge, trust = flexion_axis(human, first, upper, lower, hinges[first], fill)
-        for name, along in ((first, upper), (second, lower)):
-            limbs[name] = SegmentTrack(along, across(hinge, along), trust)
+        both = np.stack([upper, lower], axis=1)
+        hinge, trust = flexion_axes(
+            human, (first,), both[:, :1], both[:, 1:], (hinges[first],), fill
+        )
+        secondary = across(hinge, both)
+        for k, name in enumerate((first, second)):
+            limbs[name] = SegmentTrack(both[:, k], secondary[:, k], trust[:, 0])
         yield
     hips = middle(human, "hip")
     leg_length = _length(human, ("hip", "knee")) + _length(human, ("knee", "ankle"))
@@ -103,8 +121,14 @@ def constants_in_parts(human: HumanMotion) -> Generator[None, None, BodyConstant
 
 def bone(human: HumanMotion, limb: str) -> Array:
     """Direction [T, 3] of a limb."""
-    start, end = LIMBS[limb]
-    return unit(human.role(end) - human.role(start))
+    return bones(human, (limb,))[:, 0]
+
+
+def bones(human: HumanMotion, limbs: Sequence[str]) -> Array:
+    """Directions [T, K, 3] of limbs."""
+    starts = [human.roles[LIMBS[limb][0]] for limb in limbs]
+    ends = [human.roles[LIMBS[limb][1]] for limb in limbs]
+    return unit(human.pos_w[:, ends] - human.pos_w[:, starts])
 
 
 def middle(human: HumanMotion, part: str) -> Array:

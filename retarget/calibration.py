@@ -20,13 +20,13 @@ from retarget.body_constants import (
     PAIRS,
     BodyConstants,
     body_constants,
-    bone,
+    bones,
     middle,
     to_top,
     trunk,
 )
 from retarget.foot_axes import foot_tracks, sole_points
-from retarget.hinges import Fill, fill_clip, flexion_axis
+from retarget.hinges import Fill, fill_clip, flexion_axes
 from retarget.segments import SIDES, SegmentTrack
 from retarget.vectors import Array, across, rotate_about, unit
 
@@ -66,20 +66,17 @@ def calibrate(human: HumanMotion) -> CalibratedHuman:
 
 def calibrate_with(human: HumanMotion, body: BodyConstants, fill: Fill) -> CalibratedHuman:
     """The anatomical frames of any frames of a person whose constants are known."""
-    segments: dict[str, SegmentTrack] = {}
-    for first, second in PAIRS:
-        upper, lower = bone(human, first), bone(human, second)
-        hinge, trust = flexion_axis(human, first, upper, lower, body.hinges[first], fill)
-        segments[first] = SegmentTrack(upper, across(hinge, upper), trust)
-        segments[second] = SegmentTrack(lower, across(hinge, lower), trust)
+    segments = _limbs(human, body, fill)
+    fixed = _fixed(human, body)
     hips = middle(human, "hip")
-    segments["pelvis"] = _pelvis(human, hips, body)
+    segments["pelvis"] = _pelvis(human, hips, body, fixed)
     segments["chest"] = _chest(human, hips, body)
-    feet = foot_tracks(human, segments, body.feet)
+    feet = foot_tracks(human, segments, body.feet, fixed)
     for side, foot in zip(SIDES, feet, strict=True):
         segments[f"{side}_foot"] = foot
-        if side in body.hands:
-            segments[f"{side}_hand"] = _hand(human, side, body)
+        if f"{side}_palm" in fixed:
+            along, palm = fixed[f"{side}_fingers"], fixed[f"{side}_palm"]
+            segments[f"{side}_hand"] = SegmentTrack(along, across(palm, along), np.ones(len(along)))
     ankle = np.stack([human.role(f"{s}_ankle") for s in SIDES], axis=1)
     ball, heel = sole_points(feet, body.feet, ankle, body.ankle_height)
     # The toes turn out by the torsion; taking it off turns the left foot to the right.
@@ -95,12 +92,36 @@ def calibrate_with(human: HumanMotion, body: BodyConstants, fill: Fill) -> Calib
     )
 
 
-def _pelvis(human: HumanMotion, hips: Array, body: BodyConstants) -> SegmentTrack:
+def _limbs(human: HumanMotion, body: BodyConstants, fill: Fill) -> dict[str, SegmentTrack]:
+    firsts, seconds = zip(*PAIRS, strict=True)
+    along = bones(human, (*firsts, *seconds))
+    count = len(PAIRS)
+    local = [body.hinges[first] for first in firsts]
+    hinge, trust = flexion_axes(human, firsts, along[:, :count], along[:, count:], local, fill)
+    secondary = across(np.concatenate([hinge, hinge], axis=1), along)
+    return {
+        name: SegmentTrack(along[:, k], secondary[:, k], trust[:, k % count])
+        for k, name in enumerate((*firsts, *seconds))
+    }
+
+
+def _fixed(human: HumanMotion, body: BodyConstants) -> dict[str, Array]:
+    """World directions [T, 3] of what is fixed in the joints' frames; empty without rotations."""
+    known = body.in_joints()
+    if human.quat_w is None or not known:
+        return {}
+    joints = [human.roles[role] for role, _ in known.values()]
+    world = quat_rotate(human.quat_w[:, joints], np.array([v for _, v in known.values()]))
+    return {name: world[:, k] for k, name in enumerate(known)}
+
+
+def _pelvis(
+    human: HumanMotion, hips: Array, body: BodyConstants, fixed: Mapping[str, Array]
+) -> SegmentTrack:
     left = unit(human.role("left_hip") - human.role("right_hip"))
     trust = np.ones(len(left))
-    if human.quat_w is not None and body.pelvis_up is not None:
-        quat = human.quat_w[:, human.roles["pelvis"]]
-        return SegmentTrack(left, across(quat_rotate(quat, body.pelvis_up), left), trust)
+    if "pelvis" in fixed:
+        return SegmentTrack(left, across(fixed["pelvis"], left), trust)
     up = across(to_top(human, body.pelvis_top, hips), left)
     return SegmentTrack(left, rotate_about(up, left, np.full(len(up), body.pelvis_pitch)), trust)
 
@@ -111,12 +132,3 @@ def _chest(human: HumanMotion, hips: Array, body: BodyConstants) -> SegmentTrack
     if body.chest_pitch:
         up = rotate_about(up, left, np.full(len(up), body.chest_pitch))
     return SegmentTrack(up, across(left, up), np.ones(len(up)))
-
-
-def _hand(human: HumanMotion, side: str, body: BodyConstants) -> SegmentTrack:
-    assert human.quat_w is not None
-    quat = human.quat_w[:, human.roles[f"{side}_wrist"]]
-    along_local, palm_local = body.hands[side]
-    along = quat_rotate(quat, along_local)
-    palm = across(quat_rotate(quat, palm_local), along)
-    return SegmentTrack(along, palm, np.ones(len(quat)))

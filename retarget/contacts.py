@@ -14,7 +14,6 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
 
 from retarget.vectors import Array, smoothstep
 
-
 SLOW = 0.3
 """m/s for a leg of one metre; slower soles tell where the floor is."""
 

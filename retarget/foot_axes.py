@@ -127,13 +127,22 @@ def foot_tracks(
     human: HumanMotion,
     segments: Mapping[str, SegmentTrack],
     feet: tuple[FootConstants, FootConstants],
+    fixed: Mapping[str, Array],
 ) -> list[SegmentTrack]:
-    """Axes of both feet; of `segments` the shanks are needed."""
+    """Axes of both feet.
+
+    Of `segments` the shanks are needed; `fixed` are the world directions [T, 3] of soles and
+    fronts that are known in the ankles' frames.
+    """
     tracks = []
     for side, foot in zip(SIDES, feet, strict=True):
+        if f"{side}_sole" in fixed:
+            up = fixed[f"{side}_sole"]
+            forward = across(fixed[f"{side}_forward"], up)
+            tracks.append(SegmentTrack(up, forward, np.ones(len(up))))
+            continue
         up, forward, known = _axes(human, side, foot, segments[f"{side}_shank"])
-        if foot.sole is None:
-            forward = across(rotate_about(forward, up, np.full(len(up), foot.torsion)), up)
+        forward = across(rotate_about(forward, up, np.full(len(up), foot.torsion)), up)
         tracks.append(SegmentTrack(up, forward, np.full(len(up), known)))
     return tracks
 

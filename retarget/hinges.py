@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -38,29 +38,49 @@ def hinge_in_joint(human: HumanMotion, first: str, upper: Array, lower: Array) -
     return unit(local) if np.linalg.norm(local) > 0.5 * weight.sum() else None
 
 
-def flexion_axis(
-    human: HumanMotion, first: str, upper: Array, lower: Array, local: Array | None, fill: Fill
+def flexion_axes(
+    human: HumanMotion,
+    firsts: Sequence[str],
+    upper: Array,
+    lower: Array,
+    local: Sequence[Array | None],
+    fill: Fill,
 ) -> tuple[Array, Array]:
-    """Flexion axis [T, 3] of a knee or elbow and its trust [T].
+    """Flexion axes [T, K, 3] of knees and elbows and their trust [T, K].
 
-    Arguments as for `hinge_in_joint`, whose result is `local`.
+    `firsts` [K] are the segments above the hinges, `upper` and `lower` [T, K, 3] the bones'
+    directions, `local` [K] the results of `hinge_in_joint`.
 
     The plane of the two bones gives the axis while the joint is bent. Its angle about the upper
     bone, against a reference carried by the joint's own frame (or, without rotations, by the
     smallest rotation from hanging down), is filled in where the joint is straight.
     """
     normal, weight = _bend(upper, lower)
-    if local is not None and human.quat_w is not None:
-        quat = human.quat_w[:, human.roles[LIMBS[first][0]]]
-        reference = across(quat_rotate(quat, local), upper)
-    else:
-        reference = _carried_left(human, upper, arm="arm" in first)
+    reference = _references(human, firsts, upper, local)
     angle = angle_about(reference, normal, upper)
-    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    filled = fill(first, circle, weight)
-    hinge = rotate_about(reference, upper, np.arctan2(filled[:, 1], filled[:, 0]))
-    trust = np.maximum(weight, 0.5 if local is not None else 0.2)
-    return hinge, trust
+    circle = np.empty((*angle.shape, 2))
+    circle[..., 0], circle[..., 1] = np.cos(angle), np.sin(angle)
+    for k, first in enumerate(firsts):
+        circle[:, k] = fill(first, circle[:, k], weight[:, k])
+    hinge = rotate_about(reference, upper, np.arctan2(circle[..., 1], circle[..., 0]))
+    least = np.array([0.2 if axis is None else 0.5 for axis in local])
+    return hinge, np.maximum(weight, least)
+
+
+def _references(
+    human: HumanMotion, firsts: Sequence[str], upper: Array, local: Sequence[Array | None]
+) -> Array:
+    """Directions [T, K, 3] across the upper bones, against which hinges turn but slowly."""
+    out = np.empty(upper.shape)
+    known = [k for k, axis in enumerate(local) if axis is not None]
+    if known and human.quat_w is not None:
+        joints = [human.roles[LIMBS[firsts[k]][0]] for k in known]
+        axes = np.array([local[k] for k in known])
+        out[:, known] = across(quat_rotate(human.quat_w[:, joints], axes), upper[:, known])
+    for k, first in enumerate(firsts):
+        if k not in known or human.quat_w is None:
+            out[:, k] = _carried_left(human, upper[:, k], arm="arm" in first)
+    return out
 
 
 def fill_clip(fps: float) -> Fill:
@@ -77,9 +97,9 @@ def fill_clip(fps: float) -> Fill:
 
 
 def _bend(upper: Array, lower: Array) -> tuple[Array, Array]:
-    """Normal [T, 3] of the plane of two bones, and how well [T] it is known."""
+    """Normal [..., 3] of the plane of two bones, and how well [...] it is known."""
     normal = cross(upper, lower)
-    bend = np.linalg.norm(normal, axis=1)
+    bend = np.sqrt(dot(normal, normal))
     weight = smoothstep(bend, np.sin(np.radians(8)), np.sin(np.radians(25)))
     return across(normal, upper), weight
 

@@ -19,12 +19,12 @@ _TINY = 1e-12
 
 def unit(v: Array) -> Array:
     """Vectors of length one; a zero vector stays zero instead of becoming NaN."""
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), _TINY)
+    return v / np.maximum(np.sqrt((v * v).sum(-1, keepdims=True)), _TINY)
 
 
 def dot(a: Array, b: Array) -> Array:
     """Inner product over the last axis, [...]."""
-    return np.sum(a * b, axis=-1)
+    return (a * b).sum(-1)
 
 
 def across(v: Array, axis: Array) -> Array:
@@ -45,7 +45,7 @@ def angle_about(a: Array, b: Array, axis: Array) -> Array:
 
 def smoothstep(x: Array, lower: float, upper: float) -> Array:
     """0 below `lower`, 1 above `upper`, a smooth cubic between."""
-    t = np.clip((x - lower) / (upper - lower), 0.0, 1.0)
+    t = np.minimum(np.maximum((x - lower) / (upper - lower), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 

@@ -10,13 +10,12 @@ import numpy as np
 
 from motions import HumanMotion
 from retarget.body_constants import BodyConstants, body_constants, constants_in_parts
-from retarget.hinges import Fill
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import Skeleton
 from retarget.vectors import Array
 
 MOST_FRAMES = 64
-"""Frames that a calibration looks at, evenly spread over what was seen: it has to fit in between."""
+"""Most frames that a calibration looks at, evenly spread over what was seen: it must be quick."""
 
 
 class Calibrator:
@@ -94,7 +93,7 @@ class Calibrator:
 
 
 class CausalFill:
-    """Carries hinges over straight stretches from the past alone; a `Fill`."""
+    """Carries hinges over straight stretches from the past alone (`retarget.hinges.Fill`)."""
 
     def __init__(self, fps: float, seconds: float = 1.0) -> None:
         self._keep = float(np.exp(-1.0 / (seconds * fps)))
@@ -110,9 +109,6 @@ class CausalFill:
         known = count / (count + 0.05)
         carried = known * total / max(count, 1e-9) + (1.0 - known) * np.array([1.0, 0.0])
         return (w * circle[0] + (1.0 - w) * carried)[None]
-
-
-_ = Fill  # `CausalFill` is one
 
 
 def blended(a: BodyConstants, b: BodyConstants, share: float) -> BodyConstants:

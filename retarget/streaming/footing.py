@@ -6,17 +6,20 @@ root carries the source's own movement. All of it looks back only.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from motions.rotations import quat_rotate
+from motions.rotations import cross, quat_rotate
 from retarget.calibration import CalibratedHuman
-from retarget.feet import FLAT_DEG, STANDING_UP, FootPlan, footprint_offsets
+from retarget.feet import FLAT_DEG, STANDING_UP, FootPlan, footprint_offsets, level_foot
 from retarget.robot_frames import RobotFrames
 from retarget.scaling import leg_scale, scaled_hips
 from retarget.segments import SIDES
 from retarget.streaming.contacts import ContactTracker
 from retarget.streaming.settings import StreamSettings
 from retarget.vectors import Array, smoothstep
+from retarget.whole_clip.tree import rotation_matrix, rotation_vector
 
 
 class Footing:
@@ -32,6 +35,7 @@ class Footing:
         self._print = np.zeros((2, 2))
         self._source = np.zeros((2, 2))
         self._error = np.zeros((2, 3))
+        self._level = np.tile(np.eye(3), (2, 1, 1))
         self._path: Array | None = None
         self._root = np.zeros(3)
 
@@ -40,11 +44,6 @@ class Footing:
         tracks = [person.segments[f"{side}_foot"] for side in SIDES]
         up = np.concatenate([track.primary for track in tracks])
         forward = np.concatenate([track.secondary for track in tracks])
-        left = np.stack([
-            up[:, 1] * forward[:, 2] - up[:, 2] * forward[:, 1],
-            up[:, 2] * forward[:, 0] - up[:, 0] * forward[:, 2],
-            up[:, 0] * forward[:, 1] - up[:, 1] * forward[:, 0],
-        ], axis=1)  # fmt: skip
         pitch = np.arcsin(np.clip(forward[:, 2], -1.0, 1.0))
         raised = smoothstep(np.abs(pitch), *np.radians(FLAT_DEG))
         upright = smoothstep(up[:, 2], *STANDING_UP)
@@ -57,17 +56,24 @@ class Footing:
         held = self._standing & contacts.standing
         # While it settles, and while it stands on an edge, the heading is still free.
         free = np.where(held, 1.0 - confidence * (1.0 - raised), 1.0)
-        self._heading = self._heading + np.where(held, np.maximum(free, 0.0), 1.0) * turned + (
-            np.where(held, 1.0 - free, 0.0) * follow
-        )
+        change = free * turned + (1.0 - free) * follow
+        self._heading = self._heading + change
+        flat = confidence * (1.0 - raised)
+        rate = np.where(held, change * self.fps, 0.0)
+        self._level = level_foot(self._heading, rate)
+        source = np.stack([forward, cross(up, forward), up], axis=-1)
         return FootPlan(
-            np.stack([forward, left, up], axis=-1)[None],
+            held_flat(source, self._level, flat)[None],
             self._heading[None].copy(),
             confidence[None],
-            (confidence * (1.0 - raised))[None],
+            flat[None],
             smoothstep(-pitch, *np.radians((-2.0, 2.0)))[None],
             (),
         )
+
+    def reachable(self, plan: FootPlan, turned: Array) -> FootPlan:
+        """The plan with swinging feet as `turned` [2, 3, 3], which the robot can do."""
+        return replace(plan, matrix=held_flat(turned, self._level, plan.flat[0])[None])
 
     def place(
         self,
@@ -142,3 +148,10 @@ class Footing:
         step = root - self._root
         size = float(np.sqrt(step @ step))
         return root if size <= reach else self._root + step * (reach / size)
+
+
+def held_flat(swing: Array, level: Array, flat: Array) -> Array:
+    """Orientations [2, 3, 3] from `swing` (where `flat` [2] is 0) to `level` (where it is 1)."""
+    turn = level @ swing.transpose(0, 2, 1)
+    part = flat * rotation_vector(turn.transpose(1, 2, 0))
+    return rotation_matrix(part).transpose(2, 0, 1) @ swing

@@ -80,23 +80,25 @@ class Inlet:
         self._velocity, self._spin = np.zeros((2, joints, 3))
 
     def _fill_in(self) -> tuple[Array, Array | None, Status] | None:
-        if self._pos is None:
+        pos, quat = self._pos, self._quat
+        if pos is None:
             return None
         self.missing += 1
         if self.missing > self.settings.hold_seconds * self.fps:
-            return self._pos, self._quat, "held"
+            return pos, quat, "held"
         fade = np.exp(-1.0 / (self.settings.coast_seconds * self.fps))
         self._velocity, self._spin = fade * self._velocity, fade * self._spin
-        self._pos = self._pos + self._velocity
-        if self._quat is not None:
-            self._quat = quat_mul(quat_exp(self._spin), self._quat)
-        return self._pos, self._quat, "extrapolated"
+        pos = pos + self._velocity
+        if quat is not None:
+            quat = quat_mul(quat_exp(self._spin), quat)
+        self._pos, self._quat = pos, quat
+        return pos, quat, "extrapolated"
 
     def _smooth(self, pos: Array, quat: Array | None) -> tuple[Array, Array | None]:
         s, before, turned = self.settings, self._pos, self._quat
         assert before is not None and s.source_hz is not None
         speed = np.linalg.norm(pos - before, axis=1, keepdims=True) * self.fps
-        cutoff = s.source_hz + s.source_beta * speed
+        cutoff: Array = s.source_hz + s.source_beta * speed
         share = 1.0 / (1.0 + self.fps / (2.0 * np.pi * cutoff))
         pos = before + share * (pos - before)
         if quat is not None and turned is not None:

@@ -9,11 +9,11 @@ import numpy as np
 from motions import HumanMotion
 from motions.errors import input_error
 from motions.resample import check_fps
-from motions.rotations import matrix_to_quat, quat_conj, quat_exp, quat_log, quat_mul
+from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul
 from retarget.aims import followed, foot_points
 from retarget.body_constants import BodyConstants
 from retarget.calibration import CalibratedHuman, calibrate_with
-from retarget.feet import FootPlan, with_orientation
+from retarget.feet import FootPlan
 from retarget.ik import NUM_POINTS, Aim
 from retarget.robot_frames import robot_frames
 from retarget.scaling import scaled_hips
@@ -125,7 +125,7 @@ class StreamingRetargeter:
         """
         taken = self._inlet.take(frame)
         if taken is None:
-            return self._waiting()
+            return waiting_pose(self.robot)
         pos, quat, status = taken
         body = self._calibrator.update(pos, quat, usable=status == "ok")
         person = calibrate_with(with_frame(self._clip, pos, quat), body, self._fill)
@@ -133,26 +133,31 @@ class StreamingRetargeter:
             self._contacts = ContactTracker(self.fps, person.leg_length, self.settings)
         self._contacts.update(person.ball[0], person.heel[0])
         plan = self._footing.plan(person, self._contacts)
-        ankle, plan = self._point(person, plan, self._contacts.ground.height)
+        ankle, turned, targets = self._point(person, plan, self._contacts.ground.height)
+        plan = self._footing.reachable(plan, turned)
         root_quat = self._pointing.data.qpos[3:7]
         root, target = self._footing.place(
             person, self._contacts, plan, ankle, root_quat, jump=status == "jump"
         )
-        qpos = self._solve(person, plan, root, target)
+        qpos = self._solve(plan, root, target, *targets)
         return RobotPose(
             qpos[:3].copy(), qpos[3:7].copy(), qpos[7:].copy(), plan.confidence[0].copy(), status
         )
 
     def _point(
         self, person: CalibratedHuman, plan: FootPlan, ground: float
-    ) -> tuple[Array, FootPlan]:
-        """Follow the directions of all segments: ankles [2, 3] m seen from the root, and the plan
-        with feet that the robot can turn so."""
+    ) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Follow the directions of all segments.
+
+        Returns the ankles [2, 3] m seen from the root, the feet's orientations [2, 3, 3], and the
+        targets [1, K, 3] and weights [1, K] of the directions.
+        """
         s, solver = self.settings, self._pointing
         segments = followed(person.segments, plan, self.frames)
         points, strength = np.zeros((2, 1, NUM_POINTS, 3))
         points[:, 0], strength[:, 0] = scaled_hips(person, self.frames, ground), 1.0
-        aim = Aim(*direction_targets(segments, s.ik, 1), points, strength).at(0)
+        targets = direction_targets(segments, s.ik, 1)
+        aim = Aim(*targets, points, strength).at(0)
         rest, weight = solver.rest, solver.rest_weight
         if self._last is None:
             solver.put(first_guess(self.robot, person.segments["pelvis"], points[0, 0]))
@@ -163,19 +168,19 @@ class StreamingRetargeter:
             solver.improve(aim, posture, keep, s.orientation_iterations)
         data = solver.data
         ankle = data.xpos[self._feet] - data.xpos[1]
-        turned = data.xmat[self._feet].reshape(2, 3, 3) @ self._turns
-        return ankle, with_orientation(plan, turned[None], self.fps)
+        return ankle, data.xmat[self._feet].reshape(2, 3, 3) @ self._turns, targets
 
-    def _solve(self, person: CalibratedHuman, plan: FootPlan, root: Array, ankle: Array) -> Array:
+    def _solve(
+        self, plan: FootPlan, root: Array, ankle: Array, target: Array, weight: Array
+    ) -> Array:
         """The whole pose [7 + J], within all limits and above the ground."""
         s, solver, last = self.settings, self._whole, self._last
         ik = s.ik
         points, strength = foot_points(plan, ankle[None], self.frames, ik)
         points[:, 0], strength[:, 0] = root, ik.root
-        segments = followed(person.segments, plan, self.frames)
-        target, weight = direction_targets(segments, ik, 1)
         for i, side in enumerate(SIDES):
             k = 2 * SEGMENTS.index(f"{side}_foot")
+            target[:, k], target[:, k + 1] = plan.matrix[:, i, :, 2], plan.matrix[:, i, :, 0]
             weight[:, k : k + 2] += plan.flat[:, i, None] * np.array(ik.standing_foot)
         aim = Aim(target, weight, points, strength).at(0)
         guess = self._pointing.qpos
@@ -216,15 +221,16 @@ class StreamingRetargeter:
         far = np.abs(wished - q) > 1.5 * solver.max_step
         return np.where(far, wished, target), np.where(far, ik.catch_up, np.sqrt(total))
 
-    def _waiting(self) -> RobotPose:
-        robot = self.robot
-        return RobotPose(
-            np.array([0.0, 0.0, robot.default_root_height]),
-            np.array([1.0, 0.0, 0.0, 0.0]),
-            robot.default_joint_pos.copy(),
-            np.ones(2),
-            "waiting",
-        )
+
+def waiting_pose(robot: Robot) -> RobotPose:
+    """What is given out before the first frame has come: the robot's default pose."""
+    return RobotPose(
+        np.array([0.0, 0.0, robot.default_root_height]),
+        np.array([1.0, 0.0, 0.0, 0.0]),
+        robot.default_joint_pos.copy(),
+        np.ones(2),
+        "waiting",
+    )
 
 
 def _turned_within(before: Array, after: Array, most: float) -> Array:
@@ -247,6 +253,3 @@ def _check_calibration(clip: HumanMotion, skeleton: Skeleton) -> None:
             expected=f"{len(skeleton.joint_names)} joints: {', '.join(skeleton.joint_names)}",
             fix="record it with the same source",
         )
-
-
-_ = matrix_to_quat

@@ -31,11 +31,11 @@ class StreamSettings:
     """Most solver steps per frame for the whole pose."""
     warm_up: int = 60
     """Solver steps of the first frame, each of both stages."""
-    bend: float = 0.25
+    bend: float = 0.5
     """Of a hinge's acceleration, per radian and frame at 30 frames/s; scales with the rate."""
-    rise_seconds: float = 0.07
+    rise_seconds: float = 0.1
     """A foot that begins to stand is held fully after this time."""
-    fall_seconds: float = 0.07
+    fall_seconds: float = 0.1
     carry_seconds: float = 0.12
     """How long the correction of a footprint lasts when the foot has left it."""
     glide: float = 0.03

@@ -31,6 +31,8 @@ class Footing:
         self._own = 1.0 / (2.0 * np.sin(np.pi * contact_hz)) ** 2
         self._carry = np.exp(-1.0 / (settings.carry_seconds * fps))
         self._heading = np.zeros(2)
+        self._source_heading = np.zeros(2)
+        self._aside = np.zeros(2)
         self._standing = np.zeros(2, bool)
         self._print = np.zeros((2, 2))
         self._source = np.zeros((2, 2))
@@ -39,8 +41,13 @@ class Footing:
         self._path: Array | None = None
         self._root = np.zeros(3)
 
-    def plan(self, person: CalibratedHuman, contacts: ContactTracker) -> FootPlan:
-        """What both feet shall do in this frame (one frame's `FootPlan`)."""
+    def plan(
+        self, person: CalibratedHuman, contacts: ContactTracker, now: Array | None
+    ) -> FootPlan:
+        """What both feet shall do in this frame (one frame's `FootPlan`).
+
+        `now` [2] rad are the headings of the robot's feet, None before its first pose.
+        """
         tracks = [person.segments[f"{side}_foot"] for side in SIDES]
         up = np.concatenate([track.primary for track in tracks])
         forward = np.concatenate([track.secondary for track in tracks])
@@ -49,18 +56,19 @@ class Footing:
         upright = smoothstep(up[:, 2], *STANDING_UP)
         confidence = smoothstep(contacts.confidence, 0.0, 1.0) * upright
         heading = np.arctan2(forward[:, 1], forward[:, 0])
-        turned = np.angle(np.exp(1j * (heading - self._heading)))
-        # A foot that stands turns only as far as its source strays from it.
-        play = np.radians(self.settings.pivot_deg)
-        follow = turned - np.clip(turned, -play, play)
         held = self._standing & contacts.standing
-        # While it settles, and while it stands on an edge, the heading is still free.
-        free = np.where(held, 1.0 - confidence * (1.0 - raised), 1.0)
-        change = free * turned + (1.0 - free) * follow
-        self._heading = self._heading + change
+        # A foot that comes down stands as the robot has it, and turns on only as far as its
+        # source strays from where that was then.
+        strayed = np.angle(np.exp(1j * (heading - self._source_heading)))
+        play = np.radians(self.settings.pivot_deg)
+        follow = np.where(held, strayed - np.clip(strayed, -play, play), 0.0)
+        begins = contacts.standing & ~self._standing
+        landed = heading if now is None else now
+        start = np.where(begins, landed, heading)
+        self._heading = np.where(held, self._heading + follow, start)
+        self._source_heading = np.where(held, self._source_heading + follow, heading)
         flat = confidence * (1.0 - raised)
-        rate = np.where(held, change * self.fps, 0.0)
-        self._level = level_foot(self._heading, rate)
+        self._level = level_foot(self._heading, follow * self.fps)
         source = np.stack([forward, cross(up, forward), up], axis=-1)
         return FootPlan(
             held_flat(source, self._level, flat)[None],
@@ -71,9 +79,20 @@ class Footing:
             (),
         )
 
-    def reachable(self, plan: FootPlan, turned: Array) -> FootPlan:
-        """The plan with swinging feet as `turned` [2, 3, 3], which the robot can do."""
-        return replace(plan, matrix=held_flat(turned, self._level, plan.flat[0])[None])
+    def reachable(self, plan: FootPlan, contacts: ContactTracker, turned: Array) -> FootPlan:
+        """The plan with feet that are not held flat as `turned` [2, 3, 3], which the robot can do.
+
+        A foot that stands keeps its heading from the moment it lands, flat or not, and finds back
+        when it has left.
+        """
+        aside = self._heading - np.arctan2(turned[:, 1, 0], turned[:, 0, 0])
+        aside = np.angle(np.exp(1j * aside))
+        self._aside = np.where(contacts.standing, aside, self._carry * self._aside)
+        c, s = np.cos(self._aside)[:, None], np.sin(self._aside)[:, None]
+        swing = turned.copy()
+        swing[:, 0] = c * turned[:, 0] - s * turned[:, 1]
+        swing[:, 1] = s * turned[:, 0] + c * turned[:, 1]
+        return replace(plan, matrix=held_flat(swing, self._level, plan.flat[0])[None])
 
     def place(
         self,
@@ -82,13 +101,15 @@ class Footing:
         plan: FootPlan,
         ankle: Array,
         root_quat: Array,
+        now: Array | None,
         *,
         jump: bool,
     ) -> tuple[Array, Array]:
         """The root [3] m and the ankles [2, 3] m of this frame.
 
         Args: `ankle` [2, 3] m seen from the root and `root_quat` [4], from the orientations
-        alone; `jump`: the source is elsewhere, which is no movement.
+        alone; `now` [2, 3] m where the robot's ankles are, None before its first pose; `jump`: the
+        source is elsewhere, which is no movement.
         """
         s = self.settings
         path = scaled_hips(person, self.frames, contacts.ground.height)[0]
@@ -109,12 +130,11 @@ class Footing:
         seen = guess + ankle - offset
         begins = standing & ~self._standing
         fresh = begins | jump
-        self._print[fresh], self._source[fresh] = seen[fresh, :2], ball[fresh]
+        # It stands where the robot has put it, not where it should be on its way to: a foot that
+        # is pulled on when it has landed slides.
+        landed = seen if now is None else now - offset
+        self._print[fresh], self._source[fresh] = landed[fresh, :2], ball[fresh]
         self._standing = standing
-        # Until it stands firmly the foot may still choose its place.
-        loose = (1.0 - confidence)[:, None] * ~fresh[:, None]
-        self._print += loose * (seen[:, :2] - self._print)
-        self._source += loose * (ball - self._source)
         stray = ball - self._source
         length = np.sqrt((stray * stray).sum(axis=1, keepdims=True))
         glide = stray * np.maximum(0.0, 1.0 - s.glide / np.maximum(length, 1e-9))
@@ -134,7 +154,9 @@ class Footing:
 
         wanted = self._root + ankle
         error = place + offset - wanted
-        held = (confidence * standing)[:, None]
+        # On the ground at once, upright and at its height as it comes to stand firmly.
+        firm = confidence * standing
+        held = np.stack([standing * 1.0, standing * 1.0, firm], axis=1)
         self._error = held * error + (1.0 - held) * self._carry * self._error
         target = wanted + self._error
         for i in (0, 1):

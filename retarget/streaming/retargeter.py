@@ -132,12 +132,17 @@ class StreamingRetargeter:
         if self._contacts is None:
             self._contacts = ContactTracker(self.fps, person.leg_length, self.settings)
         self._contacts.update(person.ball[0], person.heel[0])
-        plan = self._footing.plan(person, self._contacts)
+        now = heading = None
+        if self._last is not None:
+            now = self._whole.data.xpos[self._feet]
+            forward = self._turned(self._whole)[:, :, 0]
+            heading = np.arctan2(forward[:, 1], forward[:, 0])
+        plan = self._footing.plan(person, self._contacts, heading)
         ankle, turned, targets = self._point(person, plan, self._contacts.ground.height)
-        plan = self._footing.reachable(plan, turned)
+        plan = self._footing.reachable(plan, self._contacts, turned)
         root_quat = self._pointing.data.qpos[3:7]
         root, target = self._footing.place(
-            person, self._contacts, plan, ankle, root_quat, jump=status == "jump"
+            person, self._contacts, plan, ankle, root_quat, now, jump=status == "jump"
         )
         qpos = self._solve(plan, root, target, *targets)
         return RobotPose(
@@ -168,7 +173,11 @@ class StreamingRetargeter:
             solver.improve(aim, posture, keep, s.orientation_iterations)
         data = solver.data
         ankle = data.xpos[self._feet] - data.xpos[1]
-        return ankle, data.xmat[self._feet].reshape(2, 3, 3) @ self._turns, targets
+        return ankle, self._turned(solver), targets
+
+    def _turned(self, solver: LiveSolver) -> Array:
+        """Orientations [2, 3, 3] of a solver's feet, columns forward, left, up."""
+        return solver.data.xmat[self._feet].reshape(2, 3, 3) @ self._turns
 
     def _solve(
         self, plan: FootPlan, root: Array, ankle: Array, target: Array, weight: Array

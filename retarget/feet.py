@@ -9,7 +9,14 @@ import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from motions.rotations import matrix_to_quat, quat_continuous, quat_normalize, quat_to_matrix, slerp
+from motions.rotations import (
+    cross,
+    matrix_to_quat,
+    quat_continuous,
+    quat_normalize,
+    quat_to_matrix,
+    slerp,
+)
 from retarget.calibration import CalibratedHuman
 from retarget.contacts import FootContacts, runs
 from retarget.robot_frames import RobotFrames
@@ -83,7 +90,7 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
             window = slice(start, stop)
             heading[window] = _hold(heading[window], weight[window], human.fps)
             stances.append((i, start, stop))
-        matrices.append(np.stack([forward, np.cross(up, forward), up], axis=-1))
+        matrices.append(np.stack([forward, cross(up, forward), up], axis=-1))
         headings.append(heading)
         flats.append(confidence[:, i] * (1.0 - raised))
         balls.append(smoothstep(-pitch, *np.radians((-2.0, 2.0))))
@@ -151,7 +158,7 @@ def level_foot(heading: Array, rate: Array) -> Array:
     c, s, cl, sl = np.cos(heading), np.sin(heading), np.cos(lift), np.sin(lift)
     forward = np.stack([cl * c, cl * s, -sl], axis=1)
     left = np.stack([-s, c, np.zeros_like(c)], axis=1)
-    return np.stack([forward, left, np.cross(forward, left)], axis=-1)
+    return np.stack([forward, left, cross(forward, left)], axis=-1)
 
 
 def stances_from(

@@ -44,7 +44,7 @@ class Footing:
     def plan(
         self, person: CalibratedHuman, contacts: ContactTracker, now: Array | None
     ) -> FootPlan:
-        """What both feet shall do in this frame (one frame's `FootPlan`).
+        """What both feet shall do in this frame (one frame's `FootPlan`), not flattened yet.
 
         `now` [2] rad are the headings of the robot's feet, None before its first pose.
         """
@@ -71,7 +71,7 @@ class Footing:
         self._level = level_foot(self._heading, follow * self.fps)
         source = np.stack([forward, cross(up, forward), up], axis=-1)
         return FootPlan(
-            held_flat(source, self._level, flat)[None],
+            source[None],
             self._heading[None].copy(),
             confidence[None],
             flat[None],

@@ -26,6 +26,8 @@ class Inlet:
         self._hips = [skeleton.roles["left_hip"], skeleton.roles["right_hip"]]
         self._pos: Array | None = None
         self._quat: Array | None = None
+        self._older: tuple[Array, Array | None] | None = None
+        """The frame before, where the way from it is a movement."""
         self._velocity = np.zeros(0)
         self._spin = np.zeros(0)
 
@@ -42,7 +44,6 @@ class Inlet:
         self.missing = 0
         if before is None:
             self._pos, self._quat = pos, quat
-            self._rest()
             return pos, quat, "ok"
         if quat is not None and turned is not None:
             # A quaternion and its negative are the same turn.
@@ -51,13 +52,8 @@ class Inlet:
         jump = bool(step > self.settings.jump_speed)
         if not jump and self.settings.source_hz is not None:
             pos, quat = self._smooth(pos, quat)
-        if jump or gap:
-            # The way from a pose that was made up, or from another place, is no movement.
-            self._rest()
-        else:
-            self._velocity = pos - before
-            if quat is not None and turned is not None:
-                self._spin = quat_log(quat_mul(quat, quat_conj(turned)))
+        # The way from a pose that was made up, or from another place, is no movement.
+        self._older = None if jump or gap else (before, turned)
         self._pos, self._quat = pos, quat
         return pos, quat, "jump" if jump else "ok"
 
@@ -75,14 +71,22 @@ class Inlet:
             return None
         return pos, quat / size[:, None]
 
-    def _rest(self) -> None:
-        joints = len(self.skeleton.joint_names)
-        self._velocity, self._spin = np.zeros((2, joints, 3))
+    def _measure(self) -> None:
+        """Speeds per frame of the last movement seen."""
+        assert self._pos is not None
+        self._velocity, self._spin = np.zeros((2, *self._pos.shape))
+        if self._older is not None:
+            pos, quat = self._older
+            self._velocity = self._pos - pos
+            if self._quat is not None and quat is not None:
+                self._spin = quat_log(quat_mul(self._quat, quat_conj(quat)))
 
     def _fill_in(self) -> tuple[Array, Array | None, Status] | None:
         pos, quat = self._pos, self._quat
         if pos is None:
             return None
+        if not self.missing:
+            self._measure()
         self.missing += 1
         if self.missing > self.settings.hold_seconds * self.fps:
             return pos, quat, "held"

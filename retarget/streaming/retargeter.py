@@ -209,8 +209,10 @@ class StreamingRetargeter:
             )
         qpos = solver.qpos
         if last is not None:
-            qpos[3:7] = _turned_within(last[3:7], qpos[3:7], s.root_turn_speed / self.fps)
-            solver.put(qpos)
+            turned = _turned_within(last[3:7], qpos[3:7], s.root_turn_speed / self.fps)
+            if not np.array_equal(turned, qpos[3:7]):
+                qpos[3:7] = turned
+                solver.put(qpos)
         depth = solver.depth()
         if depth > s.allowed_depth:
             qpos[2] += depth - s.allowed_depth
@@ -244,12 +246,15 @@ def waiting_pose(robot: Robot) -> RobotPose:
 
 def _turned_within(before: Array, after: Array, most: float) -> Array:
     """`after` [4], or the turn from `before` towards it that is allowed (rad)."""
+    cosine = float(after @ before)
+    if cosine < 0.0:
+        # Neighbours on the same side of the sphere, so that consumers may interpolate.
+        after, cosine = -after, -cosine
+    angle = 2.0 * float(np.arccos(min(1.0, cosine)))
+    if angle <= most:
+        return after
     turn = quat_log(quat_mul(after, quat_conj(before)))
-    size = float(np.sqrt(turn @ turn))
-    if size > most:
-        after = quat_mul(quat_exp(turn * (most / size)), before)
-    # Neighbours on the same side of the sphere, so that consumers may interpolate.
-    return -after if float(after @ before) < 0.0 else after
+    return quat_mul(quat_exp(turn * (most / angle)), before)
 
 
 def _check_calibration(clip: HumanMotion, skeleton: Skeleton) -> None:

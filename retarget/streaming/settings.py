@@ -25,9 +25,9 @@ class StreamSettings:
     """Without a calibration clip: what is seen of the person until then calibrates."""
     blend_seconds: float = 0.5
     """A better calibration takes over within this time."""
-    orientation_iterations: int = 2
+    orientation_iterations: int = 1
     """Most solver steps per frame for where the limbs point."""
-    position_iterations: int = 3
+    position_iterations: int = 2
     """Most solver steps per frame for the whole pose."""
     warm_up: int = 60
     """Solver steps of the first frame, each of both stages."""

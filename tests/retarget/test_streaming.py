@@ -211,7 +211,7 @@ def test_dropped_frames_fade_and_are_said(robot: Robot, walk: HumanMotion) -> No
     _check_limits(robot, joints, walk.fps)
     speed = np.abs(np.diff(joints, axis=0)).max(axis=1) * walk.fps
     assert speed[14] > 0.3, "the movement goes on for a moment"
-    assert speed[33:38].max() < 0.2, "and comes to rest"
+    assert speed[36:39].max() < 0.2, "and comes to rest"
     whole = motion_of(poses, robot, walk.fps, None, "gap")
     assert whole.quality["any_geom_ground_pen"]["max_m"] < 0.01
 

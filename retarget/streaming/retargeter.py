@@ -89,8 +89,6 @@ class StreamingRetargeter:
         self._whole = LiveSolver(robot, self.frames, self.fps, ik)
         self._feet = [robot.model.body(name).id for name in robot.feet]
         self._turns = np.stack([turn.T for turn in self.frames.foot_turns])
-        # Accelerations grow with the square of the frame rate.
-        self._bend = self.settings.bend * (self.fps / 30.0) ** 2
         joints = len(skeleton.joint_names)
         quat = np.tile([1.0, 0.0, 0.0, 0.0], (2, joints, 1)) if skeleton.rotations else None
         self._clip = skeleton.clip(np.zeros((2, joints, 3)), quat, self.fps)
@@ -222,10 +220,10 @@ class StreamingRetargeter:
     def _posture(self, wished: Array, last: Array) -> tuple[Array, Array]:
         """Angles [J] that hinges are drawn to and how strongly: the rest posture, the last angles
         and an even movement."""
-        ik, solver = self.settings.ik, self._whole
+        s, ik, solver = self.settings, self.settings.ik, self._whole
         q = last[7:]
-        even = q if self._before is None else 2.0 * q - self._before[7:]
-        squares = solver.rest_weight**2, ik.keep**2, self._bend**2
+        even = q if self._before is None else q + s.evenness * (q - self._before[7:])
+        squares = solver.rest_weight**2, ik.keep**2, s.bend**2
         total = squares[0] + squares[1] + squares[2]
         target = (squares[0] * solver.rest + squares[1] * q + squares[2] * even) / total
         # The pointing stage has found another way to hold the limb: go there, not back.

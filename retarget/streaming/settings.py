@@ -32,7 +32,10 @@ class StreamSettings:
     warm_up: int = 60
     """Solver steps of the first frame, each of both stages."""
     bend: float = 0.5
-    """Of a hinge's acceleration, per radian and frame at 30 frames/s; scales with the rate."""
+    """Pull of every hinge to where an even movement would take it, per radian."""
+    evenness: float = 0.6
+    """Share of the last step that an even movement repeats; weakly held hinges would swing to and
+    fro with all of it."""
     rise_seconds: float = 0.1
     """A foot that begins to stand is held fully after this time."""
     fall_seconds: float = 0.1

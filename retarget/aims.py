@@ -74,7 +74,7 @@ def position_aim(
     root, footprints = fit_root(path, stances, person.fps, fit)
     wanted = root[:, None] + ankle
     ankle = ankle_targets(plan, offsets, stances, footprints, wanted, frames, person.fps)
-    points, strength = _foot_points(plan, ankle, frames, ik)
+    points, strength = foot_points(plan, ankle, frames, ik)
     points[:, 0], strength[:, 0] = root, ik.root
     segments = followed(person.segments, plan, frames)
     target, weight = direction_targets(segments, ik, person.num_frames)
@@ -84,7 +84,7 @@ def position_aim(
     return Aim(target, weight, points, strength), plan
 
 
-def _foot_points(
+def foot_points(
     plan: FootPlan, ankle: Array, frames: RobotFrames, ik: IkSettings
 ) -> tuple[Array, Array]:
     """Targets and weights of the points of the feet, [T, 7, 3]; the root is left open."""

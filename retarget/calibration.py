@@ -3,7 +3,7 @@
 Nothing is set by hand per source skeleton. Bones give directions; flexion axes come from the plane
 of bent knees and elbows and are carried over straight stretches; the neutral attitude of pelvis,
 trunk, feet and hands comes from the rest pose where that is a standing one, and else from what the
-clip itself shows of upright, flat-footed moments.
+clip itself shows of upright, flat-footed moments (`retarget.body_constants`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 from motions import HumanMotion
-from motions.rotations import quat_inv_rotate, quat_rotate
-from retarget.foot_axes import foot_tracks, sole_points, standing_weight
-from retarget.hinges import flexion_axis
-from retarget.segments import LIMBS, SIDES, SegmentTrack
-from retarget.vectors import (
-    UP,
-    Array,
-    across,
-    angle_about,
-    robust_direction,
-    rotate_about,
-    smoothstep,
-    unit,
+from motions.rotations import quat_rotate
+from retarget.body_constants import (
+    PAIRS,
+    BodyConstants,
+    body_constants,
+    bones,
+    middle,
+    to_top,
+    trunk,
 )
+from retarget.foot_axes import foot_tracks, sole_points
+from retarget.hinges import Fill, fill_clip, flexion_axes
+from retarget.segments import SIDES, SegmentTrack
+from retarget.vectors import Array, across, rotate_about, unit
 
 
 @dataclass(frozen=True)
@@ -61,169 +61,74 @@ class CalibratedHuman:
 
 def calibrate(human: HumanMotion) -> CalibratedHuman:
     """Derive the anatomical frames of a clip."""
-    rest = _rest_rotation(human)
-    segments: dict[str, SegmentTrack] = {}
-    along = {name: unit(human.role(b) - human.role(a)) for name, (a, b) in LIMBS.items()}
-    for side in SIDES:
-        for upper, lower in (("thigh", "shank"), ("upper_arm", "forearm")):
-            first, second = f"{side}_{upper}", f"{side}_{lower}"
-            hinge, trust = flexion_axis(human, first, along[first], along[second])
-            segments[first] = SegmentTrack(along[first], across(hinge, along[first]), trust)
-            segments[second] = SegmentTrack(along[second], across(hinge, along[second]), trust)
-    hips = 0.5 * (human.role("left_hip") + human.role("right_hip"))
-    segments["pelvis"] = _pelvis(human, hips, rest)
-    segments["chest"] = _chest(human, hips, rest)
-    leg_length = _length(human, ("hip", "knee")) + _length(human, ("knee", "ankle"))
-    slow = standing_weight(human, leg_length)
-    feet, torsion, ankle_height = foot_tracks(human, segments, slow, rest, leg_length)
+    return calibrate_with(human, body_constants(human), fill_clip(human.fps))
+
+
+def calibrate_with(human: HumanMotion, body: BodyConstants, fill: Fill) -> CalibratedHuman:
+    """The anatomical frames of any frames of a person whose constants are known."""
+    segments = _limbs(human, body, fill)
+    fixed = _fixed(human, body)
+    hips = middle(human, "hip")
+    segments["pelvis"] = _pelvis(human, hips, body, fixed)
+    segments["chest"] = _chest(human, hips, body)
+    feet = foot_tracks(human, segments, body.feet, fixed)
     for side, foot in zip(SIDES, feet, strict=True):
         segments[f"{side}_foot"] = foot
-        hand = _hand(human, side, segments[f"{side}_forearm"], rest)
-        if hand is not None:
-            segments[f"{side}_hand"] = hand
+        if f"{side}_palm" in fixed:
+            along, palm = fixed[f"{side}_fingers"], fixed[f"{side}_palm"]
+            segments[f"{side}_hand"] = SegmentTrack(along, across(palm, along), np.ones(len(along)))
     ankle = np.stack([human.role(f"{s}_ankle") for s in SIDES], axis=1)
-    ball, heel = sole_points(human, feet, ankle, ankle_height, leg_length)
+    ball, heel = sole_points(feet, body.feet, ankle, body.ankle_height)
+    # The toes turn out by the torsion; taking it off turns the left foot to the right.
+    torsion = -body.feet[0].torsion
     notes = {
-        "rest_pose": "standing" if rest is not None else "not usable",
+        "rest_pose": "standing" if body.rest else "not usable",
         "foot_torsion_deg": round(float(np.degrees(torsion)), 1),
-        "ankle_height_m": round(ankle_height, 4),
-        "leg_length_m": round(leg_length, 4),
+        "ankle_height_m": round(body.ankle_height, 4),
+        "leg_length_m": round(body.leg_length, 4),
     }
     return CalibratedHuman(
-        human.fps, segments, hips, ankle, ball, heel, leg_length, ankle_height, notes
+        human.fps, segments, hips, ankle, ball, heel, body.leg_length, body.ankle_height, notes
     )
 
 
-def _length(human: HumanMotion, ends: tuple[str, str]) -> float:
-    both = [
-        np.median(
-            np.linalg.norm(human.role(f"{s}_{ends[0]}") - human.role(f"{s}_{ends[1]}"), axis=1)
-        )
-        for s in SIDES
-    ]
-    return float(np.mean(both))
+def _limbs(human: HumanMotion, body: BodyConstants, fill: Fill) -> dict[str, SegmentTrack]:
+    firsts, seconds = zip(*PAIRS, strict=True)
+    along = bones(human, (*firsts, *seconds))
+    count = len(PAIRS)
+    local = [body.hinges[first] for first in firsts]
+    hinge, trust = flexion_axes(human, firsts, along[:, :count], along[:, count:], local, fill)
+    secondary = across(np.concatenate([hinge, hinge], axis=1), along)
+    return {
+        name: SegmentTrack(along[:, k], secondary[:, k], trust[:, k % count])
+        for k, name in enumerate((*firsts, *seconds))
+    }
 
 
-def _rest_rotation(human: HumanMotion) -> Array | None:
-    """Orientation [3, 3] of every joint frame in the rest pose; None when it is not a standing one.
-
-    Some formats store bones along one axis (LAFAN1's legs point up beside the spine): such a rest
-    pose tells nothing about standing.
-    """
-    if human.rest_pos is None or human.quat_w is None:
-        return None
-    rest = human.rest_pos
-
-    def at(role: str) -> Array:
-        return rest[human.roles[role]]
-
-    hips = 0.5 * (at("left_hip") + at("right_hip"))
-    shoulders = 0.5 * (at("left_shoulder") + at("right_shoulder"))
-    ankles = 0.5 * (at("left_ankle") + at("right_ankle"))
-    if unit(shoulders - hips)[2] < 0.9 or unit(hips - ankles)[2] < 0.9:
-        return None
-    bones = [(j, p) for j, p in enumerate(human.parents) if p >= 0]
-    child = np.array([j for j, _ in bones])
-    parent = np.array([p for _, p in bones])
-    local = quat_inv_rotate(human.quat_w[:, parent], human.pos_w[:, child] - human.pos_w[:, parent])
-    offset = local.mean(axis=0)
-    bone = rest[child] - rest[parent]
-    # One rotation takes all bones from the joint frames to the rest pose (Kabsch).
-    u, _, vt = np.linalg.svd(bone.T @ offset)
-    turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
-    misfit = np.linalg.norm(offset @ turn.T - bone, axis=1).max()
-    return turn if misfit < 0.05 * np.linalg.norm(bone, axis=1).sum() / 6 else None
+def _fixed(human: HumanMotion, body: BodyConstants) -> dict[str, Array]:
+    """World directions [T, 3] of what is fixed in the joints' frames; empty without rotations."""
+    known = body.in_joints()
+    if human.quat_w is None or not known:
+        return {}
+    joints = [human.roles[role] for role, _ in known.values()]
+    world = quat_rotate(human.quat_w[:, joints], np.array([v for _, v in known.values()]))
+    return {name: world[:, k] for k, name in enumerate(known)}
 
 
-def _upright(human: HumanMotion, hips: Array) -> Array:
-    """Weight [T] of moments in which the person stands or walks upright."""
-    shoulders = 0.5 * (human.role("left_shoulder") + human.role("right_shoulder"))
-    weight = smoothstep(
-        unit(shoulders - hips)[:, 2], np.cos(np.radians(35)), np.cos(np.radians(20))
-    )
-    for side in SIDES:
-        leg = unit(hips - human.role(f"{side}_ankle"))[:, 2]
-        weight = weight * smoothstep(leg, np.cos(np.radians(60)), np.cos(np.radians(40)))
-    return weight
-
-
-def _pelvis(human: HumanMotion, hips: Array, rest: Array | None) -> SegmentTrack:
+def _pelvis(
+    human: HumanMotion, hips: Array, body: BodyConstants, fixed: Mapping[str, Array]
+) -> SegmentTrack:
     left = unit(human.role("left_hip") - human.role("right_hip"))
     trust = np.ones(len(left))
-    if human.quat_w is not None:
-        quat = human.quat_w[:, human.roles["pelvis"]]
-        upright = _upright(human, hips)
-        if rest is not None:
-            local = rest.T @ UP
-        elif upright.sum() > 5:
-            local = (upright[:, None] * quat_inv_rotate(quat, np.tile(UP, (len(quat), 1)))).sum(0)
-        else:
-            local = quat_inv_rotate(quat, _trunk(human, hips)).mean(axis=0)
-        return SegmentTrack(left, across(quat_rotate(quat, unit(local)), left), trust)
-    top = human.role("spine") if "spine" in human.roles else None
-    if top is None or np.median(np.linalg.norm(top - hips, axis=1)) < 0.05:
-        top = human.role("chest") if "chest" in human.roles else hips + _trunk(human, hips)
-    up = across(top - hips, left)
-    return SegmentTrack(left, _level(human, hips, up, left), trust)
+    if "pelvis" in fixed:
+        return SegmentTrack(left, across(fixed["pelvis"], left), trust)
+    up = across(to_top(human, body.pelvis_top, hips), left)
+    return SegmentTrack(left, rotate_about(up, left, np.full(len(up), body.pelvis_pitch)), trust)
 
 
-def _trunk(human: HumanMotion, hips: Array) -> Array:
-    shoulders = 0.5 * (human.role("left_shoulder") + human.role("right_shoulder"))
-    return unit((human.role("neck") if "neck" in human.roles else shoulders) - hips)
-
-
-def _level(human: HumanMotion, hips: Array, up: Array, left: Array) -> Array:
-    """`up` pitched about `left` by a constant, so that it is vertical on average when upright."""
-    weight = _upright(human, hips)
-    if weight.sum() <= 5:
-        return up
-    pitch = angle_about(across(up, left), across(np.tile(UP, (len(up), 1)), left), left)
-    offset = float((weight * pitch).sum() / weight.sum())
-    return rotate_about(up, left, np.full(len(up), offset))
-
-
-def _chest(human: HumanMotion, hips: Array, rest: Array | None) -> SegmentTrack:
-    up = _trunk(human, hips)
+def _chest(human: HumanMotion, hips: Array, body: BodyConstants) -> SegmentTrack:
+    up = trunk(human, hips)
     left = across(human.role("left_shoulder") - human.role("right_shoulder"), up)
-    if rest is not None and human.rest_pos is not None:
-        # The line from hips to neck need not be vertical in a straight-standing skeleton.
-        at = {r: human.rest_pos[j] for r, j in human.roles.items()}
-        low = 0.5 * (at["left_hip"] + at["right_hip"])
-        top = at.get("neck", 0.5 * (at["left_shoulder"] + at["right_shoulder"]))
-        side = unit(at["left_shoulder"] - at["right_shoulder"])
-        pitch = float(angle_about(across(top - low, side), across(UP, side), side))
-        up = rotate_about(up, left, np.full(len(up), pitch))
+    if body.chest_pitch:
+        up = rotate_about(up, left, np.full(len(up), body.chest_pitch))
     return SegmentTrack(up, across(left, up), np.ones(len(up)))
-
-
-def _hand(
-    human: HumanMotion, side: str, forearm: SegmentTrack, rest: Array | None
-) -> SegmentTrack | None:
-    """Axes of a hand, from its joint frame; neutral is the rest pose, or the clip's own mean."""
-    if human.quat_w is None:
-        return None
-    quat = human.quat_w[:, human.roles[f"{side}_wrist"]]
-    sign = 1.0 if side == "left" else -1.0
-    if rest is not None and human.rest_pos is not None:
-        at = {r: human.rest_pos[j] for r, j in human.roles.items()}
-        bone = unit(at[f"{side}_wrist"] - at[f"{side}_elbow"])
-        left = unit(at["left_shoulder"] - at["right_shoulder"])
-        palm = _rest_palm(bone, sign * left)
-        along_local, palm_local = rest.T @ bone, rest.T @ palm
-    else:
-        along_local = robust_direction(quat_inv_rotate(quat, forearm.primary), np.ones(len(quat)))
-        palm_local = robust_direction(
-            quat_inv_rotate(quat, sign * forearm.secondary), forearm.trust
-        )
-    along = quat_rotate(quat, along_local)
-    palm = across(quat_rotate(quat, palm_local), along)
-    return SegmentTrack(along, palm, np.ones(len(quat)))
-
-
-def _rest_palm(bone: Array, outward: Array) -> Array:
-    """Palm normal of a rest pose: down in a T-pose, carried by the smallest turn of the arm."""
-    axis = np.cross(outward, bone)
-    size = float(np.linalg.norm(axis))
-    if size < 1e-6:
-        return -UP
-    return rotate_about(-UP, axis / size, np.arctan2(size, outward @ bone))

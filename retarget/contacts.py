@@ -14,6 +14,9 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
 
 from retarget.vectors import Array, smoothstep
 
+SLOW = 0.3
+"""m/s for a leg of one metre; slower soles tell where the floor is."""
+
 
 @dataclass(frozen=True)
 class ContactSettings:
@@ -89,7 +92,7 @@ def ground_height(ball: Array, heel: Array, fps: float, leg_length: float) -> fl
     """
     points = np.concatenate([ball, heel], axis=1)
     speed = _speed(points, fps)
-    slow = speed < 0.3 * np.sqrt(leg_length)
+    slow = speed < SLOW * np.sqrt(leg_length)
     height = points[..., 2]
     # The lower of ball and heel of a foot is the one that can stand.
     lower = np.minimum(ball[..., 2], heel[..., 2])
@@ -97,6 +100,11 @@ def ground_height(ball: Array, heel: Array, fps: float, leg_length: float) -> fl
     candidates = np.sort(height[stands])
     if len(candidates) < 5:
         return float(np.percentile(lower, 2))
+    return densest_level(candidates, leg_length)
+
+
+def densest_level(candidates: Array, leg_length: float) -> float:
+    """The floor (m) among the sorted heights [K] m of soles that stand."""
     window = 0.04 * leg_length
     ends = np.searchsorted(candidates, candidates + window, side="right")
     counts = ends - np.arange(len(candidates))

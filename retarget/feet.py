@@ -9,7 +9,14 @@ import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from motions.rotations import matrix_to_quat, quat_continuous, quat_normalize, quat_to_matrix, slerp
+from motions.rotations import (
+    cross,
+    matrix_to_quat,
+    quat_continuous,
+    quat_normalize,
+    quat_to_matrix,
+    slerp,
+)
 from retarget.calibration import CalibratedHuman
 from retarget.contacts import FootContacts, runs
 from retarget.robot_frames import RobotFrames
@@ -83,7 +90,7 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
             window = slice(start, stop)
             heading[window] = _hold(heading[window], weight[window], human.fps)
             stances.append((i, start, stop))
-        matrices.append(np.stack([forward, np.cross(up, forward), up], axis=-1))
+        matrices.append(np.stack([forward, cross(up, forward), up], axis=-1))
         headings.append(heading)
         flats.append(confidence[:, i] * (1.0 - raised))
         balls.append(smoothstep(-pitch, *np.radians((-2.0, 2.0))))
@@ -104,7 +111,9 @@ def with_orientation(plan: FootPlan, swing: Array, fps: float) -> FootPlan:
     matrices = []
     for i in (0, 1):
         held = plan.flat[:, i]
-        level = matrix_to_quat(_level(plan.heading[:, i], fps))
+        heading = plan.heading[:, i]
+        rate = np.gradient(heading, 1.0 / fps) if len(heading) > 1 else np.zeros_like(heading)
+        level = matrix_to_quat(level_foot(heading, rate))
         mixed = quat_continuous(slerp(matrix_to_quat(swing[:, i]), level, held))
         mixed = smooth_curve(mixed, 1.0 + 20.0 * held**2, stiffness(SWING_HZ, fps))
         matrices.append(quat_to_matrix(quat_normalize(mixed)))
@@ -139,18 +148,17 @@ def _hold(heading: Array, weight: Array, fps: float) -> Array:
     return low_pass(weighted_fill(heading, weight, fps), fps, 2.0)
 
 
-def _level(heading: Array, fps: float) -> Array:
-    """Orientation [T, 3, 3] of a flat foot.
+def level_foot(heading: Array, rate: Array) -> Array:
+    """Orientation [T, 3, 3] of a flat foot that turns at `rate` [T] rad/s.
 
     The ball carries a hair more than the heel (under 1 mm), so that it is the ball that is still
     when the heel comes off; a foot that turns has its heel a little off the ground, as people do.
     """
-    rate = np.abs(np.gradient(heading, 1.0 / fps)) if len(heading) > 1 else np.zeros_like(heading)
-    lift = np.radians(FLAT_LIFT_DEG + TURN_LIFT_DEG * smoothstep(rate, 0.2, 0.8))
+    lift = np.radians(FLAT_LIFT_DEG + TURN_LIFT_DEG * smoothstep(np.abs(rate), 0.2, 0.8))
     c, s, cl, sl = np.cos(heading), np.sin(heading), np.cos(lift), np.sin(lift)
     forward = np.stack([cl * c, cl * s, -sl], axis=1)
     left = np.stack([-s, c, np.zeros_like(c)], axis=1)
-    return np.stack([forward, left, np.cross(forward, left)], axis=-1)
+    return np.stack([forward, left, cross(forward, left)], axis=-1)
 
 
 def stances_from(

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
+from motions.rotations import cross
+
 Array = NDArray[Any]
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -17,12 +19,12 @@ _TINY = 1e-12
 
 def unit(v: Array) -> Array:
     """Vectors of length one; a zero vector stays zero instead of becoming NaN."""
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), _TINY)
+    return v / np.maximum(np.sqrt((v * v).sum(-1, keepdims=True)), _TINY)
 
 
 def dot(a: Array, b: Array) -> Array:
     """Inner product over the last axis, [...]."""
-    return np.sum(a * b, axis=-1)
+    return (a * b).sum(-1)
 
 
 def across(v: Array, axis: Array) -> Array:
@@ -33,17 +35,17 @@ def across(v: Array, axis: Array) -> Array:
 def rotate_about(v: Array, axis: Array, angle: Array) -> Array:
     """`v` turned by `angle` [...] about the unit vector `axis` (Rodrigues)."""
     c, s = np.cos(angle)[..., None], np.sin(angle)[..., None]
-    return c * v + s * np.cross(axis, v) + (1 - c) * dot(axis, v)[..., None] * axis
+    return c * v + s * cross(axis, v) + (1 - c) * dot(axis, v)[..., None] * axis
 
 
 def angle_about(a: Array, b: Array, axis: Array) -> Array:
     """Signed angle [...] about `axis` that turns `a` into `b`, both perpendicular to it."""
-    return np.arctan2(dot(np.cross(a, b), axis), dot(a, b))
+    return np.arctan2(dot(cross(a, b), axis), dot(a, b))
 
 
 def smoothstep(x: Array, lower: float, upper: float) -> Array:
     """0 below `lower`, 1 above `upper`, a smooth cubic between."""
-    t = np.clip((x - lower) / (upper - lower), 0.0, 1.0)
+    t = np.minimum(np.maximum((x - lower) / (upper - lower), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
@@ -97,7 +99,7 @@ def turned_within(v: Array, centre: Array, most: float) -> Array:
     angle = float(np.arccos(np.clip(v @ centre, -1.0, 1.0)))
     if angle <= most:
         return v
-    return rotate_about(centre, unit(np.cross(centre, v)), np.array(most))
+    return rotate_about(centre, unit(cross(centre, v)), np.array(most))
 
 
 def median(x: Array, weight: Array) -> float:

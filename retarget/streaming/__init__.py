@@ -1,0 +1,16 @@
+"""Live retargeting: one frame of a person in, one pose of the robot out."""
+
+from __future__ import annotations
+
+from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.settings import StreamSettings
+from retarget.streaming.skeleton import HumanFrame, Skeleton, frames_of
+
+__all__ = [
+    "HumanFrame",
+    "RobotPose",
+    "Skeleton",
+    "StreamSettings",
+    "StreamingRetargeter",
+    "frames_of",
+]

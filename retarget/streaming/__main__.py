@@ -1,0 +1,9 @@
+"""``python -m retarget.streaming CLIP|- --robot unitree_g1 --out FILE.npz``."""
+
+from __future__ import annotations
+
+from motions.cli import exit_on_user_error
+from retarget.streaming.cli import main
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

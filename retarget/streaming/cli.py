@@ -1,0 +1,100 @@
+"""``python -m retarget.streaming``: a clip played as a stream, or a live one on standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+import robots
+from motions import HumanMotion, read_human_motion
+from motions.errors import InputError, input_error
+from motions.files import atomic_path
+from retarget.batch.work import crop_seconds
+from retarget.report import detection_line, quality_table
+from retarget.streaming.lines import LineStream
+from retarget.streaming.play import latency_table, motion_of, play, quiet, status_counts
+from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.skeleton import Skeleton, frames_of
+from robots.robot import Robot
+
+
+@dataclass(frozen=True)
+class Options:
+    """Retarget frame by frame as frames come in: a clip played through, or a live stream."""
+
+    clip: tyro.conf.Positional[str]
+    """Human motion file, or - for JSON lines on standard input (docs/streaming.md)."""
+    robot: str = "unitree_g1"
+    """Robot name, or a description file (.toml)."""
+    out: Path | None = None
+    """Write the robot's motion here (.npz)."""
+    calibration: Path | None = None
+    """Clip of the same person and skeleton that calibrates; else the stream's first frames do."""
+    realtime: bool = False
+    """Play a clip at its own speed instead of as fast as it goes."""
+    start: float = 0.0
+    """Second of the clip to begin at."""
+    end: float | None = None
+    """Second of the clip to end at."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play a clip, or serve a live stream until it ends."""
+    options = tyro.cli(Options, args=arguments, prog="python -m retarget.streaming")
+    if options.out is not None and options.out.suffix != ".npz":
+        raise input_error(
+            options.out, "the motion is written as .npz", fix=f"--out {options.out}.npz"
+        )
+    robot = robots.load(options.robot)
+    if options.out is not None:
+        # Found out before the work whether its result can be kept.
+        marker = options.out.with_name(f".{options.out.stem}.writable")
+        with atomic_path(marker):
+            pass
+        marker.unlink()
+    calibration = None if options.calibration is None else read_human_motion(options.calibration)
+    if options.clip == "-":
+        return _serve(options, robot, calibration)
+    console = Console(soft_wrap=True)
+    human = crop_seconds(read_human_motion(Path(options.clip)), options.start, options.end)
+    console.print(f"[bold]{escape(options.clip)}[/bold]: {escape(detection_line(human))}")
+    retargeter = StreamingRetargeter(Skeleton.of(human), robot, human.fps, calibration=calibration)
+    with quiet():
+        poses, watch = play(retargeter, frames_of(human), realtime=options.realtime)
+    motion = motion_of(poses, robot, human.fps, human, human.name)
+    console.print(quality_table(motion.quality))
+    console.print(latency_table(watch, human.fps))
+    if options.out is not None:
+        motion.save(options.out)
+        console.print(f"  wrote {escape(str(options.out))}: {motion.num_frames} frames")
+    return 0
+
+
+def _serve(options: Options, robot: Robot, calibration: HumanMotion | None) -> int:
+    """Poses go to standard output, so that all else goes to standard error."""
+    console = Console(stderr=True, soft_wrap=True)
+    poses: list[RobotPose] = []
+    with quiet():
+        stream = LineStream(
+            sys.stdin.buffer, sys.stdout, sys.stderr, robot, calibration=calibration
+        )
+        try:
+            stream.run(poses)
+        except KeyboardInterrupt:
+            # The way to end a live stream; what came until now is kept.
+            console.print("stopped")
+    if not poses:
+        raise InputError("standard input: the stream ended before its first frame")
+    counts = ", ".join(f"{count} {status}" for status, count in status_counts(poses).items())
+    console.print(f"{len(poses)} frames: {counts}; {stream.bad} lines could not be used")
+    console.print(latency_table(stream.watch, stream.fps))
+    if options.out is not None:
+        motion_of(poses, robot, stream.fps, None, options.out.stem).save(options.out)
+        console.print(f"  wrote {escape(str(options.out))}")
+    return 0

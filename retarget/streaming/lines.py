@@ -1,0 +1,194 @@
+"""Live frames as JSON lines: what comes in on one stream, what goes out on the other.
+
+docs/streaming.md has the format. A line that cannot be used is told on the error stream and
+counts as a dropped frame: a live robot must not stop for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from motions import HumanMotion
+from motions.errors import InputError, input_error
+from motions.resample import check_fps
+from retarget.streaming.play import Watch
+from retarget.streaming.retargeter import RobotPose, StreamingRetargeter, waiting_pose
+from retarget.streaming.settings import StreamSettings
+from retarget.streaming.skeleton import HumanFrame, Skeleton
+from retarget.vectors import Array
+from robots.robot import Robot
+
+WHERE = "standard input"
+_HEADER = '{"skeleton": {"joint_names": [...], "parents": [...]}, "fps": 60}'
+
+
+class LineStream:
+    """Reads frames from `lines`, writes poses to `out` and complaints to `errors`.
+
+    Raises `InputError` where the first line, the header, cannot be used.
+    """
+
+    def __init__(
+        self,
+        lines: IO[bytes],
+        out: IO[str],
+        errors: IO[str],
+        robot: Robot,
+        *,
+        calibration: HumanMotion | None = None,
+        settings: StreamSettings | None = None,
+    ) -> None:
+        self._lines, self._out, self._errors = lines, out, errors
+        self.robot, self._calibration, self._settings = robot, calibration, settings
+        self.header = _header(lines.readline())
+        self.fps = check_fps(self.header["fps"], f"{WHERE}, line 1: fps")
+        self._skeleton = self.header["skeleton"]
+        self.retargeter: StreamingRetargeter | None = None
+        if self._skeleton.get("rest_pos") is not None:
+            self._begin(_numbers(self._skeleton["rest_pos"], "rest_pos"))
+        self.watch = Watch()
+        self.frames = self.bad = 0
+        self._write({
+            "robot": robot.name,
+            "fps": self.fps,
+            "joint_names": list(robot.joint_names),
+            "quaternions": "wxyz",
+        })  # fmt: skip
+
+    def run(self, keep: list[RobotPose] | None = None) -> None:
+        """Answer every line until there are no more; poses are also appended to `keep`."""
+        number = 1
+        while raw := self._lines.readline():
+            number += 1
+            if not raw.strip():
+                continue
+            with self.watch.step():
+                pose = self._answer(raw, number)
+            values: dict[str, Any] = {
+                "frame": self.frames,
+                "status": pose.status,
+                "root_pos": _plain(pose.root_pos),
+                "root_quat": _plain(pose.root_quat),
+                "joint_pos": _plain(pose.joint_pos),
+                "contact": _plain(pose.contact),
+                "ms": round(1e3 * self.watch.wall[-1], 3),
+            }
+            self._write(values)
+            self.frames += 1
+            if keep is not None:
+                keep.append(pose)
+
+    def _answer(self, raw: bytes, number: int) -> RobotPose:
+        frame = None
+        try:
+            frame = _frame(raw)
+            if frame is not None and self.retargeter is None:
+                if not np.isfinite(frame.pos_w).all():
+                    return waiting_pose(self.robot)
+                self._begin(frame.pos_w)
+            if self.retargeter is not None:
+                return self.retargeter.step(frame)
+        except InputError as error:
+            self.bad += 1
+            print(
+                f"error: {WHERE}, line {number}: {error}; counted as a dropped frame",
+                file=self._errors,
+                flush=True,
+            )
+        return waiting_pose(self.robot) if self.retargeter is None else self.retargeter.step(None)
+
+    def _begin(self, pose: Array) -> None:
+        """Make the retargeter; the lengths in `pose` [J, 3] help to recognise the joints."""
+        given = self._skeleton
+        names = tuple(map(str, given["joint_names"]))
+        if pose.shape != (len(names), 3):
+            raise input_error(
+                None,
+                "positions do not fit the header's joints",
+                found=list(pose.shape),
+                expected=[len(names), 3],
+            )
+        rest = given.get("rest_pos")
+        skeleton = Skeleton.recognised(
+            str(given.get("name", "stream")),
+            names,
+            given["parents"],
+            pose,
+            bool(given.get("rotations", True)),
+            None if rest is None else _numbers(rest, "rest_pos"),
+            given.get("roles"),
+        )
+        self.retargeter = StreamingRetargeter(
+            skeleton,
+            self.robot,
+            self.fps,
+            calibration=self._calibration,
+            settings=self._settings,
+        )
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        # One write per line, so that a reader never sees half of one for long.
+        self._out.write(json.dumps(values, separators=(",", ":")) + "\n")
+        self._out.flush()
+
+
+def _header(raw: bytes) -> dict[str, Any]:
+    value = _json(raw) if raw.strip() else None
+    skeleton = value.get("skeleton") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(skeleton, dict) or "fps" not in value:
+        raise input_error(
+            f"{WHERE}, line 1",
+            "the stream must begin with its skeleton and frame rate",
+            found=raw[:60].decode("utf-8", "replace").strip() or "nothing",
+            expected=_HEADER,
+        )
+    names, parents = skeleton.get("joint_names"), skeleton.get("parents")
+    texts = isinstance(names, list) and all(isinstance(n, str) for n in names)
+    whole = isinstance(parents, list) and all(type(p) is int for p in parents)
+    if not texts or not whole or len(names or ()) != len(parents or ()) or not names:
+        raise input_error(
+            f"{WHERE}, line 1",
+            "joint_names and parents must be lists of as many texts and whole numbers",
+            expected=_HEADER,
+        )
+    return value
+
+
+def _frame(raw: bytes) -> HumanFrame | None:
+    """The frame of a line; None for one that is missing by intent."""
+    value = _json(raw)
+    if value is None or (isinstance(value, dict) and value.get("pos", ...) is None):
+        return None
+    if not isinstance(value, dict) or "pos" not in value:
+        raise input_error(
+            None, "no frame", found=type(value).__name__, expected='{"pos": [...], "quat": [...]}'
+        )
+    names = value.get("joint_names")
+    return HumanFrame(
+        _numbers(value["pos"], "pos"),
+        None if value.get("quat") is None else _numbers(value["quat"], "quat"),
+        None if names is None else tuple(map(str, names)),
+    )
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise input_error(None, f"not JSON: {error}") from error
+
+
+def _numbers(value: Any, key: str) -> Array:
+    try:
+        # A null among the numbers is a missing one, and comes out as nan.
+        return np.array(value, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise input_error(None, f"{key} must be rows of numbers, all of the same length") from error
+
+
+def _plain(values: Array) -> list[float]:
+    return [round(float(v), 6) for v in values]

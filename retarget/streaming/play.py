@@ -1,0 +1,156 @@
+"""Playing frames through the retargeter as a live source would, with a watch on every step."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from motions import HumanMotion, RobotMotion
+from retarget.calibration import calibrate
+from retarget.contacts import detect_contacts
+from retarget.metrics import measure
+from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.skeleton import HumanFrame
+from retarget.vectors import Array
+from robots.kinematics import forward_kinematics
+from robots.robot import Robot
+
+
+@dataclass
+class Watch:
+    """Time of every step: as the clock has it, and what the processor spent on it, s."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        cpu, wall = time.process_time(), time.perf_counter()
+        yield
+        self.wall.append(time.perf_counter() - wall)
+        self.cpu.append(time.process_time() - cpu)
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Milliseconds of both clocks: the first step, and percentiles of all later ones."""
+        result = {}
+        for name, seconds in (("wall", self.wall), ("cpu", self.cpu)):
+            ms = 1e3 * np.array(seconds)
+            later = ms[1:] if len(ms) > 1 else ms
+            p50, p95, p99 = (float(np.percentile(later, p)) for p in (50, 95, 99))
+            most = float(later.max())
+            result[name] = {"first": float(ms[0]), "p50": p50, "p95": p95, "p99": p99, "max": most}
+        return result
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """One thread for the linear algebra, and a garbage collector that looks at new objects only.
+
+    Threads of BLAS would wait for each other over matrices this small. What the interpreter has
+    loaded so far (some 10^5 objects) is taken out of the collector's sight: a full collection of
+    it would hold a step up for tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        gc.unfreeze()
+
+
+def play(
+    retargeter: StreamingRetargeter,
+    frames: Iterable[HumanFrame | None],
+    *,
+    realtime: bool = False,
+) -> tuple[list[RobotPose], Watch]:
+    """Every frame's pose and the time it took; `realtime` waits for each frame's moment."""
+    watch, poses = Watch(), []
+    begun = time.perf_counter()
+    for t, frame in enumerate(frames):
+        if realtime:
+            time.sleep(max(0.0, begun + t / retargeter.fps - time.perf_counter()))
+        with watch.step():
+            poses.append(retargeter.step(frame))
+    return poses, watch
+
+
+def motion_of(
+    poses: Sequence[RobotPose], robot: Robot, fps: float, human: HumanMotion | None, name: str
+) -> RobotMotion:
+    """The poses as a motion, with quality figures; `human` is the clip they were made from."""
+    root = np.stack([pose.root_pos for pose in poses])
+    quat = np.stack([pose.root_quat for pose in poses])
+    joints = np.stack([pose.joint_pos for pose in poses])
+    body_pos, body_quat = forward_kinematics(robot, root, quat, joints)
+    contact = None if human is None else source_contacts(human)
+    quality = measure(robot, fps, root, quat, joints, source=human, contact=contact)
+    return RobotMotion.build(
+        fps=fps,
+        joint_pos=joints,
+        body_pos_w=body_pos,
+        body_quat_w=body_quat,
+        joint_names=robot.joint_names,
+        body_names=robot.body_names,
+        robot=robot.name,
+        contact=np.stack([pose.contact for pose in poses]),
+        quality=quality,
+        source="" if human is None else human.source,
+        licence="" if human is None else human.licence,
+        name=name,
+    )
+
+
+def source_contacts(human: HumanMotion) -> Array:
+    """[T, 2] bool: feet that stand, as they are found in the whole clip."""
+    person = calibrate(human)
+    lowest = human.pos_w[:, sorted(set(human.roles.values())), 2].min(axis=1)
+    found = detect_contacts(person.ball, person.heel, person.fps, person.leg_length, lowest=lowest)
+    return found.foot
+
+
+def latency_table(watch: Watch, fps: float) -> Table:
+    """Latency of a stream, ms."""
+    figures = watch.figures()
+    table = Table(pad_edge=False, box=None)
+    table.add_column(f"ms per frame (frames last {1e3 / fps:.1f} ms)")
+    columns = ("p50", "p95", "p99", "max", "first")
+    for column in columns:
+        table.add_column("first frame" if column == "first" else column, justify="right")
+    for key, title in (("wall", "wall time"), ("cpu", "processor time")):
+        table.add_row(title, *(f"{figures[key][column]:.2f}" for column in columns))
+    return table
+
+
+def status_counts(poses: Iterable[RobotPose]) -> dict[str, int]:
+    """How many frames had which status."""
+    counts: dict[str, int] = {}
+    for pose in poses:
+        counts[pose.status] = counts.get(pose.status, 0) + 1
+    return counts
+
+
+def lag_frames(late: Array, early: Array, most: float = 6.0) -> float:
+    """By how many frames `late` [T, D] trails `early` [T, D].
+
+    The shift, in tenths of a frame, at which the velocities of both agree best.
+    """
+    fast, slow = np.diff(early, axis=0), np.diff(late, axis=0)
+    inner = np.arange(len(slow))[int(np.ceil(most)) :]
+    shifts = np.arange(0.0, most + 0.05, 0.1)
+    errors = []
+    for shift in shifts:
+        at = inner - shift
+        low = np.floor(at).astype(int)
+        share = (at - low)[:, None]
+        between = (1.0 - share) * fast[low] + share * fast[np.minimum(low + 1, len(fast) - 1)]
+        errors.append(float(((between - slow[inner]) ** 2).sum()))
+    return float(shifts[int(np.argmin(errors))])

@@ -1,0 +1,267 @@
+"""Retargeting of a live stream: one frame of a person in, one pose of the robot out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from motions import HumanMotion
+from motions.errors import input_error
+from motions.resample import check_fps
+from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul
+from retarget.aims import followed, foot_points
+from retarget.body_constants import BodyConstants
+from retarget.calibration import CalibratedHuman, calibrate_with
+from retarget.feet import FootPlan
+from retarget.ik import NUM_POINTS, Aim
+from retarget.robot_frames import robot_frames
+from retarget.scaling import scaled_hips
+from retarget.segments import SEGMENTS, SIDES
+from retarget.stages import direction_targets, first_guess
+from retarget.streaming.calibrator import Calibrator, CausalFill
+from retarget.streaming.contacts import ContactTracker
+from retarget.streaming.footing import Footing
+from retarget.streaming.inlet import Inlet, Status
+from retarget.streaming.settings import StreamSettings
+from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
+from retarget.streaming.solver import LiveSolver
+from retarget.vectors import Array
+from robots.robot import Robot
+
+
+@dataclass(frozen=True, eq=False)
+class RobotPose:
+    """One frame of the robot.
+
+    Attributes:
+        root_pos: [3] m, z up. root_quat: [4] wxyz. joint_pos: [J] rad, in the robot's order.
+        contact: [2] 0..1, that the left, right foot stands.
+        status: what became of the source's frame, see `Status`.
+    """
+
+    root_pos: Array
+    root_quat: Array
+    joint_pos: Array
+    contact: Array
+    status: Status
+
+
+class StreamingRetargeter:
+    """Retargets a person's movement frame by frame, without any delay of its own.
+
+    Needs the source's `skeleton` and a constant frame rate. A calibration comes from the same
+    code as a clip's (`retarget.body_constants`), out of
+
+    - `calibration`, a clip of the same person on the same skeleton: a few seconds with knees and
+      elbows bent once and both feet flat on the ground; or else
+    - the stream's own first frames, as many as `StreamSettings.calibration_seconds` say. Until
+      then the first frame's is used, in which the person should stand, knees and elbows a little
+      bent; a standing rest pose of the skeleton (BVH's T-pose) makes that one nearly as good.
+
+    In both cases a standing rest pose of the skeleton gives the neutral attitude of pelvis, chest,
+    feet and hands. The ground is at zero for the robot; where it is for the person is learnt from
+    the soles that rest, the first frame's to begin with.
+
+    Every pose keeps the joints' limits and, against the pose before, their speed limits. The
+    state is the instance's own; the same frames give the same poses.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        robot: Robot,
+        fps: float,
+        *,
+        calibration: HumanMotion | None = None,
+        settings: StreamSettings | None = None,
+    ) -> None:
+        """Raises `InputError` for a frame rate or a calibration clip that cannot be."""
+        self.skeleton, self.robot = skeleton, robot
+        self.fps = check_fps(fps, f"{skeleton.name}: fps")
+        self.settings = settings or StreamSettings()
+        if calibration is not None:
+            _check_calibration(calibration, skeleton)
+        self._calibration = calibration
+        self.frames = robot_frames(robot)
+        ik = self.settings.ik
+        self._pointing = LiveSolver(robot, self.frames, self.fps, ik)
+        self._whole = LiveSolver(robot, self.frames, self.fps, ik)
+        self._feet = [robot.model.body(name).id for name in robot.feet]
+        self._turns = np.stack([turn.T for turn in self.frames.foot_turns])
+        joints = len(skeleton.joint_names)
+        quat = np.tile([1.0, 0.0, 0.0, 0.0], (2, joints, 1)) if skeleton.rotations else None
+        self._clip = skeleton.clip(np.zeros((2, joints, 3)), quat, self.fps)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames; the next one is a first one again."""
+        s = self.settings
+        self._inlet = Inlet(self.skeleton, self.fps, s)
+        self._calibrator = Calibrator(self.skeleton, self.fps, s, self._calibration)
+        self._fill = CausalFill(self.fps)
+        self._footing = Footing(self.frames, self.fps, s)
+        self._contacts: ContactTracker | None = None
+        self._last: Array | None = None
+        self._before: Array | None = None
+
+    @property
+    def body(self) -> BodyConstants | None:
+        """The person's constants in use; None before the first frame."""
+        return self._calibrator.body
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the calibration is final."""
+        return self._calibrator.done
+
+    def step(self, frame: HumanFrame | None) -> RobotPose:
+        """The robot's pose for the next frame; None (or numbers that are not finite) is a dropped
+        one.
+
+        Raises `InputError` for a frame of another skeleton, which leaves the state as it was.
+        """
+        taken = self._inlet.take(frame)
+        if taken is None:
+            return waiting_pose(self.robot)
+        pos, quat, status = taken
+        body = self._calibrator.update(pos, quat, usable=status == "ok")
+        person = calibrate_with(with_frame(self._clip, pos, quat), body, self._fill)
+        if self._contacts is None:
+            self._contacts = ContactTracker(self.fps, person.leg_length, self.settings)
+        self._contacts.update(person.ball[0], person.heel[0])
+        now = heading = None
+        if self._last is not None:
+            now = self._whole.data.xpos[self._feet]
+            forward = self._turned(self._whole)[:, :, 0]
+            heading = np.arctan2(forward[:, 1], forward[:, 0])
+        plan = self._footing.plan(person, self._contacts, heading)
+        ankle, turned, targets = self._point(person, plan, self._contacts.ground.height)
+        plan = self._footing.reachable(plan, self._contacts, turned)
+        root_quat = self._pointing.data.qpos[3:7]
+        root, target = self._footing.place(
+            person, self._contacts, plan, ankle, root_quat, now, jump=status == "jump"
+        )
+        qpos = self._solve(plan, root, target, *targets)
+        return RobotPose(
+            qpos[:3].copy(), qpos[3:7].copy(), qpos[7:].copy(), plan.confidence[0].copy(), status
+        )
+
+    def _point(
+        self, person: CalibratedHuman, plan: FootPlan, ground: float
+    ) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Follow the directions of all segments.
+
+        Returns the ankles [2, 3] m seen from the root, the feet's orientations [2, 3, 3], and the
+        targets [1, K, 3] and weights [1, K] of the directions.
+        """
+        s, solver = self.settings, self._pointing
+        segments = followed(person.segments, plan, self.frames)
+        points, strength = np.zeros((2, 1, NUM_POINTS, 3))
+        points[:, 0], strength[:, 0] = scaled_hips(person, self.frames, ground), 1.0
+        targets = direction_targets(segments, s.ik, 1)
+        aim = Aim(*targets, points, strength).at(0)
+        rest, weight = solver.rest, solver.rest_weight
+        if self._last is None:
+            solver.put(first_guess(self.robot, person.segments["pelvis"], points[0, 0]))
+            solver.improve(aim, rest, weight, s.warm_up)
+        else:
+            keep = np.sqrt(weight**2 + s.ik.keep**2)
+            posture = (weight**2 * rest + s.ik.keep**2 * solver.qpos[7:]) / keep**2
+            solver.improve(aim, posture, keep, s.orientation_iterations)
+        data = solver.data
+        ankle = data.xpos[self._feet] - data.xpos[1]
+        return ankle, self._turned(solver), targets
+
+    def _turned(self, solver: LiveSolver) -> Array:
+        """Orientations [2, 3, 3] of a solver's feet, columns forward, left, up."""
+        return solver.data.xmat[self._feet].reshape(2, 3, 3) @ self._turns
+
+    def _solve(
+        self, plan: FootPlan, root: Array, ankle: Array, target: Array, weight: Array
+    ) -> Array:
+        """The whole pose [7 + J], within all limits and above the ground."""
+        s, solver, last = self.settings, self._whole, self._last
+        ik = s.ik
+        points, strength = foot_points(plan, ankle[None], self.frames, ik)
+        points[:, 0], strength[:, 0] = root, ik.root
+        for i, side in enumerate(SIDES):
+            k = 2 * SEGMENTS.index(f"{side}_foot")
+            target[:, k], target[:, k + 1] = plan.matrix[:, i, :, 2], plan.matrix[:, i, :, 0]
+            weight[:, k : k + 2] += plan.flat[:, i, None] * np.array(ik.standing_foot)
+        aim = Aim(target, weight, points, strength).at(0)
+        guess = self._pointing.qpos
+        guess[:3] = root
+        if last is None:
+            solver.put(guess)
+            solver.improve(aim, solver.rest, solver.rest_weight, s.warm_up, clear=True)
+        else:
+            step = solver.max_step
+            wished = guess[7:].copy()
+            guess[7:] = np.clip(wished, last[7:] - step, last[7:] + step)
+            guess[7:] = np.clip(guess[7:], solver.lower, solver.upper)
+            solver.put(guess)
+            posture, strong = self._posture(wished, last)
+            solver.improve(
+                aim, posture, strong, s.position_iterations, previous=last[7:], clear=True
+            )
+        qpos = solver.qpos
+        if last is not None:
+            turned = _turned_within(last[3:7], qpos[3:7], s.root_turn_speed / self.fps)
+            if not np.array_equal(turned, qpos[3:7]):
+                qpos[3:7] = turned
+                solver.put(qpos)
+        depth = solver.depth()
+        if depth > s.allowed_depth:
+            qpos[2] += depth - s.allowed_depth
+        self._before, self._last = last, qpos
+        return qpos
+
+    def _posture(self, wished: Array, last: Array) -> tuple[Array, Array]:
+        """Angles [J] that hinges are drawn to and how strongly: the rest posture, the last angles
+        and an even movement."""
+        s, ik, solver = self.settings, self.settings.ik, self._whole
+        q = last[7:]
+        even = q if self._before is None else q + s.evenness * (q - self._before[7:])
+        squares = solver.rest_weight**2, ik.keep**2, s.bend**2
+        total = squares[0] + squares[1] + squares[2]
+        target = (squares[0] * solver.rest + squares[1] * q + squares[2] * even) / total
+        # The pointing stage has found another way to hold the limb: go there, not back.
+        far = np.abs(wished - q) > 1.5 * solver.max_step
+        return np.where(far, wished, target), np.where(far, ik.catch_up, np.sqrt(total))
+
+
+def waiting_pose(robot: Robot) -> RobotPose:
+    """What is given out before the first frame has come: the robot's default pose."""
+    return RobotPose(
+        np.array([0.0, 0.0, robot.default_root_height]),
+        np.array([1.0, 0.0, 0.0, 0.0]),
+        robot.default_joint_pos.copy(),
+        np.ones(2),
+        "waiting",
+    )
+
+
+def _turned_within(before: Array, after: Array, most: float) -> Array:
+    """`after` [4], or the turn from `before` towards it that is allowed (rad)."""
+    cosine = float(after @ before)
+    if cosine < 0.0:
+        # Neighbours on the same side of the sphere, so that consumers may interpolate.
+        after, cosine = -after, -cosine
+    angle = 2.0 * float(np.arccos(min(1.0, cosine)))
+    if angle <= most:
+        return after
+    turn = quat_log(quat_mul(after, quat_conj(before)))
+    return quat_mul(quat_exp(turn * (most / angle)), before)
+
+
+def _check_calibration(clip: HumanMotion, skeleton: Skeleton) -> None:
+    same = clip.joint_names == skeleton.joint_names and clip.parents == skeleton.parents
+    if not same or (clip.quat_w is not None) != skeleton.rotations:
+        raise input_error(
+            clip.name,
+            "the calibration clip is of another skeleton than the stream",
+            found=f"{len(clip.joint_names)} joints: {', '.join(clip.joint_names)}",
+            expected=f"{len(skeleton.joint_names)} joints: {', '.join(skeleton.joint_names)}",
+            fix="record it with the same source",
+        )

@@ -1,0 +1,143 @@
+"""What a live source says once, its skeleton, and what it says again and again, its frames."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from motions import HumanMotion
+from motions.errors import input_error
+from motions.skeletons import recognise
+from retarget.vectors import Array
+
+
+@dataclass(frozen=True, eq=False)
+class HumanFrame:
+    """One frame of a person, in the conventions of `HumanMotion`.
+
+    Attributes:
+        pos_w: [J, 3] m, z up. quat_w: [J, 4] wxyz, the source's joint frames; None for positions
+            only. joint_names: [J] if known, to be compared with the skeleton's.
+    """
+
+    pos_w: Array
+    quat_w: Array | None = None
+    joint_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """The joints of a live source; fields as in `HumanMotion`.
+
+    `rotations` says whether frames carry joint orientations. `rest_pos` [J, 3] m, z up, is of use
+    where it is a standing pose.
+    """
+
+    name: str
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    roles: Mapping[str, int]
+    rotations: bool
+    rest_pos: Array | None = None
+
+    @classmethod
+    def of(cls, human: HumanMotion) -> Skeleton:
+        """The skeleton of a clip."""
+        return cls(
+            human.name,
+            human.joint_names,
+            human.parents,
+            human.roles,
+            human.quat_w is not None,
+            human.rest_pos,
+        )
+
+    @classmethod
+    def recognised(
+        cls,
+        name: str,
+        joint_names: Sequence[str],
+        parents: Sequence[int],
+        pose: Array,
+        rotations: bool,
+        rest_pos: Array | None = None,
+        roles: Mapping[str, str] | None = None,
+    ) -> Skeleton:
+        """A skeleton whose roles are found by its joints' names, as readers of clips do.
+
+        `pose` [J, 3] is any pose; `roles` (role to joint name) fixes some by hand. Raises
+        `InputError` when a role that is needed is not found.
+        """
+        names = tuple(joint_names)
+        unknown = [joint for joint in (roles or {}).values() if joint not in names]
+        if unknown:
+            raise input_error(name, f"the skeleton has no joint {unknown[0]!r}", found=list(names))
+        given = {role: names.index(joint) for role, joint in (roles or {}).items()}
+        found = recognise(names, tuple(parents), pose, given)
+        skeleton = cls(name, names, tuple(parents), found.roles, rotations, rest_pos)
+        skeleton.clip(np.stack([pose, pose]), None, 1.0)  # its checks
+        return skeleton
+
+    def clip(self, pos: Array, quat: Array | None, fps: float) -> HumanMotion:
+        """Frames [T, J, 3] and [T, J, 4] as a clip; raises `InputError` when they are none."""
+        return HumanMotion(
+            name=self.name,
+            fps=fps,
+            joint_names=self.joint_names,
+            parents=self.parents,
+            pos_w=pos,
+            quat_w=quat,
+            roles=self.roles,
+            rest_pos=self.rest_pos,
+        )
+
+    def check(self, frame: HumanFrame) -> None:
+        """Raise `InputError` for a frame of another skeleton."""
+        joints = len(self.joint_names)
+        if frame.joint_names is not None and tuple(frame.joint_names) != self.joint_names:
+            raise input_error(
+                self.name,
+                "the frame is of another skeleton",
+                found=f"the joints {', '.join(map(str, frame.joint_names))}",
+                expected=", ".join(self.joint_names),
+                fix="start a stream of its own for it",
+            )
+        shapes = [("pos_w", frame.pos_w, (joints, 3))]
+        if self.rotations:
+            if frame.quat_w is None:
+                raise input_error(
+                    self.name,
+                    "the frame has no rotations",
+                    expected=f"quat_w of shape [{joints}, 4], as the skeleton says",
+                )
+            shapes.append(("quat_w", frame.quat_w, (joints, 4)))
+        for key, value, shape in shapes:
+            if np.shape(value) != shape:
+                raise input_error(
+                    self.name,
+                    f"the frame is of another skeleton, {key} has the wrong shape",
+                    found=list(np.shape(value)),
+                    expected=list(shape),
+                    fix="start a stream of its own for it",
+                )
+
+
+def frames_of(human: HumanMotion) -> Iterator[HumanFrame]:
+    """A clip's frames, one after the other."""
+    for t in range(human.num_frames):
+        yield HumanFrame(human.pos_w[t], None if human.quat_w is None else human.quat_w[t])
+
+
+def with_frame(clip: HumanMotion, pos: Array, quat: Array | None) -> HumanMotion:
+    """`clip` with one frame, [J, 3] and [J, 4], in place of its own.
+
+    A clip has two frames at least, and is checked when it is made; neither fits a frame that has
+    to be on its way in a millisecond and was checked before.
+    """
+    one = copy.copy(clip)
+    object.__setattr__(one, "pos_w", pos[None])
+    object.__setattr__(one, "quat_w", None if quat is None else quat[None])
+    return one

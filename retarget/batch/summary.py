@@ -75,17 +75,16 @@ def summary_table(records: Sequence[Record]) -> Table:
     for goal in GOALS:
         found = [(figure(record.quality, goal), record.name) for record in good]
         values = [(value, name) for value, name in found if value is not None]
-        most = f"≤ {goal.most:g}" if goal.most else "0"
         if not values:
-            table.add_row(goal.title, most, "–", "–", "–", goal.unit, "")
+            table.add_row(goal.title, goal.aim, "–", "–", "–", goal.unit, "")
             continue
         numbers = np.array([value for value, _ in values])
-        met = int((numbers <= goal.most + 0.5 * 10.0**-goal.digits).sum())
+        met = sum(goal.met(value) for value in numbers.tolist())
         worst, name = max(values)
         table.add_row(
             goal.title,
-            most,
-            f"{met}/{len(values)}",
+            goal.aim,
+            "–" if goal.most is None else f"{met}/{len(values)}",
             f"{np.median(numbers):.{goal.digits}f}",
             f"{worst:.{goal.digits}f}",
             goal.unit,

@@ -20,15 +20,25 @@ from rich.table import Table
 
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record
-from retarget.batch.run import run_batch
+from retarget.batch.run import Backend, run_batch
 from retarget.batch.work import Work
 from retarget.report import GOALS, figure
 
 
 def run_with_progress(
-    jobs: Sequence[Job], out: Path, work: Work, workers: int, console: Console
+    jobs: Sequence[Job],
+    out: Path,
+    work: Work,
+    workers: int | None,
+    console: Console,
+    *,
+    backend: Backend = "processes",
+    ray_address: str | None = None,
 ) -> list[Record]:
-    """Run a batch with a bar, a line for each clip that failed and one about the whole."""
+    """Run a batch with a bar, a line for each clip that failed and one about the whole.
+
+    Arguments as in `run.run_batch`.
+    """
     before = 0
     with Progress(
         TextColumn("retargeting"),
@@ -50,7 +60,10 @@ def run_with_progress(
                 bar.console.print(f"error: {escape(record.error)}", highlight=False)
 
         try:
-            records = run_batch(jobs, out, work, workers=workers, report=report)
+            records = run_batch(
+                jobs, out, work, workers=workers, backend=backend, ray_address=ray_address,
+                report=report,
+            )  # fmt: skip
         except KeyboardInterrupt:
             bar.console.print("what is finished is kept: run the same command again to go on")
             raise

@@ -30,6 +30,10 @@ from motions.rotations import matrix_to_quat, quat_continuous, quat_normalize, q
 Array = NDArray[Any]
 
 FBX_MAGIC = (b"Kaydara FBX Binary", b"; FBX")
+CONVERT = (
+    "convert it to BVH: in Blender File > Import > FBX, select the armature, "
+    "File > Export > Motion Capture (.bvh)"
+)
 _PIVOT = "_$AssimpFbx$_"
 _STILL = 1e-4
 """Of its distance from the origin that a node above a skeleton may move without being its root."""
@@ -119,16 +123,16 @@ def _scene(path: Path) -> Mapping[str, Any]:
         raise input_error(
             path,
             "reading FBX needs Assimp",
-            fix="pip install 'humanoid-mimic[fbx]', or convert the clip to BVH",
+            fix=f"pip install 'humanoid-mimic[fbx]', or {CONVERT}",
         )
     scene = library.aiImportFile(str(path).encode(), 0)
     if not scene:
         reason = library.aiGetErrorString().decode(errors="replace")
-        raise input_error(path, f"Assimp cannot read this FBX: {reason}", fix="export it as BVH")
+        raise input_error(path, f"Assimp cannot read this FBX: {reason}", fix=CONVERT)
     try:
         blob = library.aiExportSceneToBlob(scene, b"assjson", 0)
         if not blob:
-            raise input_error(path, "Assimp cannot write this scene as JSON", fix="export BVH")
+            raise input_error(path, "Assimp cannot write this scene as JSON", fix=CONVERT)
         try:
             text = ctypes.string_at(blob.contents.data, blob.contents.size)
         finally:

@@ -208,6 +208,14 @@ def test_a_truncated_file_is_one_line(step: Path, tmp_path: Path) -> None:
         read_human_motion(path)
 
 
+def test_a_file_that_cannot_be_read_says_how_to_convert(tmp_path: Path) -> None:
+    for start in (b"Kaydara FBX Binary  \x00\x1a\x00", b"; FBX 7.3.0 project file\n"):
+        path = tmp_path / "clip.fbx"
+        path.write_bytes(start)
+        with pytest.raises(InputError, match=r"in Blender.*\.bvh"):
+            read_human_motion(path)
+
+
 def test_without_assimp_the_extra_is_named(step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fbx, "_library", lambda: None)
     with pytest.raises(InputError, match=r"pip install 'humanoid-mimic\[fbx\]'"):

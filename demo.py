@@ -227,12 +227,13 @@ def quality_rows(motion: RobotMotion) -> list[dict[str, Any]]:
     rows = []
     for goal in GOALS:
         value = figure(motion.quality, goal)
-        met = None if value is None else value <= goal.most + 0.5 * 10.0**-goal.digits
+        met = None if value is None or goal.most is None else goal.met(value)
         rows.append(
             {
                 "title": goal.title,
                 "value": value,
                 "goal": goal.most,
+                "aim": goal.aim,
                 "unit": goal.unit,
                 "digits": goal.digits,
                 "met": met,
@@ -260,8 +261,7 @@ def _print_quality(clips: list[Clip]) -> None:
             f"[yellow]{cell} ![/yellow]" if line["met"] is False else cell
             for cell, line in zip(cells, lines, strict=True)
         ]
-        goal = f"≤ {lines[0]['goal']:g}" if lines[0]["goal"] else "0"
-        table.add_row(lines[0]["title"], *marked, goal, lines[0]["unit"])
+        table.add_row(lines[0]["title"], *marked, lines[0]["aim"], lines[0]["unit"])
     _console().print(table)
 
 

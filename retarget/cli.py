@@ -24,6 +24,7 @@ from motions.errors import InputError, input_error
 from motions.files import atomic_write_text
 from retarget import page
 from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
+from retarget.batch.run import Backend
 from retarget.batch.summary import run_with_progress, summary_table
 from retarget.batch.work import Work, crop_seconds
 from retarget.page.entry import entries_of_records, entry_of_clip
@@ -46,9 +47,15 @@ class Options:
     """Directory for the results, one .npz per clip; existing ones are replaced."""
     manifest: Path | None = None
     """File that lists clips: a path per line, or JSON lines with clip, name, start, end."""
-    workers: int = 1
-    """Processes that share the clips; 0 is one per core. Folders, manifests, several workers and
-    shards make a batch: clips that are done are left out when it is run again."""
+    workers: int | None = None
+    """Processes that share the clips, 1 unless given; 0 is one per core. Folders, manifests,
+    several workers and shards make a batch: clips that are done are left out when it is run
+    again."""
+    backend: Backend = "processes"
+    """What a batch runs on: processes of this machine, or a Ray cluster (extra `ray`), by default
+    on all of its CPUs."""
+    ray_address: str | None = None
+    """Running Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without it Ray is started here."""
     shard: str = ""
     """Part of the clips for one of several machines, such as 2/8."""
     robot: str = "unitree_g1"
@@ -171,14 +178,18 @@ def _one(
 
 def is_batch(options: Options) -> bool:
     """Whether clips go through a pool with a record of each, rather than one after the other."""
-    several = options.manifest is not None or bool(options.shard) or options.workers != 1
+    several = options.manifest is not None or bool(options.shard)
+    several = several or options.workers not in (None, 1) or options.backend == "ray"
     return several or any(clip.is_dir() for clip in options.clips)
 
 
 def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Console) -> int:
     """Retarget the clips of folders and manifests; see `main` for the exit code."""
-    if options.workers < 0:
-        raise input_error(None, "--workers must not be negative", found=options.workers)
+    workers = options.workers
+    if workers is not None and workers < 0:
+        raise input_error(None, "--workers must not be negative", found=workers)
+    if options.ray_address is not None and options.backend != "ray":
+        raise input_error(None, "--ray-address is for --backend ray", found=options.backend)
     jobs = find_jobs(options.clips, options.out)
     if options.manifest is not None:
         jobs = merge_jobs(jobs, read_manifest(options.manifest))
@@ -193,8 +204,13 @@ def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Cons
         start=options.start,
         end=options.end,
     )
-    workers = options.workers or os.cpu_count() or 1
-    records = run_with_progress(jobs, options.out, work, min(workers, max(1, len(jobs))), console)
+    if options.backend == "processes":
+        workers = (os.cpu_count() or 1) if workers == 0 else workers or 1
+        workers = min(workers, max(1, len(jobs)))
+    records = run_with_progress(
+        jobs, options.out, work, workers, console, backend=options.backend,
+        ray_address=options.ray_address,
+    )  # fmt: skip
     console.print(summary_table(records))
     if options.report is not None:
         text = page.dataset_page(entries_of_records(records), robot.title)

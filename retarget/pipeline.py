@@ -8,9 +8,10 @@ from typing import Literal
 
 from motions import HumanMotion, RobotMotion
 from motions.rotations import quat_continuous, quat_normalize
-from retarget.calibration import calibrate
-from retarget.contacts import ContactSettings, detect_contacts
+from retarget.calibration import CalibratedHuman, calibrate
+from retarget.contacts import ContactSettings, FootContacts, detect_contacts
 from retarget.feet import plan_feet
+from retarget.fidelity import end_effector_figures
 from retarget.ground import ground_shift, sole_heights
 from retarget.metrics import measure
 from retarget.per_frame import FrameSettings, solve_per_frame
@@ -59,18 +60,8 @@ def retarget(
     settings = settings or RetargetSettings()
     rate = human.fps if fps == "source" else float(fps)
     original = human.resample(rate)
-    human = _at_rate(human, rate, settings.source_hz)
+    human, person, contacts = prepare(human, rate, settings)
     frames = robot_frames(robot)
-    person = calibrate(human)
-    joints = sorted(set(human.roles.values()))
-    contacts = detect_contacts(
-        person.ball,
-        person.heel,
-        person.fps,
-        person.leg_length,
-        settings.contacts,
-        lowest=human.pos_w[:, joints, 2].min(axis=1),
-    )
     plan = plan_feet(person, contacts)
     if settings.method == "whole-clip":
         qpos = solve_whole_clip(
@@ -94,6 +85,9 @@ def retarget(
         source=original,
         contact=contacts.foot,
     )
+    quality["fidelity"] |= end_effector_figures(
+        robot, human, person, contacts.ground, body_pos, body_quat
+    )
     return RobotMotion.build(
         fps=rate,
         joint_pos=qpos[:, 7:],
@@ -108,6 +102,24 @@ def retarget(
         licence=human.licence,
         name=human.name,
     )
+
+
+def prepare(
+    human: HumanMotion, rate: float, settings: RetargetSettings
+) -> tuple[HumanMotion, CalibratedHuman, FootContacts]:
+    """What the solvers are given of a clip: filtered at `rate`, calibrated, with its contacts."""
+    human = _at_rate(human, rate, settings.source_hz)
+    person = calibrate(human)
+    joints = sorted(set(human.roles.values()))
+    contacts = detect_contacts(
+        person.ball,
+        person.heel,
+        person.fps,
+        person.leg_length,
+        settings.contacts,
+        lowest=human.pos_w[:, joints, 2].min(axis=1),
+    )
+    return human, person, contacts
 
 
 def _at_rate(human: HumanMotion, rate: float, cutoff_hz: float) -> HumanMotion:

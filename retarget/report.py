@@ -19,8 +19,20 @@ class Goal:
     keys: tuple[str, ...]
     scale: float
     unit: str
-    most: float
+    most: float | None
+    """None: the figure is told, not judged."""
     digits: int = 1
+
+    @property
+    def aim(self) -> str:
+        """The goal in words."""
+        if self.most is None:
+            return "–"
+        return f"≤ {self.most:g}" if self.most else "0"
+
+    def met(self, value: float) -> bool:
+        """Whether a printed value meets the goal; without a goal it does."""
+        return self.most is None or value <= self.most + 0.5 * 10.0**-self.digits
 
 
 GOALS: tuple[Goal, ...] = (
@@ -42,6 +54,15 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal("at a joint limit", ("near_limit_sample_rate",), 100, "% samples", 0.3, 2),
     Goal("limb direction error, mean", ("fidelity", "limb_dir_err_mean_deg"), 1, "deg", 1.2, 2),
+    # Where the robot's build decides as much as the retargeting does, a goal would say little.
+    Goal("foot orientation error, mean", ("fidelity", "foot_deg"), 1, "deg", None),
+    Goal("hand orientation error, mean", ("fidelity", "hand_deg"), 1, "deg", None),
+    Goal(
+        "feet off the scaled person's, to the root", ("fidelity", "foot_root_m"), 1000, "mm", None
+    ),
+    Goal(
+        "hands off the scaled person's, to the root", ("fidelity", "hand_root_m"), 1000, "mm", None
+    ),
     Goal("joint speed, max", ("velocity", "max"), 1, "rad/s", 20),
     Goal("joint jerk, mean", ("smooth", "mean_abs_jerk"), 1, "rad/s^3", 250, 0),
     Goal("root jerk, mean", ("smooth", "root_jerk"), 1, "m/s^3", 120, 0),
@@ -73,13 +94,12 @@ def quality_table(quality: Mapping[str, Any], title: str = "") -> Table:
     table.add_column("")
     for goal in GOALS:
         value = figure(quality, goal)
-        most = f"≤ {goal.most:g}" if goal.most else "0"
         if value is None:
-            table.add_row(goal.title, "–", most, goal.unit)
+            table.add_row(goal.title, "–", goal.aim, goal.unit)
             continue
-        good = value <= goal.most + 0.5 * 10.0**-goal.digits
         text = f"{value:.{goal.digits}f}"
-        table.add_row(goal.title, text if good else f"[yellow]{text} ![/yellow]", most, goal.unit)
+        text = text if goal.met(value) else f"[yellow]{text} ![/yellow]"
+        table.add_row(goal.title, text, goal.aim, goal.unit)
     return table
 
 

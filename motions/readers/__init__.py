@@ -1,4 +1,4 @@
-"""Reading human motion: text formats, joint positions, SMPL parameters, landmarks, C3D."""
+"""Reading human motion: text formats, joint positions, SMPL parameters, landmarks, C3D, FBX."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from motions.readers.assemble import assemble
 from motions.readers.bvh import read_bvh
 from motions.readers.c3d import read_c3d
 from motions.readers.deepmimic import read_deepmimic
+from motions.readers.fbx import FBX_MAGIC, read_fbx
 from motions.readers.numeric import read_numeric
 from motions.readers.raw import RawClip, ReadOptions, read_bytes, read_text
 from motions.resample import check_fps
@@ -24,6 +25,7 @@ _READERS: dict[str, Callable[[Path, ReadOptions], RawClip]] = {
     "deepmimic": lambda path, options: read_deepmimic(path, options.fps),
     "arrays": read_numeric,
     "c3d": read_c3d,
+    "fbx": read_fbx,
 }
 _EXTENSIONS = {
     ".bvh": "bvh",
@@ -35,13 +37,13 @@ _EXTENSIONS = {
     ".pkl": "arrays",
     ".pt": "arrays",
     ".c3d": "c3d",
+    ".fbx": "fbx",
 }
 EXTENSIONS: tuple[str, ...] = tuple(_EXTENSIONS)
 """File name endings that may hold a human motion; some may hold other things too, see
 `is_human_clip`."""
 
 _C3D_PARAMETERS = 0x50
-_FBX_MAGIC = (b"Kaydara FBX Binary", b"; FBX")
 
 
 def read_human_motion(
@@ -109,10 +111,10 @@ def _format_of(path: Path) -> str:
     known = ", ".join(_EXTENSIONS)
     suffix = path.suffix.lower()
     start = read_bytes(path, 4096)
-    binary = _sniff_binary(path, start)
+    binary = _sniff_binary(start)
     if binary is not None:
         return binary
-    if _EXTENSIONS.get(suffix) in ("arrays", "c3d"):
+    if _EXTENSIONS.get(suffix) in ("arrays", "c3d", "fbx"):
         return _EXTENSIONS[suffix]
     if suffix not in _EXTENSIONS:
         if suffix == ".asf":
@@ -136,14 +138,9 @@ def _format_of(path: Path) -> str:
     return found or _EXTENSIONS[suffix]
 
 
-def _sniff_binary(path: Path, start: bytes) -> str | None:
-    if start.startswith(_FBX_MAGIC):
-        raise input_error(
-            path,
-            "FBX is not read here: no reader of it installs without a compiler or a closed library",
-            fix="convert it to BVH: in Blender File > Import > FBX, select the armature, "
-            "File > Export > Motion Capture (.bvh)",
-        )
+def _sniff_binary(start: bytes) -> str | None:
+    if start.startswith(FBX_MAGIC):
+        return "fbx"
     if start.startswith((NPY_MAGIC, ZIP_MAGIC)):
         return "arrays"
     # A pickle of protocol 2 to 5 begins with its version.

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Literal
 
 from retarget.batch.jobs import Job
+from retarget.batch.on_ray import on_ray
 from retarget.batch.record import Record, finished, job_key
-from retarget.batch.work import Work, begin_worker, retarget_job
+from retarget.batch.work import Task, Work, begin_worker, broken, retarget_job
 
-Task = Callable[[Job, str, Path], Record]
+Backend = Literal["processes", "ray"]
+"""A pool of processes on this machine, or the CPUs of a Ray cluster."""
 Report = Callable[[Record, bool], None]
 """Called for each clip with its record and whether it had been finished before."""
 
@@ -20,16 +23,26 @@ _DIED = "the process that worked on it died (out of memory, or a crash in a libr
 
 
 def run_batch(
-    jobs: Sequence[Job], out: Path, work: Work, *, workers: int = 1, report: Report | None = None
+    jobs: Sequence[Job],
+    out: Path,
+    work: Work,
+    *,
+    workers: int | None = None,
+    backend: Backend = "processes",
+    ray_address: str | None = None,
+    report: Report | None = None,
 ) -> list[Record]:
     """Retarget every clip that is not finished yet; one broken clip never stops the rest.
 
     Args:
         out: results go to ``out/<name>.npz``, records to a folder of their own below it.
-        workers: processes; 1 works in this one.
+        workers: processes; 1, the default, works in this one. With Ray the most clips at a time,
+            by default one per CPU of the cluster.
+        ray_address: see `on_ray.on_ray`.
         report: called as clips come in, in no fixed order.
 
-    Returns the records in the order of the jobs.
+    Returns the records in the order of the jobs. Raises `InputError` when Ray is asked for and is
+    absent or does not answer.
     """
     done: dict[str, Record] = {}
 
@@ -43,14 +56,19 @@ def run_batch(
         try:
             key = job_key(job, work.configuration)
         except OSError as error:
-            add(_broken(job, "", f"{job.clip}: cannot read: {error.strerror or error}"), False)
+            add(broken(job, "", f"{job.clip}: cannot read: {error.strerror or error}"), False)
             continue
         record = finished(out, job, key)
         if record is None:
             left.append((job, key))
         else:
             add(record, True)
-    results = _here(left, out, work) if workers <= 1 else _pooled(left, out, work, workers)
+    if backend == "ray":
+        results = on_ray(left, out, work, workers=workers, address=ray_address) if left else ()
+    elif workers is None or workers <= 1:
+        results = _here(left, out, work)
+    else:
+        results = _pooled(left, out, work, workers)
     for record in results:
         add(record, False)
     return [done[job.name] for job in jobs]
@@ -90,7 +108,7 @@ def _pooled(
         except BrokenProcessPool:
             if alone:
                 for job, key in running.values():
-                    yield _broken(job, key, f"{job.clip}: {_DIED}", out)
+                    yield broken(job, key, f"{job.clip}: {_DIED}", out)
             else:
                 suspects += running.values()
         finally:
@@ -101,10 +119,3 @@ def _pool(workers: int, work: Work) -> ProcessPoolExecutor:
     # Started afresh rather than forked: threads of numerical libraries do not survive a fork.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, context, begin_worker, (work,))
-
-
-def _broken(job: Job, key: str, error: str, out: Path | None = None) -> Record:
-    record = Record(job.name, str(job.clip), key, error=error)
-    if out is not None:
-        record.save(out)
-    return record

@@ -20,15 +20,25 @@ from rich.table import Table
 
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record
-from retarget.batch.run import run_batch
+from retarget.batch.run import Backend, run_batch
 from retarget.batch.work import Work
 from retarget.report import GOALS, figure
 
 
 def run_with_progress(
-    jobs: Sequence[Job], out: Path, work: Work, workers: int, console: Console
+    jobs: Sequence[Job],
+    out: Path,
+    work: Work,
+    workers: int | None,
+    console: Console,
+    *,
+    backend: Backend = "processes",
+    ray_address: str | None = None,
 ) -> list[Record]:
-    """Run a batch with a bar, a line for each clip that failed and one about the whole."""
+    """Run a batch with a bar, a line for each clip that failed and one about the whole.
+
+    Arguments as in `run.run_batch`.
+    """
     before = 0
     with Progress(
         TextColumn("retargeting"),
@@ -50,7 +60,10 @@ def run_with_progress(
                 bar.console.print(f"error: {escape(record.error)}", highlight=False)
 
         try:
-            records = run_batch(jobs, out, work, workers=workers, report=report)
+            records = run_batch(
+                jobs, out, work, workers=workers, backend=backend, ray_address=ray_address,
+                report=report,
+            )  # fmt: skip
         except KeyboardInterrupt:
             bar.console.print("what is finished is kept: run the same command again to go on")
             raise
@@ -75,17 +88,16 @@ def summary_table(records: Sequence[Record]) -> Table:
     for goal in GOALS:
         found = [(figure(record.quality, goal), record.name) for record in good]
         values = [(value, name) for value, name in found if value is not None]
-        most = f"≤ {goal.most:g}" if goal.most else "0"
         if not values:
-            table.add_row(goal.title, most, "–", "–", "–", goal.unit, "")
+            table.add_row(goal.title, goal.aim, "–", "–", "–", goal.unit, "")
             continue
         numbers = np.array([value for value, _ in values])
-        met = int((numbers <= goal.most + 0.5 * 10.0**-goal.digits).sum())
+        met = sum(goal.met(value) for value in numbers.tolist())
         worst, name = max(values)
         table.add_row(
             goal.title,
-            most,
-            f"{met}/{len(values)}",
+            goal.aim,
+            "–" if goal.most is None else f"{met}/{len(values)}",
             f"{np.median(numbers):.{goal.digits}f}",
             f"{worst:.{goal.digits}f}",
             goal.unit,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,8 +16,9 @@ from motions import HumanMotion, read_human_motion
 from motions.cli import user_error_text
 from motions.errors import input_error
 from retarget.batch.jobs import Job
-from retarget.batch.record import Record, file_hash
+from retarget.batch.record import Record, file_hash, record_path
 from retarget.pipeline import RetargetSettings, retarget
+from robots.errors import RobotError
 from robots.robot import Robot
 
 
@@ -49,6 +51,9 @@ class Work:
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
+Task = Callable[[Job, str, Path], Record]
+"""What is done with a job, its key and the output folder: `retarget_job`, or a test's own."""
+
 _work: Work | None = None
 _robot: Robot | None = None
 
@@ -62,6 +67,12 @@ def begin_worker(work: Work) -> None:
     global _work, _robot
     if _robot is None or _robot.content_hash != work.robot_hash:
         _robot = robots.load(work.robot)
+        if _robot.content_hash != work.robot_hash:
+            raise RobotError(
+                f"{work.robot}: the robot here is not the one that the batch was started with "
+                f"(found {_robot.content_hash}, expected {work.robot_hash}); the same versions "
+                "must be installed wherever the batch runs"
+            )
     _work = work
 
 
@@ -74,8 +85,9 @@ def retarget_job(job: Job, key: str, out: Path) -> Record:
     assert _work is not None and _robot is not None
     started = time.perf_counter()
     path = out / f"{job.name}.npz"
-    for stale in path.parent.glob(f".{path.stem}.*.tmp.npz"):
-        stale.unlink(missing_ok=True)  # of a run that was killed while it wrote
+    for file in (path, record_path(out, job.name)):
+        for stale in file.parent.glob(f".{glob.escape(file.stem)}.*.tmp{file.suffix}"):
+            stale.unlink(missing_ok=True)  # of a run that was killed while it wrote
     try:
         human = read_human_motion(job.clip, **_work.reading)
         start = job.start or _work.start
@@ -98,6 +110,14 @@ def retarget_job(job: Job, key: str, out: Path) -> Record:
             quality=dict(motion.quality),
         )
     record.save(out)
+    return record
+
+
+def broken(job: Job, key: str, error: str, out: Path | None = None) -> Record:
+    """The record of a clip that cannot be done; written where `out` is given."""
+    record = Record(job.name, str(job.clip), key, error=error)
+    if out is not None:
+        record.save(out)
     return record
 
 

@@ -75,9 +75,9 @@ def _goals_of(clips: Sequence[ClipEntry]) -> tuple[Goal, ...]:
 
 
 def _verdict(goal: Goal, value: float | None) -> str:
-    if value is None:
+    if value is None or goal.most is None:
         return ""
-    return "good" if value <= goal.most + 0.5 * 10.0**-goal.digits else "bad"
+    return "good" if goal.met(value) else "bad"
 
 
 def _cell(goal: Goal, value: float | None) -> str:
@@ -108,18 +108,14 @@ def _goals(clips: Sequence[ClipEntry]) -> str:
         values = [v for v in (figure(c.quality, goal) for c in clips) if v is not None]
         if not values:
             continue
-        met = sum(_verdict(goal, value) == "good" for value in values)
+        met = "–" if goal.most is None else f"{sum(map(goal.met, values))} of {len(values)}"
         rows.append(
-            f"<tr><td>{escape(goal.title)}</td><td>{_most(goal)} {escape(goal.unit)}</td>"
-            f"<td>{met} of {len(values)}</td>{_cell(goal, float(np.median(values)))}"
+            f"<tr><td>{escape(goal.title)}</td><td>{goal.aim} {escape(goal.unit)}</td>"
+            f"<td>{met}</td>{_cell(goal, float(np.median(values)))}"
             f"{_cell(goal, max(values))}</tr>"
         )
     head = "<tr><th>measure</th><th>goal</th><th>met by</th><th>median</th><th>worst</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>"
-
-
-def _most(goal: Goal) -> str:
-    return f"≤ {goal.most:g}" if goal.most else "0"
 
 
 def _section(clip: ClipEntry) -> str:
@@ -129,7 +125,7 @@ def _section(clip: ClipEntry) -> str:
     parts.append(f'<p class="soft">{escape(clip.detected)}</p>')
     rows = "".join(
         f"<tr><td>{escape(goal.title)}</td>{_cell(goal, figure(clip.quality, goal))}"
-        f"<td>{_most(goal)}</td><td>{escape(goal.unit)}</td></tr>"
+        f"<td>{goal.aim}</td><td>{escape(goal.unit)}</td></tr>"
         for goal in _goals_of([clip])
     )
     head = "<tr><th>measure</th><th>value</th><th>goal</th><th></th></tr>"

@@ -160,13 +160,6 @@ def test_without_the_package_the_extra_is_named(
     assert "pip install 'humanoid-mimic[c3d]'" in _refusal(path)
 
 
-def test_fbx_says_how_to_convert(tmp_path: Path) -> None:
-    for start in (b"Kaydara FBX Binary  \x00\x1a\x00", b"; FBX 7.3.0 project file\n"):
-        path = tmp_path / "clip.fbx"
-        path.write_bytes(start)
-        assert "Blender" in _refusal(path) and ".bvh" in _refusal(path)
-
-
 @pytest.mark.corpus
 def test_the_real_file_carries_no_whole_body(corpus: Path) -> None:
     text = _refusal(corpus / "c3d" / "markers_analogs.c3d")

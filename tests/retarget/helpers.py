@@ -28,21 +28,3 @@ def moved(human: HumanMotion, yaw: float, shift: np.ndarray, scale: float = 1.0)
     # The rest pose belongs to the file's own axes: in a turned world its frames are turned too.
     rest = None if human.rest_pos is None else quat_rotate(turn, scale * human.rest_pos)
     return replace(human, pos_w=pos, quat_w=quat, rest_pos=rest)
-
-
-def mirrored(human: HumanMotion) -> HumanMotion:
-    """The clip in a mirror (x-z plane): left and right change places."""
-    names = human.joint_names
-    swap = {r: r.replace("left", "right") if "left" in r else r.replace("right", "left")
-            for r in human.roles}  # fmt: skip
-    flip = np.array([1.0, -1.0, 1.0])
-    twin = list(range(len(names)))
-    for role, joint in human.roles.items():
-        if swap[role] in human.roles:
-            twin[joint] = human.roles[swap[role]]
-    quat = human.quat_w
-    if quat is not None:
-        # Reflecting world and joint frames alike keeps a rotation: the vector part's x and z turn.
-        quat = quat[:, twin] * np.array([1.0, -1.0, 1.0, -1.0])
-    rest = None if human.rest_pos is None else human.rest_pos[twin] * flip
-    return replace(human, pos_w=human.pos_w[:, twin] * flip, quat_w=quat, rest_pos=rest)

@@ -19,8 +19,9 @@ from retarget.batch import find_jobs, read_manifest, run_batch, shard_of
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, record_path
 from retarget.batch.run import _pooled
-from retarget.batch.work import Work
+from retarget.batch.work import Work, begin_worker
 from retarget.cli import main
+from robots.errors import RobotError
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -125,6 +126,24 @@ def test_only_what_changed_is_done_again(clips: Path, work: Work, tmp_path: Path
     assert again() == ["b"]
     assert contents(tmp_path) == before
     assert again(Work(work.robot, work.robot_hash, fps=50.0)) == ["a", "b"]
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(
+    clips: Path, work: Work, tmp_path: Path
+) -> None:
+    stale = [tmp_path / ".a.1234.tmp.npz", record_path(tmp_path, ".a.1234.tmp")]
+    other = record_path(tmp_path, ".ab.1234.tmp")  # another clip's, which may be at work on it
+    for path in [*stale, other]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    jobs = [job for job in find_jobs([clips]) if job.name == "a"]
+    assert not run_batch(jobs, tmp_path, work)[0].error
+    assert [path for path in [*stale, other] if path.exists()] == [other]
+
+
+def test_a_worker_with_another_robot_refuses(work: Work) -> None:
+    with pytest.raises(RobotError, match="not the one that the batch was started with"):
+        begin_worker(Work(work.robot, "0123"))
 
 
 @pytest.mark.slow

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion
+from motions.editing import mirror_human
 from motions.rotations import quat_of_yaw, quat_rotate
 from retarget.calibration import calibrate
 from retarget.robot_frames import robot_frames
 from retarget.segments import SIDES
 from robots.robot import Robot
-from tests.retarget.helpers import mirrored, moved
+from tests.retarget.helpers import moved
 
 
 def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -74,7 +75,7 @@ def test_turning_moving_and_scaling_the_source_turns_the_frames(
 
 
 def test_a_mirrored_clip_has_mirrored_frames(walk: HumanMotion) -> None:
-    here, there = calibrate(walk), calibrate(mirrored(walk))
+    here, there = calibrate(walk), calibrate(mirror_human(walk))
     flip = np.array([1.0, -1.0, 1.0])
     for side, other in (("left", "right"), ("right", "left")):
         for limb in ("thigh", "shank", "upper_arm", "forearm"):

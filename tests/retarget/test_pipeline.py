@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, InputError, RobotMotion
+from motions.editing import mirror_human
 from motions.rotations import quat_inv_rotate, quat_mul, quat_of_yaw, quat_rotate
 from retarget.pipeline import retarget
 from robots.robot import Robot
 from tests.conftest import corpus_path
-from tests.retarget.helpers import mirrored, moved
+from tests.retarget.helpers import moved
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_taller_person_gives_the_same_robot(
 def test_a_mirrored_source_gives_the_mirrored_robot(
     robot: Robot, walk: HumanMotion, walked: RobotMotion
 ) -> None:
-    other = retarget(mirrored(walk), robot)
+    other = retarget(mirror_human(walk), robot)
     names = list(robot.joint_names)
     twin = [
         names.index(n.replace("left", "right") if "left" in n else n.replace("right", "left"))

@@ -233,7 +233,6 @@ def quality_rows(motion: RobotMotion) -> list[dict[str, Any]]:
                 "title": goal.title,
                 "value": value,
                 "goal": goal.most,
-                "aim": goal.aim,
                 "unit": goal.unit,
                 "digits": goal.digits,
                 "met": met,
@@ -246,7 +245,7 @@ def _print_quality(clips: list[Clip]) -> None:
     """One table: a measure a line, a clip a column."""
     from rich.table import Table
 
-    from mimic.viewer.report import number
+    from mimic.viewer.report import aim, number
 
     table = Table(box=None, pad_edge=False)
     table.add_column("retargeting quality")
@@ -261,7 +260,7 @@ def _print_quality(clips: list[Clip]) -> None:
             f"[yellow]{cell} ![/yellow]" if line["met"] is False else cell
             for cell, line in zip(cells, lines, strict=True)
         ]
-        table.add_row(lines[0]["title"], *marked, lines[0]["aim"], lines[0]["unit"])
+        table.add_row(lines[0]["title"], *marked, aim(lines[0]["goal"]), lines[0]["unit"])
     _console().print(table)
 
 

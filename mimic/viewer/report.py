@@ -126,7 +126,7 @@ def quality_table(clips: Sequence[Data]) -> str:
     """Retargeting quality, a measure a row and a clip a column.
 
     Each clip's ``quality`` has rows of ``title``, ``value`` (None: not measured), ``goal`` (the
-    most it should be), ``unit``, ``digits`` and ``met``.
+    most it should be, None where it is only told), ``unit``, ``digits`` and ``met``.
     """
     cells = [row for clip in clips for row in clip["quality"] if row["met"] is not None]
     met = sum(row["met"] for row in cells)
@@ -139,7 +139,7 @@ def quality_table(clips: Sequence[Data]) -> str:
             f"{number(row['value'], row['digits'])}</td>"
             for row in rows
         )
-        goal = f"≤ {first['goal']:g}" if first["goal"] else "0"
+        goal = aim(first["goal"])
         lines.append(
             f"<tr><td>{escape(first['title'])}</td>{values}"
             f'<td>{goal}</td><td class="text soft">{_unit(first["unit"])}</td></tr>'
@@ -149,6 +149,13 @@ def quality_table(clips: Sequence[Data]) -> str:
         f'<div class="scroll"><table><tr><th>measure</th>{head}<th>goal</th>'
         f'<th class="text">unit</th></tr>{"".join(lines)}</table></div></div>'
     )
+
+
+def aim(most: float | None) -> str:
+    """An upper goal in words."""
+    if most is None:
+        return "–"
+    return f"≤ {most:g}" if most else "0"
 
 
 def number(value: float | None, digits: int) -> str:

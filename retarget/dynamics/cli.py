@@ -15,7 +15,7 @@ from rich.markup import escape
 import robots
 from motions import RobotMotion
 from motions.errors import InputError, input_error
-from motions.files import atomic_write_text
+from motions.files import atomic_write_text, check_writable
 from retarget.dynamics.acceptance import Means, ProjectionSettings
 from retarget.dynamics.feasibility import DynamicsSettings, check_dynamics
 from retarget.dynamics.projection import project
@@ -54,9 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(Options, args=arguments, prog="python -m retarget.dynamics")
     if not options.motions:
         raise InputError("no motions given; say which: python -m retarget.dynamics MOTION.npz")
-    if not options.friction > 0.0:
-        raise InputError(f"--friction must be above zero (found {options.friction:g})")
+    if not 0.0 < options.friction < float("inf"):
+        raise InputError(f"--friction must be a number above zero (found {options.friction:g})")
     dynamics = DynamicsSettings(friction=options.friction)
+    if options.json is not None:
+        check_writable(options.json)
     if options.project is not None:
         return _project(options, options.project, dynamics)
     table, written = check_table(), {}
@@ -83,6 +85,7 @@ def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
         raise InputError(f"--project takes one motion (found {len(options.motions)})")
     if out.suffix.lower() != ".npz":
         raise input_error(out, "--project writes a robot motion, expected a name in .npz")
+    check_writable(out)
     path = options.motions[0]
     motion = RobotMotion.load(path)
     robot = robots.load(options.robot or motion.robot)

@@ -130,14 +130,6 @@ def latency_table(watch: Watch, fps: float) -> Table:
     return table
 
 
-def status_counts(poses: Iterable[RobotPose]) -> dict[str, int]:
-    """How many frames had which status."""
-    counts: dict[str, int] = {}
-    for pose in poses:
-        counts[pose.status] = counts.get(pose.status, 0) + 1
-    return counts
-
-
 def lag_frames(late: Array, early: Array, most: float = 6.0) -> float:
     """By how many frames `late` [T, D] trails `early` [T, D].
 

@@ -21,7 +21,7 @@ from retarget.segments import SEGMENTS, SIDES
 from retarget.stages import direction_targets, first_guess
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
-from retarget.streaming.footing import Footing
+from retarget.streaming.footing import Footing, step_within
 from retarget.streaming.inlet import Inlet, Status
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
@@ -208,8 +208,9 @@ class StreamingRetargeter:
         qpos = solver.qpos
         if last is not None:
             turned = _turned_within(last[3:7], qpos[3:7], s.root_turn_speed / self.fps)
-            if not np.array_equal(turned, qpos[3:7]):
-                qpos[3:7] = turned
+            place = step_within(last[:3], qpos[:3], s.root_speed / self.fps)
+            if not (np.array_equal(turned, qpos[3:7]) and np.array_equal(place, qpos[:3])):
+                qpos[:3], qpos[3:7] = place, turned
                 solver.put(qpos)
         depth = solver.depth()
         if depth > s.allowed_depth:
@@ -256,8 +257,16 @@ def _turned_within(before: Array, after: Array, most: float) -> Array:
 
 
 def _check_calibration(clip: HumanMotion, skeleton: Skeleton) -> None:
-    same = clip.joint_names == skeleton.joint_names and clip.parents == skeleton.parents
-    if not same or (clip.quat_w is not None) != skeleton.rotations:
+    if (clip.quat_w is not None) != skeleton.rotations:
+        has = "positions only", "positions and rotations"
+        raise input_error(
+            clip.name,
+            "the calibration clip has not what the stream has",
+            found=has[clip.quat_w is not None],
+            expected=has[skeleton.rotations],
+            fix="record it with the same source",
+        )
+    if clip.joint_names != skeleton.joint_names or clip.parents != skeleton.parents:
         raise input_error(
             clip.name,
             "the calibration clip is of another skeleton than the stream",

@@ -20,6 +20,7 @@ from retarget.dynamics.acceptance import Means, ProjectionSettings
 from retarget.dynamics.feasibility import DynamicsSettings, check_dynamics
 from retarget.dynamics.projection import project
 from retarget.dynamics.tables import add_check, check_record, check_table, projection_table
+from robots.robot import Robot
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _project(options, options.project, dynamics)
     table, written = check_table(), {}
     for path in options.motions:
-        motion = RobotMotion.load(path)
-        robot = robots.load(options.robot or motion.robot)
+        motion, robot = _load(path, options.robot)
         result = check_dynamics(motion, robot, dynamics)
         add_check(table, path, result.summary(robot.joint_names))
         written[str(path)] = check_record(result, robot)
     Console(soft_wrap=True).print(table)
     _write(options.json, written)
     return 0
+
+
+def _load(path: Path, robot: str) -> tuple[RobotMotion, Robot]:
+    motion = RobotMotion.load(path)
+    if not (robot or motion.robot):
+        raise input_error(
+            path, "the motion names no robot", fix="say which it is for: --robot NAME"
+        )
+    return motion, robots.load(robot or motion.robot)
 
 
 def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
@@ -87,8 +96,7 @@ def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
         raise input_error(out, "--project writes a robot motion, expected a name in .npz")
     check_writable(out)
     path = options.motions[0]
-    motion = RobotMotion.load(path)
-    robot = robots.load(options.robot or motion.robot)
+    motion, robot = _load(path, options.robot)
     console = Console(soft_wrap=True)
 
     def say(text: str) -> None:

@@ -19,7 +19,8 @@ from retarget.batch.work import crop_seconds
 from retarget.report import detection_line, quality_table
 from retarget.streaming.lines import LineStream
 from retarget.streaming.play import latency_table, motion_of, play, quiet
-from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.pose import RobotPose
+from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.skeleton import Skeleton, frames_of
 from robots.robot import Robot
 

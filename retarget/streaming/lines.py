@@ -18,7 +18,8 @@ from motions.errors import InputError, input_error
 from motions.resample import check_fps
 from retarget.streaming.inlet import Status
 from retarget.streaming.play import Watch
-from retarget.streaming.retargeter import RobotPose, StreamingRetargeter, waiting_pose
+from retarget.streaming.pose import RobotPose, waiting_pose
+from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton
 from retarget.vectors import Array

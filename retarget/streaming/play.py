@@ -16,7 +16,8 @@ from motions import HumanMotion, RobotMotion
 from retarget.calibration import calibrate
 from retarget.contacts import detect_contacts
 from retarget.metrics import measure
-from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.pose import RobotPose
+from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.skeleton import HumanFrame
 from retarget.vectors import Array
 from robots.kinematics import forward_kinematics

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from motions import HumanMotion
@@ -22,29 +20,13 @@ from retarget.stages import direction_targets, first_guess
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
 from retarget.streaming.footing import Footing, step_within
-from retarget.streaming.inlet import Inlet, Status
+from retarget.streaming.inlet import Inlet
+from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
 from retarget.vectors import Array
 from robots.robot import Robot
-
-
-@dataclass(frozen=True, eq=False)
-class RobotPose:
-    """One frame of the robot.
-
-    Attributes:
-        root_pos: [3] m, z up. root_quat: [4] wxyz. joint_pos: [J] rad, in the robot's order.
-        contact: [2] 0..1, that the left, right foot stands.
-        status: what became of the source's frame, see `Status`.
-    """
-
-    root_pos: Array
-    root_quat: Array
-    joint_pos: Array
-    contact: Array
-    status: Status
 
 
 class StreamingRetargeter:
@@ -230,17 +212,6 @@ class StreamingRetargeter:
         # The pointing stage has found another way to hold the limb: go there, not back.
         far = np.abs(wished - q) > 1.5 * solver.max_step
         return np.where(far, wished, target), np.where(far, ik.catch_up, np.sqrt(total))
-
-
-def waiting_pose(robot: Robot) -> RobotPose:
-    """What is given out before the first frame has come: the robot's default pose."""
-    return RobotPose(
-        np.array([0.0, 0.0, robot.default_root_height]),
-        np.array([1.0, 0.0, 0.0, 0.0]),
-        robot.default_joint_pos.copy(),
-        np.ones(2),
-        "waiting",
-    )
 
 
 def _turned_within(before: Array, after: Array, most: float) -> Array:

@@ -172,7 +172,7 @@ def _header(raw: bytes) -> dict[str, Any]:
             "joint_names and parents must be lists of as many texts and whole numbers",
             expected=_HEADER,
         )
-    if any(not -1 <= parent < joint for joint, parent in enumerate(parents)):
+    if any(not -1 <= parent < joint for joint, parent in enumerate(parents or ())):
         raise input_error(
             f"{WHERE}, line 1",
             "each parent must stand before its children, -1 for none",

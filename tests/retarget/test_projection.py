@@ -294,7 +294,7 @@ def test_the_command(
         ((path, "--project", tmp_path / "x.csv"), "expected a name in .npz"),
         ((path, "--project", tmp_path / "x.npz", "--robot", TINY), "joint"),
         ((tmp_path / "one.npz", "--project", tmp_path / "x.npz"), "two frames"),
-        ((tmp_path / "nobody.npz",), "the motion names no robot; say which: --robot"),
+        ((tmp_path / "nobody.npz",), "the motion names no robot; say which it is for: --robot"),
         ((path, "--friction", "inf"), "--friction must be a number above zero"),
         ((still, "--project", tmp_path / "taken.npz"), "the path is a directory"),
         ((still, "--json", path / "x.json"), "not a directory"),

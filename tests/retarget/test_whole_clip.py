@@ -62,7 +62,9 @@ def test_poses_are_mujocos(g1: Robot, tree: BodyTree, state: ClipState) -> None:
     pose = pose_of(tree, state)
     quat = matrix_to_quat(np.moveaxis(state.mat, -1, 0))
     pos, body_quat = forward_kinematics(g1, state.root.T, quat, state.joints.T)
-    np.testing.assert_allclose((pose.pos[1:] + state.root).transpose(2, 0, 1), pos, atol=1e-10)
+    np.testing.assert_allclose(
+        (pose.pos[1:] + state.root).transpose(2, 0, 1), pos, atol=1e-10
+    )
     turned = matrix_to_quat(pose.mat[1:].transpose(3, 0, 1, 2))
     same = np.abs((turned * body_quat).sum(-1))
     np.testing.assert_allclose(same, 1.0, atol=1e-10)
@@ -94,7 +96,9 @@ def residuals(tree: BodyTree, state: ClipState, target: Array, point: Array) -> 
 BODY = 22
 
 
-def test_normal_equations_are_those_of_finite_differences(tree: BodyTree, state: ClipState) -> None:
+def test_normal_equations_are_those_of_finite_differences(
+    tree: BodyTree, state: ClipState
+) -> None:
     rng = np.random.default_rng(5)
     target = rng.normal(size=(3, FRAMES))
     target /= np.linalg.norm(target, axis=0)

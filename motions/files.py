@@ -59,6 +59,19 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path | str) -> None:
+    """Raise an `InputError` where `atomic_path` would; for asking before a long computation.
+
+    Missing parent directories are made; a file that is there already stays as it is.
+    """
+    with suppress(_Enough), atomic_path(path):
+        raise _Enough
+
+
+class _Enough(Exception):
+    """Leaves `atomic_path` before it has written anything."""
+
+
 def _write_error(path: Path, error: OSError) -> InputError | None:
     reason = _REASONS.get(error.errno or 0)
     if reason is None:

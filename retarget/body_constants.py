@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from motions import HumanMotion
-from motions.rotations import cross, quat_inv_rotate
+from motions.rotations import quat_inv_rotate
 from retarget.foot_axes import FootConstants, foot_constants
+from retarget.hand_axes import hand_in_joint
 from retarget.hinges import fill_clip, flexion_axes, hinge_in_joint
 from retarget.segments import LIMBS, SIDES, SegmentTrack
 from retarget.vectors import (
@@ -21,8 +22,6 @@ from retarget.vectors import (
     Array,
     across,
     angle_about,
-    robust_direction,
-    rotate_about,
     smoothstep,
     unit,
 )
@@ -111,7 +110,7 @@ def constants_in_parts(human: HumanMotion) -> Generator[None, None, BodyConstant
     feet, ankle_height = yield from foot_constants(human, limbs, rest, leg_length)
     hands = {}
     for side in SIDES:
-        hand = _hand(human, side, limbs[f"{side}_forearm"], rest)
+        hand = hand_in_joint(human, side, limbs[f"{side}_forearm"], rest)
         if hand is not None:
             hands[side] = hand
     return BodyConstants(
@@ -237,29 +236,3 @@ def _chest_pitch(human: HumanMotion) -> float:
     top = at.get("neck", 0.5 * (at["left_shoulder"] + at["right_shoulder"]))
     side = unit(at["left_shoulder"] - at["right_shoulder"])
     return float(angle_about(across(top - low, side), across(UP, side), side))
-
-
-def _hand(
-    human: HumanMotion, side: str, forearm: SegmentTrack, rest: Array | None
-) -> tuple[Array, Array] | None:
-    """Axes of a hand in its joint frame; neutral is the rest pose, or the clip's own mean."""
-    if human.quat_w is None:
-        return None
-    quat = human.quat_w[:, human.roles[f"{side}_wrist"]]
-    sign = 1.0 if side == "left" else -1.0
-    if rest is not None and human.rest_pos is not None:
-        at = {r: human.rest_pos[j] for r, j in human.roles.items()}
-        along = unit(at[f"{side}_wrist"] - at[f"{side}_elbow"])
-        left = unit(at["left_shoulder"] - at["right_shoulder"])
-        return rest.T @ along, rest.T @ _rest_palm(along, sign * left)
-    along = robust_direction(quat_inv_rotate(quat, forearm.primary), np.ones(len(quat)))
-    return along, robust_direction(quat_inv_rotate(quat, sign * forearm.secondary), forearm.trust)
-
-
-def _rest_palm(along: Array, outward: Array) -> Array:
-    """Palm normal of a rest pose: down in a T-pose, carried by the smallest turn of the arm."""
-    axis = cross(outward, along)
-    size = float(np.linalg.norm(axis))
-    if size < 1e-6:
-        return -UP
-    return rotate_about(-UP, axis / size, np.arctan2(size, outward @ along))

@@ -15,11 +15,12 @@ from rich.markup import escape
 import robots
 from motions import RobotMotion
 from motions.errors import InputError, input_error
-from motions.files import atomic_write_text
+from motions.files import atomic_write_text, check_writable
 from retarget.dynamics.acceptance import Means, ProjectionSettings
 from retarget.dynamics.feasibility import DynamicsSettings, check_dynamics
 from retarget.dynamics.projection import project
 from retarget.dynamics.tables import add_check, check_record, check_table, projection_table
+from robots.robot import Robot
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = tyro.cli(Options, args=arguments, prog="python -m retarget.dynamics")
     if not options.motions:
         raise InputError("no motions given; say which: python -m retarget.dynamics MOTION.npz")
-    if not options.friction > 0.0:
-        raise InputError(f"--friction must be above zero (found {options.friction:g})")
+    if not 0.0 < options.friction < float("inf"):
+        raise InputError(f"--friction must be a number above zero (found {options.friction:g})")
     dynamics = DynamicsSettings(friction=options.friction)
+    if options.json is not None:
+        check_writable(options.json)
     if options.project is not None:
         return _project(options, options.project, dynamics)
     table, written = check_table(), {}
     for path in options.motions:
-        motion = RobotMotion.load(path)
-        robot = robots.load(options.robot or motion.robot)
+        motion, robot = _load(path, options.robot)
         result = check_dynamics(motion, robot, dynamics)
         add_check(table, path, result.summary(robot.joint_names))
         written[str(path)] = check_record(result, robot)
     Console(soft_wrap=True).print(table)
     _write(options.json, written)
     return 0
+
+
+def _load(path: Path, robot: str) -> tuple[RobotMotion, Robot]:
+    motion = RobotMotion.load(path)
+    if not (robot or motion.robot):
+        raise input_error(
+            path, "the motion names no robot", fix="say which it is for: --robot NAME"
+        )
+    return motion, robots.load(robot or motion.robot)
 
 
 def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
@@ -83,9 +94,9 @@ def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
         raise InputError(f"--project takes one motion (found {len(options.motions)})")
     if out.suffix.lower() != ".npz":
         raise input_error(out, "--project writes a robot motion, expected a name in .npz")
+    check_writable(out)
     path = options.motions[0]
-    motion = RobotMotion.load(path)
-    robot = robots.load(options.robot or motion.robot)
+    motion, robot = _load(path, options.robot)
     console = Console(soft_wrap=True)
 
     def say(text: str) -> None:

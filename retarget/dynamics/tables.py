@@ -31,7 +31,7 @@ def add_check(table: Table, path: Path, found: dict[str, Any]) -> None:
         f"{100 * found['feasible_rate']:.0f} %",
         f"{100 * found['residual_mean']:.1f} %",
         f"{100 * found['torque_max']:.0f} %",
-        "–" if outside is None else f"{100 * outside:.0f} % ({-100 * worst:.0f} cm)",
+        "–" if outside is None else f"{100 * outside:.0f} % ({max(0.0, -100 * worst):.0f} cm)",
         f"{100 * found['flight_rate']:.0f} %",
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.pose import RobotPose
+from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, frames_of
 

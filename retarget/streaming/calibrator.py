@@ -57,14 +57,14 @@ class Calibrator:
         if self.body is None:
             both = np.stack([pos, pos]), None if quat is None else np.stack([quat, quat])
             self.body = self.goal = body_constants(self.skeleton.clip(*both, self.fps))
+        if self._parts is not None:
+            self._advance()
         if self._moments and usable:
             self._seen.append((pos, quat))
             if len(self._seen) >= self._moments[0]:
                 # An earlier calibration that is still under way is overtaken.
                 self._moments.pop(0)
                 self._parts = constants_in_parts(self._clip())
-        elif self._parts is not None:
-            self._advance()
         if self._start is not None and self.goal is not None:
             self._blend = min(1.0, self._blend + 1.0 / (self.settings.blend_seconds * self.fps))
             if self._blend >= 1.0:

@@ -14,12 +14,13 @@ from rich.markup import escape
 import robots
 from motions import HumanMotion, read_human_motion
 from motions.errors import InputError, input_error
-from motions.files import atomic_path
+from motions.files import check_writable
 from retarget.batch.work import crop_seconds
 from retarget.report import detection_line, quality_table
 from retarget.streaming.lines import LineStream
-from retarget.streaming.play import latency_table, motion_of, play, quiet, status_counts
-from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.play import latency_table, motion_of, play, quiet
+from retarget.streaming.pose import RobotPose
+from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.skeleton import Skeleton, frames_of
 from robots.robot import Robot
 
@@ -53,13 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     robot = robots.load(options.robot)
     if options.out is not None:
-        # Found out before the work whether its result can be kept.
-        marker = options.out.with_name(f".{options.out.stem}.writable")
-        with atomic_path(marker):
-            pass
-        marker.unlink()
+        check_writable(options.out)
     calibration = None if options.calibration is None else read_human_motion(options.calibration)
     if options.clip == "-":
+        if options.realtime or options.start or options.end is not None:
+            raise InputError("--realtime, --start and --end are for clips, not for a live stream")
         return _serve(options, robot, calibration)
     console = Console(soft_wrap=True)
     human = crop_seconds(read_human_motion(Path(options.clip)), options.start, options.end)
@@ -79,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(options: Options, robot: Robot, calibration: HumanMotion | None) -> int:
     """Poses go to standard output, so that all else goes to standard error."""
     console = Console(stderr=True, soft_wrap=True)
-    poses: list[RobotPose] = []
+    # A live stream has no end in sight: poses are kept only where they are asked for.
+    poses: list[RobotPose] | None = None if options.out is None else []
+    gone: BrokenPipeError | None = None
     with quiet():
         stream = LineStream(
             sys.stdin.buffer, sys.stdout, sys.stderr, robot, calibration=calibration
@@ -89,12 +90,23 @@ def _serve(options: Options, robot: Robot, calibration: HumanMotion | None) -> i
         except KeyboardInterrupt:
             # The way to end a live stream; what came until now is kept.
             console.print("stopped")
-    if not poses:
-        raise InputError("standard input: the stream ended before its first frame")
-    counts = ", ".join(f"{count} {status}" for status, count in status_counts(poses).items())
-    console.print(f"{len(poses)} frames: {counts}; {stream.bad} lines could not be used")
+        except BrokenPipeError as error:
+            gone = error
+            console.print("stopped: nobody reads the poses any more")
+    if not stream.frames:
+        raise gone or InputError("standard input: the stream ended before its first frame")
+    counts = ", ".join(f"{count} {status}" for status, count in stream.counts.items())
+    console.print(f"{stream.frames} frames: {counts}; {stream.bad} lines could not be used")
     console.print(latency_table(stream.watch, stream.fps))
-    if options.out is not None:
+    if options.out is not None and poses is not None:
+        if len(poses) < 2:
+            raise input_error(
+                options.out,
+                "a motion needs at least two frames",
+                found=f"{len(poses)} in the stream",
+            )
         motion_of(poses, robot, stream.fps, None, options.out.stem).save(options.out)
         console.print(f"  wrote {escape(str(options.out))}")
+    if gone is not None:
+        raise gone
     return 0

@@ -150,7 +150,7 @@ class Footing:
         root = guess + pull / (weight.sum() + self._own + drift)
         if first:
             root = guess
-        self._root = self._within(root, s.root_speed / self.fps, first)
+        self._root = root if first else step_within(self._root, root, s.root_speed / self.fps)
 
         wanted = self._root + ankle
         error = place + offset - wanted
@@ -164,12 +164,12 @@ class Footing:
             target[i, 2] = max(target[i, 2], -lowest)
         return self._root.copy(), target
 
-    def _within(self, root: Array, reach: float, first: bool) -> Array:
-        if first:
-            return root
-        step = root - self._root
-        size = float(np.sqrt(step @ step))
-        return root if size <= reach else self._root + step * (reach / size)
+
+def step_within(before: Array, after: Array, reach: float) -> Array:
+    """`after` [3], or the place on the way there from `before` that is `reach` m from it."""
+    step = after - before
+    size = float(np.sqrt(step @ step))
+    return after if size <= reach else before + step * (reach / size)
 
 
 def held_flat(swing: Array, level: Array, flat: Array) -> Array:

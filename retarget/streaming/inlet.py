@@ -15,6 +15,11 @@ Status = Literal["ok", "jump", "extrapolated", "held", "waiting"]
 """What became of a frame: used; used, but it jumps; missing, and the movement went on; missing for
 so long that the last pose is held; missing before any frame has come."""
 
+FARTHEST = 1e5
+"""m; no person is so far from the origin."""
+SHORTEST_LEG = 0.01
+"""m; joints that lie in one place were not seen, and give no direction."""
+
 
 class Inlet:
     """Turns what comes from the source into one usable frame per step."""
@@ -24,6 +29,8 @@ class Inlet:
         self.missing = 0
         """Frames in a row that were missing."""
         self._hips = [skeleton.roles["left_hip"], skeleton.roles["right_hip"]]
+        self._knees = [skeleton.roles["left_knee"], skeleton.roles["right_knee"]]
+        self._ankles = [skeleton.roles["left_ankle"], skeleton.roles["right_ankle"]]
         self._pos: Array | None = None
         self._quat: Array | None = None
         self._older: tuple[Array, Array | None] | None = None
@@ -60,8 +67,10 @@ class Inlet:
     def _read(self, frame: HumanFrame) -> tuple[Array, Array | None] | None:
         """The frame's numbers; None where they are of no use."""
         self.skeleton.check(frame)
-        pos = np.asarray(frame.pos_w, dtype=np.float64)
-        if not np.isfinite(pos).all():
+        # A copy: live sources fill one buffer again and again, and frames are kept.
+        pos = np.array(frame.pos_w, dtype=np.float64)
+        # Compared this way round, nan is refused as well. Trackers begin with zeros.
+        if not (np.abs(pos).max() < FARTHEST and self._leg_lengths(pos).min() > SHORTEST_LEG):
             return None
         if not self.skeleton.rotations:
             return pos, None
@@ -70,6 +79,12 @@ class Inlet:
         if not np.isfinite(size).all() or size.min() < 0.1:
             return None
         return pos, quat / size[:, None]
+
+    def _leg_lengths(self, pos: Array) -> Array:
+        """Lengths [2] m of both legs."""
+        knees = pos[self._knees]
+        parts = np.stack([pos[self._hips] - knees, pos[self._ankles] - knees])
+        return np.sqrt((parts * parts).sum(axis=-1)).sum(axis=0)
 
     def _measure(self) -> None:
         """Speeds per frame of the last movement seen."""

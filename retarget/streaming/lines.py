@@ -7,6 +7,7 @@ counts as a dropped frame: a live robot must not stop for it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -15,8 +16,10 @@ import numpy as np
 from motions import HumanMotion
 from motions.errors import InputError, input_error
 from motions.resample import check_fps
+from retarget.streaming.inlet import Status
 from retarget.streaming.play import Watch
-from retarget.streaming.retargeter import RobotPose, StreamingRetargeter, waiting_pose
+from retarget.streaming.pose import RobotPose, waiting_pose
+from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton
 from retarget.vectors import Array
@@ -29,7 +32,8 @@ _HEADER = '{"skeleton": {"joint_names": [...], "parents": [...]}, "fps": 60}'
 class LineStream:
     """Reads frames from `lines`, writes poses to `out` and complaints to `errors`.
 
-    Raises `InputError` where the first line, the header, cannot be used.
+    Raises `InputError` where the first line, the header, cannot be used; `run` does where that is
+    seen only with the first frame (no `rest_pos`, and names that do not tell the joints).
     """
 
     def __init__(
@@ -49,9 +53,13 @@ class LineStream:
         self._skeleton = self.header["skeleton"]
         self.retargeter: StreamingRetargeter | None = None
         if self._skeleton.get("rest_pos") is not None:
-            self._begin(_numbers(self._skeleton["rest_pos"], "rest_pos"))
+            rest = _numbers(self._skeleton["rest_pos"], f"{WHERE}, line 1: rest_pos")
+            self._check_shape(rest)
+            self.retargeter = self._begin(rest)
         self.watch = Watch()
         self.frames = self.bad = 0
+        self.counts: Counter[Status] = Counter()
+        """How many frames had which status."""
         self._write({
             "robot": robot.name,
             "fps": self.fps,
@@ -79,6 +87,7 @@ class LineStream:
             }
             self._write(values)
             self.frames += 1
+            self.counts[pose.status] += 1
             if keep is not None:
                 keep.append(pose)
 
@@ -87,42 +96,50 @@ class LineStream:
         try:
             frame = _frame(raw)
             if frame is not None and self.retargeter is None:
-                if not np.isfinite(frame.pos_w).all():
-                    return waiting_pose(self.robot)
-                self._begin(frame.pos_w)
-            if self.retargeter is not None:
-                return self.retargeter.step(frame)
+                self._check_shape(frame.pos_w)
         except InputError as error:
-            self.bad += 1
-            print(
-                f"error: {WHERE}, line {number}: {error}; counted as a dropped frame",
-                file=self._errors,
-                flush=True,
-            )
-        return waiting_pose(self.robot) if self.retargeter is None else self.retargeter.step(None)
+            frame = None
+            self._complain(number, error)
+        if self.retargeter is None:
+            if frame is None or not _shows_a_body(frame.pos_w):
+                return waiting_pose(self.robot)
+            # What is wrong from here on is wrong with the header, and so with every frame to come.
+            self.retargeter = self._begin(frame.pos_w)
+        try:
+            return self.retargeter.step(frame)
+        except InputError as error:
+            self._complain(number, error)
+            return self.retargeter.step(None)
 
-    def _begin(self, pose: Array) -> None:
-        """Make the retargeter; the lengths in `pose` [J, 3] help to recognise the joints."""
-        given = self._skeleton
-        names = tuple(map(str, given["joint_names"]))
-        if pose.shape != (len(names), 3):
+    def _complain(self, number: int, error: InputError) -> None:
+        self.bad += 1
+        text = f"error: {WHERE}, line {number}: {error}; counted as a dropped frame"
+        print(text, file=self._errors, flush=True)
+
+    def _check_shape(self, pose: Array) -> None:
+        expected = [len(self._skeleton["joint_names"]), 3]
+        if list(pose.shape) != expected:
             raise input_error(
                 None,
                 "positions do not fit the header's joints",
                 found=list(pose.shape),
-                expected=[len(names), 3],
+                expected=expected,
             )
+
+    def _begin(self, pose: Array) -> StreamingRetargeter:
+        """The retargeter; the lengths in `pose` [J, 3] help to recognise the joints."""
+        given = self._skeleton
         rest = given.get("rest_pos")
         skeleton = Skeleton.recognised(
             str(given.get("name", "stream")),
-            names,
+            given["joint_names"],
             given["parents"],
             pose,
             bool(given.get("rotations", True)),
             None if rest is None else _numbers(rest, "rest_pos"),
             given.get("roles"),
         )
-        self.retargeter = StreamingRetargeter(
+        return StreamingRetargeter(
             skeleton,
             self.robot,
             self.fps,
@@ -155,6 +172,23 @@ def _header(raw: bytes) -> dict[str, Any]:
             "joint_names and parents must be lists of as many texts and whole numbers",
             expected=_HEADER,
         )
+    if any(not -1 <= parent < joint for joint, parent in enumerate(parents or ())):
+        raise input_error(
+            f"{WHERE}, line 1",
+            "each parent must stand before its children, -1 for none",
+            found=str(parents)[:200],
+        )
+    rotations, roles = skeleton.get("rotations", True), skeleton.get("roles") or {}
+    if not isinstance(rotations, bool):
+        raise input_error(
+            f"{WHERE}, line 1", "rotations", found=repr(rotations), expected="true or false"
+        )
+    if not isinstance(roles, dict) or not all(isinstance(joint, str) for joint in roles.values()):
+        raise input_error(
+            f"{WHERE}, line 1", "roles", found=str(roles)[:80], expected='{"left_hip": "LHip", ...}'
+        )
+    if type(value["fps"]) not in (int, float):
+        raise input_error(f"{WHERE}, line 1", "fps", found=repr(value["fps"]), expected="a number")
     return value
 
 
@@ -168,6 +202,8 @@ def _frame(raw: bytes) -> HumanFrame | None:
             None, "no frame", found=type(value).__name__, expected='{"pos": [...], "quat": [...]}'
         )
     names = value.get("joint_names")
+    if not (names is None or isinstance(names, list)):
+        raise input_error(None, "joint_names", found=repr(names)[:60], expected="a list of texts")
     return HumanFrame(
         _numbers(value["pos"], "pos"),
         None if value.get("quat") is None else _numbers(value["quat"], "quat"),
@@ -186,8 +222,13 @@ def _numbers(value: Any, key: str) -> Array:
     try:
         # A null among the numbers is a missing one, and comes out as nan.
         return np.array(value, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise input_error(None, f"{key} must be rows of numbers, all of the same length") from error
+
+
+def _shows_a_body(pose: Array) -> bool:
+    """Whether a skeleton can be recognised by `pose` [J, 3]: trackers begin with zeros or nulls."""
+    return bool(np.isfinite(pose).all() and np.ptp(pose, axis=0).max() > 1e-3)
 
 
 def _plain(values: Array) -> list[float]:

@@ -16,7 +16,8 @@ from motions import HumanMotion, RobotMotion
 from retarget.calibration import calibrate
 from retarget.contacts import detect_contacts
 from retarget.metrics import measure
-from retarget.streaming.retargeter import RobotPose, StreamingRetargeter
+from retarget.streaming.pose import RobotPose
+from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.skeleton import HumanFrame
 from retarget.vectors import Array
 from robots.kinematics import forward_kinematics
@@ -128,14 +129,6 @@ def latency_table(watch: Watch, fps: float) -> Table:
     for key, title in (("wall", "wall time"), ("cpu", "processor time")):
         table.add_row(title, *(f"{figures[key][column]:.2f}" for column in columns))
     return table
-
-
-def status_counts(poses: Iterable[RobotPose]) -> dict[str, int]:
-    """How many frames had which status."""
-    counts: dict[str, int] = {}
-    for pose in poses:
-        counts[pose.status] = counts.get(pose.status, 0) + 1
-    return counts
 
 
 def lag_frames(late: Array, early: Array, most: float = 6.0) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from motions import HumanMotion
@@ -21,30 +19,14 @@ from retarget.segments import SEGMENTS, SIDES
 from retarget.stages import direction_targets, first_guess
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
-from retarget.streaming.footing import Footing
-from retarget.streaming.inlet import Inlet, Status
+from retarget.streaming.footing import Footing, step_within
+from retarget.streaming.inlet import Inlet
+from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
 from retarget.vectors import Array
 from robots.robot import Robot
-
-
-@dataclass(frozen=True, eq=False)
-class RobotPose:
-    """One frame of the robot.
-
-    Attributes:
-        root_pos: [3] m, z up. root_quat: [4] wxyz. joint_pos: [J] rad, in the robot's order.
-        contact: [2] 0..1, that the left, right foot stands.
-        status: what became of the source's frame, see `Status`.
-    """
-
-    root_pos: Array
-    root_quat: Array
-    joint_pos: Array
-    contact: Array
-    status: Status
 
 
 class StreamingRetargeter:
@@ -208,8 +190,9 @@ class StreamingRetargeter:
         qpos = solver.qpos
         if last is not None:
             turned = _turned_within(last[3:7], qpos[3:7], s.root_turn_speed / self.fps)
-            if not np.array_equal(turned, qpos[3:7]):
-                qpos[3:7] = turned
+            place = step_within(last[:3], qpos[:3], s.root_speed / self.fps)
+            if not (np.array_equal(turned, qpos[3:7]) and np.array_equal(place, qpos[:3])):
+                qpos[:3], qpos[3:7] = place, turned
                 solver.put(qpos)
         depth = solver.depth()
         if depth > s.allowed_depth:
@@ -231,17 +214,6 @@ class StreamingRetargeter:
         return np.where(far, wished, target), np.where(far, ik.catch_up, np.sqrt(total))
 
 
-def waiting_pose(robot: Robot) -> RobotPose:
-    """What is given out before the first frame has come: the robot's default pose."""
-    return RobotPose(
-        np.array([0.0, 0.0, robot.default_root_height]),
-        np.array([1.0, 0.0, 0.0, 0.0]),
-        robot.default_joint_pos.copy(),
-        np.ones(2),
-        "waiting",
-    )
-
-
 def _turned_within(before: Array, after: Array, most: float) -> Array:
     """`after` [4], or the turn from `before` towards it that is allowed (rad)."""
     cosine = float(after @ before)
@@ -256,8 +228,16 @@ def _turned_within(before: Array, after: Array, most: float) -> Array:
 
 
 def _check_calibration(clip: HumanMotion, skeleton: Skeleton) -> None:
-    same = clip.joint_names == skeleton.joint_names and clip.parents == skeleton.parents
-    if not same or (clip.quat_w is not None) != skeleton.rotations:
+    if (clip.quat_w is not None) != skeleton.rotations:
+        has = "positions only", "positions and rotations"
+        raise input_error(
+            clip.name,
+            "the calibration clip has not what the stream has",
+            found=has[clip.quat_w is not None],
+            expected=has[skeleton.rotations],
+            fix="record it with the same source",
+        )
+    if clip.joint_names != skeleton.joint_names or clip.parents != skeleton.parents:
         raise input_error(
             clip.name,
             "the calibration clip is of another skeleton than the stream",

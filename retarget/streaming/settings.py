@@ -48,7 +48,8 @@ class StreamSettings:
     ground_speed: float = 0.1
     """m/s; a better estimate of the ground's height is approached so fast."""
     ground_seconds: float = 20.0
-    """What soles have stood on so long ago still tells where the ground is."""
+    """What soles have stood on so long ago still tells where the ground is, while one foot rests;
+    both fill the memory twice as fast."""
     coast_seconds: float = 0.08
     """Time constant with which the source's movement fades while frames are missing."""
     hold_seconds: float = 0.25
@@ -59,6 +60,6 @@ class StreamSettings:
     root_turn_speed: float = 15.0
     """rad/s; the robot's root does not turn faster."""
     root_speed: float = 6.0
-    """m/s; the robot's root does not move faster."""
+    """m/s; the robot's root does not move faster, but to stay above the ground."""
     allowed_depth: float = 0.002
     """m; soles are lifted that go deeper into the ground."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from motions import HumanMotion
 from motions.errors import input_error
+from motions.human import REQUIRED_ROLES, ROLES
 from motions.skeletons import recognise
 from retarget.vectors import Array
 
@@ -75,8 +76,19 @@ class Skeleton:
         unknown = [joint for joint in (roles or {}).values() if joint not in names]
         if unknown:
             raise input_error(name, f"the skeleton has no joint {unknown[0]!r}", found=list(names))
+        odd = [role for role in roles or {} if role not in ROLES]
+        if odd:
+            raise input_error(name, f"there is no role {odd[0]!r}", expected=", ".join(ROLES))
         given = {role: names.index(joint) for role, joint in (roles or {}).items()}
         found = recognise(names, tuple(parents), pose, given)
+        missing = [role for role in REQUIRED_ROLES if role not in found.roles]
+        if missing:
+            raise input_error(
+                name,
+                f"no joint is known for {', '.join(missing)}",
+                found=f"the joints {', '.join(names)}",
+                fix=f'name them: "roles": {{"{missing[0]}": "NAME", ...}}',
+            )
         skeleton = cls(name, names, tuple(parents), found.roles, rotations, rest_pos)
         skeleton.clip(np.stack([pose, pose]), None, 1.0)  # its checks
         return skeleton

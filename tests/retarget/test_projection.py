@@ -285,6 +285,8 @@ def test_the_command(
     assert "feasible frames" in shown and "largest shift of the base" in shown
     moved = RobotMotion.load(out).root_pos - RobotMotion.load(path).root_pos
     assert 0.01 < np.linalg.norm(moved, axis=1).max() <= 0.06 + 1e-6  # files are float32
+    (tmp_path / "taken.npz").mkdir()
+    np.savez(tmp_path / "nobody.npz", **{**one, "robot": np.array("")})
     for arguments, text in (
         ((path, "--project", out, "--max-shift", 0), "--max-shift must be above 0"),
         ((path, "--project", out, "--max-slow-down", 0.9), "--max-slow-down must be above 1"),
@@ -292,6 +294,10 @@ def test_the_command(
         ((path, "--project", tmp_path / "x.csv"), "expected a name in .npz"),
         ((path, "--project", tmp_path / "x.npz", "--robot", TINY), "joint"),
         ((tmp_path / "one.npz", "--project", tmp_path / "x.npz"), "two frames"),
+        ((tmp_path / "nobody.npz",), "the motion names no robot; say which it is for: --robot"),
+        ((path, "--friction", "inf"), "--friction must be a number above zero"),
+        ((still, "--project", tmp_path / "taken.npz"), "the path is a directory"),
+        ((still, "--json", path / "x.json"), "not a directory"),
     ):
         with pytest.raises((InputError, RobotError)) as error:
             main([str(argument) for argument in arguments])

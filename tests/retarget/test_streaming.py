@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, InputError, RobotMotion
-from motions.rotations import quat_mul, quat_of_yaw, quat_rotate
+from motions.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
 from motions.writers.bvh import write_bvh
 from retarget.body_constants import BodyConstants, body_constants, constants_in_parts
 from retarget.pipeline import RetargetSettings, retarget
@@ -28,7 +28,7 @@ from retarget.streaming import (
     StreamSettings,
     frames_of,
 )
-from retarget.streaming.calibrator import blended
+from retarget.streaming.calibrator import Calibrator, blended
 from retarget.streaming.cli import main
 from retarget.streaming.contacts import GroundTracker
 from retarget.streaming.lines import LineStream
@@ -107,6 +107,22 @@ def test_the_first_frames_give_the_constants_of_a_clip_of_them(
     _same(stream.body, body_constants(walk.crop(0, 30)))
 
 
+def test_every_announced_calibration_takes_place(walk: HumanMotion) -> None:
+    settings = StreamSettings(calibration_seconds=2.0, blend_seconds=0.1)
+    calibrator = Calibrator(Skeleton.of(walk), walk.fps, settings, None)
+    assert walk.quat_w is not None
+    goals: list[tuple[int, BodyConstants | None]] = []
+    for t in range(90):
+        calibrator.update(walk.pos_w[t % 50], walk.quat_w[t % 50], usable=True)
+        if not goals or goals[-1][1] is not calibrator.goal:
+            goals.append((t, calibrator.goal))
+    # The first frame, and shortly after a quarter, a half and the whole of the time (60 frames).
+    assert len(goals) == 4
+    for (t, _), moment in zip(goals[1:], (15, 30, 60), strict=True):
+        assert moment <= t < moment + 15
+    _same(goals[1][1], body_constants(walk.crop(0, 15)))
+
+
 def _same(found: BodyConstants | None, expected: BodyConstants) -> None:
     assert found is not None
     # The stream makes quaternions unit again, which moves their last bit.
@@ -165,6 +181,23 @@ def test_a_jump_of_the_source_breaks_no_limit(robot: Robot, walk: HumanMotion) -
     assert rate.max() <= StreamSettings().root_turn_speed + 1e-3
     motion = motion_of(poses, robot, human.fps, None, "jump")
     assert motion.quality["any_geom_ground_pen"]["max_m"] < 0.01
+
+
+def test_a_tumbling_source_breaks_no_limit_of_the_root(robot: Robot, walk: HumanMotion) -> None:
+    rng = np.random.default_rng(0)
+    settings = StreamSettings(root_speed=1.0)
+    stream, poses = _stream(walk, robot, settings=settings), []
+    for k, frame in enumerate(list(frames_of(walk))[:40]):
+        turn = quat_exp(2.0 * rng.normal(size=3)) if k % 4 == 3 else np.array([1.0, 0, 0, 0])
+        assert frame.quat_w is not None
+        pos = quat_rotate(turn, frame.pos_w - frame.pos_w[0]) + frame.pos_w[0]
+        poses.append(stream.step(HumanFrame(pos, quat_mul(turn, frame.quat_w))))
+    _check_limits(robot, _joints(poses), walk.fps)
+    step = np.diff(np.stack([pose.root_pos for pose in poses]), axis=0)
+    # Upwards it may be faster, out of the ground.
+    step[:, 2] = np.minimum(step[:, 2], 0.0)
+    speed = np.linalg.norm(step, axis=1) * walk.fps
+    assert 0.9 < speed.max() <= settings.root_speed + 1e-6
 
 
 def test_the_same_frames_give_the_same_poses_and_reset_forgets(
@@ -283,6 +316,29 @@ def test_quaternions_of_no_length_count_as_dropped(robot: Robot, squat: HumanMot
     assert stream.step(HumanFrame(frames[1].pos_w, 0.0 * quat)).status == "extrapolated"
 
 
+def test_frames_that_show_no_legs_count_as_dropped(robot: Robot, squat: HumanMotion) -> None:
+    frames = list(frames_of(squat))
+    stream = _stream(squat, robot)
+    for pos in (0.0 * frames[0].pos_w, 1e200 * frames[0].pos_w):
+        assert stream.step(replace(frames[0], pos_w=pos)).status == "waiting"
+    assert stream.step(frames[0]).status == "ok"
+    pose = stream.step(replace(frames[1], pos_w=np.ones_like(frames[1].pos_w)))
+    assert pose.status == "extrapolated" and np.isfinite(pose.joint_pos).all()
+
+
+def test_a_source_may_fill_one_buffer_again_and_again(robot: Robot, walk: HumanMotion) -> None:
+    one, other = _stream(walk, robot), _stream(walk, robot)
+    buffer = np.empty_like(walk.pos_w[0])
+    for frame in [*list(frames_of(walk))[:20], None]:
+        if frame is None:
+            buffer[:] = 7.0
+            assert np.array_equal(one.step(None).joint_pos, other.step(None).joint_pos)
+        else:
+            buffer[:] = frame.pos_w
+            one.step(replace(frame, pos_w=buffer))
+            other.step(frame)
+
+
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan")])
 def test_impossible_frame_rates_are_refused(robot: Robot, squat: HumanMotion, fps: float) -> None:
     with pytest.raises(InputError, match="fps"):
@@ -291,8 +347,11 @@ def test_impossible_frame_rates_are_refused(robot: Robot, squat: HumanMotion, fp
 
 def test_a_calibration_of_another_skeleton_is_refused(robot: Robot, squat: HumanMotion) -> None:
     other = replace(squat, quat_w=None, rest_pos=None)
-    with pytest.raises(InputError, match="calibration clip"):
+    with pytest.raises(InputError, match="found positions only, expected positions and rotations"):
         _stream(squat, robot, calibration=other)
+    names = tuple(f"other_{name}" for name in squat.joint_names)
+    with pytest.raises(InputError, match="of another skeleton"):
+        _stream(squat, robot, calibration=replace(squat, joint_names=names))
 
 
 def test_lag_is_found() -> None:
@@ -372,6 +431,67 @@ def test_lines_without_a_rest_pose_begin_with_the_first_frame(
     assert stream.bad == 0 and errors.getvalue() == ""
 
 
+def _live(robot: Robot, lines: list[str]) -> tuple[LineStream, list[str], str]:
+    """The stream at its end, the statuses that it gave, and its complaints."""
+    out, errors = io.StringIO(), io.StringIO()
+    stream = LineStream(io.BytesIO("\n".join(lines).encode()), out, errors, robot)
+    stream.run()
+    status = [json.loads(line)["status"] for line in out.getvalue().splitlines()[1:]]
+    return stream, status, errors.getvalue()
+
+
+def test_odd_values_in_a_line_are_a_dropped_frame(robot: Robot, squat: HumanMotion) -> None:
+    lines = _lines(squat.crop(0, 4))
+    frame = json.loads(lines[2])
+    huge = [[10**400, 0, 0]] * len(squat.joint_names)
+    lines[2:2] = [json.dumps({**frame, "joint_names": 5}), json.dumps({**frame, "pos": huge})]
+    stream, status, errors = _live(robot, lines)
+    assert status == ["ok", "extrapolated", "extrapolated", "ok", "ok", "ok"]
+    assert stream.bad == 2 and stream.counts == {"ok": 4, "extrapolated": 2}
+    assert "line 3: joint_names" in errors and "line 4: pos must be rows of numbers" in errors
+
+
+def test_without_a_rest_pose_zeros_are_waited_through_and_odd_names_end_the_stream(
+    robot: Robot, squat: HumanMotion
+) -> None:
+    lines = _lines(squat.crop(0, 3))
+    head, frame = json.loads(lines[0]), json.loads(lines[1])
+    del head["skeleton"]["rest_pos"]
+    zeros = json.dumps({**frame, "pos": np.zeros_like(squat.pos_w[0]).tolist()})
+    _, status, errors = _live(robot, [json.dumps(head), zeros, *lines[1:]])
+    assert status == ["waiting", "ok", "ok", "ok"] and errors == ""
+    head["skeleton"]["joint_names"] = [f"j{k}" for k in range(len(squat.joint_names))]
+    with pytest.raises(InputError, match='no joint is known for .*"roles"'):
+        _live(robot, [json.dumps(head), *lines[1:]])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"parents": [1, 0, 1, 2]}, "each parent must stand before its children"),
+        ({"parents": [-1, 0, 99, 2]}, "each parent must stand before its children"),
+        ({"roles": ["pelvis"]}, "roles"),
+        ({"roles": {"pelvis": 0}}, "roles"),
+        ({"roles": {"plevis": "a"}}, "no role 'plevis'"),
+        ({"rotations": "no"}, "expected true or false"),
+        ({"rest_pos": [[0, 0, 0]]}, "positions do not fit"),
+        ({"fps": None}, "fps"),
+        ({"fps": "60"}, "fps"),
+    ],
+)
+def test_headers_with_odd_values(robot: Robot, change: dict[str, object], expected: str) -> None:
+    skeleton = {
+        "joint_names": ["a", "b", "c", "d"],
+        "parents": [-1, 0, 1, 2],
+        "rest_pos": [[0, 0, k] for k in range(4)],
+    }
+    fps = change.get("fps", 30)
+    line = json.dumps({"skeleton": {**skeleton, **change}, "fps": fps}).encode() + b"\n"
+    with pytest.raises(InputError, match=expected) as error:
+        LineStream(io.BytesIO(line), io.StringIO(), io.StringIO(), robot)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("first", "expected"),
     [
@@ -392,6 +512,33 @@ def test_a_header_without_a_persons_joints(robot: Robot) -> None:
     line = json.dumps({"skeleton": skeleton, "fps": 30}).encode() + b"\n"
     with pytest.raises(InputError, match="no joint is known"):
         LineStream(io.BytesIO(line), io.StringIO(), io.StringIO(), robot)
+
+
+def test_what_came_is_kept_when_nobody_reads_the_poses_any_more(
+    squat: HumanMotion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pipe(io.StringIO):
+        def flush(self) -> None:
+            if len(self.getvalue().splitlines()) > 4:
+                raise BrokenPipeError
+
+    out = tmp_path / "live.npz"
+    text = io.TextIOWrapper(io.BytesIO("\n".join(_lines(squat.crop(0, 9))).encode()))
+    monkeypatch.setattr(sys, "stdin", text)
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    with pytest.raises(BrokenPipeError):
+        main(["-", "--out", str(out)])
+    assert RobotMotion.load(out).num_frames == 3
+
+
+def test_a_stream_of_one_frame_is_no_motion(
+    squat: HumanMotion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "\n".join(_lines(squat.crop(0, 2))[:2]).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    with pytest.raises(InputError, match="at least two frames"):
+        main(["-", "--out", str(tmp_path / "live.npz")])
+    assert not list(tmp_path.iterdir())
 
 
 # -- the command ---------------------------------------------------------------------------------
@@ -418,6 +565,8 @@ def test_the_command_plays_a_clip(
         (("-", "--out", "motion.csv"), "npz"),
         (("-", "--robot", "nobody"), "nobody"),
         (("-", "--calibration", "no_such.bvh"), "no such file"),
+        (("-", "--realtime"), "for clips"),
+        (("no_such.bvh", "--out", "tests/.npz"), "npz"),
     ],
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], expected: str) -> None:

@@ -9,6 +9,7 @@ off. A reference that floats, slides or asks for forces the robot does not have 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -51,7 +52,9 @@ class Arguments:
 def train(reference: Path, seed: int, args: Arguments) -> Path:
     """The folder of a finished run on `reference`, made unless it is there."""
     iterations = max(1, args.samples // PRESETS["cpu"].samples_per_iteration)
-    out = args.out / f"{reference.stem}-seed{seed}-{iterations}"
+    # Another file of the same name, or another judgement, is another run.
+    content = hashlib.sha256(reference.read_bytes()).hexdigest()[:8]
+    out = args.out / f"{reference.stem}-{content}-seed{seed}-{iterations}-{args.episodes}"
     done = sorted(out.glob(f"tracking/*/{JUDGEMENTS}"))
     if done:
         return done[-1].parent
@@ -94,6 +97,9 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = tyro.cli(Arguments, args=arguments, description=__doc__)
+    for path in args.references:
+        if not path.is_file():
+            raise MimicError(f"{path}: no such file; give robot motions (.npz)")
     names = [path.stem for path in args.references]
     if len(set(names)) < len(names):
         raise MimicError(f"references must differ in name, got {', '.join(names)}; rename one")

@@ -7,6 +7,7 @@ our state, and the actor of a legged_gym checkpoint is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from robots import Robot
 
 Array = NDArray[np.float64]
 Simulator = Literal["isaacgym", "isaaclab"]
+_LAYER = re.compile(r"actor\.(\d+)\.weight")
 CLIP = 100.0
 """legged_gym clips observations, and actions, at +-100."""
 
@@ -190,16 +192,19 @@ def load_actor(path: Path | str) -> nn.Sequential:
         ) from error
     if any(name.startswith("memory_a.") for name in weights):
         raise MimicError(f"{path}: a recurrent policy; only feed-forward actors can be read")
-    rows = sorted(
-        int(name.split(".")[1]) for name in weights
-        if name.startswith("actor.") and name.endswith(".weight")
-    )  # fmt: skip
+    rows = sorted(int(found[1]) for name in weights if (found := _LAYER.fullmatch(name)))
     if not rows:
         raise MimicError(f"{path}: holds no 'actor.<n>.weight'; found {', '.join(weights)[:160]}")
     layers: list[nn.Module] = []
     for row in rows:
-        weight, bias = weights[f"actor.{row}.weight"], weights[f"actor.{row}.bias"]
-        layer = nn.Linear(weight.shape[1], weight.shape[0])
+        weight, bias = (weights.get(f"actor.{row}.{part}") for part in ("weight", "bias"))
+        shapes = [list(getattr(each, "shape", [])) for each in (weight, bias)]
+        if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
+            raise MimicError(
+                f"{path}: layer 'actor.{row}' has a weight of shape {shapes[0]} and a bias of "
+                f"{shapes[1]}; expected [outputs, inputs] and [outputs]"
+            )
+        layer = nn.Linear(shapes[0][1], shapes[0][0])
         layer.load_state_dict({"weight": weight, "bias": bias})
         # legged_gym's activation between layers.
         layers += [layer, nn.ELU()]

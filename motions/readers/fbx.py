@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -125,7 +126,7 @@ def _scene(path: Path) -> Mapping[str, Any]:
             "reading FBX needs Assimp",
             fix=f"pip install 'humanoid-mimic[fbx]', or {CONVERT}",
         )
-    scene = library.aiImportFile(str(path).encode(), 0)
+    scene = library.aiImportFile(os.fsencode(path), 0)
     if not scene:
         reason = library.aiGetErrorString().decode(errors="replace")
         raise input_error(path, f"Assimp cannot read this FBX: {reason}", fix=CONVERT)

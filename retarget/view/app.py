@@ -72,7 +72,8 @@ def address(server: viser.ViserServer) -> str:
     """Where a browser on this machine finds the page."""
     host = server.get_host()
     shown = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1") else host
-    return f"http://{shown}:{server.get_port()}"
+    # An IPv6 address stands in brackets, or its colons would be read as the port's.
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{server.get_port()}"
 
 
 class Viewer:

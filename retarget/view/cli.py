@@ -77,7 +77,7 @@ def require_viser() -> None:
         import viser
     except ImportError as error:
         raise InputError(f"the viewer needs the package viser: {INSTALL}") from error
-    if int(viser.__version__.split(".")[0]) < 1:
+    if tuple(map(int, viser.__version__.split(".")[:2])) < (1, 1):
         raise InputError(
             f"the viewer needs viser 1.1 or newer (found {viser.__version__}): {INSTALL}"
         )

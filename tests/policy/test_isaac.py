@@ -148,6 +148,12 @@ def test_the_actor_of_a_checkpoint(tmp_path: Path) -> None:
         {"model_state_dict": {"std": torch.ones(4)}}
     )
     assert "expected a file that holds 'model_state_dict'" in told([1, 2])
+    lone = {"model_state_dict": {"actor.0.weight": torch.ones(2, 3)}}
+    assert "layer 'actor.0' has a weight of shape [2, 3] and a bias of []" in told(lone)
+    flat = {"model_state_dict": {"actor.0.weight": torch.ones(2), "actor.0.bias": torch.ones(2)}}
+    assert "expected [outputs, inputs] and [outputs]" in told(flat)
+    odd = {"model_state_dict": {"actor.mlp.0.weight": torch.ones(2, 3)}}
+    assert "found actor.mlp.0.weight" in told(odd)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(MimicError, match="not a checkpoint of legged_gym"):
         load_actor(path)

@@ -151,7 +151,7 @@ def test_the_command_prints_and_writes(g1: Robot, tmp_path: Path) -> None:
     for bad, text in (
         ([str(tmp_path / "absent.npz")], "absent.npz"),
         ([], "no motions given"),
-        ([str(path), "--friction", "0"], "--friction must be above zero"),
+        ([str(path), "--friction", "0"], "--friction must be a number above zero"),
     ):
         done = run(*bad)
         assert done.returncode == 2 and text in done.stderr and "Traceback" not in done.stderr

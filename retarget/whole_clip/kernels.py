@@ -309,19 +309,19 @@ def add_rows(blocks, gradient, frame, rows, residual):
 
 
 @kernel
-def placed(pos, mat, body, frame, place, turn, at, axes):
-    """Where geoms are: `at` [K, 3] m and `axes` [K, 9] of geoms that are at `place` [K, 3] m and
-    turned by `turn` [K, 3, 3] on `body` [K], at frames [K]."""
-    for k in range(len(body)):
-        p, r, t = pos[body[k]], mat[body[k]], frame[k]
-        for i in range(3):
-            at[k, i] = p[i, t]
-            for j in range(3):
-                at[k, i] += r[i, j, t] * place[k, j]
-                total = 0.0
-                for m in range(3):
-                    total += r[i, m, t] * turn[k, m, j]
-                axes[k, 3 * i + j] = total
+def placed(pos, mat, geom, body, place, turn, frame, at, axes):
+    """Where geoms are: `at` [K, all geoms, 3] m and `axes` [K, all geoms, 9] at frames [K] of those
+    in `geom` [G], which are at `place` [G, 3] m and turned by `turn` [G, 3, 3] on `body` [G]."""
+    for k in range(len(frame)):
+        t = frame[k]
+        for g in range(len(body)):
+            p, r, to = pos[body[g]], mat[body[g]], turn[g]
+            x, y, z = place[g, 0], place[g, 1], place[g, 2]
+            for i in range(3):
+                a, b, c = r[i, 0, t], r[i, 1, t], r[i, 2, t]
+                at[k, geom[g], i] = p[i, t] + a * x + b * y + c * z
+                for j in range(3):
+                    axes[k, geom[g], 3 * i + j] = a * to[0, j] + b * to[1, j] + c * to[2, j]
 
 
 @kernel

@@ -6,7 +6,7 @@ Both use the vendor's full collision geometry, the same that results are judged 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import mujoco
 import numpy as np
@@ -136,38 +136,43 @@ class OwnBody:
             pose.pos, pose.mat, self._bodies, self._ends, self._first, self._second,
             self._apart, self._limit, near,
         )  # fmt: skip
-        pair, frame = np.nonzero(near)
+        frame, pair = np.nonzero(near.T)
         if len(pair):
             self._push(normal, pose, pair, frame)
 
     def _push(self, normal: NormalEquations, pose: TreePose, pair: Array, frame: Array) -> None:
         """Add the rows of pairs [K] at frames [K], where the capsules say they may be too close."""
-        distance, points = np.empty(len(pair)), np.empty((len(pair), 6))
-        model, data, margin = self.model, self.data, self.margin
-        where, turned = data.geom_xpos, data.geom_xmat
         first, second = self._first[pair], self._second[pair]
-        poses = *self._placed(pose, first, frame), *self._placed(pose, second, frame)
-        geoms = self._geoms[first], self._geoms[second]
-        for k, (a, b, at_a, axes_a, at_b, axes_b) in enumerate(zip(*geoms, *poses, strict=True)):
-            where[a], turned[a], where[b], turned[b] = at_a, axes_a, at_b, axes_b
-            distance[k] = mujoco.mj_geomDistance(model, data, a, b, margin, points[k])
-        hit = (distance < margin) & (np.abs(distance) > 1e-9)
+        distance, points = self._distances(pose, self._geoms[first], self._geoms[second], frame)
+        hit = (distance < self.margin) & (np.abs(distance) > 1e-9)
         if not hit.any():
             return
         frame, gap, at = frame[hit], distance[hit], points[hit]
         away = (at[:, 3:] - at[:, :3]) / gap[:, None]
         moves = [
-            point_rows(normal.tree, pose, self._bodies[geoms], frame, ends)
-            for geoms, ends in ((first[hit], at[:, :3]), (second[hit], at[:, 3:]))
+            point_rows(normal.tree, pose, self._bodies[capsules], frame, ends)
+            for capsules, ends in ((first[hit], at[:, :3]), (second[hit], at[:, 3:]))
         ]
         rows = np.einsum("ki,kin->kn", away, moves[1] - moves[0])
-        normal.dense(frame, self.weight * rows, self.weight * (gap - margin))
+        normal.dense(frame, self.weight * rows, self.weight * (gap - self.margin))
 
-    def _placed(self, pose: TreePose, capsule: Array, frame: Array) -> tuple[Array, Array]:
-        """Centres [K, 3] and rotations [K, 9] of geoms [K] at frames [K], seen from the root."""
-        at, axes = np.empty((len(frame), 3)), np.empty((len(frame), 9))
+    def _distances(
+        self, pose: TreePose, first: Array, second: Array, frame: Array
+    ) -> tuple[Array, Array]:
+        """Distances [K] m of geoms at frames [K] that only rise, and the nearest points [K, 6]."""
+        frames, begin = np.unique(frame, return_index=True)
+        at = np.zeros((len(frames), self.model.ngeom, 3))
+        axes = np.zeros((len(frames), self.model.ngeom, 9))
         kernels.placed(
-            pose.pos, pose.mat, self._bodies[capsule], frame, self._place[capsule],
-            self._turn[capsule], at, axes,
-        )  # fmt: skip
-        return at, axes
+            pose.pos, pose.mat, self._geoms, self._bodies, self._place, self._turn, frames, at, axes
+        )
+        distance, points = np.empty(len(frame)), np.empty((len(frame), 6))
+        model, data, margin, measure = self.model, self.data, self.margin, mujoco.mj_geomDistance
+        where, turned = data.geom_xpos, data.geom_xmat
+        pairs = list(zip(first.tolist(), second.tolist(), points, strict=True))
+        for k, (low, high) in enumerate(pairwise([*begin.tolist(), len(frame)])):
+            where[:], turned[:] = at[k], axes[k]
+            distance[low:high] = [
+                measure(model, data, a, b, margin, fromto) for a, b, fromto in pairs[low:high]
+            ]
+        return distance, points

@@ -111,4 +111,3 @@ def rotation_vector(mat: Array) -> Array:
     cos = 0.5 * (mat[0, 0] + mat[1, 1] + mat[2, 2] - 1.0)
     angle = np.arctan2(sin, cos)
     return 0.5 * twice * np.where(sin > 1e-9, angle / np.maximum(sin, 1e-9), 1.0)
-

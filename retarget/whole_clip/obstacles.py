@@ -14,7 +14,7 @@ import numpy as np
 from motions.rotations import quat_to_matrix
 from retarget.geometry import check_geometry, may_collide
 from retarget.vectors import Array
-from retarget.whole_clip import kernels
+from retarget.whole_clip import contact_kernels
 from retarget.whole_clip.normal import NormalEquations, point_rows
 from retarget.whole_clip.tree import TreePose
 from robots.robot import Robot
@@ -56,7 +56,7 @@ class Ground:
 
     def __call__(self, normal: NormalEquations, pose: TreePose, frames: Array) -> None:
         """Add the rows of the clip's `frames` [T], whose poses are given."""
-        normal.cost += kernels.ground(
+        normal.cost += contact_kernels.ground(
             normal.gram, normal.force, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]),
             frames, self.touching, self.body, self.start, self.points, self.lift, self.middle,
             self.half, self.weight**2, CARRIED, HOLD,
@@ -132,7 +132,7 @@ class OwnBody:
         """Add the rows of frames [T] whose poses are given."""
         del frames
         near = np.empty((len(self.pairs), pose.root.shape[1]), bool)
-        kernels.close_pairs(
+        contact_kernels.close_pairs(
             pose.pos, pose.mat, self._bodies, self._ends, self._first, self._second,
             self._apart, self._limit, near,
         )  # fmt: skip
@@ -163,7 +163,7 @@ class OwnBody:
         frames, begin = np.unique(frame, return_index=True)
         at = np.zeros((len(frames), self.model.ngeom, 3))
         axes = np.zeros((len(frames), self.model.ngeom, 9))
-        kernels.placed(
+        contact_kernels.placed(
             pose.pos, pose.mat, self._geoms, self._bodies, self._place, self._turn, frames, at, axes
         )
         distance, points = np.empty(len(frame)), np.empty((len(frame), 6))

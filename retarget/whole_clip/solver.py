@@ -17,7 +17,7 @@ from retarget.ik import Aim, rest_posture
 from retarget.robot_frames import RobotFrames
 from retarget.segments import SEGMENTS, SIDES
 from retarget.vectors import Array
-from retarget.whole_clip import kernels
+from retarget.whole_clip import row_kernels
 from retarget.whole_clip.banded import BandedSystem, TimeCoupling
 from retarget.whole_clip.normal import NormalEquations
 from retarget.whole_clip.settings import ClipSettings
@@ -210,7 +210,7 @@ class ClipSolver:
 
     def _joints(self, normal: NormalEquations, q: Array, held: Array) -> None:
         s = self.settings
-        normal.cost += kernels.hinges(
+        normal.cost += row_kernels.hinges(
             normal.diagonal, normal.gradient, q, self.rest[:, 0], self.rest_weight[:, 0] ** 2,
             self.inner[0][:, 0], self.inner[1][:, 0], s.limit**2, held, s.held**2,
         )  # fmt: skip

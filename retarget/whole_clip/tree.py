@@ -14,7 +14,7 @@ import numpy as np
 from motions.rotations import quat_to_matrix
 from retarget.tasks import Tree
 from retarget.vectors import Array
-from retarget.whole_clip import kernels
+from retarget.whole_clip import row_kernels
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class BodyTree:
             basis[k, 3 + k] = 1.0
             basis[3 + k, k] = 1.0
         turn = q - self.zero[:, None]
-        kernels.pose(
+        row_kernels.pose(
             self.parent, self.body_pos, self.body_mat, *self._joints, self.axis, self.anchor,
             np.sin(turn), np.cos(turn), pos, mat, basis,
         )  # fmt: skip

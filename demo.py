@@ -129,9 +129,7 @@ def chosen_clips(wanted: tuple[str, ...], trained_on: list[str]) -> list[str]:
     """Names of the demo clips to use."""
     unknown = [name for name in wanted if name not in demo.names()]
     if unknown:
-        raise MimicError(
-            f"unknown demo clip '{unknown[0]}'; known: {', '.join(demo.names())}"
-        )
+        raise MimicError(f"unknown demo clip '{unknown[0]}'; known: {', '.join(demo.names())}")
     if wanted:
         return list(dict.fromkeys(wanted))
     return [name for name in demo.names() if name in trained_on] or list(demo.names())
@@ -338,14 +336,10 @@ def _clip_data(clip: Clip) -> dict[str, Any]:
     }
 
 
-def _write_report(
-    out: Path, data: dict[str, Any], clips: list[Clip], video: Path | None
-) -> None:
+def _write_report(out: Path, data: dict[str, Any], clips: list[Clip], video: Path | None) -> None:
     from mimic.viewer.report import render_report
 
-    assets = {
-        f"{clip.name}/{kind}": blob for clip in clips for kind, blob in clip.pictures.items()
-    }
+    assets = {f"{clip.name}/{kind}": blob for clip in clips for kind, blob in clip.pictures.items()}
     if video is not None:
         assets[f"video/{video.stem}"] = video.read_bytes()
     atomic_write_text(out / "report.json", json.dumps(data, indent=1, allow_nan=False) + "\n")

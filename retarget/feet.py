@@ -193,13 +193,13 @@ def glide_path(path: Array, fps: float) -> Array:
     def cut(start: int, stop: int) -> list[tuple[int, int]]:
         if stop - start < 2 * shortest or spread(path[start:stop]) < GLIDE:
             return [(start, stop)]
-        cuts = np.arange(start + shortest, stop - shortest + 1)
-        errors = [
-            path[start:c].var(axis=0).sum() * (c - start)
-            + path[c:stop].var(axis=0).sum() * (stop - c)
-            for c in cuts
-        ]
-        best = int(cuts[int(np.argmin(errors))])
+        # The sum of both parts' squared distances from their means is least where that between
+        # the means counts most.
+        part = path[start:stop] - path[start:stop].mean(axis=0)
+        before = np.arange(shortest, len(part) - shortest + 1)
+        sums = np.cumsum(part, axis=0)[before - 1]
+        between = (sums**2).sum(axis=1) * (1.0 / before + 1.0 / (len(part) - before))
+        best = start + int(before[int(np.argmax(between))])
         return cut(start, best) + cut(best, stop)
 
     holds = cut(0, len(path))

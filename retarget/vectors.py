@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import butter, sosfiltfilt
+from scipy.signal import butter, fftconvolve, sosfiltfilt
+from scipy.signal.windows import gaussian
 
 from motions.rotations import cross
 
@@ -75,11 +76,20 @@ def weighted_fill(x: Array, weight: Array, fps: float, seconds: float = 0.25) ->
     filled = np.broadcast_to(mean, x.shape).astype(float)
     for scale in (16.0, 4.0, 1.0):
         sigma = max(seconds * scale * fps, 0.5)
-        top = gaussian_filter1d(w * x, sigma, axis=0, mode="nearest")
-        bottom = gaussian_filter1d(w, sigma, axis=0, mode="nearest")
+        top, bottom = _blurred(w * x, sigma), _blurred(w, sigma)
         share = bottom / (bottom + 0.05)
         filled = share * top / np.maximum(bottom, _TINY) + (1.0 - share) * filled
     return w * x + (1.0 - w) * filled
+
+
+def _blurred(x: Array, sigma: float) -> Array:
+    """Gaussian filter along time; wide ones in the frequency domain, where width costs nothing."""
+    if sigma < 8.0:
+        return gaussian_filter1d(x, sigma, axis=0, mode="nearest")
+    reach = int(4.0 * sigma + 0.5)
+    window = gaussian(2 * reach + 1, sigma).reshape(-1, *(1,) * (x.ndim - 1))
+    padded = np.pad(x, [(reach, reach)] + [(0, 0)] * (x.ndim - 1), mode="edge")
+    return fftconvolve(padded, window / window.sum(), mode="valid", axes=0)
 
 
 def robust_direction(v: Array, weight: Array) -> Array:

@@ -9,23 +9,23 @@ from robots.robot import Robot
 
 
 def _quat_mul(a: NDArray, b: NDArray) -> NDArray:
-    aw, ax, ay, az = np.moveaxis(a, -1, 0)
-    bw, bx, by, bz = np.moveaxis(b, -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
+    """Product [4, T] of quaternions [4, T] or [4]."""
+    out = np.empty((4, max(a[0].size, b[0].size)))
+    out[0] = a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3]
+    out[1] = a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2]
+    out[2] = a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1]
+    out[3] = a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0]
+    return out
 
 
 def _quat_rotate(quat: NDArray, vec: NDArray) -> NDArray:
-    axis = quat[..., 1:]
-    twice = 2.0 * np.cross(axis, vec)
-    return vec + quat[..., :1] * twice + np.cross(axis, twice)
+    """`vec` [3] turned by quaternions [4, T]: [3, T]."""
+    w, x, y, z = quat
+    a, b, c = vec
+    u, v, q = 2.0 * (y * c - z * b), 2.0 * (z * a - x * c), 2.0 * (x * b - y * a)
+    return np.stack(
+        [a + w * u + y * q - z * v, b + w * v + z * u - x * q, c + w * q + x * v - y * u]
+    )
 
 
 def forward_kinematics(
@@ -49,24 +49,32 @@ def forward_kinematics(
         raise ValueError(f"root pose shapes {shapes} for {frames} frames")
     if joint_pos.shape[1] != robot.num_joints:
         raise ValueError(f"{joint_pos.shape[1]} joint columns, {robot.name} has {robot.num_joints}")
-    pos = np.zeros((frames, model.nbody, 3))
-    quat = np.zeros((frames, model.nbody, 4))
-    quat[:, 0, 0] = 1.0
-    pos[:, 1] = root_pos
-    quat[:, 1] = root_quat / np.linalg.norm(root_quat, axis=-1, keepdims=True)
+    # Components first: every operation runs over one stretch of memory.
+    pos = np.zeros((model.nbody, 3, frames))
+    quat = np.zeros((model.nbody, 4, frames))
+    quat[0, 0] = 1.0
+    pos[1] = root_pos.T
+    quat[1] = (root_quat / np.linalg.norm(root_quat, axis=-1, keepdims=True)).T
+    half = 0.5 * (joint_pos.T - model.qpos0[model.jnt_qposadr[1:], None])
+    sin, cos = np.sin(half), np.cos(half)
     for body in range(2, model.nbody):
         parent = model.body_parentid[body]
-        pos[:, body] = pos[:, parent] + _quat_rotate(quat[:, parent], model.body_pos[body])
-        quat[:, body] = _quat_mul(quat[:, parent], model.body_quat[body])
-        for joint in range(
-            model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body]
-        ):
-            half = 0.5 * (joint_pos[:, joint - 1] - model.qpos0[model.jnt_qposadr[joint]])
+        at = pos[parent] + _quat_rotate(quat[parent], model.body_pos[body])
+        turned = quat[parent]
+        if tuple(model.body_quat[body]) != (1.0, 0.0, 0.0, 0.0):
+            turned = _quat_mul(turned, model.body_quat[body])
+        first = model.body_jntadr[body]
+        for joint in range(first, first + model.body_jntnum[body]):
             turn = np.concatenate(
-                [np.cos(half)[:, None], np.sin(half)[:, None] * model.jnt_axis[joint]], axis=1
+                [cos[joint - 1, None], sin[joint - 1] * model.jnt_axis[joint][:, None]]
             )
-            anchor = pos[:, body] + _quat_rotate(quat[:, body], model.jnt_pos[joint])
-            quat[:, body] = _quat_mul(quat[:, body], turn)
+            anchor = model.jnt_pos[joint]
+            before, turned = turned, _quat_mul(turned, turn)
             # A joint whose anchor is off the body's origin also moves the origin.
-            pos[:, body] = anchor - _quat_rotate(quat[:, body], model.jnt_pos[joint])
-    return pos[:, 1:], quat[:, 1:]
+            if anchor.any():
+                at = at + _quat_rotate(before, anchor) - _quat_rotate(turned, anchor)
+        pos[body], quat[body] = at, turned
+    return (
+        np.ascontiguousarray(pos[1:].transpose(2, 0, 1)),
+        np.ascontiguousarray(quat[1:].transpose(2, 0, 1)),
+    )

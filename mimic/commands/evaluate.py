@@ -45,9 +45,7 @@ class Evaluate:
         from motions.files import atomic_path
 
         console = make_console()
-        protocol = get_protocol(
-            self.protocol, episodes=self.episodes, start_noise=self.start_noise
-        )
+        protocol = get_protocol(self.protocol, episodes=self.episodes, start_noise=self.start_noise)
         # The place of the result is tried before the work, not after.
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
             policy = open_policy(self.policy)

@@ -36,4 +36,3 @@ class WeightAverage:
         self.updates = int(state["updates"])  # type: ignore[call-overload]
         for name, value in weights.items():
             self.weights[name].copy_(value)
-

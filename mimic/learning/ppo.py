@@ -291,4 +291,3 @@ class ParallelPPO(PPO):
         actor, critic = self.optimizer.param_groups
         actor["lr"] = self.learning_rate
         critic["lr"] = self.critic_learning_rate or self.learning_rate
-

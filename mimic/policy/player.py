@@ -158,9 +158,7 @@ class PolicyPlayer:
         names = [f.name for f in fields(Reference)]
         obs = np.zeros((frames, c.observation_size), np.float32)
         rows = self._run(names, obs, np.arange(frames))
-        return Reference(
-            **{n: row.astype(np.float64) for n, row in zip(names, rows, strict=True)}
-        )
+        return Reference(**{n: row.astype(np.float64) for n, row in zip(names, rows, strict=True)})
 
     # checks --------------------------------------------------------------------------------
 

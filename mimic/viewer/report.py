@@ -179,14 +179,14 @@ def _tiles(tiles: Sequence[Data]) -> str:
 def _video(name: str, blob: bytes) -> str:
     return (
         f"<figure><figcaption>{escape(name)}: the policy in simulation, its reference as a blue "
-        f'ghost</figcaption><video controls loop muted playsinline autoplay '
+        f"ghost</figcaption><video controls loop muted playsinline autoplay "
         f'src="{_uri(blob, "video/mp4")}"></video></figure>'
     )
 
 
 def _steps(steps: Sequence[Data]) -> str:
     rows = [
-        f'<tr><td>{escape(step["name"])}</td><td>{step["seconds"]:.1f}</td>'
+        f"<tr><td>{escape(step['name'])}</td><td>{step['seconds']:.1f}</td>"
         f'<td class="text soft">{escape(step["note"])}</td></tr>'
         for step in steps
     ]

@@ -127,9 +127,7 @@ def _from_checkpoint(source: Path, files: Sequence[Path], robot: Robot | None) -
     from mimic.tasks import make_env
 
     policy, identity = load_policy(source)
-    env = make_env(
-        identity["task"], files, num_envs=1, robot=robot or identity["robot"], threads=1
-    )
+    env = make_env(identity["task"], files, num_envs=1, robot=robot or identity["robot"], threads=1)
     obs = env.get_observations()["actor"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy.onnx"

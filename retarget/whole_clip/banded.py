@@ -78,19 +78,32 @@ class BandedSystem:
 
     Attributes:
         blocks: [T, n, n] view; ``blocks[t, b, a]`` with a <= b are the entries of frame t, what is
-            written elsewhere is ignored. Fill them before `solve`.
+            written elsewhere is ignored. Zero at first; fill them before `solve`.
         gradient: [T, n].
+        store: memory that the next system of this size or a smaller one may use again.
     """
 
-    def __init__(self, frames: int, dofs: int) -> None:
+    def __init__(
+        self,
+        frames: int,
+        dofs: int,
+        dtype: type[np.floating] = np.float64,
+        store: Array | None = None,
+    ) -> None:
+        """`dtype` is what the factorisation calculates with."""
         self.frames, self.dofs = frames, dofs
         # Row t n + b holds column (t, b) of the matrix above its diagonal: LAPACK's upper band
         # storage, transposed. What of a block lies below the diagonal spills into entries of the
         # next row, which `solve` writes afterwards.
         band = 2 * dofs
-        store = np.zeros(frames * dofs * (band + 1) + dofs)
+        size = frames * dofs * (band + 1) + dofs
+        if store is None or store.size < size or store.dtype != dtype:
+            store = np.zeros(size, dtype)
+        else:
+            store[:size] = 0.0
+        self.store = store
         item = store.itemsize
-        self._rows = store[: frames * dofs * (band + 1)].reshape(frames, dofs, band + 1)
+        self._rows = store[: size - dofs].reshape(frames, dofs, band + 1)
         self.blocks = as_strided(
             store[band:],
             shape=(frames, dofs, dofs),
@@ -112,5 +125,6 @@ class BandedSystem:
         if not (np.isfinite(right).all() and np.isfinite(rows[:, :, 2 * n]).all()):
             raise LinAlgError("the clip's normal equations are not finite")
         flat = rows.reshape(self.frames * n, -1).T
-        step = solveh_banded(flat, right, overwrite_ab=True, check_finite=False)
-        return step.reshape(self.frames, n)
+        right = right.astype(rows.dtype)
+        step = solveh_banded(flat, right, overwrite_ab=True, overwrite_b=True, check_finite=False)
+        return step.reshape(self.frames, n).astype(float)

@@ -49,7 +49,12 @@ def solve_whole_clip(
     coarse = ClipSolver(robot, frames, person.fps * (len(keys) - 1) / (count - 1), settings)
     state = coarse.start(aim.points[keys, 0], pelvis_axes(person.segments["pelvis"])[keys])
     state = coarse.solve(
-        state, aim.at(keys), iterations[0], smooth=settings.loose, callback=advance
+        state,
+        aim.at(keys),
+        iterations[0],
+        smooth=settings.loose,
+        tolerance=settings.coarse_tolerance,
+        callback=advance,
     )
     state = between(state, keys, count)
 

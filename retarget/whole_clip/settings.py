@@ -50,6 +50,8 @@ class ClipSettings:
     """Factor on the smoothness of stage 1, which only finds the postures."""
     key_hz: float = 12.0
     """Stage 1 solves key frames at about this rate."""
+    coarse_tolerance: float = 0.1
+    """rad; a key frame is settled when it moves less: stage 2 moves every frame again."""
     iterations: tuple[int, int] = (12, 40)
     """Most Gauss-Newton steps of stage 1 (orientations) and stage 2 (positions, contacts)."""
     held: float = 100.0

@@ -12,8 +12,9 @@ import mujoco
 import numpy as np
 
 from motions.rotations import quat_to_matrix
-from retarget.tasks import Tree, skew
+from retarget.tasks import Tree
 from retarget.vectors import Array
+from retarget.whole_clip import row_kernels
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,21 @@ class BodyTree:
         self.moves = Tree(model).moves.astype(bool)
         self.num_bodies, self.num_joints = int(model.nbody), int(model.njnt) - 1
         self.num_dofs = 6 + self.num_joints
-        self.parent = [int(p) for p in model.body_parentid]
-        self.body_pos = np.asarray(model.body_pos, float)
+        self.parent = np.asarray(model.body_parentid, np.int64)
+        self.body_pos = np.array(model.body_pos, float)
         self.body_mat = quat_to_matrix(np.asarray(model.body_quat, float))
-        self.axis = np.asarray(model.jnt_axis[1:], float)
-        self.anchor = np.asarray(model.jnt_pos[1:], float)
+        self.axis = np.array(model.jnt_axis[1:], float)
+        self.anchor = np.array(model.jnt_pos[1:], float)
         self.zero = np.asarray(model.qpos0[7:], float)
-        self.body_of_dof = np.array([1] * 6 + [int(b) for b in model.jnt_bodyid[1:]])
-        self.joints_of_body: list[list[int]] = [[] for _ in range(self.num_bodies)]
-        for joint, body in enumerate(self.body_of_dof[6:]):
-            self.joints_of_body[body].append(joint)
-        self.carried = self.moves[self.body_of_dof].astype(float)
-        self._cross = skew(self.axis)
-        self._turned = [not np.array_equal(mat, np.eye(3)) for mat in self.body_mat]
+        self.body_of_dof = np.array([1] * 6 + [int(b) for b in model.jnt_bodyid[1:]], np.int64)
+        first = np.asarray(model.body_jntadr, np.int64) - 1
+        self._joints = first, np.asarray(model.body_jntnum, np.int64)
+        carriers = [
+            [a for a in np.flatnonzero(self.moves[body]) if 6 <= a <= dof]
+            for dof, body in enumerate(self.body_of_dof)
+        ]
+        self.carrier = np.array([a for each in carriers for a in each], np.int64)
+        self.carrier_start = np.cumsum([0] + [len(each) for each in carriers])
 
     def pose(self, root: Array, root_mat: Array, q: Array) -> TreePose:
         """Poses of `root` [3, T] m, `root_mat` [3, 3, T] and hinge angles `q` [J, T] rad."""
@@ -69,25 +72,11 @@ class BodyTree:
         for k in range(3):
             basis[k, 3 + k] = 1.0
             basis[3 + k, k] = 1.0
-        sin, cos1 = np.sin(q - self.zero[:, None]), 1.0 - np.cos(q - self.zero[:, None])
-        for body in range(2, self.num_bodies):
-            above = self.parent[body]
-            place = pos[above] + rotate(mat[above], self.body_pos[body])
-            turn = mat[above]
-            if self._turned[body]:
-                turn = _times(turn, self.body_mat[body])
-            for joint in self.joints_of_body[body]:
-                anchored = bool(self.anchor[joint].any())
-                if anchored:
-                    place = place + rotate(turn, self.anchor[joint])
-                world = basis[6 + joint]
-                world[:3] = rotate(turn, self.axis[joint])
-                world[3:] = cross(place, world[:3])
-                once = _times(turn, self._cross[joint])
-                turn = turn + sin[joint] * once + cos1[joint] * _times(once, self._cross[joint])
-                if anchored:
-                    place = place - rotate(turn, self.anchor[joint])
-            pos[body], mat[body] = place, turn
+        turn = q - self.zero[:, None]
+        row_kernels.pose(
+            self.parent, self.body_pos, self.body_mat, *self._joints, self.axis, self.anchor,
+            np.sin(turn), np.cos(turn), pos, mat, basis,
+        )  # fmt: skip
         return TreePose(pos, mat, root, basis)
 
 
@@ -122,7 +111,3 @@ def rotation_vector(mat: Array) -> Array:
     cos = 0.5 * (mat[0, 0] + mat[1, 1] + mat[2, 2] - 1.0)
     angle = np.arctan2(sin, cos)
     return 0.5 * twice * np.where(sin > 1e-9, angle / np.maximum(sin, 1e-9), 1.0)
-
-
-def _times(mat: Array, constant: Array) -> Array:
-    return np.einsum("ijt,jk->ikt", mat, constant)

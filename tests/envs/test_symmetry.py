@@ -54,9 +54,7 @@ def test_a_reflected_world_is_seen_reflected(
         [qpos[:, :3] * FLIP, qpos[:, 3:7] * torch.tensor([1.0, -1, 1, -1]),
          sign * qpos[:, 7:][:, index]], 1,
     )  # fmt: skip
-    qvel = torch.cat(
-        [qvel[:, :3] * FLIP, qvel[:, 3:6] * -FLIP, sign * qvel[:, 6:][:, index]], 1
-    )
+    qvel = torch.cat([qvel[:, :3] * FLIP, qvel[:, 3:6] * -FLIP, sign * qvel[:, 6:][:, index]], 1)
     other.step(reflect["actions"](actions))
     other.engine.reset(torch.arange(4), qpos, qvel)
     other.command.update()

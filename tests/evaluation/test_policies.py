@@ -123,9 +123,7 @@ def test_another_build_of_the_robot_is_noted(
     assert len(result.notes) == 1 and "0123456789abcdef" in result.notes[0]
 
 
-def test_permuted_joints_of_a_motion_make_no_difference(
-    policy: Path, short: RobotMotion
-) -> None:
+def test_permuted_joints_of_a_motion_make_no_difference(policy: Path, short: RobotMotion) -> None:
     permuted = replace(
         short,
         joint_names=short.joint_names[::-1],

@@ -155,7 +155,9 @@ def test_a_rollout_and_its_mirror_image_teach_the_same() -> None:
         torch.manual_seed(4)
         algorithm.update()
     (same, *_), (other, *_) = plain.actor.parameters(), alone.actor.parameters()
-    for ours, theirs in (*zip(plain.actor.parameters(), image.actor.parameters(), strict=True),
-                         *zip(plain.critic.parameters(), image.critic.parameters(), strict=True)):
+    for ours, theirs in (
+        *zip(plain.actor.parameters(), image.actor.parameters(), strict=True),
+        *zip(plain.critic.parameters(), image.critic.parameters(), strict=True),
+    ):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(same, other, atol=1e-4)

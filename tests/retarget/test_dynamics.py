@@ -84,8 +84,9 @@ def test_leaning_beyond_the_toes_leaves_a_torque(g1: Robot) -> None:
         joints[g1.joint_names.index(f"{side}_ankle_pitch_joint")] -= lean
     root = still(g1)
     pos, _ = forward_kinematics(g1, root[:1], quat[None], joints[None])
-    root[:, 2] -= pos[0, g1.body_names.index(g1.feet[0]), 2] - (
-        motion.body_pos_w[0, g1.body_names.index(g1.feet[0]), 2]
+    root[:, 2] -= (
+        pos[0, g1.body_names.index(g1.feet[0]), 2]
+        - (motion.body_pos_w[0, g1.body_names.index(g1.feet[0]), 2])
     )
     joints = np.tile(joints, (len(root), 1))
     turned = np.tile(quat, (len(root), 1))

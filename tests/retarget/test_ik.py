@@ -140,9 +140,7 @@ def test_limits_hold_even_for_a_wild_clip(robot: Robot, walk) -> None:
 
 
 def test_the_first_frame_is_as_good_as_the_others(robot: Robot, walk) -> None:
-    settings = RetargetSettings(
-        method="per-frame", per_frame=FrameSettings(smooth_hz=None)
-    )
+    settings = RetargetSettings(method="per-frame", per_frame=FrameSettings(smooth_hz=None))
     motion = retarget(walk.crop(10, 30), robot, settings=settings)
     steps = np.abs(np.diff(motion.joint_pos, axis=0)).max(axis=1)
     assert steps[0] < 3.0 * np.median(steps) + 0.02

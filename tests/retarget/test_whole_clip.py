@@ -16,9 +16,10 @@ from retarget import retarget
 from retarget.geometry import check_geometry, lowest_point, self_contacts
 from retarget.pipeline import RetargetSettings
 from retarget.vectors import Array
+from retarget.whole_clip import contact_kernels
 from retarget.whole_clip.banded import BandedSystem, TimeCoupling
 from retarget.whole_clip.normal import NormalEquations, point_rows
-from retarget.whole_clip.obstacles import Capsule, Ground, OwnBody, segment_distance
+from retarget.whole_clip.obstacles import Capsule, Ground, OwnBody
 from retarget.whole_clip.settings import ClipSettings
 from retarget.whole_clip.state import ClipState, between, key_frames
 from retarget.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
@@ -62,9 +63,7 @@ def test_poses_are_mujocos(g1: Robot, tree: BodyTree, state: ClipState) -> None:
     pose = pose_of(tree, state)
     quat = matrix_to_quat(np.moveaxis(state.mat, -1, 0))
     pos, body_quat = forward_kinematics(g1, state.root.T, quat, state.joints.T)
-    np.testing.assert_allclose(
-        (pose.pos[1:] + state.root).transpose(2, 0, 1), pos, atol=1e-10
-    )
+    np.testing.assert_allclose((pose.pos[1:] + state.root).transpose(2, 0, 1), pos, atol=1e-10)
     turned = matrix_to_quat(pose.mat[1:].transpose(3, 0, 1, 2))
     same = np.abs((turned * body_quat).sum(-1))
     np.testing.assert_allclose(same, 1.0, atol=1e-10)
@@ -96,18 +95,18 @@ def residuals(tree: BodyTree, state: ClipState, target: Array, point: Array) -> 
 BODY = 22
 
 
-def test_normal_equations_are_those_of_finite_differences(
-    tree: BodyTree, state: ClipState
-) -> None:
+def test_normal_equations_are_those_of_finite_differences(tree: BodyTree, state: ClipState) -> None:
     rng = np.random.default_rng(5)
     target = rng.normal(size=(3, FRAMES))
     target /= np.linalg.norm(target, axis=0)
     point = rng.normal(size=(3, FRAMES)) + state.root
 
     def add(normal: NormalEquations) -> None:
-        normal.directions(BODY, np.array([0.6, 0.0, 0.8]), target, np.full(FRAMES, 1.7))
+        body = np.array([BODY])
+        axis, place = np.array([[0.6, 0.0, 0.8]]), np.array([[0.1, -0.2, 0.05]])
+        normal.directions(body, axis, target[None], np.full((1, FRAMES), 1.7))
         weight = np.repeat([[3.0], [2.0], [5.0]], FRAMES, 1)
-        normal.points(BODY, np.array([0.1, -0.2, 0.05]), point, weight)
+        normal.points(body, place, point[None], weight[None])
 
     cost, blocks, gradient = rows_of(add, tree, state)
     n, eps = tree.num_dofs, 1e-6
@@ -133,7 +132,9 @@ def test_heights_and_dense_rows_agree(tree: BodyTree, state: ClipState) -> None:
     residual = np.array([-0.02, 0.03])
 
     def heights(normal: NormalEquations) -> None:
-        normal.heights(BODY, frames, at, residual, 7.0)
+        for t, (x, y, _), value in zip(frames, at.T, residual, strict=True):
+            gram, force = normal.gram[BODY], normal.force[BODY]
+            normal.cost += contact_kernels.height(gram, force, t, x, y, value, 7.0**2)
 
     def dense(normal: NormalEquations) -> None:
         body = np.full(2, BODY)
@@ -170,6 +171,47 @@ def test_the_banded_system_is_the_full_one() -> None:
     np.testing.assert_allclose(step.ravel(), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("fps", [30.0, 240.0])
+def test_single_precision_steps_are_the_double_ones(
+    g1: Robot, squat: HumanMotion, fps: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Smoothness grows with the rate's square, and rounding with it."""
+    clip = squat.crop(20, 50)
+    single = retarget(clip, g1, fps=fps)
+    monkeypatch.setattr("retarget.whole_clip.solver.SINGLE", 0.0)
+    double = retarget(clip, g1, fps=fps)
+    np.testing.assert_allclose(single.joint_pos, double.joint_pos, atol=2e-3)
+    np.testing.assert_allclose(single.root_pos, double.root_pos, atol=5e-4)
+
+
+def test_memory_of_a_system_serves_the_next() -> None:
+    first = BandedSystem(4, 3)
+    first.blocks[...] = 7.0
+    second = BandedSystem(2, 3, store=first.store)
+    assert second.store is first.store and not second.blocks.any()
+    assert BandedSystem(9, 3, store=first.store).store is not first.store
+    assert BandedSystem(2, 3, np.float32, first.store).blocks.dtype == np.float32
+
+
+def test_close_pairs_are_those_of_segment_distances(tree: BodyTree, state: ClipState) -> None:
+    rng = np.random.default_rng(8)
+    pose, count = pose_of(tree, state), 12
+    body = rng.integers(1, tree.num_bodies, count)
+    ends = rng.uniform(-0.2, 0.2, (count, 2, 3))
+    first, second = np.triu_indices(count, 1)
+    limit = rng.uniform(0.05, 0.4, len(first))
+    half = 0.5 * np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
+    near = np.zeros((len(first), FRAMES), bool)
+    apart = half[first] + half[second] + limit
+    contact_kernels.close_pairs(pose.pos, pose.mat, body, ends, first, second, apart, limit, near)
+    place = pose.pos[body][:, None] + np.einsum("kijt,kej->keit", pose.mat[body], ends)
+    for p, (a, b) in enumerate(zip(first, second, strict=True)):
+        for t in range(FRAMES):
+            gap = contact_kernels.segment_distance(place[a, ..., t], place[b, ..., t])
+            assert near[p, t] == (gap < limit[p])
+    assert 0.05 < near.mean() < 0.95
+
+
 def test_time_coupling_is_the_gradient_of_its_cost() -> None:
     rng = np.random.default_rng(1)
     x, weight = rng.normal(size=(6, 2)), np.array([0.5, 2.0])
@@ -204,8 +246,9 @@ def test_segment_distances_against_sampling() -> None:
     along_a = a[0] + share[:, None, None] * (a[1] - a[0])
     along_b = b[0] + share[:, None, None] * (b[1] - b[0])
     gaps = np.linalg.norm(along_a[:, None] - along_b[None], axis=2)
-    np.testing.assert_allclose(segment_distance(a, b), gaps.min((0, 1)), atol=0.02)
-    assert (segment_distance(a, b) <= gaps.min((0, 1)) + 1e-9).all()
+    found = [contact_kernels.segment_distance(a[..., k], b[..., k]) for k in range(20)]
+    np.testing.assert_allclose(found, gaps.min((0, 1)), atol=0.02)
+    assert (np.array(found) <= gaps.min((0, 1)) + 1e-9).all()
 
 
 def test_capsules_hold_their_points() -> None:
@@ -213,9 +256,9 @@ def test_capsules_hold_their_points() -> None:
     for _ in range(20):
         points = rng.normal(size=(30, 3)) * rng.uniform(0.05, 1.0, 3)
         capsule = Capsule.around(points, 0.1)
-        ends = np.repeat(capsule.ends[..., None], 30, 2)
-        both = np.stack([points.T, points.T])
-        assert (segment_distance(both, ends) + 0.1 <= capsule.radius + 1e-9).all()
+        for point in points:
+            away = contact_kernels.segment_distance(np.stack([point, point]), capsule.ends)
+            assert away + 0.1 <= capsule.radius + 1e-9
 
 
 def test_key_frames_and_between() -> None:
@@ -239,7 +282,7 @@ def descend(g1: Robot, tree: BodyTree, state: ClipState, obstacle) -> ClipState:
     for _ in range(12):
         pose = pose_of(tree, state)
         normal = NormalEquations(tree, pose)
-        obstacle(normal, pose, np.arange(state.frames), True)
+        obstacle(normal, pose, np.arange(state.frames))
         system = BandedSystem(state.frames, n)
         normal.fill(system.blocks, system.gradient)
         coupling = TimeCoupling.empty(state.frames, n)

@@ -30,9 +30,7 @@ def robot() -> robots.Robot:
     return robots.load("unitree_g1")
 
 
-@pytest.fixture(
-    scope="module", params=["stick", pytest.param("opengl", marks=pytest.mark.render)]
-)
+@pytest.fixture(scope="module", params=["stick", pytest.param("opengl", marks=pytest.mark.render)])
 def painter(request, robot):
     made = StickPainter(robot, *SIZE) if request.param == "stick" else open_painter(robot, *SIZE)
     with made as opened:

@@ -38,9 +38,7 @@ def exported(request, tmp_path_factory):
 
 def test_playback_agrees_with_the_environment(exported) -> None:
     robot, motion, env, net, player = exported
-    env.reset_to(
-        torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), noise=ResetNoise.none()
-    )
+    env.reset_to(torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), noise=ResetNoise.none())
     env.observe()
     rollout = roll_out(player, player.reference(motion), robot, clip="sway")
     for t in range(25):

@@ -60,6 +60,4 @@ def root_tilt(env: TrackingEnv, threshold: float) -> torch.Tensor:
 
 def _gravity(quat: torch.Tensor) -> torch.Tensor:
     w, x, y, z = quat.unbind(-1)
-    return torch.stack(
-        [-2 * (x * z - w * y), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1], -1
-    )
+    return torch.stack([-2 * (x * z - w * y), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1], -1)

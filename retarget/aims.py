@@ -95,7 +95,8 @@ def foot_points(
         for k, (edge, used) in enumerate(edges, start=2 + 3 * i):
             points[:, k] = ankle[:, i] + plan.matrix[:, i] @ edge
             down = np.maximum(plan.flat[:, i], plan.confidence[:, i] * used)
-            strength[:, k] = (ik.standing_edge * down)[:, None]
+            weight = np.array([ik.standing_edge, ik.standing_edge, ik.standing_height])
+            strength[:, k] = down[:, None] * weight
     return points, strength
 
 

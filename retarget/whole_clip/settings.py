@@ -10,7 +10,9 @@ from retarget.ik import IkSettings
 def _tasks() -> IkSettings:
     """Trunk and swinging feet are held less than frame by frame: the solver sees where it leads.
 
-    Legs are held more: their directions are at odds with the footprints, arms' with nothing.
+    Legs are held more: their directions are at odds with the footprints, arms' with nothing. Soles
+    are held down but lightly: the ground keeps them up, and a straight leg that were held at a
+    height would throw the root up and down with every tenth of a degree.
     """
     weights = dict(
         IkSettings().weights,
@@ -19,7 +21,9 @@ def _tasks() -> IkSettings:
         thigh=(4.2, 0.15),
         shank=(4.2, 0.15),
     )
-    return IkSettings(weights=weights, root=1.0, ankle=1.5, standing_edge=160.0)
+    return IkSettings(
+        weights=weights, root=1.0, ankle=1.5, standing_edge=160.0, standing_height=16.0
+    )
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class ClipSettings:
     """Of hinge accelerations, per radian."""
     smooth_ankle: float = 2.0
     """Factor on that of ankles: they turn the foot, whose orientation matters less than limbs'."""
-    limit: float = 7.0
+    limit: float = 20.0
     """Of a hinge nearer than `limit_margin` to its limit, per radian."""
     limit_margin: float = 0.04
     """rad inside the joints' range that the solver keeps to."""

@@ -71,6 +71,45 @@ def ground(gram, force, pos, mat, root_z, frame, touching, body, start, point, l
 
 
 @kernel
+def let_go(step, basis, pos, mat, root_z, frame, touching, body, start, point, lift, carrier_start,
+           carrier, rise):  # fmt: skip
+    """Take the marks of `ground` off points that `step` [T, n] lifts: nothing presses them down.
+
+    The hinges ``carrier[carrier_start[b]:carrier_start[b + 1]]`` move body b. `rise` [T] m becomes
+    the height that the step lifts such a point to, of the highest.
+    """
+    twist = np.empty(6)
+    for k in range(len(body)):
+        p, r, low, high = pos[body[k]], mat[body[k]], start[k], start[k + 1]
+        for t in range(len(frame)):
+            flags = touching[frame[t]]
+            if flags[low] < 2:
+                continue
+            for i in range(3):
+                twist[i], twist[3 + i] = step[t, 3 + i], step[t, i]
+            for c in range(carrier_start[body[k]], carrier_start[body[k] + 1]):
+                a = carrier[c]
+                for i in range(6):
+                    twist[i] += basis[a, i, t] * step[t, a]
+            some = 0
+            for i in range(low, high):
+                if flags[i] & 1 == 0:
+                    continue
+                e, g, q = point[0, i], point[1, i], point[2, i]
+                x = p[0, t] + r[0, 0, t] * e + r[0, 1, t] * g + r[0, 2, t] * q
+                y = p[1, t] + r[1, 0, t] * e + r[1, 1, t] * g + r[1, 2, t] * q
+                z = p[2, t] + r[2, 0, t] * e + r[2, 1, t] * g + r[2, 2, t] * q
+                after = root_z[t] + z - lift[k] + twist[0] * y - twist[1] * x + twist[5]
+                if after > 0.0:
+                    flags[i] = 0
+                    rise[t] = max(rise[t], after)
+                else:
+                    some = 2
+                    flags[i] = 1
+            flags[low] = (flags[low] & 1) | some
+
+
+@kernel
 def placed(pos, mat, geom, body, place, turn, frame, at, axes):
     """Where geoms are: `at` [K, all geoms, 3] m and `axes` [K, all geoms, 9] at frames [K] of those
     in `geom` [G], which are at `place` [G, 3] m and turned by `turn` [G, 3, 3] on `body` [G]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import Protocol
 
 import mujoco
 import numpy as np
@@ -16,7 +17,7 @@ from retarget.geometry import check_geometry, may_collide
 from retarget.vectors import Array
 from retarget.whole_clip import contact_kernels
 from retarget.whole_clip.normal import NormalEquations, point_rows
-from retarget.whole_clip.tree import TreePose
+from retarget.whole_clip.tree import BodyTree, TreePose
 from robots.robot import Robot
 
 CARRIED = 0.5
@@ -24,6 +25,18 @@ CARRIED = 0.5
 
 HOLD = 0.003
 """m above the margin up to which a point that was in the ground is held at it."""
+
+
+class Obstacle(Protocol):
+    """What is in the way."""
+
+    def __call__(self, normal: NormalEquations, pose: TreePose, frames: Array) -> None:
+        """Add its rows at the clip's `frames` [T], whose poses are given."""
+        ...
+
+    def after(self, tree: BodyTree, pose: TreePose, frames: Array, step: Array) -> Array:
+        """Learn of the step [T, n] that was found; how far [T] m it lifts what was held."""
+        ...
 
 
 class Ground:
@@ -61,6 +74,21 @@ class Ground:
             frames, self.touching, self.body, self.start, self.points, self.lift, self.middle,
             self.half, self.weight**2, CARRIED, HOLD,
         )  # fmt: skip
+
+    def after(self, tree: BodyTree, pose: TreePose, frames: Array, step: Array) -> Array:
+        """Let go of points that the `step` [T, n] found for these frames lifts off the ground.
+
+        Held points push, but do not pull: what is drawn up leaves the ground (an active set, by
+        the sign of its multipliers: Nocedal and Wright, Numerical Optimization, 16.5). Returns how
+        far [T] m the highest of them rises.
+        """
+        rise = np.zeros(len(frames))
+        contact_kernels.let_go(
+            step, pose.basis, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]), frames,
+            self.touching, self.body, self.start, self.points, self.lift, tree.mover_start,
+            tree.mover, rise,
+        )  # fmt: skip
+        return rise
 
 
 @dataclass(frozen=True)
@@ -139,6 +167,11 @@ class OwnBody:
         frame, pair = np.nonzero(near.T)
         if len(pair):
             self._push(normal, pose, pair, frame)
+
+    def after(self, tree: BodyTree, pose: TreePose, frames: Array, step: Array) -> Array:
+        """Nothing is held from one step to the next."""
+        del tree, pose, step
+        return np.zeros(len(frames))
 
     def _push(self, normal: NormalEquations, pose: TreePose, pair: Array, frame: Array) -> None:
         """Add the rows of pairs [K] at frames [K], where the capsules say they may be too close."""

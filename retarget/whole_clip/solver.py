@@ -20,9 +20,10 @@ from retarget.vectors import Array
 from retarget.whole_clip import row_kernels
 from retarget.whole_clip.banded import BandedSystem, TimeCoupling
 from retarget.whole_clip.normal import NormalEquations
+from retarget.whole_clip.obstacles import Obstacle
 from retarget.whole_clip.settings import ClipSettings
 from retarget.whole_clip.state import ClipState
-from retarget.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
+from retarget.whole_clip.tree import BodyTree, rotation_matrix, rotation_vector
 from retarget.whole_clip.trust import STILL, Stretch, Trust
 from robots.robot import Robot
 
@@ -36,8 +37,9 @@ SINGLE = 240.0
 """Frames/s up to which steps are found in single precision, which takes half the time. Smoothness
 grows with the square of the rate and rounding with it: on real clips steps are wrong by 1 part in
 5,000 at 30 frames/s and 1 in 200 at 240, which the next step makes good."""
-Obstacle = Callable[[NormalEquations, TreePose, Array], None]
-"""Adds the rows of what is in the way at frames of these indices."""
+LIFT, STIR = 1e-3, 0.02
+"""m; a frame in which a step lifts a held point further off the ground counts as moved by at least
+so much (rad): what was held takes part in the next step only."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,9 @@ class ClipSolver:
         coupling = self._coupling(state, smooth)
         # In parts that stay in the processor's cache; the system itself spans all frames, so that
         # parts leave no seam.
-        for begin in range(0, len(frames), CHUNK):
-            part = slice(begin, begin + CHUNK)
+        parts = [slice(begin, begin + CHUNK) for begin in range(0, len(frames), CHUNK)]
+        poses = []
+        for part in parts:
             joints = state.joints[:, part]
             pose = self.tree.pose(state.root[:, part], state.mat[..., part], joints)
             normal = NormalEquations(self.tree, pose)
@@ -180,8 +183,14 @@ class ClipSolver:
             for obstacle in obstacles:
                 obstacle(normal, pose, frames[part])
             normal.fill(system.blocks[part], system.gradient[part])
+            poses.append(pose)
         coupling.own += np.where(stretch.free, trust.damping[frames], STILL)[:, None]
         step = system.solve(coupling)
+        lifted = np.zeros(len(frames), bool)
+        for obstacle in obstacles:
+            for part, pose in zip(parts, poses, strict=True):
+                rise = obstacle.after(self.tree, pose, frames[part], step[part])
+                lifted[part] |= rise > LIFT
         step[~stretch.free] = 0.0
         # Beyond `max_step` the linearisation is not to be trusted. One caught limb does not hold
         # up the clip, but its neighbours in time take as short a step, or the curve would kink.
@@ -200,7 +209,8 @@ class ClipSolver:
         mat = np.einsum("ijt,jkt->ikt", turn, state.mat)
         whole.put(frames, ClipState(state.root + step[:, :3].T, mat, joints))
         moved = np.abs(joints - state.joints).max(axis=0)
-        return np.maximum(moved, np.abs(step[:, 3:6]).max(axis=1))
+        moved = np.maximum(moved, np.abs(step[:, 3:6]).max(axis=1))
+        return np.where(lifted & stretch.free, np.maximum(moved, STIR), moved)
 
     def _targets(self, normal: NormalEquations, targets: Targets) -> None:
         normal.directions(*self.axes, targets.directions, targets.direction_weights)

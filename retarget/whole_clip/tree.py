@@ -60,6 +60,9 @@ class BodyTree:
         ]
         self.carrier = np.array([a for each in carriers for a in each], np.int64)
         self.carrier_start = np.cumsum([0] + [len(each) for each in carriers])
+        movers = [6 + np.flatnonzero(moves[6:]) for moves in self.moves]
+        self.mover = np.concatenate(movers).astype(np.int64)
+        self.mover_start = np.cumsum([0] + [len(each) for each in movers])
 
     def pose(self, root: Array, root_mat: Array, q: Array) -> TreePose:
         """Poses of `root` [3, T] m, `root_mat` [3, 3, T] and hinge angles `q` [J, T] rad."""

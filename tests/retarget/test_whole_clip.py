@@ -309,6 +309,48 @@ def test_the_ground_pushes_everything_out(g1: Robot, tree: BodyTree, state: Clip
     assert lowest(descend(g1, tree, low, Ground(g1, low.frames))) > -3e-3
 
 
+def test_the_ground_lets_go_of_what_is_lifted(g1: Robot, tree: BodyTree, state: ClipState) -> None:
+    low = ClipState(state.root * np.array([[1.0], [1.0], [0.0]]), state.mat, state.joints)
+    pose, frames, ground = pose_of(tree, low), np.arange(FRAMES), Ground(g1, FRAMES)
+
+    def held() -> Array:
+        ground(NormalEquations(tree, pose), pose, frames)
+        return ((ground.touching & 1) == 1).any(axis=1)
+
+    assert held().all()
+    step = np.zeros((FRAMES, tree.num_dofs))
+    step[1, 2] = 3.0  # the root rises
+    step[2, 6:] = 0.5 * np.linspace(-1, 1, tree.num_joints)
+    rise = ground.after(tree, pose, frames, step)
+    assert rise[0] == 0.0 and rise[1] > 1.0
+    marked = (ground.touching & 1) == 1
+    assert marked[0].any() and not marked[1].any() and not (ground.touching[1] > 1).any()
+    # What a small turn of the hinges lifts, by finite differences.
+    eps = 1e-5
+    ahead = pose_of(tree, stepped(low, eps * step[2]))
+    part = np.repeat(np.arange(len(ground.body)), np.diff(ground.start))
+    body, points = ground.body[part], ground.points.T
+
+    def heights(p: TreePose, t: int) -> Array:
+        at = p.pos[body, 2, t] + np.einsum("pj,pj->p", p.mat[body, 2, :, t], points)
+        return p.root[2, t] + at - ground.lift[part]
+
+    predicted = heights(pose, 2) + (heights(ahead, 2) - heights(pose, 2)) / eps
+    held()
+    before = (ground.touching[2] & 1) == 1
+    ground.after(tree, pose, frames, step)
+    np.testing.assert_array_equal((ground.touching[2] & 1) == 1, before & (predicted < 0.0))
+
+
+@pytest.mark.corpus
+def test_lying_hips_leave_the_ground_with_the_source(g1: Robot, corpus: Path) -> None:
+    human = read_human_motion(corpus / "deepmimic" / "humanoid3d_getup_faceup.txt").crop(20, 110)
+    motion = retarget(human, g1)
+    scaled = 0.78 * (human.role("pelvis")[:, 2] - human.role("pelvis")[0, 2])
+    assert np.abs(motion.root_pos[:, 2] - motion.root_pos[0, 2] - scaled).max() < 0.12
+    assert motion.quality["smooth"]["root_jerk"] < 100.0
+
+
 def test_hands_are_pushed_out_of_the_hips(g1: Robot, tree: BodyTree) -> None:
     joints = g1.default_joint_pos.copy()
     joints[g1.joint_names.index("left_shoulder_roll_joint")] = -0.35

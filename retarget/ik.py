@@ -44,7 +44,9 @@ class IkSettings:
     root: float = 30.0
     ankle: float = 15.0
     standing_edge: float = 60.0
-    """Of each edge of the sole that is on the ground."""
+    """Of each edge of the sole that is on the ground, horizontally."""
+    standing_height: float = 60.0
+    """Of its height."""
     rest_waist: float = 0.08
     rest_wrist: float = 0.10
     rest_other: float = 0.01

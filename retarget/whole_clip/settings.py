@@ -11,6 +11,8 @@ def _tasks() -> IkSettings:
     """Trunk and swinging feet are held less than frame by frame: the solver sees where it leads.
 
     Legs are held more: their directions are at odds with the footprints, arms' with nothing.
+    Heights of soles are held less than their places: a foot at a limit of its ankle stands on a
+    corner, and its edge must be free to rise until the corner is out of the ground.
     """
     weights = dict(
         IkSettings().weights,
@@ -19,7 +21,9 @@ def _tasks() -> IkSettings:
         thigh=(4.2, 0.15),
         shank=(4.2, 0.15),
     )
-    return IkSettings(weights=weights, root=1.0, ankle=1.5, standing_edge=160.0)
+    return IkSettings(
+        weights=weights, root=1.0, ankle=1.5, standing_edge=160.0, standing_height=48.0
+    )
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,8 @@ import numpy as np
 from motions.rotations import quat_rotate, quat_to_matrix
 from retarget.calibration import CalibratedHuman
 from retarget.contacts import FootContacts
-from retarget.feet import (
-    FootPlan,
-    ankle_targets,
-    footprint_offsets,
-    stances_from,
-    with_orientation,
-)
+from retarget.feet import FootPlan, footprint_offsets, with_orientation
+from retarget.footprints import ankle_targets, stances_from
 from retarget.ik import NUM_POINTS, Aim, IkSettings
 from retarget.robot_frames import RobotFrames
 from retarget.scaling import RootFitSettings, fit_root, leg_scale, scaled_hips
@@ -80,7 +75,10 @@ def position_aim(
     target, weight = direction_targets(segments, ik, person.num_frames)
     for i, side in enumerate(SIDES):
         k = 2 * SEGMENTS.index(f"{side}_foot")
-        weight[:, k : k + 2] += plan.flat[:, i, None] * np.array(ik.standing_foot)
+        up, forward = ik.standing_foot
+        weight[:, k] += up * plan.flat[:, i]
+        # Its heading is held on the edge too: a foot that turns there slips.
+        weight[:, k + 1] += forward * np.maximum(plan.flat[:, i], plan.hold[:, i, 0])
     return Aim(target, weight, points, strength), plan
 
 
@@ -94,9 +92,10 @@ def foot_points(
         points[:, 1 + 3 * i], strength[:, 1 + 3 * i] = ankle[:, i], ik.ankle
         for k, (edge, used) in enumerate(edges, start=2 + 3 * i):
             points[:, k] = ankle[:, i] + plan.matrix[:, i] @ edge
-            down = np.maximum(plan.flat[:, i], plan.confidence[:, i] * used)
-            weight = np.array([ik.standing_edge, ik.standing_edge, ik.standing_height])
-            strength[:, k] = down[:, None] * weight
+            flat = np.minimum(plan.flat[:, i, None], plan.hold[:, i])
+            down = np.maximum(flat, plan.hold[:, i] * used[:, None])
+            strength[:, k, :2] = ik.standing_edge * down[:, :1]
+            strength[:, k, 2] = ik.standing_height * down[:, 1]
     return points, strength
 
 

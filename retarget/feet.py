@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import solveh_banded
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from motions.rotations import (
     cross,
@@ -19,8 +16,8 @@ from motions.rotations import (
 )
 from retarget.calibration import CalibratedHuman
 from retarget.contacts import FootContacts, runs
+from retarget.curves import smooth_curve, stiffness
 from retarget.robot_frames import RobotFrames
-from retarget.scaling import Stance
 from retarget.segments import SIDES
 from retarget.vectors import Array, low_pass, smoothstep, weighted_fill
 
@@ -34,14 +31,13 @@ TURN_LIFT_DEG = 2.0
 STANDING_UP = (0.2, 0.45)
 """Vertical part of the foot's up axis: from the second value on it stands, below the first it
 lies."""
-GLIDE = 0.03
-"""m; a standing foot that strays by more from its middle is moved on."""
-GLIDE_SPEED = (0.15, 0.45)
-"""m/s; a footprint moves on while the source's foot is faster."""
-HOLD = 300.0
-"""Weight of a footprint's place where the source's foot is slow, against 1 where it is fast."""
 PIVOT_DEG = 12.0
 """A standing foot that turns by more than this in one stance pivots; less is held still."""
+RISE_SPEED = 0.4
+"""m/s for a leg of one metre; a foot that has left the ground slower than this, seen from above,
+goes straight up."""
+RISE_SECONDS = 0.1
+"""No foot goes straight up for longer."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,9 @@ class FootPlan:
         heading: [T, 2] rad, of the footprints; constant over a stance that does not pivot.
         confidence: [T, 2] that the foot stands. flat: [T, 2] that it stands on its whole sole.
         on_ball: [T, 2] 1 where a standing foot rolls over its front edge, 0 over the rear one.
+        hold: [T, 2, 2] how firmly the foot keeps its place, horizontally and in height.
         stances: (foot, start, stop) of every stance.
+        rises: per stance, for how many frames after it the foot goes straight up.
     """
 
     matrix: Array
@@ -61,7 +59,9 @@ class FootPlan:
     confidence: Array
     flat: Array
     on_ball: Array
+    hold: Array
     stances: tuple[tuple[int, int, int], ...]
+    rises: tuple[int, ...]
 
 
 def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
@@ -69,11 +69,14 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
 
     A standing foot is flat while the source's is nearly flat, and rolls over its front or rear
     edge as the source does else. The heading is held over a stance unless the foot clearly
-    pivots. Swing keeps the source's orientation.
+    pivots. A foot that leaves the ground straight up stays over its footprint until it moves on.
+    Swing keeps the source's orientation.
     """
     matrices, headings, flats, balls = [], [], [], []
     stances: list[tuple[int, int, int]] = []
+    rises: list[int] = []
     confidence = contacts.confidence.copy()
+    hold = np.zeros((*confidence.shape, 2))
     for i, side in enumerate(SIDES):
         track = human.segments[f"{side}_foot"]
         up, forward = track.primary, track.secondary
@@ -85,15 +88,22 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
         # A foot that lies on its back or side, as in crawling, touches but does not stand.
         upright = smoothstep(up[:, 2], *STANDING_UP)
         confidence[:, i] *= upright
-        for start, stop in runs(contacts.foot[:, i] & (upright > 0.5)):
+        on_ball = smoothstep(-pitch, *np.radians((-2.0, 2.0)))
+        standing = contacts.foot[:, i] & (upright > 0.5)
+        for start, stop in runs(standing):
             weight = (1.0 - raised + 1e-3) * np.linalg.norm(forward[:, :2], axis=1) ** 2
             window = slice(start, stop)
             heading[window] = _hold(heading[window], weight[window], human.fps)
+            rise = slice(stop, stop + _rise(human, standing, i, stop, on_ball[stop - 1]))
+            heading[rise] = heading[stop - 1]
+            hold[window, i] = confidence[window, i, None]
+            hold[rise, i, 0] = 1.0
             stances.append((i, start, stop))
+            rises.append(rise.stop - stop)
         matrices.append(np.stack([forward, cross(up, forward), up], axis=-1))
         headings.append(heading)
         flats.append(confidence[:, i] * (1.0 - raised))
-        balls.append(smoothstep(-pitch, *np.radians((-2.0, 2.0))))
+        balls.append(on_ball)
     source = np.stack(matrices, axis=1)
     plan = FootPlan(
         source,
@@ -101,20 +111,38 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
         confidence,
         np.stack(flats, axis=1),
         np.stack(balls, axis=1),
+        hold,
         tuple(stances),
+        tuple(rises),
     )
     return with_orientation(plan, source, human.fps)
 
 
+def _rise(human: CalibratedHuman, standing: Array, foot: int, stop: int, on_ball: float) -> int:
+    """For how many frames from `stop` on the edge that a foot stood on goes straight up."""
+    most = RISE_SPEED * np.sqrt(human.leg_length) / human.fps
+    frames = slice(stop - 1, stop + max(1, round(RISE_SECONDS * human.fps)))
+    edge = on_ball * human.ball[frames, foot] + (1.0 - on_ball) * human.heel[frames, foot]
+    step = np.linalg.norm(np.diff(edge[:, :2], axis=0), axis=1)
+    moves = np.append((step > most) | standing[frames][1:], True)
+    return int(moves.argmax())
+
+
 def with_orientation(plan: FootPlan, swing: Array, fps: float) -> FootPlan:
-    """The plan with `swing` [T, 2, 3, 3] as the orientation wherever the foot is not held flat."""
+    """The plan with `swing` [T, 2, 3, 3] as the orientation wherever the foot does not stand.
+
+    A standing foot that is not held flat has the pitch of `swing`, without tilt: it rolls over
+    the whole of its edge.
+    """
     matrices = []
     for i in (0, 1):
         held = plan.flat[:, i]
         heading = plan.heading[:, i]
         rate = np.gradient(heading, 1.0 / fps) if len(heading) > 1 else np.zeros_like(heading)
         level = matrix_to_quat(level_foot(heading, rate))
-        mixed = quat_continuous(slerp(matrix_to_quat(swing[:, i]), level, held))
+        rolled = matrix_to_quat(rolled_foot(heading, swing[:, i]))
+        own = slerp(matrix_to_quat(swing[:, i]), rolled, plan.hold[:, i, 0])
+        mixed = quat_continuous(slerp(own, level, held))
         mixed = smooth_curve(mixed, 1.0 + 20.0 * held**2, stiffness(SWING_HZ, fps))
         matrices.append(quat_to_matrix(quat_normalize(mixed)))
     return replace(plan, matrix=np.stack(matrices, axis=1))
@@ -161,120 +189,18 @@ def level_foot(heading: Array, rate: Array) -> Array:
     return np.stack([forward, left, cross(forward, left)], axis=-1)
 
 
-def stances_from(
-    plan: FootPlan, ankle: Array, offsets: Array, ball: Array, fps: float
-) -> list[Stance]:
-    """Stances for the root fit.
+def rolled_foot(heading: Array, source: Array) -> Array:
+    """Orientation [T, 3, 3] of a foot that rolls over its front or rear edge.
 
-    Args: `ankle` [T, 2, 3] m seen from the root; `ball` [T, 2, 3] m path of the source's balls,
-    scaled, which tells whether a foot glides.
+    It has the pitch of `source` [T, 3, 3] and the `heading` [T] rad of its footprint, unless the
+    source turns further on its edge than a foot does that stands.
     """
-    origin = ankle - offsets
-    result = []
-    for foot, a, b in plan.stances:
-        weight = plan.confidence[a:b, foot]
-        glide = np.zeros((b - a, 3))
-        glide[:, :2] = glide_path(ball[a:b, foot, :2], fps)
-        result.append(Stance(foot, a, b, origin[a:b, foot], glide, weight))
-    return result
-
-
-def glide_path(path: Array, fps: float) -> Array:
-    """Movement [n, 2] m of a footprint: zero for a foot that stands, holds and slips for one that
-    glides or is set over without leaving the ground.
-
-    The path is cut into holds until each stays within `GLIDE` of its middle.
-    """
-    shortest = max(2, int(round(0.1 * fps)))
-
-    def spread(part: Array) -> float:
-        return float(np.percentile(np.linalg.norm(part - np.median(part, axis=0), axis=1), 90))
-
-    def cut(start: int, stop: int) -> list[tuple[int, int]]:
-        if stop - start < 2 * shortest or spread(path[start:stop]) < GLIDE:
-            return [(start, stop)]
-        # The sum of both parts' squared distances from their means is least where that between
-        # the means counts most.
-        part = path[start:stop] - path[start:stop].mean(axis=0)
-        before = np.arange(shortest, len(part) - shortest + 1)
-        sums = np.cumsum(part, axis=0)[before - 1]
-        between = (sums**2).sum(axis=1) * (1.0 / before + 1.0 / (len(part) - before))
-        best = start + int(before[int(np.argmax(between))])
-        return cut(start, best) + cut(best, stop)
-
-    holds = cut(0, len(path))
-    moved = np.zeros_like(path)
-    if len(holds) == 1:
-        return moved
-    for start, stop in holds:
-        moved[start:stop] = np.median(path[start:stop], axis=0)
-    # It moves while the source's does, and is held where that is slow.
-    speed = np.linalg.norm(np.gradient(path, 1.0 / fps, axis=0), axis=1)
-    held = 1.0 + HOLD * (1.0 - smoothstep(speed, *GLIDE_SPEED))
-    return smooth_curve(moved - moved[0], held, stiffness(2.5, fps))
-
-
-def ankle_targets(
-    plan: FootPlan,
-    offsets: Array,
-    stances: Sequence[Stance],
-    footprints: Array,
-    wanted: Array,
-    frames: RobotFrames,
-    fps: float,
-) -> Array:
-    """Ankle positions [T, 2, 3] m: on the footprint while standing, near `wanted` else.
-
-    The correction that footprints ask for is carried through the swing as a curve of least
-    bending; swinging soles are kept above the ground.
-    """
-    count = len(wanted)
-    target = wanted.copy()
-    for foot in (0, 1):
-        error = np.zeros((count, 3))
-        weight = np.full(count, 1e-4)
-        for stance, place in zip(stances, footprints, strict=True):
-            if stance.foot != foot:
-                continue
-            w = slice(stance.start, stance.stop)
-            target[w, foot] = place + stance.glide + offsets[w, foot]
-            error[w] = target[w, foot] - wanted[w, foot]
-            weight[w] = np.maximum(weight[w], 50.0 * stance.weight**2)
-        carried = wanted[:, foot] + smooth_curve(error, weight, stiffness(2.0, fps))
-        held = (weight / (weight + 1.0))[:, None]
-        mixed = held * target[:, foot] + (1 - held) * carried
-        target[:, foot] = smooth_curve(mixed, 1.0 + weight, stiffness(SWING_HZ, fps))
-        lowest = np.einsum("tj,kj->tk", plan.matrix[:, foot, 2], frames.soles[foot]).min(axis=1)
-        depth = np.maximum(-(target[:, foot, 2] + lowest), 0.0)
-        target[:, foot, 2] += upper_envelope(depth, fps)
-    return target
-
-
-def stiffness(cutoff_hz: float, fps: float) -> float:
-    """Weight on squared second differences that halves what is faster than `cutoff_hz`."""
-    return 1.0 / (2.0 * np.sin(np.pi * min(cutoff_hz / fps, 0.5))) ** 4
-
-
-def smooth_curve(value: Array, weight: Array, stiffness: float) -> Array:
-    """Curve [T, D] of least second differences near `value` where `weight` [T] says so."""
-    frames = len(value)
-    if frames < 3:
-        return value
-    band = np.zeros((3, frames))
-    band[2] = weight
-    band[2, :-2] += stiffness
-    band[2, 1:-1] += 4 * stiffness
-    band[2, 2:] += stiffness
-    band[1, 1:-1] -= 2 * stiffness
-    band[1, 2:] -= 2 * stiffness
-    band[0, 2:] += stiffness
-    return solveh_banded(band, weight[:, None] * value)
-
-
-def upper_envelope(depth: Array, fps: float, seconds: float = 0.1) -> Array:
-    """Smooth curve [T] never below `depth` [T], zero away from where it is positive."""
-    if not (depth > 0).any():
-        return np.zeros_like(depth)
-    width = max(1, int(round(seconds * fps)))
-    held = maximum_filter1d(depth, 2 * width + 1, mode="nearest")
-    return np.maximum(gaussian_filter1d(held, width / 2.0, mode="nearest", truncate=2.0), depth)
+    left, play = source[..., 1], np.radians(PIVOT_DEG)
+    turned = np.arctan2(-left[:, 0], left[:, 1]) - heading
+    turned = np.angle(np.exp(1j * turned))
+    heading = heading + turned - np.clip(turned, -play, play)
+    pitch = np.arctan2(source[:, 2, 0], source[:, 2, 2])
+    c, s, cp, sp = np.cos(heading), np.sin(heading), np.cos(pitch), np.sin(pitch)
+    forward = np.stack([cp * c, cp * s, sp], axis=1)
+    left = np.stack([-s, c, np.zeros_like(c)], axis=1)
+    return np.stack([forward, left, cross(forward, left)], axis=-1)

@@ -76,6 +76,8 @@ class Footing:
             confidence[None],
             flat[None],
             smoothstep(-pitch, *np.radians((-2.0, 2.0)))[None],
+            np.stack([confidence, confidence], axis=-1)[None],
+            (),
             (),
         )
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from retarget.contacts import detect_contacts, ground_height, runs
-from retarget.feet import glide_path, smooth_curve, stiffness, upper_envelope
+from retarget.curves import smooth_curve, stiffness, upper_envelope
+from retarget.footprints import glide_path
 from retarget.scaling import Stance, fit_root
 
 FPS = 50.0

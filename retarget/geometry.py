@@ -120,11 +120,16 @@ def geom_points(model: mujoco.MjModel, geom: int) -> Array:
 
 def _hull(model: mujoco.MjModel, geom: int) -> Hull:
     points, radius = _points(model, geom)
+    points = model.geom_pos[geom] + quat_rotate(model.geom_quat[geom], _outermost(points))
+    return Hull(model.body(int(model.geom_bodyid[geom])).name, points, radius)
+
+
+def _outermost(points: Array) -> Array:
+    """Of many points [K, 3], those that can be the lowest of all."""
     if len(points) > 64:
         with contextlib.suppress(QhullError):
-            points = points[ConvexHull(points).vertices]
-    points = model.geom_pos[geom] + quat_rotate(model.geom_quat[geom], points)
-    return Hull(model.body(int(model.geom_bodyid[geom])).name, points, radius)
+            return points[ConvexHull(points).vertices]
+    return points
 
 
 def _sole(model: mujoco.MjModel, data: mujoco.MjData, foot: str) -> list[Hull]:
@@ -147,7 +152,7 @@ def _sole(model: mujoco.MjModel, data: mujoco.MjData, foot: str) -> list[Hull]:
     ]
     lowest = min(float(h.min()) for h in heights if len(h))
     return [
-        Hull(hull.body, hull.points[h < lowest + _NEAR_SOLE], hull.radius)
+        Hull(hull.body, _outermost(hull.points[h < lowest + _NEAR_SOLE]), hull.radius)
         for hull, h in zip(result, heights, strict=True)
     ]
 

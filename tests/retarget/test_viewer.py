@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -179,6 +180,31 @@ def main_retarget(arguments: list[str]) -> int:
     from retarget.cli import main
 
     return main(arguments)
+
+
+def test_the_wrong_robot_is_one_short_line_with_options_that_exist(
+    made: Path, motion: RobotMotion, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    columns = np.hstack([motion.root_pos, motion.root_quat, motion.joint_pos])
+    unnamed = tmp_path / "unnamed.csv"
+    np.savetxt(unnamed, columns[:, :-3], delimiter=",")
+    with pytest.raises(InputError) as wrong:
+        main([str(made / "clip.npz"), "--robot", "booster_t1", "--check"])
+    with pytest.raises(InputError) as few:
+        main([str(unnamed), "--check"])
+    assert len(str(wrong.value)) < 400 and "the file says unitree_g1" in str(wrong.value)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    offered = re.findall(r"--[a-z-]+", capsys.readouterr().out)
+    for error in (wrong, few):
+        advised = re.findall(r"--[a-z-]+", str(error.value))
+        assert advised and set(advised) <= set(offered)
+    order = ",".join(motion.joint_names)
+    np.savetxt(unnamed, columns, delimiter=",")
+    shown = ["--format", "unitree-csv", "--joint-order", order, "--fps", "30", "--port", "0"]
+    shown += ["--quaternion-order", "wxyz"]
+    assert main([str(unnamed), *shown, "--check"]) == 0
+    assert "unnamed.csv" in capsys.readouterr().out
 
 
 def test_time_passes_stops_and_repeats() -> None:

@@ -23,7 +23,7 @@ from motions.writers.bvh import write_bvh
 from retarget import retarget
 from retarget.bones import body_bones
 from retarget.page.curves import clip_curves
-from retarget.page.rows import clip_rows
+from retarget.page.rows import Line, Row, clip_rows
 from retarget.view.align import source_part
 from retarget.view.cli import entry_names, main
 from retarget.view.playback import Playback
@@ -306,6 +306,22 @@ def test_long_curves_keep_their_peaks() -> None:
     assert len(small) == len(time) <= 400 and (small.max(), small.min()) == (7.0, -3.0)
     assert np.all(np.diff(time) > 0) and time[-1] < 100.0
     assert time[int(small.argmax())] == pytest.approx(1234 / 50.0, abs=0.5)
+
+
+@pytest.mark.parametrize("frames", [2, 800, 801, 1000, 90_001])
+def test_a_chart_reaches_to_the_last_frame(viewer: Any, frames: int) -> None:
+    from retarget.view.charts import Chart
+
+    values, fps = np.sin(np.arange(frames) / 50.0), 50.0
+    row = Row("a", "m", (Line("a", "#000000", values),), (-1.0, 1.0))
+    chart = Chart(viewer.server.gui, row, frames, fps)
+    end = (frames - 1) / fps
+    assert chart.handle.scales["x"]["range"] == pytest.approx((0.0, end))
+    chart.set_time(end)
+    time, _, now = chart.handle.data
+    assert np.all(np.diff(time) >= 0) and time[0] == 0.0 and time[-1] == pytest.approx(end)
+    assert time[int(now.argmax())] == pytest.approx(end)
+    chart.handle.remove()
 
 
 def test_controls_do_what_they_say(viewer: Any) -> None:

@@ -51,7 +51,7 @@ def test_nothing_to_compare_is_no_success(tmp_path: Path, missing: str) -> None:
 
 def test_results_of_another_run_are_not_taken_for_these(tmp_path: Path) -> None:
     _results(tmp_path / "whole")
-    with pytest.raises(InputError, match="whole: there is a run already; name a new folder with --keep"):
+    with pytest.raises(InputError, match="whole: there is a run already; name .* --keep"):
         kill_and_resume.compare_runs(tmp_path, tmp_path, kill_and_resume.Options())
 
 

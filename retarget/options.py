@@ -14,6 +14,8 @@ from motions.errors import input_error
 from retarget.batch.run import Backend
 from retarget.pipeline import Method
 
+SkeletonMap = Annotated[str, tyro.conf.arg(metavar="ROLE=JOINT,...")]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -60,7 +62,7 @@ class Options:
     """Metres per unit of the file."""
     up: Literal["y", "z"] | None = None
     """Vertical axis of the file."""
-    skeleton_map: Annotated[str, tyro.conf.arg(metavar="ROLE=JOINT,...")] = ""
+    skeleton_map: SkeletonMap = ""
     """Joints of an unknown skeleton, such as pelvis=Root,left_hip=LHip."""
     drop_first: int | None = None
     """Frames to leave out at the start (a T-pose is found without it)."""

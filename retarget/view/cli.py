@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise InputError("no motion given; say which: python -m retarget.view MOTION.npz [CLIP]")
     reading = options.read_options()
     pairs = find_pairs(options.files, reading)
-    from retarget.view.app import Entry, Viewer, address, close_server, open_server
+    from retarget.view.app import Entry, Viewer
+    from retarget.view.server import address, close_server, open_server
 
     names = entry_names(pairs)
     entries = [

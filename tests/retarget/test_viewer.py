@@ -9,7 +9,9 @@ import subprocess
 import sys
 import urllib.request
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mujoco
@@ -226,7 +228,8 @@ def test_time_passes_stops_and_repeats() -> None:
 
 @pytest.fixture(scope="module")
 def viewer(made: Path) -> Any:
-    from retarget.view.app import Entry, Viewer, close_server, open_server
+    from retarget.view.app import Entry, Viewer
+    from retarget.view.server import close_server, open_server
 
     server = open_server("127.0.0.1", 0, "test")
     pair = Pair(made / "clip.npz", made / "clip.bvh")
@@ -314,7 +317,7 @@ def test_a_chart_reaches_to_the_last_frame(viewer: Any, frames: int) -> None:
 
     values, fps = np.sin(np.arange(frames) / 50.0), 50.0
     row = Row("a", "m", (Line("a", "#000000", values),), (-1.0, 1.0))
-    chart = Chart(viewer.server.gui, row, frames, fps)
+    chart: Any = Chart(viewer.server.gui, row, frames, fps)
     end = (frames - 1) / fps
     assert chart.handle.scales["x"]["range"] == pytest.approx((0.0, end))
     chart.set_time(end)
@@ -345,6 +348,29 @@ def test_controls_do_what_they_say(viewer: Any) -> None:
     assert "cannot be read" in viewer.title.content
     viewer.choose("one")
     assert viewer.scrubber.value == 0 and "source clip.bvh from" in viewer.title.content
+
+
+@pytest.mark.parametrize(("width", "folds"), [(1000, 1), (1600, 0)])
+def test_a_narrow_page_begins_with_the_curves_folded_away(
+    made: Path, monkeypatch: pytest.MonkeyPatch, width: int, folds: int
+) -> None:
+    from retarget.view.app import CONTROLS_WIDTH, CURVES_WIDTH, NARROW_PAGE, Entry, Viewer
+    from retarget.view.server import close_server, open_server
+
+    assert NARROW_PAGE - CONTROLS_WIDTH - CURVES_WIDTH > 500, "the scene stays in sight"
+    connected: list[Any] = []
+    folded: list[int] = []
+    server = open_server("127.0.0.1", 0, "test")
+    monkeypatch.setattr(server, "on_client_connect", connected.append)
+    try:
+        load = partial(load_show, Pair(made / "clip.npz", None))
+        view = Viewer(server, [Entry("one", load)], paused=True)
+        monkeypatch.setattr(type(view.curves), "minimize", lambda _: folded.append(1))
+        for each in (width, 300):  # once for a page, not again for its canvas
+            connected[0](SimpleNamespace(camera=SimpleNamespace(image_width=each)))
+    finally:
+        close_server(server)
+    assert len(folded) == folds
 
 
 def test_the_page_is_served_and_needs_nothing_from_elsewhere(viewer: Any) -> None:

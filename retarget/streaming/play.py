@@ -13,6 +13,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from motions import HumanMotion, RobotMotion
+from motions.from_coordinates import motion_from_coordinates
 from retarget.calibration import calibrate
 from retarget.contacts import detect_contacts
 from retarget.metrics import measure
@@ -20,7 +21,6 @@ from retarget.streaming.pose import RobotPose
 from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.skeleton import HumanFrame
 from retarget.vectors import Array
-from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
 MOST_STEPS = 100_000
@@ -112,19 +112,15 @@ def motion_of(
     root = np.stack([pose.root_pos for pose in poses])
     quat = np.stack([pose.root_quat for pose in poses])
     joints = np.stack([pose.joint_pos for pose in poses])
-    body_pos, body_quat = forward_kinematics(robot, root, quat, joints)
     contact = None if human is None else source_contacts(human)
-    quality = measure(robot, fps, root, quat, joints, source=human, contact=contact)
-    return RobotMotion.build(
+    return motion_from_coordinates(
+        robot,
+        root,
+        quat,
+        joints,
         fps=fps,
-        joint_pos=joints,
-        body_pos_w=body_pos,
-        body_quat_w=body_quat,
-        joint_names=robot.joint_names,
-        body_names=robot.body_names,
-        robot=robot.name,
         contact=np.stack([pose.contact for pose in poses]),
-        quality=quality,
+        quality=measure(robot, fps, root, quat, joints, source=human, contact=contact),
         source="" if human is None else human.source,
         licence="" if human is None else human.licence,
         name=name,

@@ -23,7 +23,7 @@ from mimic.errors import MimicError
 from mimic.viewer.gl import MISSING, settle_backend
 from motions import HumanMotion, RobotMotion, demo, read_human_motion
 from motions.cli import exit_on_user_error
-from motions.files import atomic_path, atomic_write_text
+from motions.files import atomic_path, atomic_write_text, check_folder_writable
 
 if TYPE_CHECKING:
     # MuJoCo reads MUJOCO_GL when it is imported: see main.
@@ -95,7 +95,7 @@ def run(args: DemoArguments) -> int:
     player = PolicyPlayer(args.policy)
     robot = robots.load(player.contract.robot.name)
     names = chosen_clips(args.clips, [motion.name for motion in player.contract.motions])
-    _check_writable(args.out)
+    check_folder_writable(args.out)
     steps = Steps(total=7 if args.video else 6)
     with steps.step("clips", f"{len(names)} human clips generated as BVH and read back"):
         humans = [_generate(name, args.out / "clips") for name in names]
@@ -133,13 +133,6 @@ def chosen_clips(wanted: tuple[str, ...], trained_on: list[str]) -> list[str]:
     if wanted:
         return list(dict.fromkeys(wanted))
     return [name for name in demo.names() if name in trained_on] or list(demo.names())
-
-
-def _check_writable(out: Path) -> None:
-    """Find out before the work whether its results can be kept."""
-    with atomic_path(out / ".writable"):
-        pass
-    (out / ".writable").unlink()
 
 
 def _console() -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,6 +67,20 @@ def check_writable(path: Path | str) -> None:
     """
     with suppress(_Enough), atomic_path(path):
         raise _Enough
+
+
+def check_folder_writable(folder: Path | str) -> None:
+    """Raise an `InputError` where files cannot be written into `folder`; it is made if missing."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        refusal = _write_error(folder, error)
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
 class _Enough(Exception):

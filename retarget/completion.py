@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from motions.errors import input_error
+from motions.from_coordinates import motion_from_coordinates
 from motions.resample import check_fps
 from motions.robot_formats.trajectory import BodyPoses, RobotTrajectory
 from motions.robot_motion import RobotMotion
@@ -60,27 +61,23 @@ def complete(
         notes += _check(trajectory, robot)
     if fps is not None:
         trajectory = trajectory.resample(check_fps(fps, f"{trajectory.where}: new fps"))
-    body_pos, body_quat = forward_kinematics(
-        robot, trajectory.root_pos, trajectory.root_quat, trajectory.joint_pos
-    )
-    contact = trajectory.contact
-    if contact is None:
-        contact = standing(robot, body_pos, body_quat, trajectory.fps).astype(float)
     figures: dict[str, Any] = {"import": {"notes": notes}} if notes else {}
-    return RobotMotion.build(
+    motion = motion_from_coordinates(
+        robot,
+        trajectory.root_pos,
+        trajectory.root_quat,
+        trajectory.joint_pos,
         fps=trajectory.fps,
-        joint_pos=trajectory.joint_pos,
-        body_pos_w=body_pos,
-        body_quat_w=body_quat,
-        joint_names=robot.joint_names,
-        body_names=robot.body_names,
-        robot=robot.name,
-        contact=contact,
+        contact=trajectory.contact,
         quality=figures,
         source=trajectory.source,
         licence=trajectory.licence,
         name=trajectory.name,
     )
+    if trajectory.contact is not None:
+        return motion
+    stands = standing(robot, motion.body_pos_w, motion.body_quat_w, motion.fps)
+    return replace(motion, contact=stands.astype(float))
 
 
 def sole_path(robot: Robot, foot: int, body_pos: Array, body_quat: Array) -> Array:

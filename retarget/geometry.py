@@ -17,14 +17,9 @@ from scipy.spatial import ConvexHull, QhullError
 
 from motions.rotations import quat_rotate
 from retarget.vectors import Array
+from robots.geom_types import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, SPHERE
 from robots.robot import Robot
 
-_MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
-_SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)
-_CAPSULE = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
-_CYLINDER = int(mujoco.mjtGeom.mjGEOM_CYLINDER)
-_BOX = int(mujoco.mjtGeom.mjGEOM_BOX)
-_ELLIPSOID = int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)
 _NEAR_SOLE = 0.01
 
 
@@ -94,20 +89,20 @@ def _let_collide(model: mujoco.MjModel) -> None:
 def _points(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
     """Points in the geom's frame and the radius around them that bound it."""
     kind, size = int(model.geom_type[geom]), np.asarray(model.geom_size[geom], float)
-    if kind == _MESH:
+    if kind == MESH:
         mesh = int(model.geom_dataid[geom])
         start, number = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
         return np.asarray(model.mesh_vert[start : start + number], float), 0.0
-    if kind == _SPHERE:
+    if kind == SPHERE:
         return np.zeros((1, 3)), float(size[0])
-    if kind == _CAPSULE:
+    if kind == CAPSULE:
         return np.array([[0, 0, size[1]], [0, 0, -size[1]]]), float(size[0])
-    if kind == _CYLINDER:
+    if kind == CYLINDER:
         turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
         ring = np.stack([size[0] * np.cos(turn), size[0] * np.sin(turn), 0 * turn], axis=1)
         top = np.array([0, 0, size[1]])
         return np.concatenate([ring + top, ring - top]), 0.0
-    if kind in (_BOX, _ELLIPSOID):
+    if kind in (BOX, ELLIPSOID):
         corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
         return corners * size, 0.0
     return np.zeros((0, 3)), 0.0
@@ -137,7 +132,7 @@ def _sole(model: mujoco.MjModel, data: mujoco.MjData, foot: str) -> list[Hull]:
     body = model.body(foot).id
     bodies = {body, *(b for b in range(model.nbody) if int(model.body_parentid[b]) == body)}
     geoms = [g for g in range(model.ngeom) if int(model.geom_bodyid[g]) in bodies]
-    spheres = [g for g in geoms if int(model.geom_type[g]) == _SPHERE]
+    spheres = [g for g in geoms if int(model.geom_type[g]) == SPHERE]
     result = []
     for geom in spheres if len(spheres) >= 3 else geoms:
         points, radius = _points(model, geom)

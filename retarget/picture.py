@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import mujoco
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
@@ -19,6 +18,7 @@ from motions.rotations import quat_rotate
 from retarget.bones import body_bones
 from retarget.geometry import check_geometry, geom_points, sphere_directions
 from retarget.vectors import UP, Array, unit
+from robots.geom_types import MESH
 from robots.robot import Robot
 
 _LEFT, _RIGHT, _MIDDLE = (0.20, 0.42, 0.80), (0.82, 0.30, 0.25), (0.55, 0.55, 0.58)
@@ -119,11 +119,10 @@ def _hulls(robot: Robot) -> dict[str, list[tuple[Array, Array]]]:
     """Per body the hulls (points [V, 3] in the body frame, triangles [F, 3]) of what is seen."""
     geometry = check_geometry(robot)
     model = geometry.model
-    mesh = int(mujoco.mjtGeom.mjGEOM_MESH)
     seen = [
         (model.body(int(model.geom_bodyid[geom])).name, geom_points(model, geom))
         for geom in range(model.ngeom)
-        if int(model.geom_type[geom]) == mesh and not model.geom_contype[geom]
+        if int(model.geom_type[geom]) == MESH and not model.geom_contype[geom]
     ]
     # A model without visual meshes is shown by its collision geometry.
     balls = sphere_directions(40)

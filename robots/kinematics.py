@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.robot import Robot
+if TYPE_CHECKING:
+    from robots.robot import Robot
 
 
 def _quat_mul(a: NDArray, b: NDArray) -> NDArray:

@@ -10,9 +10,9 @@ from pathlib import Path
 import mujoco
 
 from robots.errors import RobotError
+from robots.geom_types import MESH
 from robots.urdf import urdf_for_mujoco
 
-_MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
 
 
@@ -151,7 +151,7 @@ def drop_missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
     """Delete meshes whose file is absent and the geometry that shows them; returns their names."""
     absent = set(missing_meshes(spec, path))
     for geom in list(spec.geoms):
-        if int(geom.type) == _MESH and geom.meshname in absent:
+        if int(geom.type) == MESH and geom.meshname in absent:
             spec.delete(geom)
     for mesh in list(spec.meshes):
         if (mesh.name or Path(mesh.file).stem) in absent:

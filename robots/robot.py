@@ -11,6 +11,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.kinematics import forward_kinematics
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Robot:
@@ -66,6 +68,15 @@ class Robot:
     def vendor_spec(self) -> mujoco.MjSpec:
         """Return a fresh editable vendor's model: same joints, its own geometry, no overlay."""
         return self.vendor_factory()
+
+    def body_poses(
+        self,
+        root_pos: NDArray[np.float64],
+        root_quat: NDArray[np.float64],
+        joint_pos: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Poses [T, B, 3] m and [T, B, 4] of all bodies; see `robots.kinematics`."""
+        return forward_kinematics(self, root_pos, root_quat, joint_pos)
 
     @property
     def num_joints(self) -> int:

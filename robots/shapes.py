@@ -8,17 +8,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.geom_types import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, SPHERE
 from robots.meshes import Mesh, hull, simplified
 
 _VISIBLE_GROUPS = 3
 """MuJoCo's viewer shows the geoms of groups 0 to 2; collision shapes are kept in later ones."""
 _DEFAULT_RGBA = (0.5, 0.5, 0.5, 1.0)
-_MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
-_SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)
-_CAPSULE = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
-_CYLINDER = int(mujoco.mjtGeom.mjGEOM_CYLINDER)
-_BOX = int(mujoco.mjtGeom.mjGEOM_BOX)
-_ELLIPSOID = int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)
 _ROUND = 16
 """Points around a round shape."""
 
@@ -52,7 +47,7 @@ def visible_shapes(model: mujoco.MjModel, cell: float = 0.0) -> list[Shape]:
 def geom_mesh(model: mujoco.MjModel, geom: int, cell: float = 0.0) -> Mesh | None:
     """Triangles of a geom in its body's frame; None for planes and other shapes without end."""
     kind = int(model.geom_type[geom])
-    if kind == _MESH:
+    if kind == MESH:
         index = int(model.geom_dataid[geom])
         first, count = int(model.mesh_vertadr[index]), int(model.mesh_vertnum[index])
         first_face, faces = int(model.mesh_faceadr[index]), int(model.mesh_facenum[index])
@@ -74,16 +69,16 @@ def geom_mesh(model: mujoco.MjModel, geom: int, cell: float = 0.0) -> Mesh | Non
 def _outline(kind: int, size: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Points [K, 3] whose convex hull is the shape, in the geom's frame."""
     up = np.array([0.0, 0.0, 1.0])
-    if kind == _BOX:
+    if kind == BOX:
         return size * np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-    if kind == _SPHERE:
+    if kind == SPHERE:
         return size[0] * _ball()
-    if kind == _ELLIPSOID:
+    if kind == ELLIPSOID:
         return size * _ball()
-    if kind == _CAPSULE:
+    if kind == CAPSULE:
         ball = size[0] * _ball()
         return np.concatenate([ball + size[1] * up, ball - size[1] * up])
-    if kind == _CYLINDER:
+    if kind == CYLINDER:
         ring = size[0] * _ring(0.0)
         return np.concatenate([ring + size[1] * up, ring - size[1] * up])
     return None

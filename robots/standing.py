@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.errors import RobotError
+from robots.geom_types import BOX, CAPSULE
 from robots.overlay import GROUND_CONTYPE
 
 SOLE_SLACK = 0.01
@@ -34,10 +35,10 @@ def sole_points(model: mujoco.MjModel, foot: str) -> NDArray[np.float64]:
         axes = np.zeros(9)
         mujoco.mju_quat2Mat(axes, model.geom_quat[geom])
         axes = axes.reshape(3, 3)
-        if int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_CAPSULE):
+        if int(model.geom_type[geom]) == CAPSULE:
             offset = axes[:, 2] * model.geom_size[geom, 1]
             centres = [model.geom_pos[geom] + offset, model.geom_pos[geom] - offset]
-        elif int(model.geom_type[geom]) == int(mujoco.mjtGeom.mjGEOM_BOX):
+        elif int(model.geom_type[geom]) == BOX:
             radius = 0.0
             signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
             centres = list(model.geom_pos[geom] + (signs * model.geom_size[geom]) @ axes.T)

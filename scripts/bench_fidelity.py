@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,13 @@ from motions.cli import exit_on_user_error  # noqa: E402
 from motions.editing import mirror_human  # noqa: E402
 from motions.files import atomic_write_text  # noqa: E402
 from retarget import retarget  # noqa: E402
-from retarget.calibration import CalibratedHuman  # noqa: E402
-from retarget.contacts import FootContacts  # noqa: E402
-from retarget.feet import plan_feet  # noqa: E402
 from retarget.fidelity import asymmetry, end_effector_figures  # noqa: E402
 from retarget.pipeline import RetargetSettings, prepare  # noqa: E402
-from retarget.robot_frames import robot_frames  # noqa: E402
-from retarget.whole_clip import solver  # noqa: E402
-from retarget.whole_clip.clip import solve_whole_clip  # noqa: E402
 from robots.errors import RobotError  # noqa: E402
 from robots.kinematics import forward_kinematics  # noqa: E402
 from robots.robot import Robot  # noqa: E402
 from robots.symmetry import mirror_map  # noqa: E402
+from scripts.fidelity_seams import seam_rows  # noqa: E402
 
 # heading, figure of `end_effector_figures`, factor
 COLUMNS = (
@@ -58,10 +53,6 @@ COLUMNS = (
     ("foot in the world mm", "foot_world_m", 1e3),
     ("hand in the world mm", "hand_world_m", 1e3),
 )
-PARTS = (64, 512, 4096)
-"""Frames assembled at once."""
-AWAY_S = 2.0
-"""From the cut; what is nearer may feel it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +83,7 @@ def main() -> int:
         if options.symmetry:
             tables.append(_table(symmetry_rows(robot, options)))
         if options.seams:
-            tables.append(_table(seam_rows(robot, options)))
+            tables.append(_table(seam_rows(robot, clips_of(options))))
     if options.out is not None:
         atomic_write_text(options.out, "\n".join(tables))
     return 0
@@ -116,11 +107,16 @@ def clip_of(name: str, options: Options) -> HumanMotion:
     return human if options.frames is None else human.crop(0, options.frames)
 
 
+def clips_of(options: Options) -> Iterator[tuple[str, HumanMotion]]:
+    """All clips by name, read one after the other."""
+    for name in options.clips:
+        yield name, clip_of(name, options)
+
+
 def figure_rows(robot: Robot, options: Options) -> Iterator[list[str]]:
     """One row per clip and method."""
     yield ["robot", "ankle + wrist hinges", "clip", "method", *(head for head, _, _ in COLUMNS)]
-    for clip in options.clips:
-        human = clip_of(clip, options)
+    for clip, human in clips_of(options):
         rows = [("**ours**", retarget(human, robot).quality["fidelity"], True)]
         if options.per_frame:
             settings = RetargetSettings(method="per-frame")
@@ -177,8 +173,7 @@ def symmetry_rows(robot: Robot, options: Options) -> Iterator[list[str]]:
     except RobotError as error:
         yield [robot.name, str(error), *["–"] * 6]
         return
-    for clip in options.clips:
-        human = clip_of(clip, options)
+    for clip, human in clips_of(options):
         here, there = (qpos_of(retarget(each, robot)) for each in (human, mirror_human(human)))
         left = asymmetry(here, there, pairs)
         worst = robot.joint_names[int(left.joint.max(axis=0).argmax())]
@@ -187,72 +182,6 @@ def symmetry_rows(robot: Robot, options: Options) -> Iterator[list[str]]:
             f"{100 * (left.joint.max(axis=1) > 0.01).mean():.1f}",
             f"{1e3 * left.root.mean():.4f}", f"{1e3 * left.root.max():.3f}",
         ]  # fmt: skip
-
-
-def seam_rows(robot: Robot, options: Options) -> Iterator[list[str]]:
-    """Differences of hinges (largest of a frame) and of the root from the clip solved as usual.
-
-    The first half alone is compared away from the cut. The solver begins with key frames that are
-    spread evenly from the first frame to the last, so half a clip has others; where both numbers
-    of frames are odd, every second frame is one in either.
-    """
-    figures = ("median", "p99", "max")
-    yield [
-        "robot", "clip", *(f"parts of {n} frames: max rad" for n in PARTS),
-        *(f"half: {f} rad" for f in figures), *(f"half, same key frames: {f} rad" for f in figures),
-        "root, its shift taken out: max mm", "shift mm",
-    ]  # fmt: skip
-    settings = RetargetSettings()
-    usual = solver.CHUNK
-    for clip in options.clips:
-        human = clip_of(clip, options)
-        human, person, contacts = prepare(human, human.fps, settings)
-        whole = solved(robot, person, contacts, settings)
-        cells = []
-        for size in PARTS:
-            solver.CHUNK = size
-            other = solved(robot, person, contacts, settings)
-            cells.append(f"{np.abs(other - whole)[:, 7:].max():.0e}")
-        solver.CHUNK = usual
-        root = np.zeros((1, 3))
-        for odd in (0, 1):
-            half = person.num_frames // 2 - odd
-            if odd:
-                whole = solved(robot, *first_frames(person, contacts, 2 * half + 1), settings)
-            first = solved(robot, *first_frames(person, contacts, half), settings)
-            apart = (first - whole[:half])[: half - round(AWAY_S * person.fps)]
-            worst = np.abs(apart[:, 7:]).max(axis=1)
-            shares = np.median(worst), np.percentile(worst, 99), worst.max()
-            cells += [f"{share:.1e}" for share in shares]
-            root = apart[:, :3]
-        shift = root.mean(axis=0)
-        cells.append(f"{1e3 * np.linalg.norm(root - shift, axis=1).max():.2f}")
-        yield [robot.name, clip, *cells, f"{1e3 * np.linalg.norm(shift):.1f}"]
-
-
-def solved(
-    robot: Robot, person: CalibratedHuman, contacts: FootContacts, settings: RetargetSettings
-) -> np.ndarray:
-    """The solver's result, [T, 7 + J]."""
-    plan, frames = plan_feet(person, contacts), robot_frames(robot)
-    return solve_whole_clip(person, contacts, plan, robot, frames, settings.clip, settings.root)
-
-
-def first_frames(
-    person: CalibratedHuman, contacts: FootContacts, count: int
-) -> tuple[CalibratedHuman, FootContacts]:
-    """The beginning of a calibrated clip; what was found out of the whole clip stays as it is."""
-    segments = {
-        name: replace(
-            track, primary=track.primary[:count], secondary=track.secondary[:count],
-            trust=track.trust[:count],
-        )
-        for name, track in person.segments.items()
-    }  # fmt: skip
-    paths = {name: getattr(person, name)[:count] for name in ("hips", "ankle", "ball", "heel")}
-    fields = ("ball", "heel", "ball_confidence", "heel_confidence")
-    masks = {name: getattr(contacts, name)[:count] for name in fields}
-    return replace(person, segments=segments, **paths), replace(contacts, **masks)
 
 
 if __name__ == "__main__":

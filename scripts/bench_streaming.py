@@ -123,9 +123,10 @@ def latencies(watches: list[Watch]) -> dict[str, dict[str, float]]:
     result = watches[-1].figures()
     named = {"wall": result["wall"], "processor": result["cpu"]}
     if len(watches) > 1:
-        wall = np.min([watch.wall for watch in watches], axis=0).tolist()
-        cpu = np.min([watch.cpu for watch in watches], axis=0).tolist()
-        quietest = Watch(wall, cpu).figures()
+        best = Watch()
+        for step in np.min([np.stack([w.wall, w.cpu], axis=1) for w in watches], axis=0):
+            best.add(*map(float, step))
+        quietest = best.figures()
         named[f"wall, quietest of {len(watches)}"] = quietest["wall"]
         named[f"processor, quietest of {len(watches)}"] = quietest["cpu"]
     return named

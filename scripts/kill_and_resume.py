@@ -5,7 +5,8 @@
 Without ``--clips`` short pieces are cut from the generated demo clips, some of them mirrored. The
 batch's process group gets SIGKILL as soon as the given share of the clips is done, once for each
 share; then the same command runs to its end. Compared are every motion file, every record (all
-but the seconds that a clip took) and the HTML report. Exit code 1 when anything differs.
+but the seconds that a clip took) and the HTML report. Exit code 1 when anything differs, and when
+there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,62 +87,85 @@ def make_clips(folder: Path, number: int, seed: int) -> Path:
 
 
 def compare_runs(clips: Path, work: Path, options: Options) -> tuple[list[str], bool]:
-    """Both runs; the table's lines, and whether all files are the same."""
+    """Both runs; the table's lines, and whether all files are there and the same."""
     whole, killed = work / "whole", work / "killed"
+    for folder in (whole, killed):
+        if folder.exists():
+            raise input_error(folder, "there is a run already", fix="name a new folder with --keep")
     started = time.perf_counter()
-    code = start(clips, whole, options).wait()
+    with running(command(clips, whole, options)) as process:
+        code = process.wait()
     rows = [("uninterrupted", len(motions_of(whole)), time.perf_counter() - started, f"{code}")]
     total = len(motions_of(whole))
     if total < 2:
         raise input_error(clips, "the folder holds too few usable clips", found=total)
     for share in options.at:
         started = time.perf_counter()
-        process = start(clips, killed, options)
-        while process.poll() is None and len(motions_of(killed)) < share * total:
-            time.sleep(0.01)
-        if process.poll() is not None:
-            raise input_error(None, "the batch ended before it could be killed", found=share)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with running(command(clips, killed, options)) as process:
+            while process.poll() is None and len(motions_of(killed)) < share * total:
+                time.sleep(0.01)
+            if process.poll() is not None:
+                raise input_error(None, "the batch ended before it could be killed", found=share)
         done = len(motions_of(killed))
         rows.append((f"killed at {share:.0%}", done, time.perf_counter() - started, "SIGKILL"))
     before = {path: path.stat().st_ino for path in motions_of(killed)}
     stray = len(list(killed.rglob(".*.tmp*")))
     started = time.perf_counter()
-    again = start(clips, killed, options).wait()
+    with running(command(clips, killed, options)) as process:
+        again = process.wait()
     rows.append(("resumed", len(motions_of(killed)), time.perf_counter() - started, f"{again}"))
     # A file that is written again is renamed into its place and has another inode.
     redone = sum(path.stat().st_ino != inode for path, inode in before.items())
     lines = ["| run | motion files | s | exit |", "|---|---|---|---|"]
     lines += [f"| {name} | {done} | {seconds:.0f} | {code} |" for name, done, seconds, code in rows]
-    lines += ["", "| compared | files | different |", "|---|---|---|"]
-    bad = 0
+    table, same = compare(whole, killed)
+    left = len(list(killed.rglob(".*.tmp*")))
+    lines += [
+        "",
+        *table,
+        "",
+        f"Of the {len(before)} motions there at the last kill {redone} were done again; "
+        f"half-written files: {stray} after the last kill, {left} at the end.",
+    ]
+    return lines, same and left == 0 and code == again
+
+
+def compare(whole: Path, killed: Path) -> tuple[list[str], bool]:
+    """The results of two runs as a table's lines, and whether all are there and the same."""
+    lines, same = ["| compared | files | different |", "|---|---|---|"], True
     for what, pattern in (
         ("motions", "*.npz"), ("records, but for the seconds", f"{RECORDS}/**/*.json"),
         ("report", "*.html"),
     ):  # fmt: skip
         here, there = files(whole, pattern), files(killed, pattern)
         different = sum(here.get(name) != there.get(name) for name in here.keys() | there.keys())
-        bad += different
-        lines.append(f"| {what} | {len(here)} | {different} |")
-    left = len(list(killed.rglob(".*.tmp*")))
-    lines += [
-        "",
-        f"Of the {len(before)} motions there at the last kill {redone} were done again; "
-        f"half-written files: {stray} after the last kill, {left} at the end.",
-    ]
-    return lines, bad + left == 0 and code == again
+        # Nothing is as good as nothing, but proves nothing.
+        same = same and different == 0 and bool(here)
+        lines.append(f"| {what} | {len(here)} | {different if here else 'nothing to compare'} |")
+    return lines, same
 
 
-def start(clips: Path, out: Path, options: Options) -> subprocess.Popen[bytes]:
-    """The batch as a process group of its own."""
-    command = [
+def command(clips: Path, out: Path, options: Options) -> list[str]:
+    """What a user would type for the batch."""
+    return [
         sys.executable, "-m", "retarget", str(clips.resolve()), "--out", str(out.resolve()),
         "--robot", options.robot, "--workers", str(options.workers),
         "--report", str((out / "report.html").resolve()),
     ]  # fmt: skip
-    with open(os.devnull, "wb") as nowhere:
-        return subprocess.Popen(command, cwd=REPO, start_new_session=True, stdout=nowhere)
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process group that does not outlive the block, however it ends: SIGKILL for all of it."""
+    # A group of its own does not hear the terminal's Ctrl-C.
+    process = subprocess.Popen(command, cwd=REPO, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        # Workers may be left when the process itself has ended.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def motions_of(out: Path) -> list[Path]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from motions import RobotMotion
+from motions.from_coordinates import motion_from_coordinates
 from motions.rotations import quat_rotate
 from robots import Robot
-from robots.kinematics import forward_kinematics
 
 BUNDLED = "assets/motions"
 
@@ -36,23 +36,20 @@ def squat(robot: Robot, seconds: float = 6.0, fps: float = 50.0) -> RobotMotion:
     joint_pos = np.clip(joint_pos, robot.soft_lower, robot.soft_upper)
     upright = np.tile([1.0, 0.0, 0.0, 0.0], (len(times), 1))
     root = np.zeros((len(times), 3))
-    body_pos, body_quat = forward_kinematics(robot, root, upright, joint_pos)
+    body_pos, body_quat = robot.body_poses(root, upright, joint_pos)
     # The lowest point of the soles stays on the ground.
     soles = []
     for foot, points in zip(robot.feet, robot.sole_points, strict=True):
         index = robot.body_names.index(foot)
         turned = quat_rotate(body_quat[:, index, None], points[None])
         soles.append((turned + body_pos[:, index, None])[..., 2].min(1))
-    lift = -np.minimum(*soles)
-    body_pos[..., 2] += lift[:, None]
-    return RobotMotion.build(
+    root[:, 2] = -np.minimum(*soles)
+    return motion_from_coordinates(
+        robot,
+        root,
+        upright,
+        joint_pos,
         fps=fps,
-        joint_pos=joint_pos,
-        body_pos_w=body_pos,
-        body_quat_w=body_quat,
-        joint_names=robot.joint_names,
-        body_names=robot.body_names,
-        robot=robot.name,
         name="squat",
         source="made up for the benchmark",
     )

@@ -194,16 +194,21 @@ class RobotTrajectory:
         if extra or (missing and fill is None):
             found = []
             if missing:
-                found.append(f"it lacks {', '.join(missing)}")
+                found.append(f"it lacks {_some(missing)}")
             if extra:
-                found.append(f"it has {', '.join(extra)} besides")
+                found.append(f"it has {_some(extra)} besides")
+            said = f" (the file says {self.robot})" if self.robot else ""
             raise input_error(
                 self.where,
                 f"the motion's {len(self.joint_names)} joints are not the {len(names)} wanted",
                 found="; ".join(found),
-                fix="choose the right robot, or hold absent joints still with --fill-missing-joints"
-                if not extra
-                else "choose the right robot with --robot or the right order with --joint-order",
+                fix=f"choose the right robot with --robot{said}, or "
+                + (
+                    "the right order with --joint-order"
+                    if extra
+                    else "hold the absent joints still: "
+                    "python -m retarget.convert FILE --fill-missing-joints --out DIR"
+                ),
             )
         joint_pos = np.zeros((self.num_frames, len(names)))
         for column, name in enumerate(names):
@@ -215,6 +220,12 @@ class RobotTrajectory:
         if missing:
             notes = (*notes, f"held still at the default pose: {', '.join(missing)}")
         return replace(self, joint_pos=joint_pos, joint_names=tuple(names), notes=notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 def trajectory_of(motion: RobotMotion) -> RobotTrajectory:

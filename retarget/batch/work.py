@@ -89,6 +89,7 @@ def retarget_job(job: Job, key: str, out: Path) -> Record:
         for stale in file.parent.glob(f".{glob.escape(file.stem)}.*.tmp{file.suffix}"):
             stale.unlink(missing_ok=True)  # of a run that was killed while it wrote
     try:
+        check_not_its_clip(path, job.clip)
         human = read_human_motion(job.clip, **_work.reading)
         start = job.start or _work.start
         end = _work.end if job.end is None else job.end
@@ -119,6 +120,12 @@ def broken(job: Job, key: str, error: str, out: Path | None = None) -> Record:
     if out is not None:
         record.save(out)
     return record
+
+
+def check_not_its_clip(out: Path, clip: Path) -> None:
+    """Raise an `InputError` where the result would replace the clip (an SMPL file is .npz too)."""
+    if out.exists() and clip.exists() and out.samefile(clip):
+        raise input_error(out, "the result would replace the clip", fix="choose another --out")
 
 
 def crop_seconds(human: HumanMotion, start: float, end: float | None) -> HumanMotion:

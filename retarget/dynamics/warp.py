@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 
 from motions import RobotMotion
+from motions.from_coordinates import motion_from_coordinates
 from motions.resample import lerp_frames
 from retarget.dynamics.contact import GroundPoints, share_load
 from retarget.dynamics.feasibility import DynamicsSettings
@@ -20,7 +21,6 @@ from retarget.dynamics.loads import Loads, stretches
 from retarget.dynamics.program import LinearProgram, Term
 from retarget.dynamics.shift import INSIDE, edge_rows
 from retarget.vectors import Array
-from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
 REACH = 1.0
@@ -225,15 +225,12 @@ def rebuilt(
     motion: RobotMotion, robot: Robot, root: Array, quat: Array, joints: Array, contact: Array
 ) -> RobotMotion:
     """A motion with other coordinates (joints in the robot's order) and all bodies."""
-    pos, turned = forward_kinematics(robot, root, quat, joints)
-    return RobotMotion.build(
+    return motion_from_coordinates(
+        robot,
+        root,
+        quat,
+        joints,
         fps=motion.fps,
-        joint_pos=joints,
-        body_pos_w=pos,
-        body_quat_w=turned,
-        joint_names=robot.joint_names,
-        body_names=robot.body_names,
-        robot=motion.robot,
         contact=contact,
         quality=motion.quality,
         source=motion.source,

@@ -16,6 +16,7 @@ from motions import HumanMotion, read_human_motion
 from motions.errors import InputError, input_error
 from motions.files import check_writable
 from retarget.batch.work import crop_seconds
+from retarget.options import SkeletonMap, parse_skeleton_map
 from retarget.report import detection_line, quality_table
 from retarget.streaming.lines import LineStream
 from retarget.streaming.play import latency_table, motion_of, play, quiet
@@ -43,6 +44,8 @@ class Options:
     """Second of the clip to begin at."""
     end: float | None = None
     """Second of the clip to end at."""
+    skeleton_map: SkeletonMap = ""
+    """Joints of an unknown skeleton, such as pelvis=Root,left_hip=LHip."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,16 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise input_error(
             options.out, "the motion is written as .npz", fix=f"--out {options.out}.npz"
         )
+    skeleton_map = parse_skeleton_map(options.skeleton_map)
     robot = robots.load(options.robot)
     if options.out is not None:
         check_writable(options.out)
-    calibration = None if options.calibration is None else read_human_motion(options.calibration)
+    calibration = None
+    if options.calibration is not None:
+        calibration = read_human_motion(options.calibration, skeleton_map=skeleton_map)
     if options.clip == "-":
         if options.realtime or options.start or options.end is not None:
             raise InputError("--realtime, --start and --end are for clips, not for a live stream")
-        return _serve(options, robot, calibration)
+        return _serve(options, robot, calibration, skeleton_map)
     console = Console(soft_wrap=True)
-    human = crop_seconds(read_human_motion(Path(options.clip)), options.start, options.end)
+    human = read_human_motion(Path(options.clip), skeleton_map=skeleton_map)
+    human = crop_seconds(human, options.start, options.end)
     console.print(f"[bold]{escape(options.clip)}[/bold]: {escape(detection_line(human))}")
     retargeter = StreamingRetargeter(Skeleton.of(human), robot, human.fps, calibration=calibration)
     with quiet():
@@ -75,7 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _serve(options: Options, robot: Robot, calibration: HumanMotion | None) -> int:
+def _serve(
+    options: Options,
+    robot: Robot,
+    calibration: HumanMotion | None,
+    skeleton_map: dict[str, str] | None,
+) -> int:
     """Poses go to standard output, so that all else goes to standard error."""
     console = Console(stderr=True, soft_wrap=True)
     # A live stream has no end in sight: poses are kept only where they are asked for.
@@ -83,7 +95,12 @@ def _serve(options: Options, robot: Robot, calibration: HumanMotion | None) -> i
     gone: BrokenPipeError | None = None
     with quiet():
         stream = LineStream(
-            sys.stdin.buffer, sys.stdout, sys.stderr, robot, calibration=calibration
+            sys.stdin.buffer,
+            sys.stdout,
+            sys.stderr,
+            robot,
+            calibration=calibration,
+            skeleton_map=skeleton_map,
         )
         try:
             stream.run(poses)

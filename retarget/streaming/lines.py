@@ -32,6 +32,8 @@ _HEADER = '{"skeleton": {"joint_names": [...], "parents": [...]}, "fps": 60}'
 class LineStream:
     """Reads frames from `lines`, writes poses to `out` and complaints to `errors`.
 
+    `skeleton_map` (role to joint name) goes before the header's own `roles`.
+
     Raises `InputError` where the first line, the header, cannot be used; `run` does where that is
     seen only with the first frame (no `rest_pos`, and names that do not tell the joints).
     """
@@ -45,12 +47,16 @@ class LineStream:
         *,
         calibration: HumanMotion | None = None,
         settings: StreamSettings | None = None,
+        skeleton_map: Mapping[str, str] | None = None,
     ) -> None:
         self._lines, self._out, self._errors = lines, out, errors
         self.robot, self._calibration, self._settings = robot, calibration, settings
         self.header = _header(lines.readline())
         self.fps = check_fps(self.header["fps"], f"{WHERE}, line 1: fps")
         self._skeleton = self.header["skeleton"]
+        if skeleton_map:
+            named = {**(self._skeleton.get("roles") or {}), **skeleton_map}
+            self._skeleton = {**self._skeleton, "roles": named}
         self.retargeter: StreamingRetargeter | None = None
         if self._skeleton.get("rest_pos") is not None:
             rest = _numbers(self._skeleton["rest_pos"], f"{WHERE}, line 1: rest_pos")

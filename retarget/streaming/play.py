@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from motions import HumanMotion, RobotMotion
+from motions.from_coordinates import motion_from_coordinates
 from retarget.calibration import calibrate
 from retarget.contacts import detect_contacts
 from retarget.metrics import measure
@@ -20,33 +21,53 @@ from retarget.streaming.pose import RobotPose
 from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.skeleton import HumanFrame
 from retarget.vectors import Array
-from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
+MOST_STEPS = 100_000
+"""Steps whose times a watch remembers, the latest ones: half an hour at 60 frames/s."""
 
-@dataclass
+
 class Watch:
-    """Time of every step: as the clock has it, and what the processor spent on it, s."""
+    """Time of every step: as the clock has it, and what the processor spent on it, s.
 
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
+    A live stream may run for days: of more than `most` steps the latest count for percentiles,
+    and the first and the longest are remembered on their own.
+    """
+
+    def __init__(self, most: int = MOST_STEPS) -> None:
+        self.steps = 0
+        self.wall: deque[float] = deque(maxlen=most)
+        self.cpu: deque[float] = deque(maxlen=most)
+        self._first = (0.0, 0.0)
+        self._longest = (0.0, 0.0)
 
     @contextmanager
     def step(self) -> Iterator[None]:
         cpu, wall = time.process_time(), time.perf_counter()
         yield
-        self.wall.append(time.perf_counter() - wall)
-        self.cpu.append(time.process_time() - cpu)
+        self.add(time.perf_counter() - wall, time.process_time() - cpu)
+
+    def add(self, wall: float, cpu: float) -> None:
+        """Note a step by its time on both clocks."""
+        if self.steps == 0:
+            self._first = (wall, cpu)
+        # The longest of all later ones; of a single step that one.
+        if self.steps <= 1:
+            self._longest = (wall, cpu)
+        self._longest = (max(self._longest[0], wall), max(self._longest[1], cpu))
+        self.wall.append(wall)
+        self.cpu.append(cpu)
+        self.steps += 1
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Milliseconds of both clocks: the first step, and percentiles of all later ones."""
         result = {}
-        for name, seconds in (("wall", self.wall), ("cpu", self.cpu)):
+        for k, (name, seconds) in enumerate((("wall", self.wall), ("cpu", self.cpu))):
             ms = 1e3 * np.array(seconds)
-            later = ms[1:] if len(ms) > 1 else ms
+            later = ms[1:] if 1 < self.steps == len(ms) else ms
             p50, p95, p99 = (float(np.percentile(later, p)) for p in (50, 95, 99))
-            most = float(later.max())
-            result[name] = {"first": float(ms[0]), "p50": p50, "p95": p95, "p99": p99, "max": most}
+            first, most = 1e3 * self._first[k], 1e3 * self._longest[k]
+            result[name] = {"first": first, "p50": p50, "p95": p95, "p99": p99, "max": most}
         return result
 
 
@@ -91,19 +112,15 @@ def motion_of(
     root = np.stack([pose.root_pos for pose in poses])
     quat = np.stack([pose.root_quat for pose in poses])
     joints = np.stack([pose.joint_pos for pose in poses])
-    body_pos, body_quat = forward_kinematics(robot, root, quat, joints)
     contact = None if human is None else source_contacts(human)
-    quality = measure(robot, fps, root, quat, joints, source=human, contact=contact)
-    return RobotMotion.build(
+    return motion_from_coordinates(
+        robot,
+        root,
+        quat,
+        joints,
         fps=fps,
-        joint_pos=joints,
-        body_pos_w=body_pos,
-        body_quat_w=body_quat,
-        joint_names=robot.joint_names,
-        body_names=robot.body_names,
-        robot=robot.name,
         contact=np.stack([pose.contact for pose in poses]),
-        quality=quality,
+        quality=measure(robot, fps, root, quat, joints, source=human, contact=contact),
         source="" if human is None else human.source,
         licence="" if human is None else human.licence,
         name=name,

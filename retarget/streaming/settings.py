@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
+from motions.errors import InputError, input_error
 from retarget.contacts import ContactSettings
 from retarget.ik import IkSettings
 from retarget.scaling import RootFitSettings
@@ -11,7 +13,10 @@ from retarget.scaling import RootFitSettings
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """Everything that shapes a stream's output."""
+    """Everything that shapes a stream's output.
+
+    Raises `InputError` for a value that cannot be.
+    """
 
     ik: IkSettings = field(default_factory=IkSettings)
     contacts: ContactSettings = field(default_factory=ContactSettings)
@@ -63,3 +68,43 @@ class StreamSettings:
     """m/s; the robot's root does not move faster, but to stay above the ground."""
     allowed_depth: float = 0.002
     """m; soles are lifted that go deeper into the ground."""
+
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("ik", IkSettings), ("contacts", ContactSettings), ("root", RootFitSettings)
+        ):  # fmt: skip
+            if not isinstance(getattr(self, name), kind):
+                raise _refusal(name, getattr(self, name), f"a {kind.__name__}")
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise _refusal(name, value, "a whole number, at least 1")
+        for name in _POSITIVE:
+            if not (name == "source_hz" and self.source_hz is None):
+                self._check(name, zero=False)
+        for name in _AT_LEAST_ZERO:
+            self._check(name, zero=True)
+        if self.evenness > 1.0:
+            raise _refusal("evenness", self.evenness, "a share from 0 to 1")
+
+    def _check(self, name: str, *, zero: bool) -> None:
+        value = getattr(self, name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and (value > 0 or (zero and value == 0))):
+            least = "at least 0" if zero else "above 0"
+            raise _refusal(name, value, f"a number, {least}")
+
+
+_COUNTS = ("orientation_iterations", "position_iterations", "warm_up")
+_POSITIVE = (
+    "source_hz", "blend_seconds", "carry_seconds", "ground_speed", "ground_seconds",
+    "coast_seconds", "jump_speed", "root_turn_speed", "root_speed",
+)  # fmt: skip
+_AT_LEAST_ZERO = (
+    "source_beta", "calibration_seconds", "bend", "evenness", "rise_seconds", "fall_seconds",
+    "glide", "pivot_deg", "hold_seconds", "allowed_depth",
+)  # fmt: skip
+
+
+def _refusal(name: str, value: object, expected: str) -> InputError:
+    return input_error(None, f"StreamSettings: {name}", found=repr(value), expected=expected)

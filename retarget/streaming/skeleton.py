@@ -87,7 +87,7 @@ class Skeleton:
                 name,
                 f"no joint is known for {', '.join(missing)}",
                 found=f"the joints {', '.join(names)}",
-                fix=f'name them: "roles": {{"{missing[0]}": "NAME", ...}}',
+                fix=f'name them: "roles": {{"{missing[0]}": "NAME", ...}} or --skeleton-map',
             )
         skeleton = cls(name, names, tuple(parents), found.roles, rotations, rest_pos)
         skeleton.clip(np.stack([pose, pose]), None, 1.0)  # its checks

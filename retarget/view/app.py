@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +11,6 @@ from dataclasses import dataclass
 import viser
 
 from motions.cli import user_error_text
-from motions.errors import InputError, input_error
 from retarget.view.charts import Chart, reading
 from retarget.view.playback import Playback
 from retarget.view.scene import Stage, look_at_stage
@@ -22,6 +19,9 @@ from retarget.view.show import Show
 PICTURES_HZ = 30.0
 CHARTS_HZ = 8.0
 """A chart is sent whole each time its line moves."""
+CURVES_WIDTH, CONTROLS_WIDTH = 320, 300
+NARROW_PAGE = 1200
+"""Pixels; on a narrower page the curves are folded away at first, so that the scene is seen."""
 _SPEEDS = ("0.1", "0.25", "0.5", "1", "2", "4")
 
 
@@ -31,49 +31,6 @@ class Entry:
 
     name: str
     load: Callable[[], Show]
-
-
-def open_server(host: str, port: int, label: str) -> viser.ViserServer:
-    """A server at exactly this address; port 0 takes any that is free.
-
-    Raises:
-        InputError: the address cannot be had.
-    """
-    # The library would take the next free port without a word.
-    if port:
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise input_error(
-                None,
-                f"--port {port} on {host} cannot be used: {reason}",
-                fix=f"choose another: --port {port + 1}",
-            ) from error
-    # Its banner would name the address a second time.
-    with contextlib.redirect_stdout(io.StringIO()):
-        server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
-    if port and server.get_port() != port:
-        close_server(server)
-        raise InputError(f"--port {port} was taken in this moment; choose another")
-    return server
-
-
-def close_server(server: viser.ViserServer) -> None:
-    """End the server without its farewell on standard output."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        server.stop()
-
-
-def address(server: viser.ViserServer) -> str:
-    """Where a browser on this machine finds the page."""
-    host = server.get_host()
-    shown = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1") else host
-    # An IPv6 address stands in brackets, or its colons would be read as the port's.
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{server.get_port()}"
 
 
 class Viewer:
@@ -86,6 +43,7 @@ class Viewer:
         self.entries = {entry.name: entry for entry in entries}
         self._lock = threading.RLock()
         self._paused = paused
+        self._anyone_came = False
         self._shown = -1
         self._charted = -1
         self._charts_due = 0.0
@@ -98,7 +56,8 @@ class Viewer:
         self.curves = server.gui.add_panel()
         self._curves_tab = self.curves.add_tab("Curves", viser.Icon.CHART_LINE)
         self.curves.dock_left()
-        self.curves.set_width(380)
+        self.curves.set_width(CURVES_WIDTH)
+        server.on_client_connect(self._fold_if_narrow)
         self.choose(next(iter(self.entries)))
 
     # -- the page ------------------------------------------------------------------------------
@@ -106,7 +65,7 @@ class Viewer:
     def _controls(self, names: list[str]) -> None:
         gui = self.server.gui
         gui.main_panel.dock_right()
-        gui.main_panel.set_width(330)
+        gui.main_panel.set_width(CONTROLS_WIDTH)
         self.motion = gui.add_dropdown("motion", names, visible=len(names) > 1)
         self.title = gui.add_markdown("")
         self.scrubber = gui.add_slider("frame", 0, 1, 1, 0)
@@ -134,6 +93,13 @@ class Viewer:
         ):
             command = gui.add_command(label, hotkey=key)  # pyright: ignore[reportArgumentType]
             command.on_trigger(lambda _, action=action: action())
+
+    def _fold_if_narrow(self, client: viser.ClientHandle) -> None:
+        # Panels are the same for all who look: the first to come decides how the page begins.
+        # Later the camera's width is that between the panels.
+        first, self._anyone_came = not self._anyone_came, True
+        if first and client.camera.image_width < NARROW_PAGE:
+            self.curves.minimize()
 
     def choose(self, name: str) -> None:
         """Load a clip, unless it is loaded, and play it from its beginning."""

@@ -34,11 +34,11 @@ def envelope(values: Array, points: int = MAX_POINTS) -> Array:
 
 
 def envelope_time(frames: int, fps: float, points: int = MAX_POINTS) -> Array:
-    """Times, s, of the values of `envelope`."""
+    """Times, s, of the values of `envelope`: the first and the last frame of each stretch."""
     if frames <= points:
         return np.arange(frames) / fps
     edges = _edges(frames, points)
-    return np.stack([edges[:-1], 0.5 * (edges[:-1] + edges[1:])], axis=1).ravel() / fps
+    return np.stack([edges[:-1], edges[1:] - 1], axis=1).ravel() / fps
 
 
 def _edges(frames: int, points: int) -> Array:

@@ -11,13 +11,14 @@ from pathlib import Path
 import tyro
 
 from motions.errors import InputError, input_error
+from motions.robot_formats.cli import SourceOptions
 from retarget.view.sources import Pair, find_pairs, load_show
 
 INSTALL = "pip install -c constraints.txt -e '.[view]'"
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(SourceOptions):
     """Play robot motions and their source clips in a browser, with the report's curves."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
@@ -43,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise input_error(None, "--port must be 0 to 65535", found=options.port)
     if not options.files:
         raise InputError("no motion given; say which: python -m retarget.view MOTION.npz [CLIP]")
-    pairs = find_pairs(options.files)
-    from retarget.view.app import Entry, Viewer, address, close_server, open_server
+    reading = options.read_options()
+    pairs = find_pairs(options.files, reading)
+    from retarget.view.app import Entry, Viewer
+    from retarget.view.server import address, close_server, open_server
 
     names = entry_names(pairs)
     entries = [
-        Entry(name, partial(load_show, pair, options.robot))
+        Entry(name, partial(load_show, pair, options.robot, reading))
         for name, pair in zip(names, pairs, strict=True)
     ]
     if options.check:

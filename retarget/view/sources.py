@@ -12,6 +12,7 @@ from motions import HumanMotion, RobotMotion, read_human_motion
 from motions.errors import InputError, input_error
 from motions.readers import EXTENSIONS, is_human_clip
 from motions.robot_formats.detect import EXTENSIONS as ROBOT_EXTENSIONS
+from motions.robot_formats.detect import ReadOptions
 from motions.robot_formats.reading import read_robot_trajectory
 from retarget.batch.record import record_path
 from retarget.bones import body_bones
@@ -41,7 +42,7 @@ class Pair:
     clip: Path | None
 
 
-def find_pairs(paths: Sequence[Path]) -> list[Pair]:
+def find_pairs(paths: Sequence[Path], reading: ReadOptions | None = None) -> list[Pair]:
     """Robot motions among files and folders, each with its clip.
 
     A clip is that of a motion when its file name is the motion's ``source``; one motion and one
@@ -65,7 +66,7 @@ def find_pairs(paths: Sequence[Path]) -> list[Pair]:
         )
     if len(motions) == len(clips) == 1:
         return [Pair(motions[0], clips[0])]
-    return [Pair(motion, _clip_of(motion, clips)) for motion in motions]
+    return [Pair(motion, _clip_of(motion, clips, reading)) for motion in motions]
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -80,9 +81,9 @@ def _is_clip(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and is_human_clip(path)
 
 
-def _clip_of(motion: Path, clips: Sequence[Path]) -> Path | None:
+def _clip_of(motion: Path, clips: Sequence[Path], reading: ReadOptions | None) -> Path | None:
     try:
-        name = read_robot_trajectory(motion).source
+        name = read_robot_trajectory(motion, reading).source
     except InputError:
         return None  # said again, aloud, when the motion is shown
     name = Path(name).name if name else ""
@@ -105,21 +106,23 @@ def _noted(motion: Path) -> list[Path]:
         return []
 
 
-def load_motion(path: Path, robot_name: str = "") -> tuple[RobotMotion, Robot]:
+def load_motion(
+    path: Path, robot_name: str = "", reading: ReadOptions | None = None
+) -> tuple[RobotMotion, Robot]:
     """A robot motion of any known format with the poses of all bodies of its robot.
 
     Raises:
         InputError, RobotError: the file cannot be used, or is not the robot's.
     """
-    trajectory = read_robot_trajectory(path)
+    trajectory = read_robot_trajectory(path, reading)
     robot = robots.load(robot_name or trajectory.robot or DEFAULT_ROBOT)
     # Unchecked: a viewer is there to show what is wrong, too.
     return complete(trajectory, robot, check=False), robot
 
 
-def load_show(pair: Pair, robot_name: str = "") -> Show:
+def load_show(pair: Pair, robot_name: str = "", reading: ReadOptions | None = None) -> Show:
     """Everything the viewer plays of one motion."""
-    motion, robot = load_motion(pair.motion, robot_name)
+    motion, robot = load_motion(pair.motion, robot_name, reading)
     notes = [f"{motion.num_frames} frames at {motion.fps:g} fps on {robot.title}"]
     human, skeleton = None, None
     if pair.clip is not None:

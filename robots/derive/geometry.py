@@ -6,12 +6,7 @@ import mujoco
 import numpy as np
 
 from robots.derive.anatomy import Array, hinges
-
-_MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
-_PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
-_SPHERE = int(mujoco.mjtGeom.mjGEOM_SPHERE)
-_CAPSULE = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
-_CYLINDER = int(mujoco.mjtGeom.mjGEOM_CYLINDER)
+from robots.geom_types import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
 
 
 def carrier(model: mujoco.MjModel, body: int) -> int:
@@ -30,7 +25,7 @@ def body_points(model: mujoco.MjModel, data: mujoco.MjData) -> dict[int, Array]:
     shapes: dict[int, tuple[list[Array], list[Array]]] = {}
     for geom in range(model.ngeom):
         body = int(model.geom_bodyid[geom])
-        if body == 0 or int(model.geom_type[geom]) == _PLANE:
+        if body == 0 or int(model.geom_type[geom]) == PLANE:
             continue
         points = (
             geom_points(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
@@ -50,17 +45,17 @@ def moving_bodies(model: mujoco.MjModel) -> list[int]:
 def geom_points(model: mujoco.MjModel, geom: int) -> Array:
     """Points [K, 3] m on the surface of a geom, in its own frame."""
     kind, size = int(model.geom_type[geom]), np.asarray(model.geom_size[geom], float)
-    if kind == _MESH:
+    if kind == MESH:
         mesh = int(model.geom_dataid[geom])
         start, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
         return np.asarray(model.mesh_vert[start : start + count], float)
     ball = _directions()
-    if kind == _SPHERE:
+    if kind == SPHERE:
         return size[0] * ball
-    if kind == _CAPSULE:
+    if kind == CAPSULE:
         end = np.array([0.0, 0.0, size[1]])
         return np.concatenate([size[0] * ball + end, size[0] * ball - end])
-    if kind == _CYLINDER:
+    if kind == CYLINDER:
         turn = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
         ring = np.stack([size[0] * np.cos(turn), size[0] * np.sin(turn), 0.0 * turn], axis=1)
         top = np.array([0.0, 0.0, size[1]])

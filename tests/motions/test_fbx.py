@@ -15,12 +15,12 @@ import pytest
 
 from motions import InputError, demo, read_human_motion
 from motions.human import chain_poses
-from motions.readers import fbx, is_human_clip
+from motions.readers import assimp, fbx, is_human_clip
 from motions.readers.raw import ReadOptions
 from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul, quat_rotate
 
 needs_assimp = pytest.mark.skipif(
-    fbx._library() is None, reason="Assimp is not installed: pip install -e '.[fbx]'"
+    assimp.library() is None, reason="Assimp is not installed: pip install -e '.[fbx]'"
 )
 TICKS = 46186158000
 """FBX's unit of time, of a second."""
@@ -208,6 +208,81 @@ def test_a_truncated_file_is_one_line(step: Path, tmp_path: Path) -> None:
         read_human_motion(path)
 
 
+def chain(levels: int) -> str:
+    """A skeleton of that many joints, each below the one before."""
+    joints = {
+        f"b{k}": (f"b{k - 1}" if k else "", [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]) for k in range(levels)
+    }
+    text = ascii_fbx(joints, {"b0": [[0.0, 0.0, 0.0], [10.0, 0.0, 0.0]]})
+    # No pivot nodes between them.
+    return text.replace('"RotationActive", "bool", "", "",1', '"RotationActive", "bool", "", "",0')
+
+
+@needs_assimp
+def test_a_deep_tree_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "deep.fbx"
+    path.write_text(chain(250))
+    clip = fbx.read_fbx(path, ReadOptions())
+    assert clip.parents == tuple(range(-1, 249))
+    np.testing.assert_allclose(clip.pos[0, -1], [0.0, 250.0, 0.0], atol=1e-3)
+    # Python's JSON reader ends at the first, Assimp's own recursion at the second.
+    for levels, said in ((3000, "nested too deep"), (60_000, "Assimp .* crashed|nested too deep")):
+        path.write_text(chain(levels))
+        with pytest.raises(InputError, match=said):
+            fbx.read_fbx(path, ReadOptions())
+
+
+@needs_assimp
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([0, 2**62], r"too far apart .*found \d+ frames .*at most 1000000"),
+        ([-(2**62), 0], "too far apart"),
+        ([TICKS, 0], "go back in time|holds no animation"),
+        ([TICKS, TICKS], "single frame|holds no animation"),
+    ],
+)
+def test_key_times_that_cannot_be(tmp_path: Path, times: list[int], said: str) -> None:
+    path = tmp_path / "times.fbx"
+    text = ascii_fbx(JOINTS, {"rig:Leg": [[0.0, 0.0, 0.0], [30.0, 0.0, 0.0]]}, fps=1.0)
+    assert f"a: 0,{TICKS}" in text
+    path.write_text(text.replace(f"a: 0,{TICKS}", f"a: {times[0]},{times[1]}"))
+    with pytest.raises(InputError, match=said):
+        fbx.read_fbx(path, ReadOptions())
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "said"),
+    [
+        ("rotation", [[0.0, [1, 0, 0, 0]], [2.0, [1, 0, 0, 0]], [1.0, [1, 0, 0, 0]]],
+         r"node 'Hips': its rotation keys go back in time \(found 1 after 2 ticks\)"),
+        ("position", [[0.0, [0, 0, 0]], [float("nan"), [0, 0, 0]]], "position keys hold numbers"),
+        ("scaling", [[0.0, [1, 1, float("inf")]]], "scaling keys hold numbers that are not finite"),
+        ("scaling", [], "scaling keys are absent"),
+    ],
+)  # fmt: skip
+def test_keys_that_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, keys: list[object], said: str
+) -> None:
+    """Whatever Assimp gives out: other versions of it check less."""
+    channel = {
+        "name": "Hips",
+        "positionkeys": [[0.0, [0, 0, 0]], [1.0, [0, 0, 0]]],
+        "rotationkeys": [[0.0, [1, 0, 0, 0]], [1.0, [1, 0, 0, 0]]],
+        "scalingkeys": [[0.0, [1, 1, 1]], [1.0, [1, 1, 1]]],
+    }
+    hips = {"name": "Hips", "transformation": np.eye(4).ravel().tolist()}
+    animation = {"name": "", "duration": 2.0, "tickspersecond": 30.0, "channels": [channel]}
+    scene = {"rootnode": {**hips, "name": "root", "children": [hips]}, "animations": [animation]}
+    monkeypatch.setattr(fbx, "read_scene", lambda path: scene)
+    path = tmp_path / "clip.fbx"
+    path.write_bytes(fbx.FBX_MAGIC[0])
+    assert fbx.read_fbx(path, ReadOptions()).joint_names == ("Hips",)
+    channel[f"{kind}keys"] = keys
+    with pytest.raises(InputError, match=f"clip.fbx: .*{said}"):
+        fbx.read_fbx(path, ReadOptions())
+
+
 def test_a_file_that_cannot_be_read_says_how_to_convert(tmp_path: Path) -> None:
     for start in (b"Kaydara FBX Binary  \x00\x1a\x00", b"; FBX 7.3.0 project file\n"):
         path = tmp_path / "clip.fbx"
@@ -217,6 +292,6 @@ def test_a_file_that_cannot_be_read_says_how_to_convert(tmp_path: Path) -> None:
 
 
 def test_without_assimp_the_extra_is_named(step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fbx, "_library", lambda: None)
+    monkeypatch.setattr(assimp, "library", lambda: None)
     with pytest.raises(InputError, match=r"pip install 'humanoid-mimic\[fbx\]'"):
         read_human_motion(step)

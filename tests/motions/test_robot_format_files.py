@@ -136,6 +136,11 @@ def test_twist_without_wrists_uses_its_own_order(tmp_path: Path) -> None:
     assert found.joint_names == short
     with pytest.raises(InputError, match="it lacks left_wrist.*--fill-missing-joints"):
         found.with_joint_order(G1)
+    with pytest.raises(InputError, match=r"it lacks a, b, c\); .*") as lacks:
+        motion.with_joint_order((*G1, "a", "b", "c"))
+    assert "besides" not in str(lacks.value)
+    with pytest.raises(InputError, match=r"it lacks a; it has (\w+, ){2}\w+ and 26 more besides"):
+        motion.with_joint_order(("a",))
     filled = found.with_joint_order(G1, fill=np.full(29, 0.25))
     np.testing.assert_allclose(filled.joint_pos[:, G1.index("left_wrist_yaw_joint")], 0.25)
     assert any("held still" in note for note in filled.notes)

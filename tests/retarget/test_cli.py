@@ -13,7 +13,8 @@ import pytest
 from motions import HumanMotion, InputError, RobotMotion
 from motions.cli import exit_on_user_error
 from motions.writers.bvh import write_bvh
-from retarget.cli import main, output_names, parse_skeleton_map
+from retarget.cli import main
+from retarget.options import output_names, parse_skeleton_map
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -172,7 +173,49 @@ def test_an_output_place_that_cannot_be_written_is_found_before_the_work(
     taken = tmp_path / "taken"
     taken.write_text("a file")
     line = _one_line(run(clip, "--out", taken / "sub"))
-    assert str(taken) in line and "--out" in line
+    assert f"{taken / 'sub'}: cannot write: a part of the path is a file" in line
+    line = _one_line(run(clip, "--out", tmp_path / "out", "--report", taken / "page.html"))
+    assert f"{taken / 'page.html'}: cannot write" in line
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_out_that_ends_in_npz_is_the_file_of_a_single_clip(
+    clip: Path, tmp_path: Path, run: Run
+) -> None:
+    out = tmp_path / "new" / "walk.v2.npz"
+    page = tmp_path / "page.html"
+    code, output, errors = run(clip, "--out", out, "--picture", "--report", page)
+    assert code == 0 and f"wrote {out}" in output, errors
+    assert RobotMotion.load(out).num_frames == 10
+    assert sorted(p.name for p in out.parent.iterdir()) == ["walk.v2.npz", "walk.v2.png"]
+    assert "walk.v2" in page.read_text()
+    (tmp_path / "folder.npz").mkdir()
+    line = _one_line(run(clip, "--out", tmp_path / "folder.npz"))
+    assert "folder.npz: cannot write: the path is a directory" in line
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_out_that_ends_in_npz_is_not_for_several_clips(
+    clip: Path, tmp_path: Path, run: Run, batch: bool
+) -> None:
+    out = tmp_path / "out.npz"
+    clips = [clip.parent] if batch else [clip, clip]
+    line = _one_line(run(*clips, "--out", out))
+    found = "a batch" if batch else "2 clips"
+    assert f"out.npz: --out names one file, which is for one clip (found {found})" in line
+    assert f"--out {tmp_path / 'out'}" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "0"]])
+def test_a_clip_is_never_replaced_by_its_result(
+    clip: Path, tmp_path: Path, run: Run, workers: list[str]
+) -> None:
+    same = tmp_path / "smpl.npz"  # what is in it is not looked at
+    same.write_bytes(b"the only copy")
+    code, output, errors = run(same, "--out", tmp_path, *workers)
+    assert code == 2 and "the result would replace the clip" in output + errors
+    assert same.read_bytes() == b"the only copy"
 
 
 def test_no_clips_is_an_error(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
 import urllib.request
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mujoco
@@ -22,7 +25,7 @@ from motions.writers.bvh import write_bvh
 from retarget import retarget
 from retarget.bones import body_bones
 from retarget.page.curves import clip_curves
-from retarget.page.rows import clip_rows
+from retarget.page.rows import Line, Row, clip_rows
 from retarget.view.align import source_part
 from retarget.view.cli import entry_names, main
 from retarget.view.playback import Playback
@@ -181,6 +184,31 @@ def main_retarget(arguments: list[str]) -> int:
     return main(arguments)
 
 
+def test_the_wrong_robot_is_one_short_line_with_options_that_exist(
+    made: Path, motion: RobotMotion, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    columns = np.hstack([motion.root_pos, motion.root_quat, motion.joint_pos])
+    unnamed = tmp_path / "unnamed.csv"
+    np.savetxt(unnamed, columns[:, :-3], delimiter=",")
+    with pytest.raises(InputError) as wrong:
+        main([str(made / "clip.npz"), "--robot", "booster_t1", "--check"])
+    with pytest.raises(InputError) as few:
+        main([str(unnamed), "--check"])
+    assert len(str(wrong.value)) < 400 and "the file says unitree_g1" in str(wrong.value)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    offered = re.findall(r"--[a-z-]+", capsys.readouterr().out)
+    for error in (wrong, few):
+        advised = re.findall(r"--[a-z-]+", str(error.value))
+        assert advised and set(advised) <= set(offered)
+    order = ",".join(motion.joint_names)
+    np.savetxt(unnamed, columns, delimiter=",")
+    shown = ["--format", "unitree-csv", "--joint-order", order, "--fps", "30", "--port", "0"]
+    shown += ["--quaternion-order", "wxyz"]
+    assert main([str(unnamed), *shown, "--check"]) == 0
+    assert "unnamed.csv" in capsys.readouterr().out
+
+
 def test_time_passes_stops_and_repeats() -> None:
     playback = Playback(frames=10, fps=5.0)
     assert playback.advance(0.5) == 2 and playback.time == pytest.approx(0.4)
@@ -200,7 +228,8 @@ def test_time_passes_stops_and_repeats() -> None:
 
 @pytest.fixture(scope="module")
 def viewer(made: Path) -> Any:
-    from retarget.view.app import Entry, Viewer, close_server, open_server
+    from retarget.view.app import Entry, Viewer
+    from retarget.view.server import close_server, open_server
 
     server = open_server("127.0.0.1", 0, "test")
     pair = Pair(made / "clip.npz", made / "clip.bvh")
@@ -282,6 +311,22 @@ def test_long_curves_keep_their_peaks() -> None:
     assert time[int(small.argmax())] == pytest.approx(1234 / 50.0, abs=0.5)
 
 
+@pytest.mark.parametrize("frames", [2, 800, 801, 1000, 90_001])
+def test_a_chart_reaches_to_the_last_frame(viewer: Any, frames: int) -> None:
+    from retarget.view.charts import Chart
+
+    values, fps = np.sin(np.arange(frames) / 50.0), 50.0
+    row = Row("a", "m", (Line("a", "#000000", values),), (-1.0, 1.0))
+    chart: Any = Chart(viewer.server.gui, row, frames, fps)
+    end = (frames - 1) / fps
+    assert chart.handle.scales["x"]["range"] == pytest.approx((0.0, end))
+    chart.set_time(end)
+    time, _, now = chart.handle.data
+    assert np.all(np.diff(time) >= 0) and time[0] == 0.0 and time[-1] == pytest.approx(end)
+    assert time[int(now.argmax())] == pytest.approx(end)
+    chart.handle.remove()
+
+
 def test_controls_do_what_they_say(viewer: Any) -> None:
     moment = viewer.stage.play.moments[-1]
     viewer.jump(moment.frame)
@@ -303,6 +348,29 @@ def test_controls_do_what_they_say(viewer: Any) -> None:
     assert "cannot be read" in viewer.title.content
     viewer.choose("one")
     assert viewer.scrubber.value == 0 and "source clip.bvh from" in viewer.title.content
+
+
+@pytest.mark.parametrize(("width", "folds"), [(1000, 1), (1600, 0)])
+def test_a_narrow_page_begins_with_the_curves_folded_away(
+    made: Path, monkeypatch: pytest.MonkeyPatch, width: int, folds: int
+) -> None:
+    from retarget.view.app import CONTROLS_WIDTH, CURVES_WIDTH, NARROW_PAGE, Entry, Viewer
+    from retarget.view.server import close_server, open_server
+
+    assert NARROW_PAGE - CONTROLS_WIDTH - CURVES_WIDTH > 500, "the scene stays in sight"
+    connected: list[Any] = []
+    folded: list[int] = []
+    server = open_server("127.0.0.1", 0, "test")
+    monkeypatch.setattr(server, "on_client_connect", connected.append)
+    try:
+        load = partial(load_show, Pair(made / "clip.npz", None))
+        view = Viewer(server, [Entry("one", load)], paused=True)
+        monkeypatch.setattr(type(view.curves), "minimize", lambda _: folded.append(1))
+        for each in (width, 300):  # once for a page, not again for its canvas
+            connected[0](SimpleNamespace(camera=SimpleNamespace(image_width=each)))
+    finally:
+        close_server(server)
+    assert len(folded) == folds
 
 
 def test_the_page_is_served_and_needs_nothing_from_elsewhere(viewer: Any) -> None:

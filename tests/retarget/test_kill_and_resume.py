@@ -64,7 +64,10 @@ def test_an_interrupt_ends_the_batch_and_its_workers(tmp_path: Path) -> None:
         "time.sleep(60)\n"
     )
     outer = (
-        f"import sys; sys.path.insert(0, {str(REPO / 'scripts')!r})\n"
+        "import signal, sys\n"
+        # A shell's background job, where these tests may run, is born deaf to Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"sys.path.insert(0, {str(REPO / 'scripts')!r})\n"
         "import kill_and_resume\n"
         f"with kill_and_resume.running([sys.executable, '-c', {batch!r}]) as process:\n"
         "    print(process.pid, flush=True)\n"

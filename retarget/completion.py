@@ -23,6 +23,7 @@ from retarget.plausible import (
     check_height,
     check_limits,
     exchanged_sides,
+    ground_note,
     sliding,
     sole_path,
 )
@@ -111,6 +112,7 @@ def _check(trajectory: RobotTrajectory, robot: Robot) -> list[str]:
     if bodies is None or bodies.in_root_frame or not shared:
         _compare_sliding(trajectory, robot, pos, quat)
     notes += check_limits(trajectory, robot)
+    notes += ground_note(robot, pos, quat)
     if not shared:
         notes += exchanged_sides(trajectory, robot, pos, quat)
     return notes

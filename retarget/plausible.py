@@ -25,8 +25,10 @@ HEIGHTS = (0.05, 4.0)
 """Median height of the base, as shares of its default: it may lie on the ground or climb stairs."""
 FAR_OUT, FAR_OUT_SHARE = 1.0, 0.02
 """rad beyond a joint's range, in such a share of the frames: a glitch is for curation to find."""
-OUT, OUT_SHARE = 0.1, 0.5
-"""rad beyond a joint's range in most frames. Good files reach 0.13 rad and 12 % of the frames."""
+OUT, OUT_SHARE = 0.1, 0.25
+"""rad beyond a joint's range in a quarter of the frames. Good files have 0.05 rad in 5 % of theirs."""
+AFLOAT = 0.3
+"""m of the lowest sole point over or under z = 0, in the median, that is worth a note."""
 SLIDES, LESS_SLIDING = 0.03, 0.65
 """m/s of the standing sole, and the share of it that is left once left and right are exchanged:
 good clips keep 0.8 of it or more."""
@@ -79,7 +81,7 @@ def check_height(motion: RobotTrajectory, robot: Robot) -> None:
     share = height / robot.default_root_height
     if HEIGHTS[0] <= share <= HEIGHTS[1]:
         return
-    guess = "is the third column the height (z up)?"
+    guess = "check that the third column is the height (z up)"
     for factor, unit in ((100.0, "centimetres"), (1000.0, "millimetres")):
         if 0.5 * factor < share < 2.0 * factor:
             guess = f"are these {unit}? convert to metres before"
@@ -91,6 +93,16 @@ def check_height(motion: RobotTrajectory, robot: Robot) -> None:
         expected=f"{low:.2f} to {high:.1f} m",
         fix=f"{guess}, or --no-check if it is right",
     )
+
+
+def ground_note(robot: Robot, pos: Array, quat: Array) -> list[str]:
+    """A note when the feet are not where the ground is: terrain, or a height that means another."""
+    soles = [sole_path(robot, foot, pos, quat)[..., 2].min(axis=1) for foot in (0, 1)]
+    height = float(np.median(np.min(soles, axis=0)))
+    if abs(height) <= AFLOAT:
+        return []
+    side = "above" if height > 0 else "below"
+    return [f"warning: the lower foot is {abs(height):.2f} m {side} the ground (z = 0) mostly"]
 
 
 def check_limits(motion: RobotTrajectory, robot: Robot) -> list[str]:
@@ -107,7 +119,7 @@ def check_limits(motion: RobotTrajectory, robot: Robot) -> list[str]:
             motion.where,
             f"the joints are far out of the ranges of robot {robot.name}",
             found=excess.text,
-            expected=f"at most {FAR_OUT:g} rad, and {OUT:g} rad in most frames",
+            expected=f"at most {FAR_OUT:g} rad, and {OUT:g} rad in three quarters of the frames",
             fix=f"{fix}; or --no-check if it is right",
         )
     return [f"joints beyond the robot's limits in {excess.text}"] if excess.share > 0 else []

@@ -55,13 +55,18 @@ def check_sound(where: str, raw: RawRobotMotion) -> None:
             found=len(raw.root_pos),
             fix="use a longer clip: velocities need a neighbour frame",
         )
-    for key, value in (
-        ("root position", raw.root_pos),
-        ("root rotation", raw.root_rot),
-        ("joint_pos", raw.joint_pos),
-    ):
+    parts = {
+        "root position": raw.root_pos,
+        "root rotation": raw.root_rot,
+        "joint_pos": raw.joint_pos,
+    }
+    if raw.bodies is not None:
+        parts["body positions"] = raw.bodies.pos
+        if raw.bodies.quat is not None:
+            parts["body rotations"] = raw.bodies.quat
+    for key, value in parts.items():
         if not np.isfinite(value).all():
-            frame, column = np.argwhere(~np.isfinite(value))[0]
+            frame, column = np.argwhere(~np.isfinite(value))[0][:2]
             raise input_error(
                 where,
                 f"{key} holds a value that is not finite",

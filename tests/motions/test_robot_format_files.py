@@ -330,6 +330,20 @@ def test_a_damaged_csv_is_called_so_before_its_layout_is_guessed(
     assert "unit quaternions (found length 0.000 at frame 0)" in said(unturned)
 
 
+@pytest.mark.parametrize(("name", "key"), [("gmr", "local_body_pos"), ("mjlab", "body_pos_w")])
+def test_holes_in_body_poses(
+    name: str, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = dict(np.load(file_of(walk(bodies=True), tmp_path, name)))
+    holed = data[key].copy()
+    holed[3, 4] = np.nan
+    path = tmp_path / "clip.npz"
+    np.savez(path, **{**data, key: holed})
+    assert "body positions holds a value that is not finite (found frame 3" in refusal(
+        path, capsys=capsys
+    )
+
+
 def test_signs_of_quaternions_that_flip_are_put_right(tmp_path: Path) -> None:
     motion = walk()
     path = file_of(motion, tmp_path, "unitree-csv")

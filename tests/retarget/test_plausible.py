@@ -79,6 +79,13 @@ def test_lying_and_stairs_are_heights_of_a_robot(g1: Robot) -> None:
         np.testing.assert_allclose(complete(moved, g1).root_pos[:, 2], height)
 
 
+def test_feet_far_from_the_ground_are_warned_of(g1: Robot) -> None:
+    motion = striding(g1)
+    for lift, side in ((0.6, "above"), (-0.4, "below")):
+        text = notes(replace(motion, root_pos=motion.root_pos + [0, 0, lift]), g1)
+        assert f"the lower foot is {abs(lift):.2f} m {side} the ground" in text
+
+
 def test_columns_in_another_order_are_refused(g1: Robot) -> None:
     motion = striding(g1)
     rng = np.random.default_rng(1)
@@ -124,7 +131,7 @@ def test_the_command_refuses_millimetres_and_takes_them_when_told(
     )  # fmt: skip
     assert convert_main([str(path), "--out", str(out)]) == 2
     text = capsys.readouterr().err
-    assert len(text.strip().splitlines()) == 1 and "millimetres" in text
+    assert len(text.strip().splitlines()) == 1 and "millimetres" in text and str(path) in text
     assert not out.exists() or not list(out.iterdir())
     assert convert_main([str(path), "--out", str(out), "--no-check"]) == 0
 

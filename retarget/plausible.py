@@ -26,7 +26,7 @@ HEIGHTS = (0.05, 4.0)
 FAR_OUT, FAR_OUT_SHARE = 1.0, 0.02
 """rad beyond a joint's range, in such a share of the frames: a glitch is for curation to find."""
 OUT, OUT_SHARE = 0.1, 0.25
-"""rad beyond a joint's range in a quarter of the frames. Good files have 0.05 rad in 5 % of theirs."""
+"""rad beyond a joint's range in a quarter of the frames. Good files: 0.05 rad in 5 %."""
 AFLOAT = 0.3
 """m of the lowest sole point over or under z = 0, in the median, that is worth a note."""
 SLIDES, LESS_SLIDING = 0.03, 0.65

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -115,7 +115,9 @@ def convert(options: ConvertOptions, complete: Complete | None = None) -> int:
             trajectory = trajectory.with_texts(licence=options.licence)
         notes = trajectory.notes
         if complete is not None:
-            motion = complete(trajectory, options.resample)
+            # Errors name the file; the motion keeps its own name.
+            motion = complete(trajectory.with_texts(name=str(path)), options.resample)
+            motion = replace(motion, name=trajectory.name)
             notes = motion.quality.get("import", {}).get("notes", notes)
             if options.to == "robot-motion":
                 motion.save(out)

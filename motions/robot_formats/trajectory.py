@@ -138,7 +138,7 @@ class RobotTrajectory:
             raise input_error(
                 self.where,
                 "joint angles must be radians",
-                found=f"{self.joint_pos[frame, joint]:.1f} for {self.joint_names[joint]} at "
+                found=f"{self.joint_pos[frame, joint]:.4g} for {self.joint_names[joint]} at "
                 f"frame {frame}",
                 expected=f"at most {LARGEST_ANGLE:.1f}",
                 fix="convert degrees to radians before",

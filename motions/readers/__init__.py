@@ -72,7 +72,7 @@ def read_human_motion(
     """
     path = Path(path)
     if fps is not None:
-        fps = check_fps(fps, f"{path}: fps")
+        fps = check_fps(fps, f"{path}: --source-fps")
     if height is not None and not 0.3 <= height <= 3.0:
         raise input_error(None, "--height must be a person's, in metres", found=f"{height:g}")
     options = ReadOptions(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from motions.errors import input_error
 from motions.human import REQUIRED_ROLES, ROLES, SIDES, HumanMotion, body_height
 from motions.readers import detect
-from motions.readers.raw import RawClip
+from motions.readers.raw import SAY_FPS, RawClip
 from motions.readers.repair import lost_bones, toes_from_end_sites
+from motions.resample import check_fps
 from motions.rotations import quat_continuous, quat_mul
 from motions.skeletons import Recognition, recognise
 
@@ -38,6 +39,7 @@ def assemble(
 ) -> HumanMotion:
     """Make the canonical clip; every option that is None is detected."""
     _check_options(clip, unit, up, drop_first)
+    check_fps(clip.fps, str(clip.path), SAY_FPS)
     _check_length(clip, len(clip.pos))
     warnings: list[str] = list(clip.report.get("warnings", []))
     clip, dropped, why = _drop(clip, drop_first)

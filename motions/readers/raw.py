@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motions.errors import InputError, input_error
+from motions.resample import GREATEST_FPS, LEAST_FPS, check_fps
 from motions.rotations import quat_conj, quat_log, quat_mul
 
 Array = NDArray[Any]
+
+SAY_FPS = "say it: --source-fps 30 (fps=30 in Python)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,21 +85,10 @@ def need_fps(
     """The caller's frame rate, else the file's; `InputError` when neither says one."""
     if options.fps is not None:
         return options.fps
-    hint = f" ({usual})" if usual else ""
+    fix = SAY_FPS + (f" ({usual})" if usual else "")
     if stated is None:
-        raise input_error(
-            path,
-            "the file has no frame rate",
-            fix=f"say it: --source-fps 30 (fps=30 in Python){hint}",
-        )
-    if not (np.isfinite(stated) and stated > 0):
-        raise input_error(
-            path,
-            "the frame rate must be positive",
-            found=f"{stated:g}",
-            fix=f"say it: --source-fps 30 (fps=30 in Python){hint}",
-        )
-    return float(stated)
+        raise input_error(path, "the file has no frame rate", fix=fix)
+    return check_fps(stated, str(path), fix)
 
 
 def read_text(path: Path) -> str:
@@ -131,11 +123,25 @@ def not_a_number(path: Path, line: int, text: str) -> InputError:
     return input_error(f"{path}:{line}", "a number is expected", found=repr(text[:40]))
 
 
-def rate_of(frame_time: float) -> float:
+def rate_of(path: Path, frame_time: float, *, what: str = "the frame time") -> float:
     """Frames per second of a frame time written with few digits: 0.033333 s means 30, not 30.0003.
 
-    Cut digits make a rate too high by up to 0.2 %; 29.97 is too low for 30 and stays.
+    Cut digits make a rate too high by up to 0.2 %; 29.97 is too low for 30 and stays. `InputError`
+    for a time (which `what` names) that no recording has.
     """
+    if not frame_time > 0 or not np.isfinite(frame_time):
+        raise input_error(path, f"{what} must be positive", found=f"{frame_time:g} s", fix=SAY_FPS)
     fps = 1.0 / frame_time
+    if not LEAST_FPS * (1 - 1e-3) <= fps <= GREATEST_FPS * (1 + 1e-3):
+        # Who writes 30 there means frames per second.
+        rate = 1 < frame_time <= GREATEST_FPS
+        raise input_error(
+            path,
+            f"{what} must be {1 / GREATEST_FPS:g} to {1 / LEAST_FPS:g} s",
+            found=f"{frame_time:g} s, which is {fps:.3g} frames per second",
+            fix=f"it looks like a rate: --source-fps {frame_time:g}, or write {1 / frame_time:.6f}"
+            if rate
+            else SAY_FPS,
+        )
     near = round(fps)
     return float(near) if near > 0 and -5e-4 < fps / near - 1 < 2e-3 else round(fps, 6)

@@ -142,7 +142,9 @@ def test_skeleton_map_fills_gaps(make_bvh: MakeBvh) -> None:
 
 
 def test_frame_rates_survive_few_digits() -> None:
-    rates = [rate_of(t) for t in (0.033333, 0.0333, 0.0083333, 0.04, 1 / 29.97, 1 / 23.976)]
+    rates = [
+        rate_of(Path("x"), t) for t in (0.033333, 0.0333, 0.0083333, 0.04, 1 / 29.97, 1 / 23.976)
+    ]
     np.testing.assert_allclose(rates, [30, 30, 120, 25, 29.97, 23.976], atol=1e-5)
 
 

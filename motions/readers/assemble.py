@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from motions.errors import input_error
 from motions.human import REQUIRED_ROLES, ROLES, SIDES, HumanMotion, body_height
 from motions.readers import detect
+from motions.readers.nameless import names_tell_nothing, other_side, roles_by_shape
 from motions.readers.raw import SAY_FPS, RawClip
 from motions.readers.repair import lost_bones, toes_from_end_sites
 from motions.resample import check_fps
@@ -46,6 +47,10 @@ def assemble(
     given = _given_roles(clip, skeleton_map or {})
     pose = clip.pos[len(clip.pos) // 2]
     found = recognise(clip.joint_names, clip.parents, pose, given)
+    if names_tell_nothing(found.roles, given):
+        by_shape, note = roles_by_shape(clip, given)
+        found = recognise(clip.joint_names, clip.parents, pose, by_shape)
+        warnings.append(note)
     roles = dict(found.roles)
     _check_roles(clip, found, by_hand=bool(given))
     warnings += found.unlikely
@@ -57,7 +62,7 @@ def assemble(
         warnings.append(f"the pose jumps at frame {some}: a tracking fault")
     sureness = detect.handedness(clip.pos, roles)
     if sureness < _SWAPPED and not any(r.startswith(SIDES) for r in given):
-        roles = {_other_side(role): joint for role, joint in roles.items()}
+        roles = {other_side(role): joint for role, joint in roles.items()}
         warnings.append("left and right are swapped in the file's names: roles follow the body")
     warnings += lost_bones(clip, roles)
 
@@ -199,9 +204,3 @@ def _check_roles(clip: RawClip, found: Recognition, *, by_hand: bool) -> None:
 def _listing(clip: RawClip) -> str:
     return f"{len(clip.joint_names)} joints: {', '.join(clip.joint_names)}"
 
-
-def _other_side(role: str) -> str:
-    for side, other in (SIDES, SIDES[::-1]):
-        if role.startswith(f"{side}_"):
-            return other + role[len(side) :]
-    return role

@@ -12,12 +12,14 @@ from motions.errors import input_error
 from motions.human import REQUIRED_ROLES, SIDES, body_height
 from motions.readers import detect
 from motions.readers.raw import RawClip
+from motions.readers.repair import toes_from_end_sites
 from motions.skeletons.topology import find_limbs
 
 Array = NDArray[Any]
 
 _POSES = 60
 _LEAST_TURN = 1e-3
+_MOMENT = 10
 _LEAST_SURE = 0.3
 """Below this, left might be right (see `detect.handedness`; clips of people have 0.6 and more)."""
 _UPRIGHT = 0.5
@@ -42,14 +44,19 @@ def roles_by_shape(clip: RawClip, given: Mapping[str, int]) -> tuple[dict[str, i
     some = np.unique(np.linspace(0, len(clip.pos) - 1, _POSES).astype(int))
     pos = clip.pos[some]
     angles = clip.local_angles()
-    turns = None if angles is None else np.asarray(np.ptp(angles, axis=0) > _LEAST_TURN)
+    turns = None
+    if angles is not None:
+        # Over a moment even a head is still: there, what is turned at all counts.
+        least = angles.min(axis=0) if len(angles) >= _MOMENT else 0.0
+        turns = np.asarray(angles.max(axis=0) - least > _LEAST_TURN)
     found = find_limbs(clip.parents, pos, turns)
     if found.problem:
         raise _unclear(clip, found.problem)
     roles = _same_sides(found.roles, pos)
     if not _stands(clip, roles, pos):
         raise _unclear(clip, "its trunk lies across its legs in every frame, as in a quadruped")
-    sure = detect.handedness(clip.pos, roles)
+    footed, with_toes, _ = toes_from_end_sites(clip, roles)
+    sure = detect.handedness(footed.pos, with_toes)
     by_hand = _side_of(given, roles)
     if by_hand is None and abs(sure) < _LEAST_SURE:
         raise _unclear(

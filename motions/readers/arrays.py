@@ -19,6 +19,10 @@ Array = NDArray[Any]
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
+ROBOT_MOTION = (
+    "it needs no retargeting: python -m retarget.convert FILE --out DIR makes it a complete motion "
+    "(python -m motions convert another format)"
+)
 UNNAMED = "the array"
 """The key of the only array of a .npy file."""
 
@@ -98,7 +102,7 @@ def refuse_robot_motion(path: Path, keys: Mapping[str, Any]) -> None:
         path,
         f"this is the motion of a robot ({tool}), not of a person",
         found=f"the arrays {', '.join(sorted(map(str, present))[:8])}",
-        fix="it needs no retargeting: convert it with python -m motions convert",
+        fix=ROBOT_MOTION,
     )
 
 

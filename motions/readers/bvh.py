@@ -54,6 +54,18 @@ def read_bvh(path: Path, fps: float | None = None) -> RawClip:
     tree, motion_line = _parse_hierarchy(path, lines)
     check_unique(path, tree.names)
     values, file_fps, notes = _parse_motion(path, lines, motion_line, tree, fps)
+    if (
+        len(values)
+        and not values.any()
+        and any("position" in c for j, c in tree.columns() if j > 0)
+    ):
+        raise input_error(
+            path,
+            "all channel values are zero",
+            found=f"{len(values)} frames of zeros; position channels replace the offsets, so all "
+            "joints fall onto one point",
+            fix="export the clip again, with its values",
+        )
     pos, quat = _poses(tree, values)
     rest = np.zeros((len(tree.names), 3))
     for joint, parent in enumerate(tree.parents):

@@ -48,7 +48,7 @@ def _unit(v: Array) -> Array:
 
 
 def detect_up(clip: RawClip, roles: Mapping[str, int]) -> tuple[str, str | None]:
-    """The file's vertical axis ("y" or "z") and a warning when that is a guess.
+    """The file's vertical axis ("x", "y" or "z") and a warning when that is a guess.
 
     A person mostly stands on the ankles and carries the shoulders over the hips; where the clip
     does not show it (lying, crawling), the rest pose decides, else y as in most files.
@@ -60,8 +60,10 @@ def detect_up(clip: RawClip, roles: Mapping[str, int]) -> tuple[str, str | None]
         stance = _upright(pose, roles).mean(axis=0)
         order = np.argsort(-np.abs(stance))
         best, second = stance[order[0]], abs(stance[order[1]])
-        if abs(best) >= 0.6 and abs(best) - second >= 0.3 and order[0] > 0 and best > 0:
-            return "xyz"[order[0]], None
+        if abs(best) >= 0.6 and abs(best) - second >= 0.3 and best > 0:
+            # Nobody's clips have x up but a few tools': who lies along x looks the same.
+            doubt = "x is taken for up, as the person stands along it (--up y or z if they lie)"
+            return "xyz"[order[0]], None if order[0] > 0 else doubt
     return "y", "nobody stands in this clip: y is taken for up (--up z if it is not)"
 
 

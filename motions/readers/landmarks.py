@@ -102,6 +102,7 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
         parents=parents,
         pos=pos,
         unit=1.0,
+        sized=options.height is not None,
         up="y",
         family="BlazePose",
         report={

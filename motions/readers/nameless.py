@@ -59,9 +59,7 @@ def roles_by_shape(clip: RawClip, given: Mapping[str, int]) -> tuple[dict[str, i
     sure = detect.handedness(footed.pos, with_toes)
     by_hand = _side_of(given, roles)
     if by_hand is None and abs(sure) < _LEAST_SURE:
-        raise _unclear(
-            clip, "left and right cannot be told apart (no bent knee or elbow, no toes)"
-        )
+        raise _unclear(clip, "left and right cannot be told apart (no bent knee or elbow, no toes)")
     if by_hand is False or (by_hand is None and sure < 0):
         roles = {other_side(role): joint for role, joint in roles.items()}
     settled = "as given" if by_hand is not None else f"{100 * abs(sure):.0f} % sure"

@@ -68,6 +68,10 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
             found=f"shape {list(pos.shape)}",
             expected="[frames, joints, 3]",
         )
+    if not pos.size:
+        raise input_error(
+            path, f"{key} is empty", found=f"shape {list(pos.shape)}", fix="export the clip again"
+        )
     report: dict[str, Any] = {"warnings": []}
     if "joint_names" in keys and "parents" in keys and options.layout is None:
         names, parents = _named(path, keys, pos.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from motions.rotations import quat_conj, quat_log, quat_mul
 
 Array = NDArray[Any]
 
+LEAST_PERSON, GREATEST_PERSON = 0.3, 3.0
+"""Standing heights that an option may ask for, m."""
 SAY_FPS = "say it: --source-fps 30 (fps=30 in Python)"
 
 
@@ -39,6 +42,8 @@ class RawClip:
     """Metres per file unit, when the format says so."""
     up: str | None = None
     """The axis that points up, when the format says so."""
+    sized: bool = False
+    """Whether the reader made the person as tall as the caller says."""
     family: str | None = None
     """The skeleton's name, when the format or its layout says so."""
     licence: str = ""
@@ -93,7 +98,13 @@ def need_fps(
 
 def read_text(path: Path) -> str:
     """The text of a file; `InputError` when there is none to read."""
-    data = read_bytes(path)
+    return text_of(path, read_bytes(path))
+
+
+def text_of(path: Path, data: bytes) -> str:
+    """`data` as text: UTF-8, or UTF-16 that says so; `InputError` when it is binary."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
     if b"\0" in data[:4096]:
         raise input_error(path, "a text file is expected, this one is binary")
     return data.decode("utf-8-sig", errors="replace")

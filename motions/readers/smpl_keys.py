@@ -18,6 +18,9 @@ Array = NDArray[Any]
 
 BODY_JOINTS = 21
 """Joints of the body without the pelvis, in SMPL, SMPL-H and SMPL-X alike."""
+# Rotations that go by one key: the body alone (22 joints, 21 without the pelvis), SMPL's 24 with
+# two hands, SMPL-H's 52 with fingers, SMPL-X's 55 with jaw and eyes besides.
+_COUNTS = {1: (1,), BODY_JOINTS: (21, 23, 51, 54), 1 + BODY_JOINTS: (22, 24, 52, 55)}
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,17 @@ def _rotations(path: Path, key: str, values: Array, frames: int, joints: int) ->
     matrices = values.ndim == 4 and values.shape[2:] == (3, 3)
     flat = values.reshape(len(values), -1) if values.ndim >= 2 else values
     size = 9 if matrices else 3
-    if values.ndim < 2 or len(values) != frames or flat.shape[1] < size * joints:
+    widths = [size * count for count in _COUNTS[joints]]
+    if values.ndim < 2 or len(values) != frames or flat.shape[1] not in widths:
+        across = values.ndim == 2 and values.shape[1] == frames and len(values) in widths
+        count = str(frames) if values.ndim < 2 or len(values) != frames else "frames"
         raise input_error(
             path,
             f"{key} has the wrong shape",
             found=list(values.shape),
-            expected=f"[{frames}, {3 * joints} or more]",
+            expected=f"[{count}, {' or '.join(map(str, widths))}], the rotation vectors of SMPL, "
+            "SMPL-H or SMPL-X",
+            fix="transpose it" if across else None,
         )
     check_finite(path, key, flat)
     part = flat[:, : size * joints]

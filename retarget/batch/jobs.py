@@ -12,7 +12,6 @@ from typing import Any
 from motions.errors import InputError, input_error
 from motions.readers import EXTENSIONS, is_human_clip
 
-
 _LONGEST_S = 1e6
 
 

@@ -127,10 +127,12 @@ def _format_of(path: Path) -> str:
     found = _sniff_binary(start)
     if found is None:
         try:
-            found = _sniff(path, text_of(path, start))
+            text = text_of(path, start)
         except InputError:
             if suffix in _TEXTS:
                 raise
+            text = ""
+        found = _sniff(path, text)
     if found is not None:
         return found
     if suffix == ".asf":

@@ -58,7 +58,7 @@ def assemble(
     given = _given_roles(clip, skeleton_map or {})
     pose = clip.pos[len(clip.pos) // 2]
     found = recognise(clip.joint_names, clip.parents, pose, given)
-    if names_tell_nothing(found.roles, given):
+    if _missing(found) and names_tell_nothing(clip.joint_names, clip.parents, pose):
         by_shape, note = roles_by_shape(clip, given)
         found = recognise(clip.joint_names, clip.parents, pose, by_shape)
         warnings.append(note)
@@ -218,6 +218,11 @@ def _given_roles(clip: RawClip, skeleton_map: Mapping[str, str]) -> dict[str, in
     return given
 
 
+def _missing(found: Recognition) -> list[str]:
+    # The pelvis follows from the hips: name it last.
+    return [r for r in (*REQUIRED_ROLES[1:], REQUIRED_ROLES[0]) if r not in found.roles]
+
+
 def _same_place(clip: RawClip, roles: list[str]) -> str:
     """Joints of the sides of `roles` that stand where their parent does, for an error line."""
     sides = {role.split("_")[0] for role in roles}
@@ -234,8 +239,7 @@ def _same_place(clip: RawClip, roles: list[str]) -> str:
 
 
 def _check_roles(clip: RawClip, found: Recognition, *, by_hand: bool) -> None:
-    # The pelvis follows from the hips: name it last.
-    missing = [r for r in (*REQUIRED_ROLES[1:], REQUIRED_ROLES[0]) if r not in found.roles]
+    missing = _missing(found)
     if missing:
         raise input_error(
             clip.path,

@@ -54,11 +54,8 @@ def read_bvh(path: Path, fps: float | None = None) -> RawClip:
     tree, motion_line = _parse_hierarchy(path, lines)
     check_unique(path, tree.names)
     values, file_fps, notes = _parse_motion(path, lines, motion_line, tree, fps)
-    if (
-        len(values)
-        and not values.any()
-        and any("position" in c for j, c in tree.columns() if j > 0)
-    ):
+    placed = any("position" in channel for joint, channel in tree.columns() if joint > 0)
+    if placed and len(values) and not values.any():
         raise input_error(
             path,
             "all channel values are zero",

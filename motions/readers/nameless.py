@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from motions.human import REQUIRED_ROLES, SIDES, body_height
 from motions.readers import detect
 from motions.readers.raw import RawClip
 from motions.readers.repair import toes_from_end_sites
+from motions.skeletons import recognise
 from motions.skeletons.topology import find_limbs
 
 Array = NDArray[Any]
@@ -26,10 +27,10 @@ _UPRIGHT = 0.5
 """Cosine between legs and trunk that people reach and quadrupeds do not."""
 
 
-def names_tell_nothing(roles: Mapping[str, int], given: Mapping[str, int]) -> bool:
-    """Whether no joint of a limb was known by its name."""
-    sided = {role for role in REQUIRED_ROLES if role.startswith(SIDES)}
-    return not (sided & set(roles)) - set(given)
+def names_tell_nothing(joint_names: Sequence[str], parents: Sequence[int], pose: Array) -> bool:
+    """Whether no joint of a limb is known by its name; `pose` is [J, 3]."""
+    roles = recognise(joint_names, parents, pose).roles
+    return not any(role in roles for role in REQUIRED_ROLES if role.startswith(SIDES))
 
 
 def roles_by_shape(clip: RawClip, given: Mapping[str, int]) -> tuple[dict[str, int], str]:

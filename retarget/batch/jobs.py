@@ -13,6 +13,7 @@ from motions.errors import InputError, input_error
 from motions.readers import EXTENSIONS, is_human_clip
 
 _LONGEST_S = 1e6
+"""Times in a manifest are below this."""
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,10 @@ def test_mannequin_x_gives_the_shape_of_smplx_only(
     ("changes", "says"),
     [
         ({"poses": np.zeros((FRAMES, 60))}, r"poses has the wrong shape .found \[12, 60\]"),
-        ({"poses": np.zeros((5, 156))}, r"found \[5, 156\], expected \[12, 66 or more\]"),
+        ({"poses": np.zeros((5, 156))}, r"found \[5, 156\], expected \[12, 66 or 72"),
+        ({"poses": np.zeros((FRAMES, 100))}, r"found \[12, 100\], expected \[frames, 66 or 72"),
+        ({"poses": np.zeros((156, FRAMES))}, r"found \[156, 12\].*; transpose it"),
+        ({"poses": np.zeros((FRAMES, 24, 6))}, r"found \[12, 24, 6\]"),  # 6D rotations
         ({"trans": np.zeros(FRAMES)}, r"trans has the wrong shape .found \[12\]"),
         ({"poses": np.full((FRAMES, 156), np.nan)}, "every number of poses must be finite"),
         ({"trans": np.full((FRAMES, 3), np.inf)}, "every number of trans must be finite"),

@@ -59,7 +59,7 @@ def read_human_motion(
     path: Path | str,
     *,
     unit: float | None = None,
-    up: Literal["x", "y", "z"] | None = None,
+    up: Literal["x", "y", "z", "-y"] | None = None,
     skeleton_map: Mapping[str, str] | None = None,
     drop_first: int | None = None,
     fps: float | None = None,

@@ -74,7 +74,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
 def _parse(path: Path, data: bytes, name: str) -> Array:
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, OverflowError) as error:
         if "allow_pickle" in str(error) or "pickle" in str(error).lower():
             raise input_error(
                 path,
@@ -134,9 +134,14 @@ def numbers(path: Path, what: str, values: Any) -> Array:
 def stated_fps(keys: Mapping[str, Any]) -> float | None:
     """The frame rate under one of its usual names, None when there is none."""
     for key in ("fps", "mocap_framerate", "mocap_frame_rate", "framerate", "frame_rate"):
-        value = np.asarray(keys[key]) if key in keys else None
-        if value is not None and value.size == 1 and value.dtype.kind in "fiu":
-            return float(value.reshape(()))
+        value = np.asarray(keys[key]) if key in keys else np.zeros(0)
+        if value.dtype.kind in "fiu" and len(np.unique(value)) == 1:
+            return float(np.ravel(value)[0])
+        if value.dtype.kind in "US" and value.size == 1:
+            try:
+                return float(np.ravel(value)[0])
+            except ValueError:
+                continue
     return None
 
 

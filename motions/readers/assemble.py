@@ -26,6 +26,7 @@ Array = NDArray[Any]
 # up there is no such turn, and y stays.
 _TO_Z_UP = {
     "x": np.array([np.sqrt(0.5), 0.0, -np.sqrt(0.5), 0.0]),
+    "-y": np.array([np.sqrt(0.5), -np.sqrt(0.5), 0.0, 0.0]),
     "y": np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0]),
     "z": np.array([1.0, 0.0, 0.0, 0.0]),
 }
@@ -129,9 +130,15 @@ def assemble(
 
 
 def to_z_up(pos: Array, up: str | None) -> Array:
-    """Positions [..., 3] in a z-up world: (x, y, z) -> (x, -z, y), or (-z, y, x) where x is up."""
+    """Positions [..., 3] in a z-up world.
+
+    (x, y, z) becomes (x, -z, y) where y is up, (x, z, -y) where y points down and (-z, y, x) where
+    x is up: turns all, so that left stays left.
+    """
     if up == "z":
         return pos
+    if up == "-y":
+        return np.stack([pos[..., 0], pos[..., 2], -pos[..., 1]], axis=-1)
     if up == "x":
         return np.stack([-pos[..., 2], pos[..., 1], pos[..., 0]], axis=-1)
     return np.stack([pos[..., 0], -pos[..., 2], pos[..., 1]], axis=-1)

@@ -63,6 +63,8 @@ def read_deepmimic(path: Path, fps: float | None = None) -> RawClip:
             f"not valid JSON: {error.msg} (is the file truncated?)",
             fix="download the clip again",
         ) from error
+    except RecursionError as error:
+        raise input_error(path, "this JSON is nested too deeply for a motion") from error
     if not isinstance(data, dict) or not isinstance(data.get("Frames"), list):
         raise input_error(path, "a DeepMimic motion is an object with a list 'Frames'")
     rows = data["Frames"]
@@ -82,7 +84,9 @@ def read_deepmimic(path: Path, fps: float | None = None) -> RawClip:
             )
     try:
         values = np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        if values.ndim != 2:
+            raise TypeError
+    except (TypeError, ValueError, OverflowError) as error:
         raise input_error(path, "a frame holds something else than numbers") from error
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):

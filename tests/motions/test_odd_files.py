@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -135,3 +137,65 @@ def test_a_joint_that_cannot_be_told_from_its_parent(make_bvh: MakeBvh) -> None:
         path.read_text().replace("JOINT LeftHand\n{\nOFFSET 25.0", "JOINT LeftHand\n{\nOFFSET 0.0")
     )
     assert "found LeftHand stands where LeftForeArm does; 21 joints" in _refusal(path)
+
+
+def test_y_down_is_seen_and_said(tmp_path: Path) -> None:
+    path, camera = tmp_path / "clip.npy", tmp_path / "camera.npy"
+    pos = walk(BY_NAME["lafan22"])
+    np.save(path, pos)
+    np.save(camera, pos * np.array([1.0, -1.0, -1.0]))
+    plain, motion = read_human_motion(path, fps=30), read_human_motion(camera, fps=30)
+    assert motion.report["up"] == "-y"
+    assert "y points down" in " ".join(motion.report["warnings"])
+    np.testing.assert_allclose(motion.pos_w, plain.pos_w, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda p: p.transpose(0, 2, 1), "last two axes are the wrong way round"),
+        (lambda p: p[:30].repeat(2, axis=0).transpose(1, 0, 2), "first two axes are the wrong way"),
+        (lambda p: p.reshape(len(p), -1), "x y z of 22 joints, reshape it"),
+        (lambda p: p[None], "take the first of the first axis"),
+        (lambda p: p[..., :2], r"found shape \[40, 22, 2\]"),
+    ],
+)
+def test_arrays_the_wrong_way_round(
+    tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], says: str
+) -> None:
+    path = tmp_path / "clip.npy"
+    np.save(path, change(walk(BY_NAME["lafan22"])))
+    assert re.search(says, _refusal(path, fps=30))
+
+
+def test_an_array_that_lies_about_its_size(tmp_path: Path) -> None:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 22, 3)}
+    )
+    path = tmp_path / "clip.npy"
+    path.write_bytes(head.getvalue() + bytes(100))
+    assert "not a readable NumPy array" in _refusal(path, fps=30)
+
+
+def test_parents_that_are_no_numbers(tmp_path: Path) -> None:
+    pos = walk(BY_NAME["lafan22"])
+    path = tmp_path / "clip.npz"
+    names = [f"j{i}" for i in range(22)]
+    np.savez(path, joint_positions=pos, joint_names=names, parents=np.full(22, np.nan))
+    assert "every number of parents must be finite" in _refusal(path, fps=30)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[" * 100000, "nested too deeply"),
+        ('{"Frames":' + "[" * 100000, "nested too deeply"),
+        (json.dumps({"Frames": [[[1.0]] * 44] * 3}), "something else than numbers"),
+        (json.dumps({"Frames": [[10**400] * 44] * 3}), "something else than numbers"),
+    ],
+)
+def test_json_that_is_no_motion(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "clip.json"
+    path.write_text(text)
+    assert says in _refusal(path)

@@ -12,6 +12,7 @@ import tyro
 
 from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
 from motions.errors import InputError, input_error
+from motions.resample import check_fps
 from motions.robot_formats.detect import EXTENSIONS, ReadOptions
 from motions.robot_formats.formats import FORMATS, WRITTEN
 from motions.robot_formats.orders import parse_joint_order
@@ -38,6 +39,8 @@ class SourceOptions:
     """Order of the base's quaternion columns, where the files break with their format."""
 
     def read_options(self) -> ReadOptions:
+        if self.fps is not None:
+            check_fps(self.fps, "--fps")
         if self.format is not None and self.format not in FORMATS:
             raise input_error(
                 None, "--format is unknown", found=repr(self.format), expected=", ".join(FORMATS)
@@ -102,6 +105,8 @@ def convert(options: ConvertOptions, complete: Complete | None = None) -> int:
             "run: python -m retarget.convert FILE... --robot NAME --out DIR"
         )
     reading = options.read_options()
+    if options.resample is not None:
+        check_fps(options.resample, "--resample", "try --resample 50")
     columns = parse_joint_order(options.output_joint_order)
     files = find_motion_files(options.files)
     suffix = ".npz" if options.to == "robot-motion" else FORMATS[options.to].extensions[0]

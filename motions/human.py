@@ -159,7 +159,7 @@ class HumanMotion:
         With joint frames, local rotations are slerped and the chain is put together again, so
         bone lengths stay; without them, positions are interpolated linearly.
         """
-        fps = check_fps(fps, f"{self.name}: new fps")
+        fps = check_fps(fps, f"{self.name}: new fps", "choose another rate")
         if fps == self.fps:
             return self
         at = resample_positions(self.num_frames, self.fps, fps)

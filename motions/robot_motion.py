@@ -177,7 +177,7 @@ class RobotMotion:
         again: differences of interpolated positions would be steps. Body positions between two
         frames lie on the chord (under 1 mm off the arc at 30 fps and walking speeds).
         """
-        fps = check_fps(fps, f"{self._where}: new fps")
+        fps = check_fps(fps, f"{self._where}: new fps", "choose another rate")
         if fps == self.fps:
             return self
         at = resample_positions(self.num_frames, self.fps, fps)

@@ -19,6 +19,7 @@ from motions import read_human_motion
 from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
 from motions.errors import InputError, input_error
 from motions.files import atomic_write_text, check_folder_writable, check_writable
+from motions.resample import check_fps
 from retarget import page
 from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
 from retarget.batch.summary import run_with_progress, summary_table
@@ -36,8 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.clips and options.manifest is None:
         raise InputError("no clips given; say which: python -m retarget CLIP... --out DIR")
     reading = reading_options(options)
-    if options.fps != "source" and not options.fps > 0:
-        raise input_error(None, "--fps must be above zero", found=options.fps, fix="try --fps 50")
+    if options.fps != "source":
+        check_fps(options.fps, "--fps", "try --fps 50")
+    if options.source_fps is not None:
+        check_fps(options.source_fps, "--source-fps")
+    if options.report is not None and options.report.is_dir():
+        raise input_error(
+            options.report, "--report names a directory", expected="a file",
+            fix=f"--report {options.report / 'report.html'}",
+        )  # fmt: skip
     one_file = names_a_file(options)
     robot = robots.load(options.robot)
     check_writable(options.out) if one_file else check_folder_writable(options.out)

@@ -18,7 +18,14 @@ from motions.rotations import (
     quat_log,
     quat_mul,
     quat_of_yaw,
-    quat_rotate,
+)
+from retarget.plausible import (
+    check_height,
+    check_limits,
+    exchanged_sides,
+    ground_note,
+    sliding,
+    sole_path,
 )
 from retarget.vectors import Array
 from robots.kinematics import forward_kinematics
@@ -47,10 +54,12 @@ def complete(
     Args:
         fill_missing: hold joints that the motion lacks at the robot's default pose.
         fps: resample to this rate; the motion's own unless given.
-        check: compare with the file's own body poses, and the feet with the ground they stand on.
+        check: compare with the file's own body poses, the feet with the ground they stand on, the
+            base's height and the joints with what the robot can do.
 
     What was checked goes into ``quality["import"]``. Raises `InputError` when the joints are not
-    the robot's or the file's body poses contradict the robot's kinematics.
+    the robot's, or the file contradicts the robot: its body poses, the base's height, the joints'
+    ranges.
     """
     if not trajectory.joint_names:
         trajectory = joints_from_bodies(trajectory, robot)
@@ -80,13 +89,6 @@ def complete(
     return replace(motion, contact=stands.astype(float))
 
 
-def sole_path(robot: Robot, foot: int, body_pos: Array, body_quat: Array) -> Array:
-    """Sole points of a foot (0 left, 1 right) in the world, [T, K, 3] m."""
-    body = robot.body_names.index(robot.feet[foot])
-    points = robot.sole_points[foot]
-    return body_pos[:, body, None] + quat_rotate(body_quat[:, body, None], points[None])
-
-
 def standing(robot: Robot, body_pos: Array, body_quat: Array, fps: float) -> Array:
     """Whether the left, right foot stands: low and slow; [T, 2] bool."""
     result = []
@@ -98,6 +100,7 @@ def standing(robot: Robot, body_pos: Array, body_quat: Array, fps: float) -> Arr
 
 
 def _check(trajectory: RobotTrajectory, robot: Robot) -> list[str]:
+    check_height(trajectory, robot)
     pos, quat = forward_kinematics(
         robot, trajectory.root_pos, trajectory.root_quat, trajectory.joint_pos
     )
@@ -108,15 +111,10 @@ def _check(trajectory: RobotTrajectory, robot: Robot) -> list[str]:
         notes.append(_compare_bodies(trajectory, bodies, shared, robot, pos))
     if bodies is None or bodies.in_root_frame or not shared:
         _compare_sliding(trajectory, robot, pos, quat)
-    beyond = np.maximum(
-        robot.joint_lower - trajectory.joint_pos, trajectory.joint_pos - robot.joint_upper
-    )
-    if beyond.max() > 1e-3:
-        worst = robot.joint_names[int(beyond.max(axis=0).argmax())]
-        notes.append(
-            f"joints beyond the robot's limits in {(beyond > 1e-3).any(axis=1).mean():.0%} of the "
-            f"frames, at most {beyond.max():.2f} rad ({worst})"
-        )
+    notes += check_limits(trajectory, robot)
+    notes += ground_note(robot, pos, quat)
+    if not shared:
+        notes += exchanged_sides(trajectory, robot, pos, quat)
     return notes
 
 
@@ -151,13 +149,13 @@ def _compare_bodies(
 def _compare_sliding(trajectory: RobotTrajectory, robot: Robot, pos: Array, quat: Array) -> None:
     """Refuse a base that is turned by half a turn: its standing foot moves at twice its speed."""
     fps = trajectory.fps
-    as_read = _sliding(robot, pos, quat, fps)
+    as_read = sliding(robot, pos, quat, fps)
     if as_read < SLIDING:
         return
     # A quaternion read in the wrong order and yet upright is off by half a turn about the vertical.
     turned = quat_mul(trajectory.root_quat, quat_of_yaw(np.pi))
     other = forward_kinematics(robot, trajectory.root_pos, turned, trajectory.joint_pos)
-    if _sliding(robot, *other, fps) < 0.5 * as_read:
+    if sliding(robot, *other, fps) < 0.5 * as_read:
         raise input_error(
             trajectory.where,
             "the feet slide, and would not if the base faced the other way: its quaternions are "
@@ -165,14 +163,6 @@ def _compare_sliding(trajectory: RobotTrajectory, robot: Robot, pos: Array, quat
             found=f"{as_read:.2f} m/s in the median",
             fix="give the other --quaternion-order (wxyz or xyzw)",
         )
-
-
-def _sliding(robot: Robot, pos: Array, quat: Array, fps: float) -> float:
-    """Median horizontal speed in m/s of the lowest sole point while it is the lowest."""
-    paths = np.concatenate([sole_path(robot, foot, pos, quat) for foot in (0, 1)], axis=1)
-    speed = np.linalg.norm(np.diff(paths[..., :2], axis=0), axis=-1) * fps
-    lowest = paths[..., 2].argmin(axis=1)[:-1]
-    return float(np.median(speed[np.arange(len(speed)), lowest]))
 
 
 def joints_from_bodies(trajectory: RobotTrajectory, robot: Robot) -> RobotTrajectory:

@@ -30,7 +30,7 @@ class Options(ConvertOptions):
     fill_missing_joints: bool = False
     """Hold joints that the file lacks at the robot's default pose (a 23-DoF G1 has no wrists)."""
     check: bool = True
-    """Compare the file's bodies and feet with the robot's kinematics."""
+    """Compare the file's bodies, feet, height and joint ranges with the robot's."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -60,8 +60,8 @@ class Options:
     the figures of all clips."""
     unit: float | None = None
     """Metres per unit of the file."""
-    up: Literal["y", "z"] | None = None
-    """Vertical axis of the file."""
+    up: Literal["x", "y", "z", "-y"] | None = None
+    """Vertical axis of the file; --up=-y where y points down."""
     skeleton_map: SkeletonMap = ""
     """Joints of an unknown skeleton, such as pelvis=Root,left_hip=LHip."""
     drop_first: int | None = None
@@ -73,7 +73,8 @@ class Options:
     body_models: Path | None = None
     """Folder of licensed SMPL-family body models (else MIMIC_BODY_MODELS)."""
     height: float | None = None
-    """Standing height of the person in metres, where the clip is SMPL parameters or video pose."""
+    """Standing height of the person in metres, where the file does not tell it (SMPL parameters,
+    video pose) or tells it wrongly."""
 
 
 def reading_options(options: Options) -> dict[str, Any]:

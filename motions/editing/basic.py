@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
 from motions.editing.facts import JointMirror
 from motions.errors import input_error
-from motions.resample import check_fps
+from motions.resample import frames_between, stride_positions
 from motions.robot_formats.trajectory import RobotTrajectory
 
+_LEAST_SCALE = 0.01
 _REFLECT_POS = np.array([1.0, -1.0, 1.0])
 _REFLECT_QUAT = np.array([1.0, -1.0, 1.0, -1.0])
 
@@ -21,16 +21,9 @@ def crop(motion: RobotTrajectory, start: float, end: float | None) -> RobotTraje
 
     Raises `InputError` when the times do not lie inside the clip or leave less than two frames.
     """
-    last = motion.duration if end is None else end
-    half = 0.5 / motion.fps
-    if not (0.0 <= start <= last - half and last <= motion.duration + half):  # NaN fits nowhere
-        raise input_error(
-            motion.where,
-            "--start and --end must lie inside the clip, at least a frame apart",
-            found=f"{start:g} s to {last:g} s",
-            expected=f"times between 0 and {motion.duration:.2f} s",
-        )
-    return motion.with_frames(round(start * motion.fps), round(last * motion.fps) + 1)
+    return motion.with_frames(
+        *frames_between(motion.num_frames, motion.fps, start, end, motion.where)
+    )
 
 
 def mirror(motion: RobotTrajectory, joints: JointMirror) -> RobotTrajectory:
@@ -63,9 +56,15 @@ def time_scale(motion: RobotTrajectory, factor: float) -> RobotTrajectory:
     """The same path in `factor` times the time, at the same frame rate (2 is half the speed).
 
     All speeds are divided by `factor`, accelerations by its square: a slowed jump is no longer
-    possible under gravity. Raises `InputError` unless `factor` is positive and finite.
+    possible under gravity. Raises `InputError` unless `factor` is from 0.01 to 100.
     """
-    if not math.isfinite(factor) or factor <= 0:
-        raise input_error(None, "--time-scale must be above zero", found=f"{factor:g}")
-    fps = motion.fps
-    return replace(replace(motion, fps=check_fps(fps / factor)).resample(fps), fps=fps)
+    if not _LEAST_SCALE <= factor <= 1.0 / _LEAST_SCALE:  # NaN fits nowhere
+        raise input_error(
+            None,
+            "--time-scale stretches or shortens time",
+            found=f"{factor:g}",
+            expected=f"{_LEAST_SCALE:g} to {1.0 / _LEAST_SCALE:g}",
+        )
+    if factor == 1.0:
+        return motion
+    return motion.at_frames(stride_positions(motion.num_frames, 1.0 / factor))

@@ -9,14 +9,21 @@ from typing import Literal
 from motions.errors import InputError, input_error
 from motions.human import HumanMotion
 from motions.readers.amc import read_amc
-from motions.readers.arrays import NPY_MAGIC, ZIP_MAGIC
+from motions.readers.arrays import NPY_MAGIC, ROBOT_MOTION, ZIP_MAGIC
 from motions.readers.assemble import assemble
 from motions.readers.bvh import read_bvh
 from motions.readers.c3d import read_c3d
 from motions.readers.deepmimic import read_deepmimic
 from motions.readers.fbx import FBX_MAGIC, read_fbx
 from motions.readers.numeric import read_numeric
-from motions.readers.raw import RawClip, ReadOptions, read_bytes, read_text
+from motions.readers.raw import (
+    GREATEST_PERSON,
+    LEAST_PERSON,
+    RawClip,
+    ReadOptions,
+    read_bytes,
+    text_of,
+)
 from motions.resample import check_fps
 
 _READERS: dict[str, Callable[[Path, ReadOptions], RawClip]] = {
@@ -43,14 +50,16 @@ EXTENSIONS: tuple[str, ...] = tuple(_EXTENSIONS)
 """File name endings that may hold a human motion; some may hold other things too, see
 `is_human_clip`."""
 
+_TEXTS = (".bvh", ".amc", ".json", ".txt")
 _C3D_PARAMETERS = 0x50
+_TABLE_COLUMNS = 12
 
 
 def read_human_motion(
     path: Path | str,
     *,
     unit: float | None = None,
-    up: Literal["y", "z"] | None = None,
+    up: Literal["x", "y", "z", "-y"] | None = None,
     skeleton_map: Mapping[str, str] | None = None,
     drop_first: int | None = None,
     fps: float | None = None,
@@ -65,15 +74,15 @@ def read_human_motion(
     from role to joint name (the roles not named are still recognised), `drop_first` the number of
     frames to leave out at the start (0 keeps all), `fps` the file's frame rate, `layout` the joint
     order of an array without names (see `motions.skeletons.layouts`). SMPL-family clips look for
-    licensed body models in `body_models`; `height` m is the person's where a file tells only the
-    pose (SMPL parameters, video landmarks).
+    licensed body models in `body_models`; `height` m is the person's, for files that tell only the
+    pose (SMPL parameters, video landmarks) and for those whose unit is unknown.
 
     Raises `InputError`, one line, for everything that makes the file unusable.
     """
     path = Path(path)
     if fps is not None:
-        fps = check_fps(fps, f"{path}: fps")
-    if height is not None and not 0.3 <= height <= 3.0:
+        fps = check_fps(fps, f"{path}: --source-fps")
+    if height is not None and not LEAST_PERSON <= height <= GREATEST_PERSON:
         raise input_error(None, "--height must be a person's, in metres", found=f"{height:g}")
     options = ReadOptions(
         fps=fps,
@@ -82,7 +91,9 @@ def read_human_motion(
         height=height,
     )
     clip = _READERS[_format_of(path)](path, options)
-    return assemble(clip, unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first)
+    return assemble(
+        clip, unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first, height=height
+    )
 
 
 def is_human_clip(path: Path | str) -> bool:
@@ -96,6 +107,8 @@ def is_human_clip(path: Path | str) -> bool:
     if kind is None or not path.is_file():
         return False
     try:
+        if kind in ("deepmimic", "arrays"):
+            kind = _format_of(path)
         if kind == "deepmimic":
             head = read_bytes(path, 4096)
             return head.lstrip().startswith(b"{") and b'"Frames"' in head
@@ -111,31 +124,30 @@ def _format_of(path: Path) -> str:
     known = ", ".join(_EXTENSIONS)
     suffix = path.suffix.lower()
     start = read_bytes(path, 4096)
-    binary = _sniff_binary(start)
-    if binary is not None:
-        return binary
-    if _EXTENSIONS.get(suffix) in ("arrays", "c3d", "fbx"):
-        return _EXTENSIONS[suffix]
-    if suffix not in _EXTENSIONS:
-        if suffix == ".asf":
-            raise input_error(path, "this is a skeleton; give the .amc clip that uses it")
+    found = _sniff_binary(start)
+    if found is None:
         try:
-            found = _sniff(read_text(path))
+            text = text_of(path, start)
         except InputError:
-            found = None
-        if found is None:
-            raise input_error(
-                path,
-                "unknown kind of motion file",
-                found=f"extension {suffix or 'none'}",
-                expected=known,
-                fix="convert the clip to one of these",
-            )
+            if suffix in _TEXTS:
+                raise
+            text = ""
+        found = _sniff(path, text)
+    if found is not None:
         return found
-    found = _sniff(read_text(path))
-    if found is None and suffix == ".txt":
+    if suffix == ".asf":
+        raise input_error(path, "this is a skeleton; give the .amc clip that uses it")
+    if suffix not in _EXTENSIONS:
+        raise input_error(
+            path,
+            "unknown kind of motion file",
+            found=f"extension {suffix or 'none'}",
+            expected=known,
+            fix="convert the clip to one of these",
+        )
+    if suffix == ".txt":
         raise input_error(path, "this text file holds no motion", expected=f"one of {known}")
-    return found or _EXTENSIONS[suffix]
+    return _EXTENSIONS[suffix]
 
 
 def _sniff_binary(start: bytes) -> str | None:
@@ -151,12 +163,32 @@ def _sniff_binary(start: bytes) -> str | None:
     return None
 
 
-def _sniff(text: str) -> str | None:
-    start = text.lstrip()[:4096]
+def _sniff(path: Path, start: str) -> str | None:
+    """The format of a text by its beginning; `InputError` for a table of numbers."""
+    start = start.lstrip()
     if start[:9].upper() == "HIERARCHY":
         return "bvh"
     if start.startswith("{"):
         return "deepmimic"
     if ":FULLY-SPECIFIED" in start.upper() or start.upper().startswith(":DEGREES"):
         return "amc"
+    if _is_table(start):
+        raise input_error(
+            path,
+            "a table of numbers is no human motion: robots' motions come as such tables",
+            found=repr(start.splitlines()[0][:40]),
+            fix=ROBOT_MOTION,
+        )
     return None
+
+
+def _is_table(start: str) -> bool:
+    """Whether the first lines hold many numbers and nothing else, below a heading perhaps."""
+    for line in start.splitlines()[:3]:
+        words = line.replace(",", " ").replace(";", " ").split()
+        try:
+            if len([float(word) for word in words]) >= _TABLE_COLUMNS:
+                return True
+        except ValueError:
+            continue
+    return False

@@ -19,6 +19,10 @@ Array = NDArray[Any]
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
+ROBOT_MOTION = (
+    "it needs no retargeting: python -m retarget.convert FILE --out DIR makes it a complete motion "
+    "(python -m motions convert another format)"
+)
 UNNAMED = "the array"
 """The key of the only array of a .npy file."""
 
@@ -70,7 +74,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
 def _parse(path: Path, data: bytes, name: str) -> Array:
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, OverflowError) as error:
         if "allow_pickle" in str(error) or "pickle" in str(error).lower():
             raise input_error(
                 path,
@@ -98,7 +102,7 @@ def refuse_robot_motion(path: Path, keys: Mapping[str, Any]) -> None:
         path,
         f"this is the motion of a robot ({tool}), not of a person",
         found=f"the arrays {', '.join(sorted(map(str, present))[:8])}",
-        fix="it needs no retargeting: convert it with python -m motions convert",
+        fix=ROBOT_MOTION,
     )
 
 
@@ -130,9 +134,14 @@ def numbers(path: Path, what: str, values: Any) -> Array:
 def stated_fps(keys: Mapping[str, Any]) -> float | None:
     """The frame rate under one of its usual names, None when there is none."""
     for key in ("fps", "mocap_framerate", "mocap_frame_rate", "framerate", "frame_rate"):
-        value = np.asarray(keys[key]) if key in keys else None
-        if value is not None and value.size == 1 and value.dtype.kind in "fiu":
-            return float(value.reshape(()))
+        value = np.asarray(keys[key]) if key in keys else np.zeros(0)
+        if value.dtype.kind in "fiu" and len(np.unique(value)) == 1:
+            return float(np.ravel(value)[0])
+        if value.dtype.kind in "US" and value.size == 1:
+            try:
+                return float(np.ravel(value)[0])
+            except ValueError:
+                continue
     return None
 
 

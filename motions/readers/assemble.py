@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 from motions.errors import input_error
 from motions.human import REQUIRED_ROLES, ROLES, SIDES, HumanMotion, body_height
 from motions.readers import detect
-from motions.readers.raw import RawClip
+from motions.readers.nameless import names_tell_nothing, other_side, roles_by_shape
+from motions.readers.raw import GREATEST_PERSON, LEAST_PERSON, SAY_FPS, RawClip
 from motions.readers.repair import lost_bones, toes_from_end_sites
+from motions.resample import check_fps
 from motions.rotations import quat_continuous, quat_mul
-from motions.skeletons import Recognition, recognise
+from motions.skeletons import Recognition, parse_joint_name, recognise
 
 Array = NDArray[Any]
 
-# The turn from the file's world to z up: about x, so that the heading stays.
+# The turn from the file's world to z up: about x, so that the heading stays; where x itself points
+# up there is no such turn, and y stays.
 _TO_Z_UP = {
+    "x": np.array([np.sqrt(0.5), 0.0, -np.sqrt(0.5), 0.0]),
+    "-y": np.array([np.sqrt(0.5), -np.sqrt(0.5), 0.0, 0.0]),
     "y": np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0]),
     "z": np.array([1.0, 0.0, 0.0, 0.0]),
 }
@@ -35,15 +40,29 @@ def assemble(
     up: str | None,
     skeleton_map: Mapping[str, str] | None,
     drop_first: int | None,
+    height: float | None = None,
 ) -> HumanMotion:
-    """Make the canonical clip; every option that is None is detected."""
+    """Make the canonical clip; every option that is None is detected.
+
+    `height` m sets the unit where the reader has not made the person that tall already.
+    """
     _check_options(clip, unit, up, drop_first)
+    if height is not None and unit is not None:
+        raise input_error(
+            clip.path, "--unit and --height both set the person's size", fix="give one of them"
+        )
+    check_fps(clip.fps, str(clip.path), SAY_FPS)
     _check_length(clip, len(clip.pos))
+    _check_extent(clip)
     warnings: list[str] = list(clip.report.get("warnings", []))
     clip, dropped, why = _drop(clip, drop_first)
     given = _given_roles(clip, skeleton_map or {})
     pose = clip.pos[len(clip.pos) // 2]
     found = recognise(clip.joint_names, clip.parents, pose, given)
+    if _missing(found) and names_tell_nothing(clip.joint_names, clip.parents, pose):
+        by_shape, note = roles_by_shape(clip, given)
+        found = recognise(clip.joint_names, clip.parents, pose, by_shape)
+        warnings.append(note)
     roles = dict(found.roles)
     _check_roles(clip, found, by_hand=bool(given))
     warnings += found.unlikely
@@ -55,7 +74,7 @@ def assemble(
         warnings.append(f"the pose jumps at frame {some}: a tracking fault")
     sureness = detect.handedness(clip.pos, roles)
     if sureness < _SWAPPED and not any(r.startswith(SIDES) for r in given):
-        roles = {_other_side(role): joint for role, joint in roles.items()}
+        roles = {other_side(role): joint for role, joint in roles.items()}
         warnings.append("left and right are swapped in the file's names: roles follow the body")
     warnings += lost_bones(clip, roles)
 
@@ -63,15 +82,16 @@ def assemble(
         up, doubt = (clip.up, None) if clip.up else detect.detect_up(clip, roles)
         if doubt:
             warnings.append(doubt)
-    height = body_height(clip.pos, roles)
-    if unit is None:
-        unit, unit_name, doubt = detect.detect_unit(height, clip.unit)
+    size = body_height(clip.pos, roles)
+    if height is not None and not clip.sized:
+        unit, unit_name = height / size, f"{height:g} m tall as given"
+    elif unit is None:
+        unit, unit_name, doubt = detect.detect_unit(size, clip.unit)
         if doubt:
             warnings.append(doubt)
     else:
         unit_name = "given"
-        if not detect.LEAST_HEIGHT <= height * unit <= detect.GREATEST_HEIGHT:
-            warnings.append(f"the unit given makes the person {height * unit:.2f} m tall")
+        _check_size(clip, unit, size, warnings)
 
     turn = _TO_Z_UP[up or "y"]
     pos_w = to_z_up(clip.pos, up) * unit
@@ -90,7 +110,7 @@ def assemble(
         "handedness": round(abs(sureness), 2),
         "dropped_frames": dropped,
         "dropped_why": why,
-        "height_m": round(height * unit, 3),
+        "height_m": round(size * unit, 3),
         "added_joints": added,
         "warnings": warnings,
     }
@@ -110,9 +130,17 @@ def assemble(
 
 
 def to_z_up(pos: Array, up: str | None) -> Array:
-    """Positions [..., 3] in a z-up world with the same heading: (x, y, z) -> (x, -z, y)."""
+    """Positions [..., 3] in a z-up world.
+
+    (x, y, z) becomes (x, -z, y) where y is up, (x, z, -y) where y points down and (-z, y, x) where
+    x is up: turns all, so that left stays left.
+    """
     if up == "z":
         return pos
+    if up == "-y":
+        return np.stack([pos[..., 0], pos[..., 2], -pos[..., 1]], axis=-1)
+    if up == "x":
+        return np.stack([-pos[..., 2], pos[..., 1], pos[..., 0]], axis=-1)
     return np.stack([pos[..., 0], -pos[..., 2], pos[..., 1]], axis=-1)
 
 
@@ -121,10 +149,36 @@ def _check_options(
 ) -> None:
     if unit is not None and not (np.isfinite(unit) and unit > 0):
         raise input_error(clip.path, "the unit must be positive, metres per file unit", found=unit)
-    if up not in (None, "y", "z"):
-        raise input_error(clip.path, "the up axis", found=up, expected="y or z")
+    if up not in (None, *_TO_Z_UP):
+        raise input_error(clip.path, "the up axis", found=up, expected=", ".join(_TO_Z_UP))
     if drop_first is not None and drop_first < 0:
         raise input_error(clip.path, "frames to drop cannot be negative", found=drop_first)
+
+
+def _check_size(clip: RawClip, unit: float, size: float, warnings: list[str]) -> None:
+    """What a unit given by hand makes of a person `size` file units tall."""
+    tall = size * unit
+    if not LEAST_PERSON <= tall <= GREATEST_PERSON:
+        fits = detect.detect_unit(size, clip.unit)
+        raise input_error(
+            clip.path,
+            "with this unit the person has no person's size",
+            found=f"{tall:.3g} m tall with --unit {unit:g}",
+            expected=f"{LEAST_PERSON} to {GREATEST_PERSON} m",
+            fix=f"leave out --unit ({fits[0]:.4g}, {fits[1]}, fits), or say --height METRES",
+        )
+    if not detect.LEAST_HEIGHT <= tall <= detect.GREATEST_HEIGHT:
+        warnings.append(f"the unit given makes the person {tall:.2f} m tall")
+
+
+def _check_extent(clip: RawClip) -> None:
+    if not np.ptp(clip.pos, axis=1).any():
+        raise input_error(
+            clip.path,
+            "all joints are at one point in every frame: this is no person",
+            found=f"{len(clip.joint_names)} joints, {len(clip.pos)} frames",
+            fix="export the clip again, with its values",
+        )
 
 
 def _check_length(clip: RawClip, frames: int, dropped: int = 0) -> None:
@@ -171,14 +225,33 @@ def _given_roles(clip: RawClip, skeleton_map: Mapping[str, str]) -> dict[str, in
     return given
 
 
-def _check_roles(clip: RawClip, found: Recognition, *, by_hand: bool) -> None:
+def _missing(found: Recognition) -> list[str]:
     # The pelvis follows from the hips: name it last.
-    missing = [r for r in (*REQUIRED_ROLES[1:], REQUIRED_ROLES[0]) if r not in found.roles]
+    return [r for r in (*REQUIRED_ROLES[1:], REQUIRED_ROLES[0]) if r not in found.roles]
+
+
+def _same_place(clip: RawClip, roles: list[str]) -> str:
+    """Joints of the sides of `roles` that stand where their parent does, for an error line."""
+    sides = {role.split("_")[0] for role in roles}
+    found = [
+        f"{name} stands where {clip.joint_names[above]} does"
+        for name, above, joint in zip(
+            clip.joint_names, clip.parents, range(len(clip.parents)), strict=True
+        )
+        if above >= 0
+        and parse_joint_name(name).side in sides
+        and not (clip.pos[:, joint] - clip.pos[:, above]).any()
+    ]
+    return f"{', '.join(found[:4])}; " if found else ""
+
+
+def _check_roles(clip: RawClip, found: Recognition, *, by_hand: bool) -> None:
+    missing = _missing(found)
     if missing:
         raise input_error(
             clip.path,
             f"unknown skeleton, no joint is known for {', '.join(missing)}",
-            found=_listing(clip),
+            found=_same_place(clip, missing) + _listing(clip),
             fix=f"say which joint it is: --skeleton-map {missing[0]}=NAME",
         )
     if by_hand and found.misplaced:
@@ -196,10 +269,3 @@ def _check_roles(clip: RawClip, found: Recognition, *, by_hand: bool) -> None:
 
 def _listing(clip: RawClip) -> str:
     return f"{len(clip.joint_names)} joints: {', '.join(clip.joint_names)}"
-
-
-def _other_side(role: str) -> str:
-    for side, other in (SIDES, SIDES[::-1]):
-        if role.startswith(f"{side}_"):
-            return other + role[len(side) :]
-    return role

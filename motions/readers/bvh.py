@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from motions.errors import input_error
 from motions.human import chain_poses
-from motions.readers.raw import RawClip, check_unique, not_a_number, number, rate_of, read_text
+from motions.readers.raw import (
+    SAY_FPS,
+    RawClip,
+    check_unique,
+    not_a_number,
+    number,
+    rate_of,
+    read_text,
+)
 from motions.rotations import quat_exp, quat_mul
 
 Array = NDArray[Any]
@@ -46,6 +54,15 @@ def read_bvh(path: Path, fps: float | None = None) -> RawClip:
     tree, motion_line = _parse_hierarchy(path, lines)
     check_unique(path, tree.names)
     values, file_fps, notes = _parse_motion(path, lines, motion_line, tree, fps)
+    placed = any("position" in channel for joint, channel in tree.columns() if joint > 0)
+    if placed and len(values) and not values.any():
+        raise input_error(
+            path,
+            "all channel values are zero",
+            found=f"{len(values)} frames of zeros; position channels replace the offsets, so all "
+            "joints fall onto one point",
+            fix="export the clip again, with its values",
+        )
     pos, quat = _poses(tree, values)
     rest = np.zeros((len(tree.names), 3))
     for joint, parent in enumerate(tree.parents):
@@ -175,14 +192,9 @@ def _parse_motion(
     if declared is None:
         raise input_error(path, "MOTION has no line 'Frames: N'")
     if fps is None:
-        if frame_time is None or not math.isfinite(frame_time) or frame_time <= 0:
-            raise input_error(
-                path,
-                "the frame time must be positive",
-                found="none" if frame_time is None else f"{frame_time:g} s",
-                fix="say the rate: --source-fps 30 (fps=30 in Python)",
-            )
-        fps = rate_of(frame_time)
+        if frame_time is None:
+            raise input_error(path, "MOTION has no line 'Frame Time: S'", fix=SAY_FPS)
+        fps = rate_of(path, frame_time)
     columns = tree.columns()
     _check_rows(path, rows, row_lines, declared, columns)
     notes: dict[str, Any] = {}

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from motions.errors import input_error
 from motions.human import chain_poses
-from motions.readers.raw import RawClip, rate_of, read_text
-from motions.resample import lerp_frames, slerp_frames
+from motions.readers.raw import SAY_FPS, RawClip, rate_of, read_text
+from motions.resample import LEAST_FPS, lerp_frames, slerp_frames
 from motions.rotations import quat_exp, quat_normalize
 
 Array = NDArray[Any]
@@ -63,6 +63,8 @@ def read_deepmimic(path: Path, fps: float | None = None) -> RawClip:
             f"not valid JSON: {error.msg} (is the file truncated?)",
             fix="download the clip again",
         ) from error
+    except RecursionError as error:
+        raise input_error(path, "this JSON is nested too deeply for a motion") from error
     if not isinstance(data, dict) or not isinstance(data.get("Frames"), list):
         raise input_error(path, "a DeepMimic motion is an object with a list 'Frames'")
     rows = data["Frames"]
@@ -82,7 +84,9 @@ def read_deepmimic(path: Path, fps: float | None = None) -> RawClip:
             )
     try:
         values = np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        if values.ndim != 2:
+            raise TypeError
+    except (TypeError, ValueError, OverflowError) as error:
         raise input_error(path, "a frame holds something else than numbers") from error
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
@@ -163,10 +167,19 @@ def _timing(path: Path, durations: Array) -> tuple[float, Array | None]:
             path,
             "the duration of a frame must be positive",
             found=f"{steps[frame]:g} s in frame {frame}",
-            fix="say the rate: --source-fps 30 (fps=30 in Python)",
+            fix=SAY_FPS,
         )
     step = float(np.median(steps))
-    fps = rate_of(step)
+    fps = rate_of(path, step, what="the duration of a frame")
+    longest = int(np.argmax(steps))
+    if steps[longest] > 1.0 / LEAST_FPS:  # resampled, it would become any number of frames
+        raise input_error(
+            path,
+            "a frame lasts too long",
+            found=f"{steps[longest]:g} s in frame {longest}",
+            expected=f"{1.0 / LEAST_FPS:g} s at most",
+            fix=SAY_FPS,
+        )
     if np.abs(steps - step).max() <= _STEADY * step:
         return fps, None
     times = np.concatenate([[0.0], np.cumsum(steps)])

@@ -48,20 +48,26 @@ def _unit(v: Array) -> Array:
 
 
 def detect_up(clip: RawClip, roles: Mapping[str, int]) -> tuple[str, str | None]:
-    """The file's vertical axis ("y" or "z") and a warning when that is a guess.
+    """The file's vertical axis ("x", "y", "z", or "-y") and a warning when that is a guess.
 
     A person mostly stands on the ankles and carries the shoulders over the hips; where the clip
     does not show it (lying, crawling), the rest pose decides, else y as in most files.
     """
     poses = [clip.pos]
+    upside_down = True
     if clip.rest_pos is not None and clip.rest_up is None:
         poses.append(clip.rest_pos[None])
     for pose in poses:
         stance = _upright(pose, roles).mean(axis=0)
         order = np.argsort(-np.abs(stance))
         best, second = stance[order[0]], abs(stance[order[1]])
-        if abs(best) >= 0.6 and abs(best) - second >= 0.3 and order[0] > 0 and best > 0:
-            return "xyz"[order[0]], None
+        upside_down &= order[0] == 1 and best <= -0.6 and abs(best) - second >= 0.3
+        if abs(best) >= 0.6 and abs(best) - second >= 0.3 and best > 0:
+            # Nobody's clips have x up but a few tools': who lies along x looks the same.
+            doubt = "x is taken for up, as the person stands along it (--up y or z if they lie)"
+            return "xyz"[order[0]], None if order[0] > 0 else doubt
+    if upside_down:
+        return "-y", "y points down, as in a camera's view (--up y if this is a handstand)"
     return "y", "nobody stands in this clip: y is taken for up (--up z if it is not)"
 
 

@@ -102,6 +102,7 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
         parents=parents,
         pos=pos,
         unit=1.0,
+        sized=options.height is not None,
         up="y",
         family="BlazePose",
         report={
@@ -156,9 +157,10 @@ def _without_gaps(path: Path, points: Array, seen: Array, fps: float) -> tuple[A
 
 
 def _unseen(keys: Mapping[Any, Any]) -> list[str]:
-    if "visibility" not in keys or np.ndim(keys["visibility"]) != 2:
+    seen = np.asarray(keys.get("visibility", 0))
+    if seen.ndim != 2 or seen.dtype.kind not in "fiub" or not np.isfinite(seen).any(axis=0).all():
         return []
-    share = np.nanmean(np.asarray(keys["visibility"], float), axis=0)
+    share = np.nanmean(seen.astype(float), axis=0)
     hidden = [
         f"{side} {part}"
         for part in _LIMBS

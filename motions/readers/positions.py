@@ -40,6 +40,7 @@ _KEYS = (
     "keypoints3d",
 )
 _CLEARLY_BETTER = 0.5
+_MOST_JOINTS = max(len(layout.joint_names) for layout in LAYOUTS)
 _HUMANML_FEATURES = (251, 263)
 
 
@@ -67,6 +68,11 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
             f"{key} is no array of joint positions",
             found=f"shape {list(pos.shape)}",
             expected="[frames, joints, 3]",
+            fix=_reshaping(pos.shape),
+        )
+    if not pos.size:
+        raise input_error(
+            path, f"{key} is empty", found=f"shape {list(pos.shape)}", fix="export the clip again"
         )
     report: dict[str, Any] = {"warnings": []}
     if "joint_names" in keys and "parents" in keys and options.layout is None:
@@ -99,6 +105,17 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
     )
 
 
+def _reshaping(shape: tuple[int, ...]) -> str | None:
+    """What makes joint positions of an array that is nearly one."""
+    if len(shape) == 3 and shape[1] == 3 and of_size(shape[2]):
+        return "the last two axes are the wrong way round: swap them"
+    if len(shape) == 2 and shape[1] % 3 == 0 and of_size(shape[1] // 3):
+        return f"if these are x y z of {shape[1] // 3} joints, reshape it to [frames, joints, 3]"
+    if len(shape) == 4 and shape[0] == 1:
+        return "take the first of the first axis"
+    return None
+
+
 def choose_layout(path: Path, pos: Array, wanted: str | None) -> Fit:
     """The layout of positions [T, J, 3]: the one asked for, else the only one that fits."""
     joints = pos.shape[1]
@@ -122,7 +139,9 @@ def choose_layout(path: Path, pos: Array, wanted: str | None) -> Fit:
             "no joint order of so many joints is known",
             found=f"{joints} joints",
             expected=known,
-            fix="store joint_names and parents beside the positions in an .npz",
+            fix="the first two axes are the wrong way round: swap them"
+            if of_size(len(pos)) and joints > _MOST_JOINTS
+            else "store joint_names and parents beside the positions in an .npz",
         )
     whole = pos[np.isfinite(pos).all(axis=(1, 2))]
     if not len(whole):
@@ -187,7 +206,9 @@ def _named(
     path: Path, keys: Mapping[str, Array], joints: int
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     names = tuple(str(n) for n in np.ravel(keys["joint_names"]))
-    parents = tuple(int(p) for p in numbers(path, "parents", keys["parents"]).ravel())
+    above = numbers(path, "parents", keys["parents"]).ravel()
+    check_finite(path, "parents", above[:, None])
+    parents = tuple(int(p) for p in above)
     if len(names) != joints or len(parents) != joints:
         raise input_error(
             path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motions.errors import InputError, input_error
+from motions.resample import GREATEST_FPS, LEAST_FPS, check_fps
 from motions.rotations import quat_conj, quat_log, quat_mul
 
 Array = NDArray[Any]
+
+LEAST_PERSON, GREATEST_PERSON = 0.3, 3.0
+"""Standing heights that an option may ask for, m."""
+SAY_FPS = "say it: --source-fps 30 (fps=30 in Python)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,8 @@ class RawClip:
     """Metres per file unit, when the format says so."""
     up: str | None = None
     """The axis that points up, when the format says so."""
+    sized: bool = False
+    """Whether the reader made the person as tall as the caller says."""
     family: str | None = None
     """The skeleton's name, when the format or its layout says so."""
     licence: str = ""
@@ -82,26 +90,21 @@ def need_fps(
     """The caller's frame rate, else the file's; `InputError` when neither says one."""
     if options.fps is not None:
         return options.fps
-    hint = f" ({usual})" if usual else ""
+    fix = SAY_FPS + (f" ({usual})" if usual else "")
     if stated is None:
-        raise input_error(
-            path,
-            "the file has no frame rate",
-            fix=f"say it: --source-fps 30 (fps=30 in Python){hint}",
-        )
-    if not (np.isfinite(stated) and stated > 0):
-        raise input_error(
-            path,
-            "the frame rate must be positive",
-            found=f"{stated:g}",
-            fix=f"say it: --source-fps 30 (fps=30 in Python){hint}",
-        )
-    return float(stated)
+        raise input_error(path, "the file has no frame rate", fix=fix)
+    return check_fps(stated, str(path), fix)
 
 
 def read_text(path: Path) -> str:
     """The text of a file; `InputError` when there is none to read."""
-    data = read_bytes(path)
+    return text_of(path, read_bytes(path))
+
+
+def text_of(path: Path, data: bytes) -> str:
+    """`data` as text: UTF-8, or UTF-16 that says so; `InputError` when it is binary."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
     if b"\0" in data[:4096]:
         raise input_error(path, "a text file is expected, this one is binary")
     return data.decode("utf-8-sig", errors="replace")
@@ -131,11 +134,25 @@ def not_a_number(path: Path, line: int, text: str) -> InputError:
     return input_error(f"{path}:{line}", "a number is expected", found=repr(text[:40]))
 
 
-def rate_of(frame_time: float) -> float:
+def rate_of(path: Path, frame_time: float, *, what: str = "the frame time") -> float:
     """Frames per second of a frame time written with few digits: 0.033333 s means 30, not 30.0003.
 
-    Cut digits make a rate too high by up to 0.2 %; 29.97 is too low for 30 and stays.
+    Cut digits make a rate too high by up to 0.2 %; 29.97 is too low for 30 and stays. `InputError`
+    for a time (which `what` names) that no recording has.
     """
+    if not frame_time > 0 or not np.isfinite(frame_time):
+        raise input_error(path, f"{what} must be positive", found=f"{frame_time:g} s", fix=SAY_FPS)
     fps = 1.0 / frame_time
+    if not LEAST_FPS * (1 - 1e-3) <= fps <= GREATEST_FPS * (1 + 1e-3):
+        # Who writes 30 there means frames per second.
+        rate = 1 < frame_time <= GREATEST_FPS
+        raise input_error(
+            path,
+            f"{what} must be {1 / GREATEST_FPS:g} to {1 / LEAST_FPS:g} s",
+            found=f"{frame_time:g} s, which is {fps:.3g} frames per second",
+            fix=f"it looks like a rate: --source-fps {frame_time:g}, or write {1 / frame_time:.6f}"
+            if rate
+            else SAY_FPS,
+        )
     near = round(fps)
     return float(near) if near > 0 and -5e-4 < fps / near - 1 < 2e-3 else round(fps, 6)

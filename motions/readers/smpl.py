@@ -62,6 +62,7 @@ def read_smpl(path: Path, keys: Mapping[Any, Any], options: ReadOptions) -> RawC
         rest_pos=body.joints - body.joints[0],
         rest_up="y",
         unit=1.0,
+        sized=options.height is not None,
         family=_FAMILIES[person.model],
         report=report,
     )

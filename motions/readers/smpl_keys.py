@@ -18,6 +18,12 @@ Array = NDArray[Any]
 
 BODY_JOINTS = 21
 """Joints of the body without the pelvis, in SMPL, SMPL-H and SMPL-X alike."""
+_ROTATION_TOLERANCE = 0.02
+_GREATEST_ANGLE = 4 * np.pi
+"""Fits wind a joint up once, rarely twice; degrees are far beyond."""
+# Rotations that go by one key: the body alone (22 joints, 21 without the pelvis), SMPL's 24 with
+# two hands, SMPL-H's 52 with fingers, SMPL-X's 55 with jaw and eyes besides.
+_COUNTS = {1: (1,), BODY_JOINTS: (21, 23, 51, 54), 1 + BODY_JOINTS: (22, 24, 52, 55)}
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,8 @@ def parameters(path: Path, keys: Mapping[Any, Any], names: _Names) -> SmplParame
             expected="[frames, 3]",
         )
     frames = len(trans)
+    if not frames:
+        raise input_error(path, f"{names.trans} is empty", fix="export the clip again")
     width = 0
     if names.poses is not None:
         poses = numbers(path, names.poses, keys[names.poses])
@@ -133,20 +141,46 @@ def _rotations(path: Path, key: str, values: Array, frames: int, joints: int) ->
     Rotation vectors [T, 3 J] or [T, J, 3], or matrices [T, J, 3, 3].
     """
     matrices = values.ndim == 4 and values.shape[2:] == (3, 3)
-    flat = values.reshape(len(values), -1) if values.ndim >= 2 else values
+    width = int(np.prod(values.shape[1:]))
+    flat = values.reshape(len(values), width) if values.ndim >= 2 else values
     size = 9 if matrices else 3
-    if values.ndim < 2 or len(values) != frames or flat.shape[1] < size * joints:
+    widths = [size * count for count in _COUNTS[joints]]
+    if values.ndim < 2 or len(values) != frames or flat.shape[1] not in widths:
+        across = values.ndim == 2 and values.shape[1] == frames and len(values) in widths
+        count = str(frames) if values.ndim < 2 or len(values) != frames else "frames"
         raise input_error(
             path,
             f"{key} has the wrong shape",
             found=list(values.shape),
-            expected=f"[{frames}, {3 * joints} or more]",
+            expected=f"[{count}, {' or '.join(map(str, widths))}], the rotation vectors of SMPL, "
+            "SMPL-H or SMPL-X",
+            fix="transpose it" if across else None,
         )
     check_finite(path, key, flat)
     part = flat[:, : size * joints]
     if matrices:
-        return matrix_to_quat(part.reshape(frames, joints, 3, 3))
-    return quat_exp(part.reshape(frames, joints, 3))
+        turns = part.reshape(frames, joints, 3, 3)
+        off = np.abs(turns @ np.swapaxes(turns, -1, -2) - np.eye(3)).max()
+        if off > _ROTATION_TOLERANCE or (np.linalg.det(turns) < 0).any():
+            raise input_error(
+                path,
+                f"every matrix of {key} must be a rotation",
+                found=f"one that is {off:.2g} from orthonormal"
+                if off > _ROTATION_TOLERANCE
+                else "a mirrored one",
+            )
+        return matrix_to_quat(turns)
+    vectors = part.reshape(frames, joints, 3)
+    angle = np.linalg.norm(vectors, axis=-1)
+    if angle.max() > _GREATEST_ANGLE:
+        raise input_error(
+            path,
+            f"{key} holds rotation vectors in radians",
+            found=f"a turn by {angle.max():.4g} in frame {int(angle.max(axis=1).argmax())}",
+            expected="up to about 2 pi",
+            fix="convert degrees to radians" if angle.max() < 1000 else "export the clip again",
+        )
+    return quat_exp(vectors)
 
 
 def _model(keys: Mapping[Any, Any], names: _Names, width: int) -> str:
@@ -168,6 +202,8 @@ def _betas(path: Path, keys: Mapping[Any, Any], notes: list[str]) -> Array:
     if key is None:
         return np.zeros(0)
     values = numbers(path, key, keys[key])
+    if not values.size:
+        return np.zeros(0)
     values = values.reshape(-1, values.shape[-1]) if values.ndim else values.reshape(1, 1)
     check_finite(path, key, values)
     if len(values) > 1 and np.ptp(values, axis=0).max() > 1e-6:

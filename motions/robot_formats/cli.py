@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import tyro
 
 from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
 from motions.errors import InputError, input_error
+from motions.resample import check_fps
 from motions.robot_formats.detect import EXTENSIONS, ReadOptions
 from motions.robot_formats.formats import FORMATS, WRITTEN
 from motions.robot_formats.orders import parse_joint_order
@@ -38,6 +39,8 @@ class SourceOptions:
     """Order of the base's quaternion columns, where the files break with their format."""
 
     def read_options(self) -> ReadOptions:
+        if self.fps is not None:
+            check_fps(self.fps, "--fps")
         if self.format is not None and self.format not in FORMATS:
             raise input_error(
                 None, "--format is unknown", found=repr(self.format), expected=", ".join(FORMATS)
@@ -102,6 +105,8 @@ def convert(options: ConvertOptions, complete: Complete | None = None) -> int:
             "run: python -m retarget.convert FILE... --robot NAME --out DIR"
         )
     reading = options.read_options()
+    if options.resample is not None:
+        check_fps(options.resample, "--resample", "try --resample 50")
     columns = parse_joint_order(options.output_joint_order)
     files = find_motion_files(options.files)
     suffix = ".npz" if options.to == "robot-motion" else FORMATS[options.to].extensions[0]
@@ -115,7 +120,9 @@ def convert(options: ConvertOptions, complete: Complete | None = None) -> int:
             trajectory = trajectory.with_texts(licence=options.licence)
         notes = trajectory.notes
         if complete is not None:
-            motion = complete(trajectory, options.resample)
+            # Errors name the file; the motion keeps its own name.
+            motion = complete(trajectory.with_texts(name=str(path)), options.resample)
+            motion = replace(motion, name=trajectory.name)
             notes = motion.quality.get("import", {}).get("notes", notes)
             if options.to == "robot-motion":
                 motion.save(out)

@@ -13,7 +13,7 @@ from motions.robot_formats.consistency import proven_order
 from motions.robot_formats.formats import FORMATS, Format
 from motions.robot_formats.pickles import read_plain_pickle
 from motions.robot_formats.quaternions import Order, gather_evidence, reorder
-from motions.robot_formats.raw import load_arrays, names, text
+from motions.robot_formats.raw import check_sound, load_arrays, names, text
 from motions.robot_formats.readers import READERS, read_table
 
 TRAJECTORY_SCHEMA = "humanoid-mimic/robot-trajectory/1"
@@ -86,12 +86,22 @@ def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> For
         columns = np.asarray(data["joint_pos"]).shape[-1] if np.ndim(data["joint_pos"]) else 0
         return FORMATS["holosoma" if columns > len(joints) else "robot-motion"]
     raw = READERS["motion-npz"](path, data)
+    check_sound(str(path), raw)
     bodies = raw.bodies
     if options.joint_order is None and bodies is not None and bodies.quat is not None:
         columns = reorder(bodies.quat, options.quaternion_order or "wxyz")
         order = proven_order(raw.joint_pos, columns)
         if order is not None:
             return FORMATS["beyondmimic" if order.endswith("isaaclab") else "mjlab"]
+        if options.quaternion_order is None:
+            other = reorder(bodies.quat, "xyzw")
+            if proven_order(raw.joint_pos, other) is not None:
+                raise input_error(
+                    path,
+                    "the body rotations are xyzw, in this format they are wxyz",
+                    found="links that turn as their joints only when read as xyzw",
+                    fix="say --quaternion-order xyzw",
+                )
         raise input_error(
             path,
             "the file carries no joint_names, and its body rotations fit no known order",
@@ -101,11 +111,11 @@ def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> For
 
 
 def _which_csv(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:
-    table = data["table"]
+    raw = READERS["csv"](path, data)
+    check_sound(str(path), raw)
     order = options.quaternion_order
-    if order is None and len(table) > 1 and np.isfinite(table).all():
-        fps = options.fps or 30.0
-        order = gather_evidence(table[:, 3:7], table[:, :3], fps).verdict
+    if order is None:
+        order = gather_evidence(raw.root_rot, raw.root_pos, options.fps or 30.0).verdict
     if order is None:
         raise input_error(
             path,

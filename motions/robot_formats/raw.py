@@ -40,7 +40,50 @@ class RawRobotMotion:
     name: str = ""
     loop: bool = False
     contact: Array | None = None
+    velocities: tuple[tuple[Array, Array], ...] = ()
+    """Values and the velocities that the file says they have, [T, ...] each."""
     notes: tuple[str, ...] = ()
+
+
+def check_sound(where: str, raw: RawRobotMotion) -> None:
+    """`InputError` for a motion without a neighbour frame, with holes, or with a base that is no
+    rotation: what has to be told before any guess at the layout."""
+    if len(raw.root_pos) < 2:
+        raise input_error(
+            where,
+            "a clip needs at least two frames",
+            found=len(raw.root_pos),
+            fix="use a longer clip: velocities need a neighbour frame",
+        )
+    parts = {
+        "root position": raw.root_pos,
+        "root rotation": raw.root_rot,
+        "joint_pos": raw.joint_pos,
+    }
+    if raw.bodies is not None:
+        parts["body positions"] = raw.bodies.pos
+        if raw.bodies.quat is not None:
+            parts["body rotations"] = raw.bodies.quat
+    for key, value in parts.items():
+        if not np.isfinite(value).all():
+            frame, column = np.argwhere(~np.isfinite(value))[0][:2]
+            raise input_error(
+                where,
+                f"{key} holds a value that is not finite",
+                found=f"frame {int(frame)}, column {int(column)}",
+                fix="export the clip again, or cut that frame out of the file",
+            )
+    if raw.root_rot.shape[1:] != (4,):
+        return
+    length = np.linalg.norm(raw.root_rot, axis=1)
+    if np.abs(length - 1.0).max() > 0.02:
+        frame = int(np.abs(length - 1.0).argmax())
+        raise input_error(
+            where,
+            "the base's orientation must be unit quaternions",
+            found=f"length {length[frame]:.3f} at frame {frame}",
+            fix="are these columns a quaternion? choose the layout with --format",
+        )
 
 
 def load_arrays(path: Path) -> dict[str, Array]:

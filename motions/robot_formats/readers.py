@@ -10,17 +10,12 @@ import numpy as np
 
 from motions.errors import input_error
 from motions.robot_formats.formats import Layout
-from motions.robot_formats.orders import link_of_joint
+from motions.robot_formats.kimodo import read_kimodo
 from motions.robot_formats.raw import Array, RawRobotMotion, names, numbers, rate, text
 from motions.robot_formats.trajectory import BodyPoses
-from motions.rotations import matrix_to_quat
 
 _LOOP_MODES = {0: False, 1: True}
 """MimicKit: 0 clamps at the end, 1 wraps around."""
-
-KIMODO_JOINTS = 34
-# Kimodo's axes (y up, z forward, x left) in terms of ours (z up, x forward, y left).
-_FROM_Y_UP = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
 def read_csv(path: Path, data: dict[str, Any]) -> RawRobotMotion:
@@ -53,7 +48,11 @@ def read_table(path: Path) -> Array:
                 f"line {number} holds something that is no number",
                 found=repr(line[:40]),
                 expected="root x y z, quaternion, joint angles",
-                fix="take a header line out of the file" if not rows else "export it again",
+                fix="separate the columns by commas"
+                if ";" in line
+                else "take a header line out of the file"
+                if not rows
+                else "export it again",
             ) from error
         if len(rows[-1]) != len(rows[0]):
             raise input_error(
@@ -102,7 +101,19 @@ def read_motion_npz(path: Path, data: dict[str, Any]) -> RawRobotMotion:
         source=text(data, "source"),
         licence=text(data, "licence"),
         name=text(data, "name") or path.stem,
+        velocities=(
+            *_with_velocity(joint_pos, data, "joint_vel"),
+            *_with_velocity(data["body_pos_w"], data, "body_lin_vel_w"),
+        ),
     )
+
+
+def _with_velocity(values: Any, data: dict[str, Any], key: str) -> tuple[tuple[Array, Array], ...]:
+    """The values beside their velocities; nothing where the file has none of that shape."""
+    velocities = np.asarray(data.get(key))
+    if velocities.dtype.kind not in "fiu" or velocities.shape != np.shape(values):
+        return ()
+    return ((np.asarray(values, dtype=np.float64), velocities.astype(np.float64)),)
 
 
 def read_holosoma(path: Path, data: dict[str, Any]) -> RawRobotMotion:
@@ -131,7 +142,21 @@ def read_holosoma(path: Path, data: dict[str, Any]) -> RawRobotMotion:
         joint_names=joint_names,
         bodies=bodies,
         name=path.stem,
+        velocities=_qpos_velocities(qpos, data, joints),
         notes=notes,
+    )
+
+
+def _qpos_velocities(
+    qpos: Array, data: dict[str, Any], joints: int
+) -> tuple[tuple[Array, Array], ...]:
+    """The base's position and the joints beside their part of qvel."""
+    qvel = np.asarray(data.get("joint_vel"))
+    if qvel.dtype.kind not in "fiu" or qvel.ndim != 2 or qvel.shape[1] < 6 + joints:
+        return ()
+    return (
+        (qpos[:, 7 : 7 + joints], qvel[:, 6 : 6 + joints].astype(np.float64)),
+        (qpos[:, :3], qvel[:, :3].astype(np.float64)),
     )
 
 
@@ -186,52 +211,6 @@ def read_pyroki(path: Path, data: dict[str, Any]) -> RawRobotMotion:
         joint_names=names(data, "joint_names"),
         name=path.stem,
     )
-
-
-def read_kimodo(path: Path, data: dict[str, Any]) -> RawRobotMotion:
-    """Kimodo's G1 skeleton: positions and rotations of its links, no joint angles."""
-    pos = numbers(path, data, "posed_joints", None, None, 3)
-    if pos.shape[1] != KIMODO_JOINTS:
-        raise input_error(
-            path,
-            "this Kimodo file is not a G1's",
-            found=f"{pos.shape[1]} joints",
-            expected=f"{KIMODO_JOINTS} (30 and 77 are its human skeleton SOMA)",
-            fix="generate the clip with a Kimodo G1 model",
-        )
-    turn = numbers(path, data, "global_rot_mats", len(pos), KIMODO_JOINTS, 3, 3)
-    if not (np.isfinite(pos).all() and np.isfinite(turn).all()):
-        raise input_error(path, "it holds a value that is not finite", fix="export it again")
-    keep = [index for index, name in enumerate(_kimodo_links()) if name]
-    pos = pos[:, keep] @ _FROM_Y_UP.T
-    quat = matrix_to_quat(_FROM_Y_UP @ turn[:, keep] @ _FROM_Y_UP.T)
-    contact = None
-    if "foot_contacts" in data:
-        feet = numbers(path, data, "foot_contacts", len(pos), 4)
-        contact = np.stack([feet[:, :2].max(axis=1), feet[:, 2:].max(axis=1)], axis=1)
-    return RawRobotMotion(
-        root_pos=pos[:, 0],
-        root_rot=quat[:, 0],
-        joint_pos=np.zeros((len(pos), 0)),
-        fps=rate(path, data),
-        joint_names=(),
-        bodies=BodyPoses(names=tuple(name for name in _kimodo_links() if name), pos=pos, quat=quat),
-        robot="unitree_g1",
-        name=path.stem,
-        contact=contact,
-        notes=("joint angles are found from the links' rotations",),
-    )
-
-
-def _kimodo_links() -> tuple[str, ...]:
-    """The G1's link of each of Kimodo's 34 joints; empty for toe and hand end points."""
-    from motions.robot_formats.orders import JOINT_ORDERS
-
-    links = [link_of_joint(joint) for joint in JOINT_ORDERS["g1-29"]]
-    left_leg, right_leg, waist = links[:6], links[6:12], links[12:15]
-    left_arm, right_arm = links[15:22], links[22:]
-    ends = [[*left_leg, ""], [*right_leg, ""], waist, [*left_arm, ""], [*right_arm, ""]]
-    return ("pelvis", *(name for limb in ends for name in limb))
 
 
 READERS: dict[Layout, Callable[[Path, dict[str, Any]], RawRobotMotion]] = {

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from motions.errors import input_error
 from motions.resample import check_fps
 from motions.robot_formats.consistency import TOLERANCE, hinge_mismatch
@@ -24,8 +22,9 @@ from motions.robot_formats.orders import (
     body_order,
     link_of_joint,
 )
-from motions.robot_formats.quaternions import ORDERS, check_order, reorder
-from motions.robot_formats.raw import RawRobotMotion, names, numbers, rate, text
+from motions.robot_formats.quaternions import ORDERS, check_order, reorder, store
+from motions.robot_formats.rates import asked_rate, check_rate, fitting_rate, rounded
+from motions.robot_formats.raw import Array, RawRobotMotion, check_sound, names, numbers, rate, text
 from motions.robot_formats.readers import READERS
 from motions.robot_formats.trajectory import RobotTrajectory, trajectory_of
 from motions.robot_motion import SCHEMA as MOTION_SCHEMA
@@ -66,9 +65,15 @@ def read_robot_trajectory(path: Path | str, options: ReadOptions | None = None) 
 def _own_file(
     path: Path, data: dict[str, Any], form: Format, options: ReadOptions
 ) -> RobotTrajectory:
-    schema = text(data, "schema")
+    schema, fitting = text(data, "schema"), None
     if schema == MOTION_SCHEMA:
-        motion = trajectory_of(RobotMotion.load(path, joint_names=options.joint_order))
+        complete = RobotMotion.load(path, joint_names=options.joint_order)
+        pairs = [
+            (complete.joint_pos, complete.joint_vel),
+            (complete.body_pos_w, complete.body_lin_vel_w),
+        ]
+        fitting = fitting_rate(pairs)
+        motion = trajectory_of(complete)
     elif schema == TRAJECTORY_SCHEMA:
         frames = len(numbers(path, data, "root_pos", None, 3))
         motion = RobotTrajectory(
@@ -89,36 +94,24 @@ def _own_file(
             path, "unknown schema", found=repr(schema),
             expected=f"{MOTION_SCHEMA} or {TRAJECTORY_SCHEMA}",
         )  # fmt: skip
-    fps = motion.fps if options.fps is None else check_fps(options.fps, f"{path}: --fps")
-    return replace(motion, fps=fps, notes=(f"format {form.name}",))
+    if options.fps is None:
+        fps, notes = motion.fps, check_rate(str(path), motion.fps, fitting)
+    else:
+        fps, notes = asked_rate(str(path), motion.fps, fitting, options.fps)
+    return replace(motion, fps=fps, notes=(f"format {form.name}", *notes))
 
 
 def _assemble(
     path: Path, raw: RawRobotMotion, form: Format, options: ReadOptions
 ) -> RobotTrajectory:
     where, notes = str(path), [f"format {form.name}", *raw.notes]
-    if len(raw.root_pos) < 2:
-        raise input_error(
-            where,
-            "a clip needs at least two frames",
-            found=len(raw.root_pos),
-            fix="use a longer clip: velocities need a neighbour frame",
-        )
+    check_sound(where, raw)
     fps, note = _rate(where, raw, form, options)
     notes += note
-    for key, value in (("root position", raw.root_pos), ("root rotation", raw.root_rot)):
-        if not np.isfinite(value).all():
-            raise input_error(
-                where,
-                f"{key} holds a value that is not finite",
-                found=f"frame {int(np.argwhere(~np.isfinite(value))[0][0])}",
-                fix="export the clip again, or cut that frame out of the file",
-            )
     bodies = raw.bodies
     if raw.root_rot.shape[1:] == (3,):
         quat = quat_exp(raw.root_rot)
     else:
-        _check_unit(where, raw)
         order, remark = check_order(
             where, raw.root_rot, raw.root_pos, fps, form.quaternion, options.quaternion_order
         )
@@ -156,29 +149,21 @@ def _assemble(
 def _rate(
     where: str, raw: RawRobotMotion, form: Format, options: ReadOptions
 ) -> tuple[float, list[str]]:
+    fitting = fitting_rate(raw.velocities)
     if options.fps is not None:
-        fps = check_fps(options.fps, f"{where}: --fps")
-        said = raw.fps is not None and abs(raw.fps - fps) > 1e-6
-        return fps, [f"{fps:g} fps as asked for, the file says {raw.fps:g}"] if said else []
+        return asked_rate(where, raw.fps, fitting, options.fps)
     if raw.fps is not None:
-        return check_fps(raw.fps, f"{where}: fps"), []
+        fps = check_fps(raw.fps, f"{where}: fps")
+        return fps, check_rate(where, fps, fitting)
     if form.fps is not None:
         return form.fps, [f"{form.fps:g} fps as {form.name} declares (the file has none; --fps)"]
     raise input_error(
-        where, "the file carries no frame rate", fix="say it with --fps, such as --fps 30"
+        where,
+        "the file carries no frame rate",
+        fix="say it with --fps, such as --fps 30"
+        if fitting is None
+        else f"say it with --fps; the file's velocities fit --fps {rounded(fitting):g}",
     )
-
-
-def _check_unit(where: str, raw: RawRobotMotion) -> None:
-    length = np.linalg.norm(raw.root_rot, axis=1)
-    if np.abs(length - 1.0).max() > 0.02:
-        frame = int(np.abs(length - 1.0).argmax())
-        raise input_error(
-            where,
-            "the base's orientation must be unit quaternions",
-            found=f"length {length[frame]:.3f} at frame {frame}",
-            fix="are these columns a quaternion? choose the layout with --format",
-        )
 
 
 def _joint_names(
@@ -209,6 +194,7 @@ def _joint_names(
     if bodies is not None and bodies.quat is not None and bodies.quat.shape[1] == columns + 1:
         error = hinge_mismatch(raw.joint_pos, bodies.quat, joints)
         if error > TOLERANCE:
+            _check_reading(where, raw.joint_pos, bodies.quat, joints, options)
             raise input_error(
                 where,
                 f"the joints are not in the order {order} that {form.name} declares",
@@ -227,6 +213,21 @@ def _joint_names(
                 fix="say what the joint columns are with --joint-order NAME,NAME,...",
             )
     return joints, remark, ROBOT_OF_ORDER[order]
+
+
+def _check_reading(
+    where: str, joint_pos: Array, quat: Array, joints: tuple[str, ...], options: ReadOptions
+) -> None:
+    """`InputError` when the links turn as their joints once w stands at the other end."""
+    used = options.quaternion_order or "wxyz"
+    other = "xyzw" if used == "wxyz" else "wxyz"
+    if hinge_mismatch(joint_pos, reorder(store(quat, used), other), joints) < TOLERANCE:
+        raise input_error(
+            where,
+            f"the body rotations are {other}, not {used}",
+            found=f"links that turn as their joints only when read as {other}",
+            fix=f"say --quaternion-order {other}",
+        )
 
 
 def _fits(where: str, columns: int, joints: tuple[str, ...], what: str) -> None:

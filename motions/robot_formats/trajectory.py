@@ -138,7 +138,7 @@ class RobotTrajectory:
             raise input_error(
                 self.where,
                 "joint angles must be radians",
-                found=f"{self.joint_pos[frame, joint]:.1f} for {self.joint_names[joint]} at "
+                found=f"{self.joint_pos[frame, joint]:.4g} for {self.joint_names[joint]} at "
                 f"frame {frame}",
                 expected=f"at most {LARGEST_ANGLE:.1f}",
                 fix="convert degrees to radians before",
@@ -167,13 +167,16 @@ class RobotTrajectory:
 
         Body poses of the file are dropped: those between frames are for kinematics to find.
         """
-        fps = check_fps(fps, f"{self.where}: new fps")
+        fps = check_fps(fps, f"{self.where}: new fps", "choose another rate")
         if fps == self.fps:
             return self
         at = resample_positions(self.num_frames, self.fps, fps)
+        return replace(self.at_frames(at), fps=fps)
+
+    def at_frames(self, at: Array) -> RobotTrajectory:
+        """The poses at fractional frame indices [T'], at the same rate; see `resample`."""
         return replace(
             self,
-            fps=fps,
             root_pos=lerp_frames(self.root_pos, at),
             root_quat=slerp_frames(self.root_quat, at),
             joint_pos=lerp_frames(self.joint_pos, at),

@@ -12,7 +12,7 @@ from motions.human import SIDES
 from motions.skeletons import names as vocabulary
 from motions.skeletons.families import family_of
 from motions.skeletons.names import parse_joint_name
-from motions.skeletons.tree import JointTree
+from motions.skeletons.tree import JointTree, middle_one
 from motions.skeletons.verify import misplaced, unlikely
 
 Array = NDArray[Any]
@@ -175,7 +175,11 @@ def _find_hand(tree: JointTree, side: str, wrist: int) -> int | None:
     middle = _first(
         apart, lambda j: tree.names[j].side == side and tree.names[j].part.endswith("middle")
     )
-    return middle if middle is not None else _first(apart, _is(tree, side, words))
+    if middle is not None:
+        return middle
+    fingers = [j for j in apart if _is(tree, side, words)(j)]
+    knuckles = [j for j in fingers if not set(tree.up(j)) & set(fingers)]
+    return middle_one(knuckles, tree.length) if len(knuckles) > 2 else next(iter(fingers), None)
 
 
 # -- trunk -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +44,8 @@ class JointTree:
         """Joints strictly between `top` and its descendant `bottom`, downwards."""
         line = list(self.up(bottom))
         return line[: line.index(top)][::-1] if top in line else []
+
+
+def middle_one(joints: Sequence[int], distance: Callable[[int, int], float]) -> int:
+    """The joint that is nearest to all others: of the knuckles of a hand the middle finger's."""
+    return min(joints, key=lambda joint: sum(distance(joint, other) for other in joints))

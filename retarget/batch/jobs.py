@@ -12,15 +12,26 @@ from typing import Any
 from motions.errors import InputError, input_error
 from motions.readers import EXTENSIONS, is_human_clip
 
+_LONGEST_S = 1e6
+"""Times in a manifest are below this."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """One clip of a batch; `name` is the result's path below the output folder, without ending."""
+    """One clip of a batch, or a part of one.
+
+    Attributes:
+        name: the result's path below the output folder, without ending.
+        start: second to begin at; None leaves it to the batch's own option, like ``end``.
+        entry: where the job was asked for, such as ``line 3 of clips.jsonl``; empty when it is a
+            file or a folder's.
+    """
 
     clip: Path
     name: str
-    start: float = 0.0
+    start: float | None = None
     end: float | None = None
+    entry: str = ""
 
 
 def find_jobs(paths: Iterable[Path], out: Path | None = None) -> list[Job]:
@@ -117,11 +128,13 @@ def _job_of_line(path: Path, number: int, line: str) -> Job:
     inside = isinstance(name, str) and name and not PurePosixPath(name).is_absolute()
     if not inside or ".." in PurePosixPath(name).parts:
         raise input_error(path, f"{where}: name must be a path below the output", found=repr(name))
-    times = [entry.get("start", 0.0), entry.get("end")]
-    for each in times:
-        if each is not None and (isinstance(each, bool) or not isinstance(each, int | float)):
+    times: list[float | None] = []
+    for each in (entry.get("start"), entry.get("end")):
+        number_given = isinstance(each, int | float) and not isinstance(each, bool)
+        if each is not None and not (number_given and abs(each) < _LONGEST_S):
             raise input_error(path, f"{where}: start and end are seconds", found=repr(each))
-    return Job(Path(entry["clip"]), name, float(times[0] or 0.0), times[1])
+        times.append(None if each is None else float(each))
+    return Job(Path(entry["clip"]), name, times[0], times[1], f"line {number} of {path.name}")
 
 
 def _is_clip(path: Path) -> bool:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import robots
 from motions import HumanMotion, read_human_motion
 from motions.cli import user_error_text
 from motions.errors import input_error
+from motions.resample import frames_between
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, file_hash, record_path
 from retarget.pipeline import RetargetSettings, retarget
@@ -91,9 +92,7 @@ def retarget_job(job: Job, key: str, out: Path) -> Record:
     try:
         check_not_its_clip(path, job.clip)
         human = read_human_motion(job.clip, **_work.reading)
-        start = job.start or _work.start
-        end = _work.end if job.end is None else job.end
-        human = crop_seconds(human, start, end)
+        human = crop_job(human, job, _work.start, _work.end)
         motion = retarget(human, _robot, fps=_work.fps, settings=_work.settings)
         motion.save(path)
     except Exception as error:
@@ -128,25 +127,44 @@ def check_not_its_clip(out: Path, clip: Path) -> None:
         raise input_error(out, "the result would replace the clip", fix="choose another --out")
 
 
-def crop_seconds(human: HumanMotion, start: float, end: float | None) -> HumanMotion:
+def crop_seconds(
+    human: HumanMotion,
+    start: float,
+    end: float | None,
+    *,
+    where: object = None,
+    said: tuple[str, str] = ("--start", "--end"),
+) -> HumanMotion:
     """The part of a clip between two times, s; its own end when ``end`` is None.
 
+    ``where`` and ``said`` name the clip and what gave the two times, for the error; see
+    `motions.resample.frames_between`.
+
     Raises:
-        InputError: less than two frames would be left.
+        InputError: the times lie outside the clip, or less than two frames would be left.
     """
     if start == 0.0 and end is None:
         return human
-    last = human.duration if end is None else end
-    half = 0.5 / human.fps  # times are rounded to frames
-    if not (0.0 <= start <= last - half and last <= human.duration + half):  # NaN fits nowhere
-        raise input_error(
-            human.name,
-            "--start and --end must lie inside the clip, at least a frame apart",
-            found=f"{start:g} s to {last:g} s",
-            expected=f"times between 0 and {human.duration:.2f} s",
-            fix="leave out --end for the clip's own end",
-        )
-    return human.crop(round(start * human.fps), round(last * human.fps) + 1)
+    place = human.name if where is None else where
+    return human.crop(*frames_between(human.num_frames, human.fps, start, end, place, said=said))
+
+
+def crop_job(human: HumanMotion, job: Job, start: float, end: float | None) -> HumanMotion:
+    """The part of its clip that a job asks for, else the one between the options' times."""
+    entry = job.entry or "the job"
+    said = (
+        "--start" if job.start is None else f"start in {entry}",
+        "--end" if job.end is None else f"end in {entry}",
+    )
+    # Clips of one stem, and parts of one clip, are told apart by the name of the result.
+    named = "" if PurePath(job.name).name == job.clip.stem else f" (as {job.name})"
+    return crop_seconds(
+        human,
+        start if job.start is None else job.start,
+        end if job.end is None else job.end,
+        where=f"{job.clip}{named}",
+        said=said,
+    )
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ limbs gather speed over several frames. A jump away and back within a short time
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +15,15 @@ import numpy as np
 
 from motions.robot_formats.trajectory import RobotTrajectory
 from motions.rotations import quat_conj, quat_log, quat_mul
+from retarget.curation.drops import dropped_frames
 from retarget.curation.settings import FaultSettings
 from retarget.vectors import Array
 
 LONGEST_RUN = (5, 2)
 """Large steps in a row that still count as isolated: of the base, of a joint."""
+
+MOST_LINES = 4
+"""Faults of one kind that are told one by one."""
 
 Kind = Literal["jump", "spike", "frozen", "dropped"]
 
@@ -56,6 +61,25 @@ class Fault:
         return f"{what} at {(self.start + first) / fps:.2f} s"
 
 
+def folded(verb: str, faults: Sequence[Fault], fps: float, first: int) -> list[str]:
+    """A phrase for each fault, or one for all of a kind when there are more than `MOST_LINES`."""
+    lines = []
+    for kind in dict.fromkeys(fault.kind for fault in faults):
+        alike = sorted((f for f in faults if f.kind == kind), key=lambda fault: fault.start)
+        if len(alike) <= MOST_LINES:
+            lines += [f"{verb}: {fault.text(fps, first)}" for fault in alike]
+            continue
+        since, until = ((f.start + first) / fps for f in (alike[0], alike[-1]))
+        worst = max(alike, key=lambda fault: fault.size)
+        if kind in ("jump", "spike"):
+            what = f"{len(alike)} {kind}s"
+        else:
+            what = f"{sum(f.size for f in alike):.0f} {kind} frames at {len(alike)} places"
+        largest = f", the largest {worst.text(fps, first)}" if worst.size != 1 else ""
+        lines.append(f"{verb}: {what} from {since:.2f} to {until:.2f} s{largest}")
+    return lines
+
+
 def steps(motion: RobotTrajectory) -> Array:
     """Size of every step [T - 1, 2 + J]: base in m, its rotation in rad, joints in rad."""
     turn = quat_log(quat_mul(motion.root_quat[1:], quat_conj(motion.root_quat[:-1])))
@@ -72,9 +96,11 @@ def steps(motion: RobotTrajectory) -> Array:
 def find_faults(motion: RobotTrajectory, settings: FaultSettings) -> list[Fault]:
     """All faults of a motion in the order of time."""
     size = steps(motion)
-    found = _jumps_and_spikes(motion, size, settings)
-    found += _frozen(motion, size, settings)
-    found += _dropped(motion, size, settings, found)
+    others = _jumps_and_spikes(motion, size, settings) + _frozen(motion, size, settings)
+    dropped = _dropped(motion, settings, others)
+    gaps = {fault.start for fault in dropped}
+    # Missing frames of a run are a large step as well, but one that has an explanation.
+    found = dropped + [f for f in others if f.kind != "jump" or f.start not in gaps]
     return sorted(found, key=lambda fault: (fault.start, fault.stop))
 
 
@@ -187,24 +213,13 @@ def _frozen(motion: RobotTrajectory, size: Array, settings: FaultSettings) -> li
     return found
 
 
-def _dropped(
-    motion: RobotTrajectory, size: Array, settings: FaultSettings, known: list[Fault]
-) -> list[Fault]:
-    """Steps that go on in the direction of their neighbours, a whole number of times as far."""
-    pace = _pace(motion, size)
-    delta = np.diff(motion.joint_pos, axis=0)
-    taken = {t for f in known for t in range(f.start - 2, f.stop + 2)}
-    found = []
-    for t in range(2, len(pace) - 2):
-        near = np.concatenate([pace[t - 2 : t], pace[t + 1 : t + 3]])
-        usual = float(near.mean())
-        times = pace[t] / usual if usual > settings.moving else 0.0
-        missing = round(times) - 1
-        if t in taken or not 1 <= missing <= settings.longest_drop:
-            continue
-        steady = near.max() < 1.35 * near.min() and abs(times - round(times)) < 0.25
-        middle = delta[t - 1] + delta[t + 1]
-        straight = delta[t] @ middle / (np.linalg.norm(delta[t]) * np.linalg.norm(middle) + 1e-12)
-        if steady and straight > 0.98:
-            found.append(Fault(kind="dropped", start=t, stop=t + 1, size=missing, where="all"))
-    return found
+def _dropped(motion: RobotTrajectory, settings: FaultSettings, others: list[Fault]) -> list[Fault]:
+    """Missing frames, but not beside a spike or frozen frames: these are to be mended first."""
+    taken = {t for f in others if f.kind != "jump" for t in range(f.start - 2, f.stop + 2)}
+    return [
+        Fault(kind="dropped", start=frame, stop=frame + 1, size=missing, where="all")
+        for frame, missing, _ in dropped_frames(
+            motion, settings.longest_drop, settings.drop_evidence
+        )
+        if frame not in taken
+    ]

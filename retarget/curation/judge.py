@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from motions.robot_formats.trajectory import RobotTrajectory
-from retarget.curation.faults import Fault, find_faults
+from retarget.curation.faults import Fault, find_faults, folded
 from retarget.curation.measures import (
     Measures,
     ground_height,
@@ -55,7 +55,7 @@ class ClipVerdict:
 
     Attributes:
         motion: after repair, on the ground. first: index in the file of its first frame.
-        repairs: what was done to it.
+        repairs: what was done to it, being parted at jumps included.
     """
 
     motion: RobotTrajectory
@@ -137,6 +137,8 @@ def curate(
             left=tuple(find_faults(motion, settings.faults)),
         )
     motion, done = state.motion, list(state.done)
+    jumps = [fault for fault in state.left if fault.kind == "jump"]
+    done += folded("parted", jumps, motion.fps, state.first)
     _, _, left, right = sole_points_path(motion, robot)
     ground = ground_height(np.concatenate([left, right], axis=1)[..., 2].min(axis=1))
     shifted = False

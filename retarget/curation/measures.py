@@ -8,8 +8,8 @@ import numpy as np
 
 from motions.robot_formats.trajectory import RobotTrajectory
 from motions.rotations import quat_rotate
-from retarget.completion import sole_path
 from retarget.geometry import check_geometry, lowest_point
+from retarget.plausible import sole_path
 from retarget.vectors import Array, low_pass
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot

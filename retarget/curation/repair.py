@@ -10,7 +10,7 @@ import numpy as np
 from motions.resample import lerp_frames, slerp_frames
 from motions.robot_formats.trajectory import RobotTrajectory
 from motions.rotations import quat_exp, quat_log, quat_mul, slerp
-from retarget.curation.faults import Fault, find_faults
+from retarget.curation.faults import Fault, find_faults, folded
 from retarget.curation.settings import FaultSettings
 from retarget.vectors import Array
 from robots.robot import Robot
@@ -28,7 +28,8 @@ class Repaired:
     Attributes:
         changed: [T] bool, frames that are no longer the file's.
         first: index in the file of the motion's first frame.
-        done: what was repaired, one phrase each. left: faults that could not be.
+        done: what was repaired, a phrase each or one for many alike. left: faults that could not
+            be.
     """
 
     motion: RobotTrajectory
@@ -42,12 +43,13 @@ def repair(motion: RobotTrajectory, robot: Robot, settings: FaultSettings) -> Re
     """Cut glitched ends off, fill spikes and frozen frames, insert dropped frames, clamp joints.
 
     A gap is filled only up to `longest_gap`, by cubics that keep the velocities at both ends
-    (slerp with a cubic offset for the base's rotation). Jumps in the middle stay and are returned.
+    (slerp with a cubic offset for the base's rotation). Jumps in the middle stay and are returned;
+    the clip is to be parted there.
     """
     fps = motion.fps
     motion, first, done = _cut_ends(motion, settings)
     changed = np.zeros(motion.num_frames, dtype=bool)
-    left: tuple[Fault, ...] = ()
+    filled: list[Fault] = []
     for _ in range(MOST_ROUNDS):
         faults = find_faults(motion, settings)
         repaired = []
@@ -58,23 +60,39 @@ def repair(motion: RobotTrajectory, robot: Robot, settings: FaultSettings) -> Re
             motion = fill(motion, *gap, fault.joints)
             changed[gap[0] : gap[1]] = True
             repaired.append(fault)
-            done.append(f"filled: {fault.text(fps, first)}")
-        left = tuple(f for f in faults if f not in repaired and f.kind != "dropped")
+        filled += repaired
         if not repaired:
             break
-    else:
-        left = tuple(f for f in find_faults(motion, settings) if f.kind != "dropped")
-    dropped = [f for f in find_faults(motion, settings) if f.kind == "dropped"]
-    if dropped:
-        motion, changed = insert(motion, changed, dropped)
-        done += [f"inserted: {f.text(fps, first)}" for f in dropped]
-        left = tuple(f for f in find_faults(motion, settings) if f.kind != "dropped")
+    done += folded("filled", filled, fps, first)
+    motion, changed, dropped = _insert_dropped(motion, changed, settings)
+    done += folded("inserted", dropped, fps, first)
+    left = tuple(f for f in find_faults(motion, settings) if f.kind != "dropped")
     motion, clamped = clamp(motion, robot)
     if clamped.any():
         done.append(f"clamped to the joint limits in {_frames(int(clamped.sum()))}")
     return Repaired(
         motion=motion, changed=changed | clamped, first=first, done=tuple(done), left=left
     )
+
+
+def _insert_dropped(
+    motion: RobotTrajectory, changed: Array, settings: FaultSettings
+) -> tuple[RobotTrajectory, Array, list[Fault]]:
+    """Put missing frames back until none are found; the faults tell the file's own frames."""
+    inserted: list[Fault] = []
+    for _ in range(MOST_ROUNDS):
+        dropped = [f for f in find_faults(motion, settings) if f.kind == "dropped"]
+        if not dropped:
+            break
+        motion, changed = insert(motion, changed, dropped)
+        earlier = sorted(inserted, key=lambda f: f.start)
+        for fault in dropped:
+            here = fault.start
+            for other in earlier:
+                if other.start < here:
+                    here = max(other.start, here - int(other.size))
+            inserted.append(replace(fault, start=here, stop=here + 1))
+    return motion, changed, inserted
 
 
 def _gap(fault: Fault, motion: RobotTrajectory, settings: FaultSettings) -> tuple[int, int] | None:
@@ -190,7 +208,7 @@ def _turn_through(
 def insert(
     motion: RobotTrajectory, changed: Array, dropped: Sequence[Fault]
 ) -> tuple[RobotTrajectory, Array]:
-    """The motion with the missing frames of `dropped` put in (linear, slerp), in true time."""
+    """The motion with the missing frames of `dropped` put in, in true time; cubics as in `fill`."""
     extra = np.zeros(motion.num_frames, dtype=int)
     for fault in dropped:
         extra[fault.start] = int(fault.size)
@@ -198,6 +216,7 @@ def insert(
         [t + np.arange(extra[t] + 1) / (extra[t] + 1) for t in range(motion.num_frames)]
     )
     new = np.concatenate([np.arange(extra[t] + 1) > 0 for t in range(motion.num_frames)])
+    starts = [f.start + 1 + int(extra[: f.start].sum()) for f in dropped]
     motion = replace(
         motion,
         root_pos=lerp_frames(motion.root_pos, positions),
@@ -206,6 +225,8 @@ def insert(
         contact=None if motion.contact is None else lerp_frames(motion.contact, positions),
         bodies=None,
     )
+    for start, fault in zip(starts, dropped, strict=True):
+        motion = fill(motion, start, start + int(fault.size))
     return motion, new | changed[np.floor(positions).astype(int)]
 
 

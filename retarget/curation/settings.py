@@ -50,6 +50,9 @@ class FaultSettings:
     joint_spread: float = 0.2
     longest_drop: int = 4
     """Frames that may be missing between two neighbours."""
+    drop_evidence: float = 10.0
+    """How much better the motion has to fit with frames missing than without, summed over base and
+    joints (see `retarget.curation.drops`); clean clips reach 4."""
     edge: float = 0.5
     """Seconds at the ends of a clip within which a jump is cut off rather than split at."""
 

@@ -155,7 +155,7 @@ def test_braces_may_end_a_line(make_bvh: MakeBvh) -> None:
 def test_options_out_of_range(make_bvh: MakeBvh) -> None:
     path = make_bvh()
     assert "unit must be positive" in _refusal(path, unit=-1.0)
-    assert "expected y or z" in _refusal(path, up="x")
+    assert "expected x, -y, y, z" in _refusal(path, up="w")
     assert "cannot be negative" in _refusal(path, drop_first=-1)
 
 

@@ -148,7 +148,7 @@ def test_broken_files(tmp_path: Path) -> None:
     assert "C3D" in _refusal(path)
     assert "no such file" in _refusal(tmp_path / "none.c3d")
     slow = _slow(tmp_path)
-    assert "frame rate must be positive (found 0)" in _refusal(slow)
+    assert "frame rate must be 1 to 1000 frames per second (found 0)" in _refusal(slow)
     assert read_human_motion(slow, fps=50).fps == 50
 
 

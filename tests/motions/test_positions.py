@@ -63,7 +63,7 @@ def test_the_rate_must_come_from_somewhere(tmp_path: Path) -> None:
     stated = _save(tmp_path / "stated.npz", joints=walk(layout), fps=np.array([60.0]))
     assert read_human_motion(stated).fps == 60
     wrong = _save(tmp_path / "wrong.npz", joints=walk(layout), fps=np.array(0))
-    assert "frame rate must be positive (found 0)" in _refusal(wrong)
+    assert "frame rate must be 1 to 1000 frames per second (found 0)" in _refusal(wrong)
     assert read_human_motion(wrong, fps=30).fps == 30
 
 
@@ -162,7 +162,7 @@ def test_a_robots_motion_is_no_persons(
 ) -> None:
     path = _save(tmp_path / "clip.npz", **{k: np.zeros(s) for k, s in keys.items()})
     text = _refusal(path, fps=30)
-    assert "motion of a robot" in text and tool in text and "python -m motions convert" in text
+    assert "motion of a robot" in text and tool in text and "python -m retarget.convert" in text
     assert not is_human_clip(path)
 
 

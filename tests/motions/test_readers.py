@@ -77,11 +77,11 @@ def test_unit_and_up_axis_are_detected(make_bvh: MakeBvh, unit: float, up: str) 
 
 def test_overrides_replace_detection(make_bvh: MakeBvh) -> None:
     path = make_bvh(rest_frames=1)
-    motion = read_human_motion(path, unit=0.02, up="z", drop_first=5, fps=60)
-    assert motion.report["unit"] == 0.02 and motion.report["up"] == "z"
+    motion = read_human_motion(path, unit=0.015, up="z", drop_first=5, fps=60)
+    assert motion.report["unit"] == 0.015 and motion.report["up"] == "z"
     assert motion.fps == 60 and motion.num_frames == 36
-    assert motion.role("pelvis")[0, 1] == pytest.approx(0.93 * 2)  # y kept as it is
-    assert "3.4" in motion.report["warnings"][0]  # the person's height is now implausible
+    assert motion.role("pelvis")[0, 1] == pytest.approx(0.93 * 1.5)  # y kept as it is
+    assert "2.6" in motion.report["warnings"][0]  # the person's height is now implausible
 
 
 def test_joint_frames_carry_bones_and_rest_pose(make_bvh: MakeBvh) -> None:
@@ -142,7 +142,9 @@ def test_skeleton_map_fills_gaps(make_bvh: MakeBvh) -> None:
 
 
 def test_frame_rates_survive_few_digits() -> None:
-    rates = [rate_of(t) for t in (0.033333, 0.0333, 0.0083333, 0.04, 1 / 29.97, 1 / 23.976)]
+    rates = [
+        rate_of(Path("x"), t) for t in (0.033333, 0.0333, 0.0083333, 0.04, 1 / 29.97, 1 / 23.976)
+    ]
     np.testing.assert_allclose(rates, [30, 30, 120, 25, 29.97, 23.976], atol=1e-5)
 
 

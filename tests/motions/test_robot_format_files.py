@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from motions.robot_formats import (
 from motions.robot_formats.orders import JOINT_ORDERS, body_order
 from motions.robot_formats.quaternions import gather_evidence
 from motions.robot_formats.writers import NEEDS_BODIES, write_robot_trajectory
-from motions.rotations import quat_log, quat_mul, quat_of_yaw
+from motions.robot_motion import RobotMotion
+from motions.rotations import quat_exp, quat_log, quat_mul, quat_of_yaw
 
 G1 = JOINT_ORDERS["g1-29"]
 
@@ -39,15 +41,17 @@ def walk(frames: int = 40, yaw: float = 1.2, fps: float = 30.0, bodies: bool = F
     poses = None
     if bodies:
         names = body_order(G1)
-        # Not the robot's kinematics: links turn with their joints about z, all of them on the base.
+        # Not the robot's kinematics: links turn with their joints about axes of their own, all of
+        # them on the base.
         turns = {"pelvis": quat}
         for joint, name in zip(G1, names[1:], strict=True):
             from motions.robot_formats.orders import link_of_joint, parent_joint
 
             above = parent_joint(joint)
             parent = "pelvis" if above is None else link_of_joint(above)
-            angle = joints[:, G1.index(joint)]
-            turns[name] = quat_mul(turns[parent], quat_of_yaw(angle))
+            column = G1.index(joint)
+            axis = np.eye(3)[column % 3]
+            turns[name] = quat_mul(turns[parent], quat_exp(joints[:, column, None] * axis))
         poses = BodyPoses(
             names=names,
             pos=np.repeat(pos[:, None], len(names), axis=1),
@@ -305,6 +309,116 @@ def test_a_csv_with_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "not finite" in text and "frame 3" in text
 
 
+@pytest.mark.parametrize("options", [(), ("--format", "unitree-csv")])
+def test_a_damaged_csv_is_called_so_before_its_layout_is_guessed(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = file_of(walk(yaw=0.0), tmp_path, "unitree-csv")
+    table = np.loadtxt(path, delimiter=",")
+
+    def said(rows: np.ndarray) -> str:
+        np.savetxt(path, rows, delimiter=",")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return refusal(path, *options, capsys=capsys)
+
+    holed, unturned = table.copy(), table.copy()
+    holed[5, 9] = np.nan
+    unturned[:, 3:7] = 0.0
+    assert "joint_pos holds a value that is not finite (found frame 5, column 2)" in said(holed)
+    assert "at least two frames (found 1)" in said(table[:1])
+    assert "unit quaternions (found length 0.000 at frame 0)" in said(unturned)
+
+
+@pytest.mark.parametrize(("name", "key"), [("gmr", "local_body_pos"), ("mjlab", "body_pos_w")])
+def test_holes_in_body_poses(
+    name: str, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = dict(np.load(file_of(walk(bodies=True), tmp_path, name)))
+    holed = data[key].copy()
+    holed[3, 4] = np.nan
+    path = tmp_path / "clip.npz"
+    np.savez(path, **{**data, key: holed})
+    assert "body positions holds a value that is not finite (found frame 3" in refusal(
+        path, capsys=capsys
+    )
+
+
+def test_signs_of_quaternions_that_flip_are_put_right(tmp_path: Path) -> None:
+    motion = walk()
+    path = file_of(motion, tmp_path, "unitree-csv")
+    table = np.loadtxt(path, delimiter=",")
+    table[::3, 3:7] *= -1.0
+    np.savetxt(path, table, delimiter=",")
+    found = read_robot_trajectory(path)
+    assert_same(found, motion)
+    assert (np.sum(found.root_quat[1:] * found.root_quat[:-1], axis=1) > 0.9).all()
+
+
+def test_a_csv_with_semicolons_says_what_separates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = file_of(walk(), tmp_path, "unitree-csv")
+    path.write_text(path.read_text().replace(",", ";"))
+    assert "by commas" in refusal(path, capsys=capsys)
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "mjlab")])
+def test_body_rotations_with_w_last_say_which_option_helps(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Heading along x, both readings of the base stand upright; only the links can tell.
+    motion = walk(yaw=0.0 if options else 1.2, bodies=True)
+    data = dict(np.load(file_of(motion, tmp_path, "mjlab")))
+    path = tmp_path / "clip.npz"
+    np.savez(path, **{**data, "body_quat_w": np.roll(data["body_quat_w"], -1, axis=-1)})
+    text = refusal(path, *options, capsys=capsys)
+    assert "body rotations are xyzw" in text and "--quaternion-order xyzw" in text
+    found = read_robot_trajectory(path, ReadOptions(quaternion_order="xyzw"))
+    assert_same(found, motion)
+
+
+@pytest.mark.parametrize("name", ["mjlab", "holosoma", "robot-motion"])
+def test_a_rate_that_contradicts_the_velocities_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "clip.npz"
+    if name == "robot-motion":
+        clip = walk(bodies=True)
+        assert clip.bodies is not None
+        RobotMotion.build(
+            fps=30.0, joint_pos=clip.joint_pos, body_pos_w=clip.bodies.pos,
+            body_quat_w=clip.bodies.quat, joint_names=G1, body_names=clip.bodies.names,
+            robot="unitree_g1", name="clip",
+        ).save(path)  # fmt: skip
+        data = dict(np.load(path))
+    else:
+        data = arrays(name, tmp_path)
+    np.savez(path, **data)
+    notes = read_robot_trajectory(path).notes
+    assert "30 fps, confirmed by the file's velocities" in notes
+    np.savez(path, **{**data, "fps": np.array([50.0])})
+    text = refusal(path, capsys=capsys)
+    assert "contradicts the file's own velocities" in text
+    assert "found fps 50, while the velocities fit 30" in text and "--fps 30" in text
+    found = read_robot_trajectory(path, ReadOptions(fps=50.0))
+    assert found.fps == 50.0
+    assert any("as asked for, its velocities fit 30" in note for note in found.notes)
+    still = {k: 0 * v if k in ("joint_vel", "body_lin_vel_w") else v for k, v in data.items()}
+    np.savez(path, **{**still, "fps": np.array([50.0])})
+    assert read_robot_trajectory(path).fps == 50.0
+
+
+def test_a_missing_rate_is_proposed_from_the_velocities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = arrays("mjlab", tmp_path)
+    del data["fps"]
+    path = tmp_path / "clip.npz"
+    np.savez(path, **data)
+    assert "velocities fit --fps 30" in refusal(path, capsys=capsys)
+
+
 @pytest.mark.parametrize("name", sorted(JOINT_KEY))
 def test_wrong_joint_count(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = arrays(name, tmp_path)
@@ -322,7 +436,7 @@ def test_impossible_rates(
     data = arrays(name, tmp_path)
     path = tmp_path / "clip.npz"
     np.savez(path, **{**data, "fps": np.array([fps])})
-    assert "frame rate must be a positive number" in refusal(path, "--format", name, capsys=capsys)
+    assert "frame rate must be 1 to 1000" in refusal(path, "--format", name, capsys=capsys)
 
 
 @pytest.mark.parametrize("name", sorted(JOINT_KEY))

@@ -210,11 +210,21 @@ def test_mannequin_x_gives_the_shape_of_smplx_only(
     ("changes", "says"),
     [
         ({"poses": np.zeros((FRAMES, 60))}, r"poses has the wrong shape .found \[12, 60\]"),
-        ({"poses": np.zeros((5, 156))}, r"found \[5, 156\], expected \[12, 66 or more\]"),
+        ({"poses": np.zeros((5, 156))}, r"found \[5, 156\], expected \[12, 66 or 72"),
+        ({"poses": np.zeros((FRAMES, 100))}, r"found \[12, 100\], expected \[frames, 66 or 72"),
+        ({"poses": np.zeros((156, FRAMES))}, r"found \[156, 12\].*; transpose it"),
+        ({"poses": np.zeros((FRAMES, 24, 6))}, r"found \[12, 24, 6\]"),  # 6D rotations
+        (
+            {"poses": 90.0 * np.eye(FRAMES, 156)},
+            "turn by 90 in frame 0.*convert degrees to radians",
+        ),
+        ({"poses": np.zeros((FRAMES, 24, 3, 3))}, "every matrix of poses must be a rotation"),
+        ({"poses": np.zeros((0, 156)), "trans": np.zeros((0, 3))}, "trans is empty"),
+        ({"mocap_framerate": np.array("fast")}, "the file has no frame rate"),
         ({"trans": np.zeros(FRAMES)}, r"trans has the wrong shape .found \[12\]"),
         ({"poses": np.full((FRAMES, 156), np.nan)}, "every number of poses must be finite"),
         ({"trans": np.full((FRAMES, 3), np.inf)}, "every number of trans must be finite"),
-        ({"mocap_framerate": np.array(0.0)}, "frame rate must be positive"),
+        ({"mocap_framerate": np.array(0.0)}, "frame rate must be 1 to 1000"),
         ({"mocap_framerate": None}, "AMASS states it"),
         ({"betas": np.array(["a"])}, "betas must be numbers"),
     ],

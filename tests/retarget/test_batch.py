@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from retarget.batch import find_jobs, read_manifest, run_batch, shard_of
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, record_path
 from retarget.batch.run import _pooled
-from retarget.batch.work import Work, begin_worker
+from retarget.batch.work import Work, begin_worker, crop_job
 from retarget.cli import main
 from robots.errors import RobotError
 
@@ -81,6 +82,8 @@ def test_manifests(clips: Path, tmp_path: Path) -> None:
         ('{"clip": "a", "speed": 2}', "may have name, start and end"),
         ('{"clip": "a", "name": "../b"}', "below the output"),
         ('{"clip": "a", "end": "2"}', "are seconds"),
+        ('{"clip": "a", "end": NaN}', "are seconds"),
+        ('{"clip": "a", "start": 1%s}' % ("0" * 400), "are seconds"),
         ("{", "line 1 of the manifest is not JSON"),
         ("# nothing", "names no clip"),
     ):
@@ -89,6 +92,21 @@ def test_manifests(clips: Path, tmp_path: Path) -> None:
             read_manifest(manifest)
     with pytest.raises(InputError, match="cannot read the manifest"):
         read_manifest(tmp_path / "absent.txt")
+
+
+def test_parts_of_clips_end_where_the_clip_does(squat: HumanMotion, tmp_path: Path) -> None:
+    clip = squat.crop(0, 12)
+    job = Job(tmp_path / "take.bvh", "parts/one", 0.0, 12 / clip.fps, "line 2 of list.jsonl")
+    # Frames over rate is one frame more than the last frame's time: it means that frame.
+    assert crop_job(clip, job, 0.1, None).num_frames == 12  # the entry's start goes before --start
+    late = replace(job, end=99.0)
+    with pytest.raises(InputError) as caught:
+        crop_job(clip, late, 0.0, None)
+    text = str(caught.value)
+    assert "take.bvh (as parts/one): start in line 2 of list.jsonl and end in line 2 of" in text
+    assert "found 0 s to 99 s" in text and f"12 frames at {clip.fps:g} fps" in text
+    with pytest.raises(InputError, match=r"take\.bvh: --start and --end must lie inside"):
+        crop_job(clip, Job(tmp_path / "take.bvh", "deep/take"), 0.0, 99.0)
 
 
 def test_a_broken_clip_does_not_stop_the_rest(

@@ -81,6 +81,17 @@ def test_start_and_end_choose_a_part(run: Run, clip: Path, tmp_path: Path) -> No
     assert RobotMotion.load(tmp_path / "short.npz").num_frames == 5
 
 
+def test_rates_and_reports_are_checked_before_the_work(
+    run: Run, clip: Path, tmp_path: Path
+) -> None:
+    for option in ("--fps", "--source-fps"):
+        line = _one_line(run(clip, "--out", tmp_path / "out", option, "1e9"))
+        assert f"error: {option}: the frame rate must be 1 to 1000" in line
+    line = _one_line(run(clip, "--out", tmp_path / "out", "--report", tmp_path))
+    assert f"{tmp_path}: --report names a directory" in line and "report.html" in line
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     "part", [(0.2, 0.2), (0.1, 9.0), (-1.0, 0.2), ("nan", 0.2), (0.0, "nan"), (0.0, "inf")]
 )

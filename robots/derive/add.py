@@ -12,6 +12,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from robots.alone import keep_robot
 from robots.derive.anatomy import Anatomy, Guess, joint_limits
 from robots.derive.geometry import body_points
 from robots.derive.limbs import find_anatomy
@@ -27,12 +28,13 @@ from robots.models import (
     compile_spec,
     load_spec,
     missing_meshes,
-    root_body,
+    require_file,
     vendor_spec,
 )
 from robots.robot import Robot
 
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
+_SLIDE = int(mujoco.mjtJoint.mjJNT_SLIDE)
 _HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
 
 
@@ -65,8 +67,7 @@ def add_robot(
     Raises:
         RobotError: the file is no humanoid robot that can be used; nothing is written.
     """
-    if not file.is_file():
-        raise RobotError(f"robot model '{file}' does not exist")
+    require_file(file)
     name = robot_name(file, name)
     out = Path(f"{name}.toml") if out is None else out
     picture = out.with_suffix(".png") if picture is None else picture
@@ -121,9 +122,11 @@ def robot_name(file: Path, name: str | None) -> str:
 def derive(file: Path, name: str) -> Derived:
     """Everything that `add_robot` writes, as data; see `Derived`."""
     spec = load_spec(file)
-    fixed = not any(int(joint.type) == _FREE for joint in spec.joints)
-    root = root_body(spec, file)
-    if fixed and any(True for _ in root.joints):
+    root = keep_robot(spec, file)
+    kinds = {int(joint.type) for joint in root.joints}
+    fixed = _FREE not in kinds
+    # Slides of the root stand for a floating base; a hinge alone is an arm's first joint.
+    if fixed and kinds and _SLIDE not in kinds:
         raise RobotError(
             f"{file}: no free joint possible: the root '{root.name}' turns on a joint of its own "
             f"('{root.joints[0].name}') against the world; the robot's base must be a body above it"

@@ -13,8 +13,10 @@ import numpy as np
 from robots.alone import drop_dangling, keep_robot
 from robots.errors import RobotError
 from robots.geom_types import MESH
+from robots.turn import level_root
 from robots.urdf import urdf_for_mujoco
 
+MESH_FORMATS = (".stl", ".obj", ".msh")
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
 
 
@@ -26,14 +28,18 @@ class ModelEdits:
         fixed_joints: hinges to weld at their zero angle.
         free_joint: give the root a free joint (models that are drawn fixed to the world), in place
             of joints of its own.
-        drop_missing_meshes: leave out geometry whose mesh file is absent, instead of failing.
+        drop_missing_meshes: leave out geometry whose mesh file is absent or of a format that MuJoCo
+            does not read, instead of failing.
         joint_ranges: joint name -> lowest and highest angle, rad.
+        turn: quaternion (wxyz) by which the root's content is turned in its frame, so that the
+            frame is upright and faces +x.
     """
 
     fixed_joints: Sequence[str] = ()
     free_joint: bool = False
     drop_missing_meshes: bool = False
     joint_ranges: tuple[tuple[str, tuple[float, float]], ...] = ()
+    turn: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
 
 def vendor_spec(path: Path, edits: ModelEdits) -> mujoco.MjSpec:
@@ -55,6 +61,7 @@ def vendor_spec(path: Path, edits: ModelEdits) -> mujoco.MjSpec:
         for joint in list(root.joints):
             spec.delete(joint)
         root.add_freejoint(name="floating_base")
+    level_root(spec, root, edits.turn)
     drop_dangling(spec)
     for name, limits in edits.joint_ranges:
         joint = spec.joint(name)
@@ -141,7 +148,7 @@ def carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
 
 
 def missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
-    """Names of the meshes whose file is absent."""
+    """Names of the meshes whose file is absent, or of a format that MuJoCo does not read."""
     folder = Path(spec.modelfiledir or path.parent)
     if not folder.is_absolute():
         folder = path.parent
@@ -151,13 +158,14 @@ def missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
             continue
         file = Path(mesh.file)
         places = [file] if file.is_absolute() else [folder / spec.meshdir / file, folder / file]
-        if not any(place.is_file() for place in places):
+        readable = file.suffix.lower() in MESH_FORMATS or mesh.content_type
+        if not readable or not any(place.is_file() for place in places):
             absent.append(mesh.name or file.stem)
     return absent
 
 
 def drop_missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
-    """Delete meshes whose file is absent and the geometry that shows them; returns their names."""
+    """Delete the meshes of `missing_meshes` and what shows them; returns their names."""
     absent = set(missing_meshes(spec, path))
     for geom in list(spec.geoms):
         if int(geom.type) == MESH and geom.meshname in absent:
@@ -167,4 +175,3 @@ def drop_missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
             spec.delete(mesh)
     drop_dangling(spec)
     return sorted(absent)
-

@@ -6,15 +6,15 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
 from robots.alone import keep_robot
-from robots.derive.anatomy import Anatomy, Guess, joint_limits
-from robots.derive.geometry import body_points
+from robots.derive.anatomy import Anatomy, Guess, joint_limits, subtree
+from robots.derive.facing import IDENTITY, Turn, find_turn, forward
 from robots.derive.limbs import find_anatomy
 from robots.derive.motors import find_motors
 from robots.derive.pose import KNEE_BEND, standing_pose, straight_angle
@@ -135,8 +135,13 @@ def derive(file: Path, name: str) -> Derived:
     edits = ModelEdits(free_joint=fixed, drop_missing_meshes=bool(dropped))
     model = compile_spec(vendor_spec(file, edits), file)
     _check(model, file)
+    turn = find_turn(model, str(file))
+    if turn != IDENTITY:
+        edits = replace(edits, turn=turn)
+        model = compile_spec(vendor_spec(file, edits), file)
     anatomy = find_anatomy(model, str(file))
-    points = body_points(model, anatomy.data)
+    points = anatomy.points
+    anatomy.guesses["facing"] = _facing_guess(anatomy, turn)
     leg = anatomy.legs[0]
     reach = float(anatomy.data.xpos[leg.bodies[0]][2] - anatomy.data.xpos[leg.end][2])
     soles = [_sole(anatomy, points, k, reach) for k in (0, 1)]
@@ -159,6 +164,7 @@ def derive(file: Path, name: str) -> Derived:
         capsules=limb_capsules(anatomy, points),
         free_joint=fixed,
         dropped=dropped,
+        turn=turn,
     )
 
 
@@ -193,8 +199,9 @@ def _check(model: mujoco.MjModel, file: Path) -> None:
 def _sole(anatomy: Anatomy, points: dict, side: int, reach: float) -> Sole:
     body = anatomy.legs[side].end
     pos, mat = anatomy.data.xpos[body], anatomy.data.xmat[body].reshape(3, 3)
-    if body in points:
-        return find_sole(points[body], pos, mat, reach)
+    clouds = [points[b] for b in subtree(anatomy.model, body) if b in points]  # toes are of it
+    if clouds:
+        return find_sole(np.concatenate(clouds), pos, mat, reach)
     # No geometry: a foot of human proportions below the ankle.
     length, wide, low = 0.3 * reach, 0.12 * reach, float(pos[2]) - 0.08 * reach
     corners = [[x, y, low] for x in (-0.25 * length, 0.75 * length) for y in (wide / 2, -wide / 2)]
@@ -205,6 +212,18 @@ def _sole(anatomy: Anatomy, points: dict, side: int, reach: float) -> Sole:
         up=mat.T @ np.array([0.0, 0.0, 1.0]),
         forward=mat.T @ np.array([1.0, 0.0, 0.0]),
         guess=Guess(0.1, "the foot has no geometry: a foot of human proportions is assumed"),
+    )
+
+
+def _facing_guess(anatomy: Anatomy, turn: Turn) -> Guess:
+    score = forward(anatomy)
+    said = "knees and toes say" if score > 0.5 else "knees and toes hardly say"
+    if turn == IDENTITY:
+        return Guess(0.95 if score > 0.5 else 0.5, f"{said} that it faces +x, as it should")
+    return Guess(
+        0.8 if score > 0.5 else 0.4,
+        f"the file's robot stands or faces another way: turned by the quaternion {list(turn)}; "
+        f"{said} that it faces +x now",
     )
 
 

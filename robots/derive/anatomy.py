@@ -54,6 +54,7 @@ class Anatomy:
         partner: body -> its mirror image; bodies of the middle are their own.
         pelvis: body that carries the legs. chest: body that carries the arms.
         guesses: name of a decision -> its confidence and reason.
+        points: body -> world points [K, 3] of its geometry at the zero pose, m.
     """
 
     model: mujoco.MjModel
@@ -65,6 +66,7 @@ class Anatomy:
     legs: tuple[Limb, Limb]
     arms: tuple[Limb, Limb]
     guesses: dict[str, Guess]
+    points: dict[int, Array]
 
     def name(self, body: int) -> str:
         return self.model.body(body).name

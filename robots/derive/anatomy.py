@@ -71,6 +71,12 @@ class Anatomy:
     def name(self, body: int) -> str:
         return self.model.body(body).name
 
+    def shoulder(self, side: int) -> int:
+        """The arm's first body outside the trunk: a clavicle's hinge is in the middle of it."""
+        arm = self.arms[side]
+        out = 0.5 * abs(float(self.data.xpos[arm.upper][1]))
+        return next((b for b in arm.bodies if abs(self.data.xpos[b][1]) >= out), arm.upper)
+
 
 def hinges(model: mujoco.MjModel, body: int) -> list[int]:
     """Hinge joints of a body."""

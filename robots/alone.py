@@ -22,13 +22,18 @@ def keep_robot(spec: mujoco.MjSpec, path: Path) -> mujoco.MjsBody:
         RobotError: no body has joints, or two robots stand in the scene.
     """
     root = root_body(spec, path)
+    for part in [*spec.keys, *spec.sensors, *spec.skins, *spec.tuples]:
+        spec.delete(part)
+    before = True
     for body in list(spec.worldbody.bodies):
-        if body.id != root.id:
+        if body == root:
+            before = False
+            continue
+        # A bare frame is no part of a scene; motions of the robot may name one behind it.
+        if before or body.find_all("joint") or body.find_all("geom"):
             spec.delete(body)
     world = spec.worldbody
     for part in [*world.geoms, *world.sites, *world.cameras, *world.lights]:
-        spec.delete(part)
-    for part in [*spec.keys, *spec.sensors, *spec.skins, *spec.tuples]:
         spec.delete(part)
     # Static bodies must stay bodies: key points are welded to the robot as such.
     spec.compiler.fusestatic = False

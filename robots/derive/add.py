@@ -132,7 +132,10 @@ def derive(file: Path, name: str) -> Derived:
             f"('{root.joints[0].name}') against the world; the robot's base must be a body above it"
         )
     dropped = tuple(missing_meshes(spec, file))
-    edits = ModelEdits(free_joint=fixed, drop_missing_meshes=bool(dropped))
+    slides = tuple(
+        j.name for j in spec.joints if int(j.type) == _SLIDE and not (fixed and j.parent == root)
+    )
+    edits = ModelEdits(free_joint=fixed, drop_missing_meshes=bool(dropped), fixed_joints=slides)
     model = compile_spec(vendor_spec(file, edits), file)
     _check(model, file)
     turn = find_turn(model, str(file))
@@ -141,6 +144,12 @@ def derive(file: Path, name: str) -> Derived:
         model = compile_spec(vendor_spec(file, edits), file)
     anatomy = find_anatomy(model, str(file))
     points = anatomy.points
+    if slides:
+        anatomy.guesses["slides"] = Guess(
+            0.4,
+            f"{', '.join(slides[:4])}{', ...' if len(slides) > 4 else ''}: slide joints are fixed "
+            "where they are drawn; a human has none",
+        )
     anatomy.guesses["facing"] = _facing_guess(anatomy, turn)
     leg = anatomy.legs[0]
     reach = float(anatomy.data.xpos[leg.bodies[0]][2] - anatomy.data.xpos[leg.end][2])
@@ -165,6 +174,7 @@ def derive(file: Path, name: str) -> Derived:
         free_joint=fixed,
         dropped=dropped,
         turn=turn,
+        slides=slides,
     )
 
 
@@ -185,15 +195,12 @@ def _check(model: mujoco.MjModel, file: Path) -> None:
         raise RobotError(
             f"{file}: the robot must be the first body of the world, with the free joint on it"
         )
-    odd = [model.joint(j).name for j in range(1, model.njnt) if kinds[j] != _HINGE]
-    if odd:
+    balls = [model.joint(j).name for j in range(1, model.njnt) if kinds[j] != _HINGE]
+    if balls:
         raise RobotError(
-            f"{file}: all joints but the floating base must be hinges, these are not: {odd[:4]}"
+            f"{file}: {len(balls)} ball joints ({', '.join(balls[:4])}): a robot's motion has one "
+            "angle per hinge; replace each by three hinges in the same place, one to an axis"
         )
-    unnamed = [j for j in range(1, model.njnt) if not model.joint(j).name]
-    if unnamed:
-        body = model.body(int(model.jnt_bodyid[unnamed[0]])).name
-        raise RobotError(f"{file}: a joint of body '{body}' has no name; every hinge needs one")
 
 
 def _sole(anatomy: Anatomy, points: dict, side: int, reach: float) -> Sole:

@@ -17,6 +17,8 @@ Turn = tuple[float, float, float, float]
 IDENTITY: Turn = (1.0, 0.0, 0.0, 0.0)
 BACKWARD = -0.5
 """Score of `forward` below which a robot is taken to face the other way."""
+_LONG = 0.25
+"""Length of a leg as a share of the robot's largest extent, at least."""
 _LEG_HINGES = 4
 """A model that has to be set upright needs so many in a leg: a dog on its hind legs has three."""
 
@@ -32,22 +34,26 @@ def find_turn(model: mujoco.MjModel, what: str) -> Turn:
     """
     points = body_points(model, _kinematics(model))
     refused: RobotError | None = None
+    stands = False
     try:
-        if forward(find_anatomy(model, what, points)) >= BACKWARD:
+        anatomy = find_anatomy(model, what, points)
+        stands = _stands(anatomy)
+        if stands and forward(anatomy) >= BACKWARD:
             return IDENTITY
     except RobotError as error:
         refused = error
-    best, found = (0.0 if refused is None else 0.3), None
+    best, found = (0.0 if stands else 0.3), None
     for turn in _cube_turns():
         level = abs(turn[1]) + abs(turn[2]) < 1e-9
-        if refused is None and not level:
+        if stands and not level:
             continue  # upright as it is, only turned about
         try:
             anatomy = find_anatomy(turned(model, turn), what, _turned(model, points, turn))
         except RobotError:
             continue
         score = forward(anatomy)
-        if score > best and (level or _upright(anatomy)):
+        hinged = level or len(anatomy.legs[0].joints) >= _LEG_HINGES
+        if score > best and hinged and _stands(anatomy):
             best, found = score, turn
     if found is not None:
         return found
@@ -81,13 +87,14 @@ def forward(anatomy: Anatomy) -> float:
     return score
 
 
-def _upright(anatomy: Anatomy) -> bool:
-    """Legs of a human's hinges that hang straight down from below the arms."""
+def _stands(anatomy: Anatomy) -> bool:
+    """Whether the legs are long, hang straight down, and begin below the arms."""
     data, leg = anatomy.data, anatomy.legs[0]
     hip, ankle = data.xpos[leg.bodies[0]], data.xpos[leg.end]
-    straight = float(hip[2] - ankle[2]) > 0.7 * float(np.linalg.norm(hip - ankle))
-    above = float(data.xpos[anatomy.arms[0].bodies[0]][2]) > float(hip[2])
-    return straight and above and len(leg.joints) >= _LEG_HINGES
+    drop = float(hip[2] - ankle[2])
+    size = float(np.ptp(data.xpos[1:], axis=0).max())
+    above = float(data.xpos[anatomy.shoulder(0)][2]) > float(hip[2])
+    return above and drop > _LONG * size and drop > 0.7 * float(np.linalg.norm(hip - ankle))
 
 
 def _kinematics(model: mujoco.MjModel) -> mujoco.MjData:

@@ -47,7 +47,7 @@ def find_leg(
     if foot not in moving:
         moving.append(foot)
     top, bottom = data.xpos[moving[0]][2], data.xpos[foot][2]
-    if len(moving) > 3 and _is_toe(data, moving, float(top - bottom)):
+    if len(moving) > 3 and _is_toe(model, data, moving, float(top - bottom)):
         moving.pop()
         foot = moving[-1]
         way, bottom = way_down(model, start, foot), data.xpos[foot][2]
@@ -69,11 +69,15 @@ def find_leg(
     return make_limb(model, way, knee, end=foot)
 
 
-def _is_toe(data: mujoco.MjData, moving: list[int], length: float) -> bool:
-    """Whether the last hinge lies ahead of the one before rather than below it."""
+def _is_toe(model: mujoco.MjModel, data: mujoco.MjData, moving: list[int], length: float) -> bool:
+    """Whether the last hinge bends toes: across, like one before, and ahead of that, not below."""
+    across = [
+        any(abs(world_axis(data, model, j)[1]) > 0.7 for j in hinges(model, body))
+        for body in moving[-2:]
+    ]
     step = data.xpos[moving[-1]] - data.xpos[moving[-2]]
     flat = float(np.hypot(step[0], step[1]))
-    return flat > _TOES * length and flat > 1.5 * abs(float(step[2]))
+    return all(across) and flat > _TOES * length and flat > 1.5 * abs(float(step[2]))
 
 
 def leg_guesses(

@@ -67,8 +67,17 @@ def find_anatomy(
     left_leg = find_leg(model, data, points, leg[0], what)
     rest = [pair for pair in ranked[1:] if _depth(model, pair[0]) >= 2]
     if not rest:
-        raise RobotError(f"{what}: no arms: no second pair of limbs with two hinges or more")
+        raise RobotError(
+            f"{what}: no arms: no second pair of limbs with two hinges or more; a human's motion "
+            "needs shoulders and elbows to go to"
+        )
     arm = max(rest, key=lambda pair: float(model.body_subtreemass[pair[0]]))
+    height = float(data.xpos[left_leg.bodies[0]][2]) - lowest[leg[0]]
+    if lowest[arm[0]] - lowest[leg[0]] < 0.15 * height:
+        raise RobotError(
+            f"{what}: four legs and no arms: the limbs that begin with '{model.body(arm[0]).name}' "
+            f"reach as low as those that begin with '{model.body(leg[0]).name}'"
+        )
     left_arm, elbow = _arm(model, data, points, arm[0])
     arms = (left_arm, _mirrored(model, left_arm, partner, data, what))
     legs = (left_leg, _mirrored(model, left_leg, partner, data, what))

@@ -24,6 +24,7 @@ class Derived:
     Attributes:
         ranges: of joints whose file gives none, rad. dropped: names of meshes left out.
         free_joint: the file's robot is fixed to the world; it gets a free joint.
+        slides: joints that are fixed because they slide.
         turn: quaternion (wxyz) that sets the file's robot upright and facing +x.
     """
 
@@ -38,6 +39,7 @@ class Derived:
     free_joint: bool
     dropped: tuple[str, ...]
     turn: tuple[float, float, float, float]
+    slides: tuple[str, ...]
 
     def guesses(self) -> dict[str, Guess]:
         """What was decided -> how sure; of motors and feet the least sure one."""
@@ -102,6 +104,9 @@ def toml_text(derived: Derived, out: Path) -> str:
     ]
     if derived.free_joint:
         lines.append("free_joint = true # the file's robot is fixed to the world")
+    if derived.slides:
+        lines.append(_note(a.guesses["slides"]))
+        lines.append(f"fixed_joints = {_texts(derived.slides)}")
     if any(derived.turn[1:]):
         lines.append(_note(a.guesses["facing"]))
         lines.append("# The root's orientation in motions is that of the frame so turned.")

@@ -177,7 +177,15 @@ def _edits(desc: Description) -> ModelEdits:
     fixed = desc.model.get("fixed_joints", [])
     if not isinstance(fixed, list):
         raise RobotError(f"{desc.path}: model.fixed_joints must be a list of joints, is {fixed!r}")
+    turn = desc.model.get("turn", [1.0, 0.0, 0.0, 0.0])
+    try:
+        w, x, y, z = (float(value) for value in turn)
+    except (TypeError, ValueError):
+        raise RobotError(f"{desc.path}: model.turn must be 4 numbers, is {turn!r}") from None
+    if not 0.99 < w * w + x * x + y * y + z * z < 1.01:
+        raise RobotError(f"{desc.path}: model.turn must be a unit quaternion, is {turn!r}")
     return ModelEdits(
+        turn=(w, x, y, z),
         fixed_joints=tuple(str(name) for name in fixed),
         free_joint=bool(desc.model.get("free_joint", False)),
         drop_missing_meshes=bool(desc.model.get("drop_missing_meshes", False)),

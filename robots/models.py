@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mujoco
+import numpy as np
 
+from robots.alone import drop_dangling, keep_robot
 from robots.errors import RobotError
 from robots.geom_types import MESH
+from robots.turn import level_root
 from robots.urdf import urdf_for_mujoco
 
+MESH_FORMATS = (".stl", ".obj", ".msh")
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
 
 
@@ -22,15 +26,20 @@ class ModelEdits:
 
     Attributes:
         fixed_joints: hinges to weld at their zero angle.
-        free_joint: give the root a free joint (models that are drawn fixed to the world).
-        drop_missing_meshes: leave out geometry whose mesh file is absent, instead of failing.
+        free_joint: give the root a free joint (models that are drawn fixed to the world), in place
+            of joints of its own.
+        drop_missing_meshes: leave out geometry whose mesh file is absent or of a format that MuJoCo
+            does not read, instead of failing.
         joint_ranges: joint name -> lowest and highest angle, rad.
+        turn: quaternion (wxyz) by which the root's content is turned in its frame, so that the
+            frame is upright and faces +x.
     """
 
     fixed_joints: Sequence[str] = ()
     free_joint: bool = False
     drop_missing_meshes: bool = False
     joint_ranges: tuple[tuple[str, tuple[float, float]], ...] = ()
+    turn: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
 
 def vendor_spec(path: Path, edits: ModelEdits) -> mujoco.MjSpec:
@@ -40,31 +49,34 @@ def vendor_spec(path: Path, edits: ModelEdits) -> mujoco.MjSpec:
         RobotError: MuJoCo cannot read the file, or an edit names a joint that is not there.
     """
     spec = load_spec(path)
+    root = keep_robot(spec, path)
     if edits.drop_missing_meshes:
         drop_missing_meshes(spec, path)
     for name in edits.fixed_joints:
         joint = spec.joint(name)
         if joint is None:
             raise RobotError(f"{path}: fixed_joints: there is no joint '{name}'")
-        _forget(spec, name)
         spec.delete(joint)
-    if edits.free_joint and not any(int(j.type) == _FREE for j in spec.joints):
-        for key in list(spec.keys):
-            spec.delete(key)  # they have no room for the new joint
-        root_body(spec, path).add_freejoint(name="floating_base")
+    if edits.free_joint and not any(int(j.type) == _FREE for j in root.joints):
+        for joint in list(root.joints):
+            spec.delete(joint)
+        root.add_freejoint(name="floating_base")
+    level_root(spec, root, edits.turn)
+    drop_dangling(spec)
     for name, limits in edits.joint_ranges:
         joint = spec.joint(name)
         if joint is None:
             raise RobotError(f"{path}: joint_ranges: there is no joint '{name}'")
-        joint.range = list(limits)
+        # MuJoCo converts at compile time what the file gives in degrees.
+        unit = np.rad2deg(1.0) if spec.compiler.degree else 1.0
+        joint.range = [unit * limit for limit in limits]
         joint.limited = mujoco.mjtLimited.mjLIMITED_TRUE
     return spec
 
 
 def load_spec(path: Path) -> mujoco.MjSpec:
     """Parse an MJCF or URDF file, naming it in the error when it cannot be read."""
-    if not path.is_file():
-        raise RobotError(f"robot model '{path}' does not exist")
+    require_file(path)
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, UnicodeDecodeError) as error:
@@ -84,6 +96,21 @@ def load_spec(path: Path) -> mujoco.MjSpec:
         if isinstance(error, RobotError):
             raise
         raise RobotError(f"{path}: MuJoCo cannot read this model: {error}") from error
+
+
+def require_file(path: Path) -> None:
+    """Say in one line that a model's file is absent, or that it is a folder."""
+    if path.is_dir():
+        found = sorted(p.name for p in path.iterdir() if p.suffix.lower() in (".xml", ".urdf"))
+        some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise RobotError(
+            f"robot model '{path}' is a folder; give the MJCF (.xml) or URDF file itself"
+            + (f", one of: {some}" if found else "")
+        )
+    if not path.exists():
+        raise RobotError(f"robot model '{path}' does not exist")
+    if not path.is_file():
+        raise RobotError(f"robot model '{path}' is no ordinary file")
 
 
 def compile_spec(spec: mujoco.MjSpec, path: Path) -> mujoco.MjModel:
@@ -106,6 +133,7 @@ def skeleton(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     for mesh in list(spec.meshes):
         if (mesh.name or Path(mesh.file).stem) not in used:
             spec.delete(mesh)
+    drop_dangling(spec)
     return spec
 
 
@@ -119,20 +147,8 @@ def carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:
     return always or not geom.parent.explicitinertial
 
 
-def root_body(spec: mujoco.MjSpec, path: Path) -> mujoco.MjsBody:
-    """The body that carries the robot: the world's child with the most joints below it."""
-    best, most = None, 0
-    for body in spec.worldbody.bodies:
-        count = len(body.find_all("joint"))
-        if count > most:
-            best, most = body, count
-    if best is None:
-        raise RobotError(f"{path}: not a robot: no body has joints")
-    return best
-
-
 def missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
-    """Names of the meshes whose file is absent."""
+    """Names of the meshes whose file is absent, or of a format that MuJoCo does not read."""
     folder = Path(spec.modelfiledir or path.parent)
     if not folder.is_absolute():
         folder = path.parent
@@ -142,13 +158,14 @@ def missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
             continue
         file = Path(mesh.file)
         places = [file] if file.is_absolute() else [folder / spec.meshdir / file, folder / file]
-        if not any(place.is_file() for place in places):
+        readable = file.suffix.lower() in MESH_FORMATS or mesh.content_type
+        if not readable or not any(place.is_file() for place in places):
             absent.append(mesh.name or file.stem)
     return absent
 
 
 def drop_missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
-    """Delete meshes whose file is absent and the geometry that shows them; returns their names."""
+    """Delete the meshes of `missing_meshes` and what shows them; returns their names."""
     absent = set(missing_meshes(spec, path))
     for geom in list(spec.geoms):
         if int(geom.type) == MESH and geom.meshname in absent:
@@ -156,14 +173,5 @@ def drop_missing_meshes(spec: mujoco.MjSpec, path: Path) -> list[str]:
     for mesh in list(spec.meshes):
         if (mesh.name or Path(mesh.file).stem) in absent:
             spec.delete(mesh)
+    drop_dangling(spec)
     return sorted(absent)
-
-
-def _forget(spec: mujoco.MjSpec, joint: str) -> None:
-    """Remove what refers to a joint that is about to go."""
-    for part in [*spec.actuators, *spec.sensors, *spec.equalities]:
-        names = [getattr(part, key, "") for key in ("target", "objname", "name1", "name2")]
-        if joint in names:
-            spec.delete(part)
-    for key in list(spec.keys):
-        spec.delete(key)

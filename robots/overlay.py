@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.alone import drop_dangling
 from robots.description import CollisionGeom, Description
 from robots.errors import RobotError
 from robots.mirror import Mirror
@@ -32,6 +33,8 @@ _GEOM_TYPES = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
 }
 FOOT_FRICTION = 0.6
+_PLAIN = mujoco.MjSpec()
+"""Gives MuJoCo's own defaults: a vendor's may hold a gear, a shape or a mass."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,10 +60,6 @@ def overlay_spec(
     """
     for actuator in list(spec.actuators):
         spec.delete(actuator)
-    for key in list(spec.keys):
-        spec.delete(key)
-    for sensor in list(spec.sensors):
-        spec.delete(sensor)
     for pair in list(spec.pairs):
         spec.delete(pair)
     for geom in list(spec.geoms):
@@ -72,6 +71,7 @@ def overlay_spec(
             spec.delete(geom)
     for light in list(spec.lights):
         spec.delete(light)
+    drop_dangling(spec)
 
     for index, name in enumerate(motors.joint_names):
         joint = spec.joint(name)
@@ -81,7 +81,7 @@ def overlay_spec(
         joint.stiffness = np.zeros_like(joint.stiffness)
         # The servo's own limit is the only one: a joint-level clamp would count twice.
         joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
-        actuator = spec.add_actuator(name=name, target=name)
+        actuator = spec.add_actuator(_PLAIN.default, name=name, target=name)
         actuator.trntype = mujoco.mjtTrn.mjTRN_JOINT
         actuator.gaintype = mujoco.mjtGain.mjGAIN_FIXED
         actuator.biastype = mujoco.mjtBias.mjBIAS_AFFINE
@@ -110,6 +110,9 @@ def overlay_spec(
                 raise RobotError(f"point '{name}': the model has a body of that name already")
             spec.body(body).add_body(name=name, pos=pos)
 
+    # A file for viewing only may have gravity or contacts switched off.
+    spec.option.disableflags = 0
+    spec.option.gravity = np.array([0.0, 0.0, -9.81])
     spec.option.timestep = 0.005
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # Measured on this model: the default tolerance and iteration count cost 30-40 % of the steps
@@ -151,14 +154,14 @@ def _add_geom(spec: mujoco.MjSpec, geom: CollisionGeom, mirror: Mirror | None) -
     for index, place in enumerate(places):
         size = np.zeros(3)
         size[: len(geom.size)] = geom.size
-        added = body.add_geom(type=_GEOM_TYPES[geom.type], size=size, **place)
+        added = body.add_geom(_PLAIN.default, type=_GEOM_TYPES[geom.type], size=size, **place)
         added.name = f"{name}_{geom.group}{index}_{geom.type}"
         added.contype = contype
         added.conaffinity = conaffinity
         added.condim = 3
         added.mass = 0.0
         added.group = 3
-        # Not the vendor's defaults: contacts of all robots are alike.
+        # Contacts of all robots are alike.
         added.margin = added.gap = 0.0
         added.solref = np.array([0.02, 1.0])
         added.solimp = np.array([0.9, 0.95, 0.001, 0.5, 2.0])

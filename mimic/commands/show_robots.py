@@ -80,8 +80,8 @@ class AddRobot:
             some = ", ".join(derived.dropped[:3]) + (", ..." if len(derived.dropped) > 3 else "")
             say(
                 console,
-                f"{self.file}: {len(derived.dropped)} mesh files are absent ({some}); the robot is "
-                "described without that geometry",
+                f"{self.file}: {len(derived.dropped)} mesh files are absent or neither STL, OBJ "
+                f"nor MSH ({some}); the robot is described without that geometry",
                 style="yellow",
             )
         mass = float(robot.model.body_mass.sum())

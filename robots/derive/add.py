@@ -6,14 +6,15 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
-from robots.derive.anatomy import Anatomy, Guess, joint_limits
-from robots.derive.geometry import body_points
+from robots.alone import keep_robot
+from robots.derive.anatomy import Anatomy, Guess, joint_limits, subtree
+from robots.derive.facing import IDENTITY, Turn, find_turn, forward
 from robots.derive.limbs import find_anatomy
 from robots.derive.motors import find_motors
 from robots.derive.pose import KNEE_BEND, standing_pose, straight_angle
@@ -27,12 +28,13 @@ from robots.models import (
     compile_spec,
     load_spec,
     missing_meshes,
-    root_body,
+    require_file,
     vendor_spec,
 )
 from robots.robot import Robot
 
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
+_SLIDE = int(mujoco.mjtJoint.mjJNT_SLIDE)
 _HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
 
 
@@ -65,8 +67,7 @@ def add_robot(
     Raises:
         RobotError: the file is no humanoid robot that can be used; nothing is written.
     """
-    if not file.is_file():
-        raise RobotError(f"robot model '{file}' does not exist")
+    require_file(file)
     name = robot_name(file, name)
     out = Path(f"{name}.toml") if out is None else out
     picture = out.with_suffix(".png") if picture is None else picture
@@ -121,19 +122,35 @@ def robot_name(file: Path, name: str | None) -> str:
 def derive(file: Path, name: str) -> Derived:
     """Everything that `add_robot` writes, as data; see `Derived`."""
     spec = load_spec(file)
-    fixed = not any(int(joint.type) == _FREE for joint in spec.joints)
-    root = root_body(spec, file)
-    if fixed and any(True for _ in root.joints):
+    root = keep_robot(spec, file)
+    kinds = {int(joint.type) for joint in root.joints}
+    fixed = _FREE not in kinds
+    # Slides of the root stand for a floating base; a hinge alone is an arm's first joint.
+    if fixed and kinds and _SLIDE not in kinds:
         raise RobotError(
             f"{file}: no free joint possible: the root '{root.name}' turns on a joint of its own "
             f"('{root.joints[0].name}') against the world; the robot's base must be a body above it"
         )
     dropped = tuple(missing_meshes(spec, file))
-    edits = ModelEdits(free_joint=fixed, drop_missing_meshes=bool(dropped))
+    slides = tuple(
+        j.name for j in spec.joints if int(j.type) == _SLIDE and not (fixed and j.parent == root)
+    )
+    edits = ModelEdits(free_joint=fixed, drop_missing_meshes=bool(dropped), fixed_joints=slides)
     model = compile_spec(vendor_spec(file, edits), file)
     _check(model, file)
+    turn = find_turn(model, str(file))
+    if turn != IDENTITY:
+        edits = replace(edits, turn=turn)
+        model = compile_spec(vendor_spec(file, edits), file)
     anatomy = find_anatomy(model, str(file))
-    points = body_points(model, anatomy.data)
+    points = anatomy.points
+    if slides:
+        anatomy.guesses["slides"] = Guess(
+            0.4,
+            f"{', '.join(slides[:4])}{', ...' if len(slides) > 4 else ''}: slide joints are fixed "
+            "where they are drawn; a human has none",
+        )
+    anatomy.guesses["facing"] = _facing_guess(anatomy, turn)
     leg = anatomy.legs[0]
     reach = float(anatomy.data.xpos[leg.bodies[0]][2] - anatomy.data.xpos[leg.end][2])
     soles = [_sole(anatomy, points, k, reach) for k in (0, 1)]
@@ -156,6 +173,8 @@ def derive(file: Path, name: str) -> Derived:
         capsules=limb_capsules(anatomy, points),
         free_joint=fixed,
         dropped=dropped,
+        turn=turn,
+        slides=slides,
     )
 
 
@@ -176,22 +195,20 @@ def _check(model: mujoco.MjModel, file: Path) -> None:
         raise RobotError(
             f"{file}: the robot must be the first body of the world, with the free joint on it"
         )
-    odd = [model.joint(j).name for j in range(1, model.njnt) if kinds[j] != _HINGE]
-    if odd:
+    balls = [model.joint(j).name for j in range(1, model.njnt) if kinds[j] != _HINGE]
+    if balls:
         raise RobotError(
-            f"{file}: all joints but the floating base must be hinges, these are not: {odd[:4]}"
+            f"{file}: {len(balls)} ball joints ({', '.join(balls[:4])}): a robot's motion has one "
+            "angle per hinge; replace each by three hinges in the same place, one to an axis"
         )
-    unnamed = [j for j in range(1, model.njnt) if not model.joint(j).name]
-    if unnamed:
-        body = model.body(int(model.jnt_bodyid[unnamed[0]])).name
-        raise RobotError(f"{file}: a joint of body '{body}' has no name; every hinge needs one")
 
 
 def _sole(anatomy: Anatomy, points: dict, side: int, reach: float) -> Sole:
     body = anatomy.legs[side].end
     pos, mat = anatomy.data.xpos[body], anatomy.data.xmat[body].reshape(3, 3)
-    if body in points:
-        return find_sole(points[body], pos, mat, reach)
+    clouds = [points[b] for b in subtree(anatomy.model, body) if b in points]  # toes are of it
+    if clouds:
+        return find_sole(np.concatenate(clouds), pos, mat, reach)
     # No geometry: a foot of human proportions below the ankle.
     length, wide, low = 0.3 * reach, 0.12 * reach, float(pos[2]) - 0.08 * reach
     corners = [[x, y, low] for x in (-0.25 * length, 0.75 * length) for y in (wide / 2, -wide / 2)]
@@ -202,6 +219,18 @@ def _sole(anatomy: Anatomy, points: dict, side: int, reach: float) -> Sole:
         up=mat.T @ np.array([0.0, 0.0, 1.0]),
         forward=mat.T @ np.array([1.0, 0.0, 0.0]),
         guess=Guess(0.1, "the foot has no geometry: a foot of human proportions is assumed"),
+    )
+
+
+def _facing_guess(anatomy: Anatomy, turn: Turn) -> Guess:
+    score = forward(anatomy)
+    said = "knees and toes say" if score > 0.5 else "knees and toes hardly say"
+    if turn == IDENTITY:
+        return Guess(0.95 if score > 0.5 else 0.5, f"{said} that it faces +x, as it should")
+    return Guess(
+        0.8 if score > 0.5 else 0.4,
+        f"the file's robot stands or faces another way: turned by the quaternion {list(turn)}; "
+        f"{said} that it faces +x now",
     )
 
 

@@ -54,6 +54,7 @@ class Anatomy:
         partner: body -> its mirror image; bodies of the middle are their own.
         pelvis: body that carries the legs. chest: body that carries the arms.
         guesses: name of a decision -> its confidence and reason.
+        points: body -> world points [K, 3] of its geometry at the zero pose, m.
     """
 
     model: mujoco.MjModel
@@ -65,9 +66,16 @@ class Anatomy:
     legs: tuple[Limb, Limb]
     arms: tuple[Limb, Limb]
     guesses: dict[str, Guess]
+    points: dict[int, Array]
 
     def name(self, body: int) -> str:
         return self.model.body(body).name
+
+    def shoulder(self, side: int) -> int:
+        """The arm's first body outside the trunk: a clavicle's hinge is in the middle of it."""
+        arm = self.arms[side]
+        out = 0.5 * abs(float(self.data.xpos[arm.upper][1]))
+        return next((b for b in arm.bodies if abs(self.data.xpos[b][1]) >= out), arm.upper)
 
 
 def hinges(model: mujoco.MjModel, body: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import mujoco
 import numpy as np
 
@@ -9,17 +11,28 @@ from robots.derive.anatomy import Array, hinges
 from robots.geom_types import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
 
 
-def carrier(model: mujoco.MjModel, body: int) -> int:
-    """The body that carries `body` rigidly: itself, or the first above it with a joint."""
-    while body > 0 and int(model.body_jntnum[body]) == 0 and int(model.body_parentid[body]) > 0:
+def carrier(model: mujoco.MjModel, body: int, apart: Collection[int] = ()) -> int:
+    """The body that carries `body` rigidly: itself, or the first above it with a joint.
+
+    A body of `apart` carries what is fixed to it.
+    """
+    while (
+        body > 0
+        and body not in apart
+        and int(model.body_jntnum[body]) == 0
+        and int(model.body_parentid[body]) > 0
+    ):
         body = int(model.body_parentid[body])
     return body
 
 
-def body_points(model: mujoco.MjModel, data: mujoco.MjData) -> dict[int, Array]:
+def body_points(
+    model: mujoco.MjModel, data: mujoco.MjData, apart: Collection[int] = ()
+) -> dict[int, Array]:
     """World points [K, 3] m on the surface of the geometry each moving body carries.
 
-    Collision geometry where a body has some, else what is seen. `data` holds the kinematics.
+    Collision geometry where a body has some, else what is seen. `data` holds the kinematics;
+    bodies of `apart` count as moving.
     """
     collides = (model.geom_contype | model.geom_conaffinity).astype(bool) | (model.geom_group >= 3)
     shapes: dict[int, tuple[list[Array], list[Array]]] = {}
@@ -32,7 +45,7 @@ def body_points(model: mujoco.MjModel, data: mujoco.MjData) -> dict[int, Array]:
         )
         if not np.isfinite(points).all() or not len(points):
             continue
-        seen, solid = shapes.setdefault(carrier(model, body), ([], []))
+        seen, solid = shapes.setdefault(carrier(model, body, apart), ([], []))
         (solid if collides[geom] else seen).append(points)
     return {b: np.concatenate(solid or seen) for b, (seen, solid) in shapes.items()}
 

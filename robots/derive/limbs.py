@@ -16,6 +16,7 @@ from robots.derive.anatomy import (
     world_axis,
 )
 from robots.derive.geometry import body_points
+from robots.derive.legs import find_leg, first_hinge, fixed_feet, leg_guesses, make_limb
 from robots.derive.pairing import pair_bodies
 from robots.errors import RobotError
 
@@ -23,11 +24,13 @@ ELBOW = 0.42
 """Where along arm and hand the elbow is looked for; past the middle if the hand is missing."""
 
 
-def find_anatomy(model: mujoco.MjModel, what: str) -> Anatomy:
+def find_anatomy(
+    model: mujoco.MjModel, what: str, points: dict[int, Array] | None = None
+) -> Anatomy:
     """Derive the anatomy of a floating humanoid that faces +x with z up at its zero pose.
 
     Args:
-        what: names the model in errors.
+        what: names the model in errors. points: those of `body_points`, if they are known.
 
     Raises:
         RobotError: no two legs of three hinges or more, no arms, or it is not upright.
@@ -37,7 +40,7 @@ def find_anatomy(model: mujoco.MjModel, what: str) -> Anatomy:
     mujoco.mj_comPos(model, data)
     if not np.isfinite(data.xpos).all():
         raise RobotError(f"{what}: positions at the zero pose are not finite; look for nan in it")
-    points = body_points(model, data)
+    points = body_points(model, data) if points is None else points
     every = np.concatenate([data.xpos[1:], *points.values()])
     size = float(np.ptp(every[:, 2]))
     if size < 0.05:
@@ -58,15 +61,27 @@ def find_anatomy(model: mujoco.MjModel, what: str) -> Anatomy:
             f"{what}: no legs: no pair of limbs with three hinges or more reaches below the root "
             f"'{model.body(1).name}' at the zero pose"
         )
-    legs = tuple(_leg(model, data, points, body, what) for body in leg)
+    feet = fixed_feet(model, data, leg)
+    if feet:
+        points = {**points, **body_points(model, data, feet)}
+    left_leg = find_leg(model, data, points, leg[0], what)
     rest = [pair for pair in ranked[1:] if _depth(model, pair[0]) >= 2]
     if not rest:
-        raise RobotError(f"{what}: no arms: no second pair of limbs with two hinges or more")
+        raise RobotError(
+            f"{what}: no arms: no second pair of limbs with two hinges or more; a human's motion "
+            "needs shoulders and elbows to go to"
+        )
     arm = max(rest, key=lambda pair: float(model.body_subtreemass[pair[0]]))
+    height = float(data.xpos[left_leg.bodies[0]][2]) - lowest[leg[0]]
+    if lowest[arm[0]] - lowest[leg[0]] < 0.15 * height:
+        raise RobotError(
+            f"{what}: four legs and no arms: the limbs that begin with '{model.body(arm[0]).name}' "
+            f"reach as low as those that begin with '{model.body(leg[0]).name}'"
+        )
     left_arm, elbow = _arm(model, data, points, arm[0])
-    arms = (left_arm, _mirrored(model, left_arm, partner, data))
-    legs = (legs[0], _mirrored(model, legs[0], partner, data))
-    guesses = {"sides": sides, **elbow, **_leg_guesses(model, data, legs[0], lowest, ranked)}
+    arms = (left_arm, _mirrored(model, left_arm, partner, data, what))
+    legs = (left_leg, _mirrored(model, left_leg, partner, data, what))
+    guesses = {"sides": sides, **elbow, **leg_guesses(model, data, left_leg, lowest, ranked)}
     return Anatomy(
         model=model,
         data=data,
@@ -77,6 +92,7 @@ def find_anatomy(model: mujoco.MjModel, what: str) -> Anatomy:
         legs=legs,
         arms=arms,
         guesses=guesses,
+        points=points,
     )
 
 
@@ -87,15 +103,11 @@ def _limbs(
     found = []
     for a, b in partner.items():
         parent = int(model.body_parentid[a])
-        if a != b and partner.get(parent, -1) == parent and _first_hinge(model, a) is not None:
+        if a != b and partner.get(parent, -1) == parent and first_hinge(model, a) is not None:
             left = a if data.subtree_com[a][1] > data.subtree_com[b][1] else b
             if left == a:
                 found.append((a, b))
     return found
-
-
-def _first_hinge(model: mujoco.MjModel, body: int) -> int | None:
-    return next((b for b in subtree(model, body) if hinges(model, b)), None)
 
 
 def _depth(model: mujoco.MjModel, body: int) -> int:
@@ -118,89 +130,13 @@ def _middle_above(model: mujoco.MjModel, partner: dict[int, int], body: int) -> 
     return body
 
 
-def _way(model: mujoco.MjModel, start: int, end: int) -> list[int]:
-    way = [end]
-    while way[-1] != start:
-        way.append(int(model.body_parentid[way[-1]]))
-    return way[::-1]
-
-
-def _limb(
-    model: mujoco.MjModel, way: list[int], middle: int, bend: int, tip: Array | None = None
-) -> Limb:
-    moving = [b for b in way if hinges(model, b)]
-    return Limb(
-        bodies=tuple(moving),
-        joints=tuple(j for b in moving for j in hinges(model, b)),
-        upper=moving[max(moving.index(middle) - 1, 0)],
-        middle=middle,
-        end=moving[-1],
-        bend=bend,
-        tip=np.zeros(3) if tip is None else tip,
-    )
-
-
-def _leg(
-    model: mujoco.MjModel, data: mujoco.MjData, points: dict[int, Array], start: int, what: str
-) -> Limb:
-    below = [b for b in subtree(model, start) if hinges(model, b)]
-    foot = min(
-        below,
-        key=lambda b: float(points[b][:, 2].min()) if b in points else float(data.xpos[b][2]),
-    )
-    way = _way(model, start, foot)
-    moving = [b for b in way if hinges(model, b)]
-    top, bottom = data.xpos[moving[0]][2], data.xpos[foot][2]
-    best, knee = -np.inf, -1
-    for body in moving[1:-1] or moving[1:]:
-        for joint in hinges(model, body):
-            across = abs(world_axis(data, model, joint)[1])
-            share = (top - data.xpos[body][2]) / max(top - bottom, 1e-6)
-            score = across - 2.0 * abs(share - 0.5)
-            if score > best:
-                best, knee = score, joint
-    if knee < 0 or best < 0.1:
-        raise RobotError(
-            f"{what}: no knee: no hinge about the left-right axis is half-way down the leg from "
-            f"'{model.body(moving[0]).name}' to '{model.body(foot).name}'"
-        )
-    return _limb(model, way, int(model.jnt_bodyid[knee]), knee)
-
-
-def _leg_guesses(
-    model: mujoco.MjModel,
-    data: mujoco.MjData,
-    leg: Limb,
-    lowest: dict[int, float],
-    ranked: list[tuple[int, int]],
-) -> dict[str, Guess]:
-    gap = lowest[ranked[1][0]] - lowest[ranked[0][0]] if len(ranked) > 1 else 1.0
-    top, bottom = data.xpos[leg.bodies[0]][2], data.xpos[leg.end][2]
-    share = (top - data.xpos[leg.middle][2]) / max(top - bottom, 1e-6)
-    across = abs(float(world_axis(data, model, leg.bend)[1]))
-    height = max(top - bottom, 1e-6)
-    sure = 0.95 if gap > 0.3 * height and len(leg.joints) >= 5 else 0.7
-    return {
-        "legs": Guess(
-            sure,
-            f"the limbs that reach lowest, {len(leg.joints)} hinges each, {gap:.2f} m below the "
-            "next ones",
-        ),
-        "knees": Guess(
-            round(float(np.clip(across - abs(share - 0.5), 0.1, 0.95)), 2),
-            f"hinge across the leg (axis {across:.2f} to the left), {100 * share:.0f} % of the way "
-            "down to the ankle",
-        ),
-    }
-
-
 def _arm(
     model: mujoco.MjModel, data: mujoco.MjData, points: dict[int, Array], start: int
 ) -> tuple[Limb, dict[str, Guess]]:
     """The left arm: down to where it branches into fingers, or to its end."""
     way = [start]
     while True:
-        below = [b for b in children(model, way[-1]) if _first_hinge(model, b) is not None]
+        below = [b for b in children(model, way[-1]) if first_hinge(model, b) is not None]
         if len(below) != 1:
             break
         way.append(below[0])
@@ -240,13 +176,13 @@ def _arm(
     }
     if hand != middle and wrist > 0.3 * forearm:
         guesses["wrists"] = Guess(0.9, f"last hinge of the arm, {wrist:.2f} m from the elbow")
-        return _limb(model, way, middle, elbow), guesses
+        return make_limb(model, way, elbow), guesses
     end = data.xmat[middle].reshape(3, 3).T @ (0.8 * (tip - data.xpos[middle]))
     guesses["wrists"] = Guess(
         0.6, f"no hinge there: a point at 80 % of the {forearm:.2f} m from elbow to finger tips"
     )
     stop = way[: way.index(middle) + 1]
-    return _limb(model, stop, middle, elbow, np.round(end, 4)), guesses
+    return make_limb(model, stop, elbow, tip=np.round(end, 4)), guesses
 
 
 def _across(axis: Array, bone: Array) -> float:
@@ -263,8 +199,15 @@ def _along(data: mujoco.MjData, moving: list[int], tip: Array) -> list[float]:
 
 
 def _mirrored(
-    model: mujoco.MjModel, limb: Limb, partner: dict[int, int], data: mujoco.MjData
+    model: mujoco.MjModel, limb: Limb, partner: dict[int, int], data: mujoco.MjData, what: str
 ) -> Limb:
+    """The same limb on the other side."""
+    for body in (*limb.bodies, limb.end):
+        if body not in partner:
+            raise RobotError(
+                f"{what}: body '{model.body(body).name}' has no mirror image on the other side: "
+                "both legs and both arms need the same hinges"
+            )
     bodies = tuple(partner[b] for b in limb.bodies)
     joints = tuple(j for b in bodies for j in hinges(model, b))
     end = partner[limb.end]

@@ -41,7 +41,7 @@ def pair_bodies(
             partner[i], partner[j] = j, i
     for i, j in partner.items():
         if i != j:
-            far = max(far, _distance(data, i, j) / size)
+            far = max(far, _distance(model, data, i, j) / size)
             if data.xpos[i][1] > data.xpos[j][1]:
                 counted += 1
                 agreeing += model.body(j).name in other_side(model.body(i).name)
@@ -76,7 +76,7 @@ def _cost(
     if len(hinges(model, i)) != len(hinges(model, j)):
         return np.inf
     mass_i, mass_j = (max(float(model.body_subtreemass[k]), 1e-6) for k in (i, j))
-    cost = _distance(data, i, j) / (0.1 * size)
+    cost = _distance(model, data, i, j) / (0.1 * size)
     cost += float(np.linalg.norm(_centre(model, data, i) * _FLIP - _centre(model, data, j))) / (
         0.1 * size
     )
@@ -84,16 +84,29 @@ def _cost(
     for a, b in zip(hinges(model, i), hinges(model, j), strict=True):
         image = world_axis(data, model, a) * np.array([-1.0, 1.0, -1.0])
         cost += 1.0 - abs(float(image @ world_axis(data, model, b)))
-    if abs(len(subtree(model, i)) - len(subtree(model, j))) > 2:
+    # Moving bodies: frames of sensors and covers need not be on both sides.
+    counts = [sum(bool(hinges(model, b)) for b in subtree(model, k)) for k in (i, j)]
+    if abs(counts[0] - counts[1]) > 2:
         cost += 0.5
-    left, right = (i, j) if data.xpos[i][1] >= data.xpos[j][1] else (j, i)
-    if i != j and model.body(right).name in other_side(model.body(left).name):
+    if i != j and _names_agree(model, i, j):
         cost *= _NAME
     return cost
 
 
-def _distance(data: mujoco.MjData, i: int, j: int) -> float:
-    return float(np.linalg.norm(data.xpos[i] * _FLIP - data.xpos[j]))
+def _distance(model: mujoco.MjModel, data: mujoco.MjData, i: int, j: int) -> float:
+    """m from the mirrored place of `i` to `j`; where on its only hinge's axis a body begins says
+    nothing."""
+    apart = data.xpos[i] * _FLIP - data.xpos[j]
+    if len(hinges(model, j)) == 1:
+        axis = world_axis(data, model, hinges(model, j)[0])
+        apart = apart - (apart @ axis) * axis
+    return float(np.linalg.norm(apart))
+
+
+def _names_agree(model: mujoco.MjModel, i: int, j: int) -> bool:
+    """Whether the names are left and right of one another, whichever is which."""
+    a, b = model.body(i).name, model.body(j).name
+    return a in other_side(b) or b in other_side(a)
 
 
 def _centre(model: mujoco.MjModel, data: mujoco.MjData, body: int) -> Array:

@@ -30,10 +30,11 @@ def standing_pose(anatomy: Anatomy, soles: tuple[Sole, Sole]) -> dict[int, float
     for left, right in (anatomy.legs, anatomy.arms):
         for a, b in zip(left.joints, right.joints, strict=True):
             for joint in (a, b):
-                value = round(float(data.qpos[model.jnt_qposadr[joint]]), 4)
-                if value:
-                    pose[joint] = value
-    return pose
+                pose[joint] = round(float(data.qpos[model.jnt_qposadr[joint]]), 4)
+    for joint in range(1, model.njnt):
+        # A joint's reference angle is where the model is drawn: not always zero.
+        pose.setdefault(joint, round(float(model.qpos0[model.jnt_qposadr[joint]]), 4))
+    return {joint: value for joint, value in pose.items() if value}
 
 
 def mirrored_sign(anatomy: Anatomy, left: int, right: int) -> float:
@@ -78,9 +79,10 @@ def _solve(
 
 def _solve_arm(anatomy: Anatomy, data: mujoco.MjData) -> None:
     left = anatomy.arms[0]
+    first = anatomy.shoulder(0)
 
     def residual(angles: Array) -> Array:
-        shoulder, elbow = data.xpos[left.bodies[0]], data.xpos[left.middle]
+        shoulder, elbow = data.xpos[first], data.xpos[left.middle]
         wrist = data.xpos[left.end] + data.xmat[left.end].reshape(3, 3) @ left.tip
         return np.concatenate(
             [
@@ -97,7 +99,9 @@ def _solve_arm(anatomy: Anatomy, data: mujoco.MjData) -> None:
 def _solve_leg(anatomy: Anatomy, data: mujoco.MjData, sole: Sole) -> None:
     left = anatomy.legs[0]
     reach = float(np.linalg.norm(anatomy.data.xpos[left.bodies[0]] - anatomy.data.xpos[left.end]))
-    wide = float(anatomy.data.xpos[left.end][1])
+    # Below the hips, also where the model is drawn with its legs apart.
+    hip, ankle = (float(anatomy.data.xpos[b][1]) for b in (left.upper, left.end))
+    wide = float(np.clip(ankle, 0.5 * hip, hip + 0.1 * reach))
     knee = left.joints.index(left.bend)
     bent = bent_knee(anatomy, left)
     centre = sole.points.mean(axis=0)

@@ -36,7 +36,7 @@ def limb_capsules(anatomy: Anatomy, points: dict[int, Array]) -> list[Capsule]:
         found.append(_along(anatomy, arm.middle, "hand", elbow, end, points, 0.3, 1.0))
         if arm.end != arm.middle and arm.end in points:
             found.append(_ball(anatomy, arm.end, "hand", points))
-    shoulders = 0.5 * (data.xpos[anatomy.arms[0].bodies[0]] + data.xpos[anatomy.arms[1].bodies[0]])
+    shoulders = 0.5 * (data.xpos[anatomy.shoulder(0)] + data.xpos[anatomy.shoulder(1)])
     hips = 0.5 * (data.xpos[anatomy.legs[0].bodies[0]] + data.xpos[anatomy.legs[1].bodies[0]])
     low = hips + 0.35 * (shoulders - hips)
     found.append(_along(anatomy, anatomy.chest, "trunk", low, shoulders, points, 0.0, 0.8))

@@ -37,15 +37,18 @@ def find_sole(points: Array, pos: Array, mat: Array, leg: float) -> Sole:
         pos, mat: [3] m, [3, 3] of the foot's body. leg: length of the leg, m, as a scale.
     """
     lowest = float(points[:, 2].min())
-    low = points[points[:, 2] < lowest + 0.02 * leg]
     flat = points[points[:, 2] < lowest + 0.004 * leg]
-    x0, x1 = np.percentile(low[:, 0], (1, 99))
-    length = float(x1 - x0)
+    for slab in (0.02, 0.05, 0.1):  # round feet touch the ground in a few points only
+        low = points[points[:, 2] < lowest + slab * leg]
+        x0, x1 = np.percentile(low[:, 0], (1, 99))
+        length = float(x1 - x0)
+        if length > 0.12 * leg:
+            break
     radius = 0.006 * leg
     corners = []
     for end, sign in ((x0, 1.0), (x1, -1.0)):
         # Width near that end: feet taper.
-        near = low[sign * (low[:, 0] - end) < 0.3 * length]
+        near = low[sign * (low[:, 0] - end) <= 0.3 * length]
         y0, y1 = np.percentile(near[:, 1], (2, 98))
         if y1 - y0 < 2.0 * radius:
             y0 = y1 = 0.5 * (y0 + y1)

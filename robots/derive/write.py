@@ -6,7 +6,10 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
+
+import numpy as np
 
 from robots.derive.anatomy import Anatomy, Array, Guess
 from robots.derive.motors import MotorGuess
@@ -21,6 +24,8 @@ class Derived:
     Attributes:
         ranges: of joints whose file gives none, rad. dropped: names of meshes left out.
         free_joint: the file's robot is fixed to the world; it gets a free joint.
+        slides: joints that are fixed because they slide.
+        turn: quaternion (wxyz) that sets the file's robot upright and facing +x.
     """
 
     name: str
@@ -33,6 +38,8 @@ class Derived:
     capsules: list[Capsule]
     free_joint: bool
     dropped: tuple[str, ...]
+    turn: tuple[float, float, float, float]
+    slides: tuple[str, ...]
 
     def guesses(self) -> dict[str, Guess]:
         """What was decided -> how sure; of motors and feet the least sure one."""
@@ -97,17 +104,26 @@ def toml_text(derived: Derived, out: Path) -> str:
     ]
     if derived.free_joint:
         lines.append("free_joint = true # the file's robot is fixed to the world")
+    if derived.slides:
+        lines.append(_note(a.guesses["slides"]))
+        lines.append(f"fixed_joints = {_texts(derived.slides)}")
+    if any(derived.turn[1:]):
+        lines.append(_note(a.guesses["facing"]))
+        lines.append("# The root's orientation in motions is that of the frame so turned.")
+        lines.append(f"turn = {_numbers(np.array(derived.turn))}")
     if derived.dropped:
-        lines.append(f"drop_missing_meshes = true # absent: {', '.join(derived.dropped[:4])}")
+        lines.append(
+            f"drop_missing_meshes = true # absent or unreadable: {', '.join(derived.dropped[:4])}"
+        )
     lines += _motors(derived)
     if derived.ranges:
         lines += ["", "[joint_ranges] # rad"]
         lines.append(_note(Guess(0.3, "the file limits these joints nowhere: assumed")))
         for joint, (low, high) in derived.ranges.items():
-            lines.append(f"{_text(a.model.joint(joint).name)} = [{low:.4g}, {high:.4g}]")
+            lines.append(f"{_joint(a, joint)} = [{low:.4g}, {high:.4g}]")
     lines += ["", "[default_pose] # knees bent, rad"]
     lines.append(_note(a.guesses["pose"]))
-    lines += [f"{_text(a.model.joint(j).name)} = {v}" for j, v in derived.pose.items()]
+    lines += [f"{_joint(a, j)} = {v}" for j, v in derived.pose.items()]
     feet = [a.name(leg.end) for leg in a.legs]
     ends = [*feet, derived.wrist(0), derived.wrist(1)]
     lines += [
@@ -153,7 +169,7 @@ def _motors(derived: Derived) -> list[str]:
             f"armature = {armature:.6g} {_note(guesses[0])}",
             f"effort = {effort:.6g} {_note(guesses[1])}",
             f"velocity = {velocity:.6g} {_note(guesses[2])}",
-            f"joints = {_texts(derived.anatomy.model.joint(j).name for j in joints)}",
+            f"joints = [{', '.join(_joint(derived.anatomy, j) for j in joints)}]",
         ]
     return lines
 
@@ -197,6 +213,11 @@ def _collision(derived: Derived) -> list[str]:
 
 def _note(guess: Guess, what: str = "") -> str:
     return f"# [{guess.confidence:.2f}] {what + ': ' if what else ''}{guess.reason}"
+
+
+def _joint(anatomy: Anatomy, joint: int) -> str:
+    """Name of a joint, quoted, as a pattern that matches it alone."""
+    return _text(escape(anatomy.model.joint(joint).name))
 
 
 def _text(value: str) -> str:

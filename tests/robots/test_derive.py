@@ -154,7 +154,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "not a robot file": ("a.xml", "<svg/>", "the XML root is <svg>"),
     "no joints": ("a.xml", MJCF.format('<body><geom size="1"/></body>'), "no body has joints"),
     "no free joint possible": ("a.xml", MJCF.format(ARM), "no free joint possible"),
-    "a ball": (
+    "no limbs": (
         "a.xml",
         MJCF.format(
             '<body name="b"><freejoint/><geom size="0.1"/><body name="c">'
@@ -162,14 +162,14 @@ BAD: dict[str, tuple[str, str, str]] = {
         ),
         "no left and right limbs",
     ),
-    "a slide": (
+    "a ball joint": (
         "a.xml",
         MJCF.format(
             '<body name="b"><freejoint/><geom size="0.1"/><body name="c">'
-            '<joint name="j" type="slide" axis="0 1 0" range="-1 1"/><geom size="0.1"/>'
+            '<joint name="j" type="ball"/><geom size="0.1"/>'
             "</body></body>"
         ),
-        "these are not: ['j']",
+        "1 ball joints (j)",
     ),
     "no legs": ("a.urdf", urdf(leave_out=("part_10", "part_20")), "no legs"),
     "one leg": ("a.urdf", urdf(leave_out=("part_20",)), "no legs"),

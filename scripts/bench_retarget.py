@@ -6,7 +6,7 @@ Needs the corpus (``MIMIC_CORPUS``) with ``lafan1_bvh/*.bvh`` and the benchmark 
 (``MIMIC_BENCH``) with the judge, the source joints with stance masks and the rivals' motions; both
 default to folders beside the repository. The judge is a program of its own and looks at every
 motion alike, at the source's frame rate. Rivals of another length than the source are judged on
-the frames they have; those that mirror the clip are marked and their faithfulness is left out.
+the frames they have; those that mirror the clip are mirrored back first.
 """
 
 from __future__ import annotations
@@ -35,10 +35,14 @@ from motions.errors import input_error  # noqa: E402
 from motions.files import atomic_write_text  # noqa: E402
 from retarget import retarget  # noqa: E402
 from retarget.feet import plan_feet  # noqa: E402
+from retarget.fidelity import mirror_qpos  # noqa: E402
 from retarget.pipeline import RetargetSettings, prepare  # noqa: E402
 from retarget.robot_frames import robot_frames  # noqa: E402
 from retarget.whole_clip.clip import solve_whole_clip  # noqa: E402
 from robots.robot import Robot  # noqa: E402
+from robots.symmetry import mirror_map  # noqa: E402
+
+SKETCH = "sketch_whole_clip.py"
 
 
 def _folder(variable: str, name: str) -> Path:
@@ -134,10 +138,16 @@ def main() -> int:
             ours = work / f"{clip}.npz"
             save_for_judge(ours, motion)
             rows = [("**ours**", ours, speed)]
+            if (bench / SKETCH).exists():
+                rows.append(run_sketch(bench / SKETCH, source, work / f"sketch_{clip}.npz"))
             for rival in sorted((bench / "rivals").glob(f"*lafan_{clip}.npz")):
-                rows.append((rival.stem.split("__")[0], rival, ""))
+                name, path = rival.stem.split("__")[0], rival
+                if "mirrored" in name:
+                    name, path = name.replace("_mirrored", ""), work / f"back_{rival.name}"
+                    mirror_back(rival, path, robot)
+                rows.append((name, path, ""))
             for name, path, rate in rows:
-                judged = run_judge(judge, path, robot, source, limits, "mirrored" in name)
+                judged = run_judge(judge, path, robot, source, limits)
                 cells = [clip, name, *(figure(judged) for _, figure in COLUMNS), rate]
                 lines.append("| " + " | ".join(cells) + " |")
                 print(lines[-1], flush=True)
@@ -146,6 +156,39 @@ def main() -> int:
         atomic_write_text(options.out, table)
     print("\n" + table)
     return 0
+
+
+def run_sketch(sketch: Path, source: Path, out: Path) -> tuple[str, Path, str]:
+    """The row of the benchmark's own sketch, run beside ours on the same machine in the same
+    minute: speeds of a shared machine are compared as ratios."""
+    command = [sys.executable, str(sketch), str(source), str(out), "0", "0.08", "9"]
+    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | threads
+    )
+    if run.returncode != 0:
+        raise input_error(sketch, "the sketch failed", found=run.stderr.strip().splitlines()[-1:])
+    return "150-line sketch", out, run.stdout.split()[-1]
+
+
+def mirror_back(mirrored: Path, out: Path, robot: Robot) -> None:
+    """A mirrored motion as it would be of the clip itself, so that it can be compared with it."""
+    with np.load(mirrored) as data:
+        arrays = dict(data)
+    names = [str(name) for name in arrays["joint_names"]]
+    order = [names.index(name) for name in robot.joint_names]
+    qpos = np.concatenate(
+        [arrays["root_pos"], arrays["root_rot"], arrays["dof_pos"][:, order]], axis=1
+    )
+    qpos = mirror_qpos(qpos, mirror_map(robot))
+    np.savez(
+        out,
+        root_pos=qpos[:, :3],
+        root_rot=qpos[:, 3:7],
+        dof_pos=qpos[:, 7:],
+        fps=arrays["fps"],
+        joint_names=np.array(robot.joint_names),
+    )
 
 
 def save_for_judge(path: Path, motion: RobotMotion) -> None:
@@ -161,21 +204,16 @@ def save_for_judge(path: Path, motion: RobotMotion) -> None:
 
 
 def run_judge(
-    judge: Path, motion: Path, robot: Robot, source: Path, limits: Path, mirrored: bool
+    judge: Path, motion: Path, robot: Robot, source: Path, limits: Path
 ) -> dict[str, Any]:
     """The judge's figures of one motion."""
     command = [sys.executable, str(judge), "--motion", str(motion), "--vel-limits-json"]
     command += [str(limits), "--robot", str(robot.vendor_xml), "--contacts", str(source)]
-    if not mirrored:
-        command += ["--source", str(source)]
+    command += ["--source", str(source)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise input_error(motion, "the judge failed", found=run.stderr.strip().splitlines()[-1:])
-    judged = json.loads(run.stdout)
-    if mirrored:
-        # Left and right stances are exchanged in a mirrored clip.
-        judged.pop("source_contact", None)
-    return judged
+    return json.loads(run.stdout)
 
 
 if __name__ == "__main__":

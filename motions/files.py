@@ -63,21 +63,31 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def check_writable(path: Path | str) -> None:
     """Raise an `InputError` where `atomic_path` would; for asking before a long computation.
 
-    Missing parent directories are made; a file that is there already stays as it is.
+    Nothing is made, and a file that is there already stays as it is.
     """
+    path = Path(path)
+    if not path.parent.is_dir():
+        _try_folder(path.parent, path)
+        return
     with suppress(_Enough), atomic_path(path):
         raise _Enough
 
 
 def check_folder_writable(folder: Path | str) -> None:
-    """Raise an `InputError` where files cannot be written into `folder`; it is made if missing."""
-    folder = Path(folder)
+    """Raise an `InputError` where files cannot be written into `folder`, or where it is missing and
+    cannot be made. It is not made: a command that then refuses its input leaves nothing behind."""
+    _try_folder(Path(folder), Path(folder))
+
+
+def _try_folder(folder: Path, path: Path) -> None:
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        refusal = _write_error(folder, error)
+        refusal = _write_error(path, error)
         if refusal is None:
             raise
         raise refusal from error

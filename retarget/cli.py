@@ -87,7 +87,7 @@ def _one(
 ) -> page.ClipEntry | None:
     check_not_its_clip(out, clip)
     human = read_human_motion(clip, **reading)
-    human = crop_seconds(human, options.start, options.end)
+    human = crop_seconds(human, options.start, options.end, where=clip)
     console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
     for warning in human.report.get("warnings", ()):
         console.print(f"  [yellow]{escape(str(warning))}[/yellow]")

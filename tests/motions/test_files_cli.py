@@ -12,7 +12,13 @@ import pytest
 from motions import InputError
 from motions.cli import exit_on_user_error
 from motions.errors import input_error
-from motions.files import atomic_path, atomic_write_text, check_folder_writable, save_npz
+from motions.files import (
+    atomic_path,
+    atomic_write_text,
+    check_folder_writable,
+    check_writable,
+    save_npz,
+)
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -68,7 +74,8 @@ def test_a_file_where_a_directory_should_be(tmp_path: Path) -> None:
 
 def test_a_folder_is_tried_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_folder_writable(tmp_path / "new" / "folder")
-    assert list(tmp_path.rglob("*")) == [tmp_path / "new", tmp_path / "new" / "folder"]
+    check_writable(tmp_path / "new" / "file.txt")
+    assert list(tmp_path.rglob("*")) == []
     (tmp_path / "f").touch()
     with pytest.raises(InputError, match=r"f: cannot write: a part of the path is a file"):
         check_folder_writable(tmp_path / "f")

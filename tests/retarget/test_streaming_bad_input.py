@@ -235,8 +235,8 @@ def test_a_skeleton_map_tells_a_clips_joints(
     nameless: tuple[HumanMotion, Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, path, told = nameless
-    with pytest.raises(InputError, match="--skeleton-map"):
-        main([str(path)])
+    with pytest.raises(InputError, match="nobody"):
+        main([str(path), "--skeleton-map", "pelvis=nobody"])
     out = tmp_path / "out.npz"
     options = ["--skeleton-map", told, "--calibration", str(path), "--out", str(out)]
     assert main([str(path), *options]) == 0 and out.is_file()

@@ -60,7 +60,7 @@ class PinnedFeet:
             start,
             replace(self.aim, points=points),
             ITERATIONS,
-            obstacles=(Ground(self.robot, frames), OwnBody(self.robot, frames)),
+            obstacles=(Ground(self.robot, frames), OwnBody(self.robot)),
         )
         solved = state.qpos()
         change = solved - qpos

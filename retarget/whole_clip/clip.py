@@ -62,7 +62,7 @@ def solve_whole_clip(
     aim, _ = position_aim(person, plan, state.qpos(), aim, robot, frames, ik, fit)
     state = replace(state, root=aim.points[:, 0].T.copy())
     solver = ClipSolver(robot, frames, person.fps, settings)
-    obstacles = Ground(robot, count), OwnBody(robot, count)
+    obstacles = Ground(robot, count), OwnBody(robot)
     state = solver.solve(state, aim, iterations[1], obstacles=obstacles, callback=advance)
     if progress is not None:
         progress(sum(iterations), sum(iterations))

@@ -123,10 +123,8 @@ class OwnBody:
     capsules leave the possibility.
     """
 
-    def __init__(
-        self, robot: Robot, frames: int, weight: float = 30.0, margin: float = 0.003
-    ) -> None:
-        """For a clip of `frames`; `weight` per metre; links rest `margin` m from each other."""
+    def __init__(self, robot: Robot, weight: float = 30.0, margin: float = 0.003) -> None:
+        """`weight` per metre; links rest `margin` m from each other."""
         self.weight, self.margin = weight, margin
         geometry = check_geometry(robot)
         self.model = model = geometry.model

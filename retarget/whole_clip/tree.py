@@ -83,20 +83,6 @@ class BodyTree:
         return TreePose(pos, mat, root, basis)
 
 
-def rotate(mat: Array, v: Array) -> Array:
-    """Vectors [3, T]: `v` [3] in the axes `mat` [3, 3, T]."""
-    return mat[:, 0] * v[0] + mat[:, 1] * v[1] + mat[:, 2] * v[2]
-
-
-def cross(a: Array, b: Array) -> Array:
-    """Cross product of [3, T] and [3, T]."""
-    out = np.empty((3, *np.broadcast_shapes(a[0].shape, b[0].shape)))
-    for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
-        np.multiply(a[j], b[k], out=out[i])
-        out[i] -= a[k] * b[j]
-    return out
-
-
 def rotation_matrix(v: Array) -> Array:
     """Rotation matrices [3, 3, T] of rotation vectors `v` [3, T] (Rodrigues)."""
     angle = np.sqrt((v * v).sum(0))

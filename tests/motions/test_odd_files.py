@@ -11,20 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motions import InputError, read_human_motion
+from motions import read_human_motion
 from motions.readers import is_human_clip
 from motions.skeletons.layouts import BY_NAME
 from tests.motions.people import walk
+from tests.motions.refusals import refusal
 
 MakeBvh = Callable[..., Path]
-
-
-def _refusal(path: Path, **options: object) -> str:
-    with pytest.raises(InputError) as caught:
-        read_human_motion(path, **options)  # pyright: ignore[reportArgumentType]
-    text = str(caught.value)
-    assert "\n" not in text and str(path) in text
-    return text
 
 
 @pytest.mark.parametrize(
@@ -51,7 +44,7 @@ def test_encodings(make_bvh: MakeBvh, encoding: str) -> None:
     path = make_bvh()
     path.write_text(path.read_text(), encoding=encoding)
     if encoding == "utf-16-le":  # no mark at the start: nothing says what it is
-        assert "this one is binary" in _refusal(path)
+        assert "this one is binary" in refusal(path)
     else:
         assert read_human_motion(path).num_frames == 40
 
@@ -61,7 +54,7 @@ def test_encodings(make_bvh: MakeBvh, encoding: str) -> None:
 def test_a_robots_table_is_sent_to_convert(tmp_path: Path, name: str, heading: str) -> None:
     path = tmp_path / name
     path.write_text(heading + "\n".join([",".join(["0.25"] * 36)] * 5))
-    text = _refusal(path)
+    text = refusal(path)
     assert "table of numbers" in text and "python -m retarget.convert" in text
 
 
@@ -105,11 +98,11 @@ def test_x_up_is_seen_and_said(make_bvh: MakeBvh) -> None:
 
 def test_a_size_that_nobody_has_is_refused(make_bvh: MakeBvh) -> None:
     path = make_bvh()
-    text = _refusal(path, unit=1000.0)
+    text = refusal(path, unit=1000.0)
     assert re.search(r"found 1\.7\de\+05 m tall with --unit 1000", text)
     assert "leave out --unit (0.01, cm, fits)" in text
-    assert "0.0017" in _refusal(path, unit=1e-5)
-    assert "both set the person's size" in _refusal(path, unit=0.01, height=1.7)
+    assert "0.0017" in refusal(path, unit=1e-5)
+    assert "both set the person's size" in refusal(path, unit=0.01, height=1.7)
 
 
 def test_height_sets_the_size_of_any_clip(make_bvh: MakeBvh) -> None:
@@ -125,10 +118,10 @@ def test_joints_at_one_point(make_bvh: MakeBvh, tmp_path: Path) -> None:
     rows = motion.splitlines()
     zeros = " ".join(["0"] * (6 * 21))
     path.write_text(head + "\n".join(["Frame Time" + rows[0], *[zeros] * (len(rows) - 1)]))
-    assert "all channel values are zero" in _refusal(path)
+    assert "all channel values are zero" in refusal(path)
     array = tmp_path / "empty.npy"
     np.save(array, np.zeros((0, 22, 3)))
-    assert "the array is empty (found shape [0, 22, 3])" in _refusal(array, fps=30)
+    assert "the array is empty (found shape [0, 22, 3])" in refusal(array, fps=30)
 
 
 def test_a_joint_that_cannot_be_told_from_its_parent(make_bvh: MakeBvh) -> None:
@@ -136,7 +129,7 @@ def test_a_joint_that_cannot_be_told_from_its_parent(make_bvh: MakeBvh) -> None:
     path.write_text(
         path.read_text().replace("JOINT LeftHand\n{\nOFFSET 25.0", "JOINT LeftHand\n{\nOFFSET 0.0")
     )
-    assert "found LeftHand stands where LeftForeArm does; 21 joints" in _refusal(path)
+    assert "found LeftHand stands where LeftForeArm does; 21 joints" in refusal(path)
 
 
 def test_y_down_is_seen_and_said(tmp_path: Path) -> None:
@@ -165,7 +158,7 @@ def test_arrays_the_wrong_way_round(
 ) -> None:
     path = tmp_path / "clip.npy"
     np.save(path, change(walk(BY_NAME["lafan22"])))
-    assert re.search(says, _refusal(path, fps=30))
+    assert re.search(says, refusal(path, fps=30))
 
 
 def test_an_array_that_lies_about_its_size(tmp_path: Path) -> None:
@@ -175,7 +168,7 @@ def test_an_array_that_lies_about_its_size(tmp_path: Path) -> None:
     )
     path = tmp_path / "clip.npy"
     path.write_bytes(head.getvalue() + bytes(100))
-    assert "not a readable NumPy array" in _refusal(path, fps=30)
+    assert "not a readable NumPy array" in refusal(path, fps=30)
 
 
 def test_parents_that_are_no_numbers(tmp_path: Path) -> None:
@@ -183,7 +176,7 @@ def test_parents_that_are_no_numbers(tmp_path: Path) -> None:
     path = tmp_path / "clip.npz"
     names = [f"j{i}" for i in range(22)]
     np.savez(path, joint_positions=pos, joint_names=names, parents=np.full(22, np.nan))
-    assert "every number of parents must be finite" in _refusal(path, fps=30)
+    assert "every number of parents must be finite" in refusal(path, fps=30)
 
 
 @pytest.mark.parametrize(
@@ -198,4 +191,4 @@ def test_parents_that_are_no_numbers(tmp_path: Path) -> None:
 def test_json_that_is_no_motion(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "clip.json"
     path.write_text(text)
-    assert says in _refusal(path)
+    assert says in refusal(path)

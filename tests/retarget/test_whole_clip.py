@@ -16,7 +16,7 @@ from retarget import retarget
 from retarget.geometry import check_geometry, lowest_point, self_contacts
 from retarget.pipeline import RetargetSettings
 from retarget.vectors import Array
-from retarget.whole_clip import contact_kernels
+from retarget.whole_clip import compiled, contact_kernels
 from retarget.whole_clip.banded import BandedSystem, TimeCoupling
 from retarget.whole_clip.normal import NormalEquations, point_rows
 from retarget.whole_clip.obstacles import Capsule, Ground, OwnBody
@@ -182,6 +182,16 @@ def test_single_precision_steps_are_the_double_ones(
     double = retarget(clip, g1, fps=fps)
     np.testing.assert_allclose(single.joint_pos, double.joint_pos, atol=2e-3)
     np.testing.assert_allclose(single.root_pos, double.root_pos, atol=5e-4)
+
+
+def test_loops_are_compiled_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep_nothing(**options: object):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(compiled, "njit", keep_nothing)
+    assert compiled.kernel(len) is len
 
 
 def test_memory_of_a_system_serves_the_next() -> None:
@@ -368,7 +378,7 @@ def test_hands_are_pushed_out_of_the_hips(g1: Robot, tree: BodyTree) -> None:
         return -min((distance for _, distance in found), default=0.0)
 
     assert depth(start) > 0.01, "the pose chosen for this test does not touch"
-    assert depth(descend(g1, tree, start, OwnBody(g1, 1))) < 1e-3
+    assert depth(descend(g1, tree, start, OwnBody(g1))) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["squat", "walk"])

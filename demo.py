@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import tyro
 from rich.console import Console
 
-from mimic.errors import MimicError
 from mimic.viewer.gl import MISSING, settle_backend
-from motions import HumanMotion, RobotMotion, demo, read_human_motion
-from motions.cli import exit_on_user_error
-from motions.files import atomic_path, atomic_write_text, check_folder_writable
+from mimic_base.command_line import exit_on_user_error
+from mimic_base.errors import MimicError
+from mimic_base.files import atomic_path, atomic_write_text, check_folder_writable
+from motions import HumanMotion, RobotMotion, read_human_motion
+from motions.human import demo
 
 if TYPE_CHECKING:
     # MuJoCo reads MUJOCO_GL when it is imported: see main.
@@ -213,7 +214,7 @@ def _draw_strips(clip: Clip, robot: Robot) -> dict[str, bytes]:
 
 def quality_rows(motion: RobotMotion) -> list[dict[str, Any]]:
     """The retargeting figures of a motion against their goals."""
-    from retarget.report import GOALS, figure
+    from retarget.page.table import GOALS, figure
 
     rows = []
     for goal in GOALS:
@@ -313,7 +314,7 @@ def report_data(
 
 def _clip_data(clip: Clip) -> dict[str, Any]:
     from mimic.viewer.figures import rollout_series
-    from retarget.report import detection_line
+    from retarget.page.table import detection_line
 
     assert clip.rollout is not None
     rollout = clip.rollout

@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 
 from mimic.viewer.gl import MISSING, settle_backend
-from motions.cli import exit_on_user_error
+from mimic_base.command_line import exit_on_user_error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from mimic.errors import MimicError
 from mimic.learning import PRESETS, TrainConfig
 from mimic.learning.run_dir import create_run_dir, read_config, write_config
-from motions.cli import exit_on_user_error
+from mimic_base.command_line import exit_on_user_error
+from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
     from mimic.learning.distributed import Ranks

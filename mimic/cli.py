@@ -16,7 +16,7 @@ from mimic.commands.list_tasks import ListTasks
 from mimic.commands.parity import Parity
 from mimic.commands.show_motions import ShowMotions
 from mimic.commands.show_robots import ShowRobots
-from motions.cli import exit_on_user_error
+from mimic_base.command_line import exit_on_user_error
 
 Command = (
     Annotated[ListTasks, subcommand("list", prefix_name=False)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from motions.errors import InputError
-from motions.human import HumanMotion
-from motions.readers import read_human_motion
-from motions.robot_motion import RobotMotion
+from mimic_base.errors import InputError
+from motions.human.motion import HumanMotion
+from motions.human.readers import read_human_motion
+from motions.robot.motion import RobotMotion
 
 __all__ = ["HumanMotion", "InputError", "RobotMotion", "read_human_motion"]

@@ -7,13 +7,13 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-from motions.cli import USER_ERROR_EXIT_CODE, exit_on_user_error
+from mimic_base.command_line import USER_ERROR_EXIT_CODE, exit_on_user_error
 
 COMMANDS = {
-    "convert": ("motions.robot_formats.cli", "robot motions from one format into another"),
-    "edit": ("motions.editing.cli", "cut, mirror, blend and join robot motions"),
-    "info": ("motions.robot_formats.info", "what a robot motion file holds"),
-    "fetch": ("motions.fetch", "get human motion data"),
+    "convert": ("motions.robot.formats.cli", "robot motions from one format into another"),
+    "edit": ("motions.robot.editing.cli", "cut, mirror, blend and join robot motions"),
+    "info": ("motions.robot.formats.info", "what a robot motion file holds"),
+    "fetch": ("motions.human.fetch", "get human motion data"),
 }
 """Sub-command: the module whose `main(arguments)` runs it, and what it does."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from retarget.metrics import measure
+from motions.robot.metrics import measure
+from retarget.page.table import quality_table
 from retarget.pipeline import RetargetSettings, retarget
-from retarget.report import quality_table
 
 __all__ = ["RetargetSettings", "measure", "quality_table", "retarget"]

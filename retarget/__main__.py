@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motions.cli import exit_on_user_error
+from mimic_base.command_line import exit_on_user_error
 from retarget.cli import main
 
 if __name__ == "__main__":

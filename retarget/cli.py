@@ -15,19 +15,19 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import robots
+from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
+from mimic_base.errors import InputError, input_error
+from mimic_base.files import atomic_write_text, check_folder_writable, check_writable
+from mimic_base.resample import check_fps
 from motions import read_human_motion
-from motions.cli import USER_ERROR_EXIT_CODE, user_error_text
-from motions.errors import InputError, input_error
-from motions.files import atomic_write_text, check_folder_writable, check_writable
-from motions.resample import check_fps
 from retarget import page
 from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
 from retarget.batch.summary import run_with_progress, summary_table
 from retarget.batch.work import Work, check_not_its_clip, crop_seconds
 from retarget.options import Options, is_batch, names_a_file, output_files, reading_options
 from retarget.page.entry import entries_of_records, entry_of_clip
+from retarget.page.table import detection_line, quality_table
 from retarget.pipeline import RetargetSettings, retarget
-from retarget.report import detection_line, quality_table
 from robots.robot import Robot
 
 
@@ -115,7 +115,7 @@ def _one(
         f"{seconds:.1f} s ({motion.num_frames / seconds:.0f} frames/s)"
     )
     if options.picture:
-        from retarget.picture import draw_clip
+        from retarget.page.picture import draw_clip
 
         image = out.with_suffix(".png")
         draw_clip(image, human, motion, robot)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import tyro
 
 import robots
-from motions.cli import exit_on_user_error
-from motions.robot_formats.cli import ConvertOptions, convert
-from motions.robot_formats.trajectory import RobotTrajectory
-from motions.robot_motion import RobotMotion
-from retarget.completion import complete
+from mimic_base.command_line import exit_on_user_error
+from motions.robot.completion import complete
+from motions.robot.formats.cli import ConvertOptions, convert
+from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.motion import RobotMotion
 
 
 @dataclass(frozen=True, kw_only=True)

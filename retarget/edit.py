@@ -13,14 +13,14 @@ import numpy as np
 import tyro
 
 import robots
-from motions.cli import exit_on_user_error
-from motions.editing.cli import EditOptions, edit
-from motions.editing.joining import fade_weight
-from motions.robot_formats.trajectory import RobotTrajectory
-from motions.robot_motion import RobotMotion
-from retarget.completion import complete
-from retarget.ground import sole_heights
-from retarget.robot_facts import robot_facts
+from mimic_base.command_line import exit_on_user_error
+from motions.robot.completion import complete
+from motions.robot.editing.cli import EditOptions, edit
+from motions.robot.editing.joining import fade_weight
+from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.ground import sole_heights
+from motions.robot.motion import RobotMotion
+from motions.robot.robot_facts import robot_facts
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 

@@ -20,15 +20,15 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from mimic_base.rotations import quat_rotate
+from mimic_base.vectors import Array, across
 from motions import HumanMotion
-from motions.rotations import quat_rotate
-from retarget.calibration import CalibratedHuman
-from retarget.ik import bodies_between
-from retarget.robot_frames import robot_frames
-from retarget.scaling import leg_scale, scaled_hips
-from retarget.segments import LIMBS, SIDES, SegmentTrack
-from retarget.vectors import Array, across
+from retarget.person.calibration import CalibratedHuman
+from retarget.person.scaling import leg_scale, scaled_hips
+from retarget.solvers.per_frame.frame import bodies_between
+from robots.frames import robot_frames
 from robots.robot import Robot
+from robots.segments import LIMBS, SIDES, SegmentTrack
 from robots.symmetry import MirrorMap
 
 LIMB_OF = {

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from motions.errors import input_error
+from mimic_base.errors import input_error
 from retarget.batch.run import Backend
 from retarget.pipeline import Method
 

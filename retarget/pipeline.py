@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from mimic_base.rotations import quat_continuous, quat_normalize
+from mimic_base.vectors import low_pass
 from motions import HumanMotion, RobotMotion
-from motions.rotations import quat_continuous, quat_normalize
-from retarget.calibration import CalibratedHuman, calibrate
-from retarget.contacts import ContactSettings, FootContacts, detect_contacts
-from retarget.feet import plan_feet
+from motions.robot.ground import ground_shift, sole_heights
+from motions.robot.metrics import measure
+from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts
+from retarget.feet.plan import plan_feet
 from retarget.fidelity import end_effector_figures
-from retarget.ground import ground_shift, sole_heights
-from retarget.metrics import measure
-from retarget.per_frame import FrameSettings, solve_per_frame
-from retarget.robot_frames import robot_frames
-from retarget.scaling import RootFitSettings
-from retarget.vectors import low_pass
-from retarget.whole_clip.clip import solve_whole_clip
-from retarget.whole_clip.settings import ClipSettings
+from retarget.person.calibration import CalibratedHuman, calibrate
+from retarget.person.scaling import RootFitSettings
+from retarget.solvers.per_frame.clip import FrameSettings, solve_per_frame
+from retarget.solvers.whole_clip.clip import solve_whole_clip
+from retarget.solvers.whole_clip.settings import ClipSettings
+from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 

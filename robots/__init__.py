@@ -1,6 +1,6 @@
 """Humanoid robots: vendor models with our overlay of actuators, gains, limits and names."""
 
-from robots.errors import RobotError
+from mimic_base.errors import RobotError
 from robots.loader import RobotInfo, available, load, summary
 from robots.robot import Robot
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mujoco
 
-from robots.errors import RobotError
+from mimic_base.errors import RobotError
 
 _SECOND_ROBOT = 6
 """Joints from which on another body of the world is a second robot and not an object."""

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from robots.errors import RobotError
+from mimic_base.errors import RobotError
 
 BUILTIN_DIR = Path(__file__).parent / "descriptions"
 

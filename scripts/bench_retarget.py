@@ -29,16 +29,16 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 import robots  # noqa: E402
+from mimic_base.command_line import exit_on_user_error  # noqa: E402
+from mimic_base.errors import input_error  # noqa: E402
+from mimic_base.files import atomic_write_text  # noqa: E402
 from motions import HumanMotion, RobotMotion, read_human_motion  # noqa: E402
-from motions.cli import exit_on_user_error  # noqa: E402
-from motions.errors import input_error  # noqa: E402
-from motions.files import atomic_write_text  # noqa: E402
 from retarget import retarget  # noqa: E402
-from retarget.feet import plan_feet  # noqa: E402
+from retarget.feet.plan import plan_feet  # noqa: E402
 from retarget.fidelity import mirror_qpos  # noqa: E402
 from retarget.pipeline import RetargetSettings, prepare  # noqa: E402
-from retarget.robot_frames import robot_frames  # noqa: E402
-from retarget.whole_clip.clip import solve_whole_clip  # noqa: E402
+from retarget.solvers.whole_clip.clip import solve_whole_clip  # noqa: E402
+from robots.frames import robot_frames  # noqa: E402
 from robots.robot import Robot  # noqa: E402
 from robots.symmetry import mirror_map  # noqa: E402
 

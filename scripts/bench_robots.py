@@ -3,8 +3,8 @@
     python scripts/bench_robots.py [--robots unitree_h1 ...] [--clips CLIP...] [--seconds 8]
 
 Without ``--clips`` the five generated demo clips are used, and five real ones of the corpus
-(``MIMIC_CORPUS``) where it is present. Figures are those of `retarget.metrics`; every clip is cut
-to ``--seconds`` from ``--start``. With ``--pictures DIR`` a picture of each result is kept.
+(``MIMIC_CORPUS``) where it is present. Figures are those of `motions.robot.metrics`; every clip is
+cut to ``--seconds`` from ``--start``. With ``--pictures DIR`` a picture of each result is kept.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 import robots  # noqa: E402
-from motions import demo, read_human_motion  # noqa: E402
-from motions.cli import exit_on_user_error  # noqa: E402
-from motions.files import atomic_write_text  # noqa: E402
+from mimic_base.command_line import exit_on_user_error  # noqa: E402
+from mimic_base.files import atomic_write_text  # noqa: E402
+from motions import read_human_motion  # noqa: E402
+from motions.human import demo  # noqa: E402
 from retarget import retarget  # noqa: E402
 from retarget.cli import crop_seconds  # noqa: E402
 
@@ -99,7 +100,7 @@ def main() -> int:
                 lines.append(row(name, label, [cell(motion.quality, c) for c in COLUMNS]))
                 print(lines[-1], file=sys.stderr, flush=True)
                 if options.pictures is not None:
-                    from retarget.picture import draw_clip
+                    from retarget.page.picture import draw_clip
 
                     options.pictures.mkdir(parents=True, exist_ok=True)
                     picture = options.pictures / f"{name}_{label.replace('/', '_')}.png"

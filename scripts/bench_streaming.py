@@ -5,7 +5,7 @@
 Prints two tables. Latency: every step's wall time and processor time, garbage collections and all.
 With several runs also the quietest run of every step: the frames, hence the work, are the same each
 time, so what differs between runs is other programs on the machine. Quality: the figures of
-`retarget.metrics`, and by how many frames the hinges and the root trail the whole-clip method.
+`motions.robot.metrics`, and by how many frames the hinges and the root trail the whole-clip method.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 import robots  # noqa: E402
+from mimic_base.command_line import exit_on_user_error  # noqa: E402
+from mimic_base.errors import input_error  # noqa: E402
 from motions import HumanMotion, RobotMotion, read_human_motion  # noqa: E402
-from motions.cli import exit_on_user_error  # noqa: E402
-from motions.errors import input_error  # noqa: E402
+from retarget.page.table import GOALS, figure  # noqa: E402
 from retarget.pipeline import Method, RetargetSettings, retarget  # noqa: E402
-from retarget.report import GOALS, figure  # noqa: E402
 from retarget.streaming import Skeleton, StreamingRetargeter, frames_of  # noqa: E402
 from retarget.streaming.play import Watch, lag_frames, motion_of, play, quiet  # noqa: E402
 from robots.robot import Robot  # noqa: E402

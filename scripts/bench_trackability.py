@@ -22,11 +22,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from mimic.errors import MimicError
 from mimic.evaluation.judge import JUDGEMENTS
 from mimic.learning import PRESETS
-from motions.cli import exit_on_user_error
-from motions.files import atomic_write_text
+from mimic_base.command_line import exit_on_user_error
+from mimic_base.errors import MimicError
+from mimic_base.files import atomic_write_text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from motions import HumanMotion
-from retarget.calibration import CalibratedHuman
-from retarget.contacts import FootContacts
-from retarget.feet import plan_feet
+from retarget.feet.contacts import FootContacts
+from retarget.feet.plan import plan_feet
+from retarget.person.calibration import CalibratedHuman
 from retarget.pipeline import RetargetSettings, prepare
-from retarget.robot_frames import robot_frames
-from retarget.whole_clip import solver
-from retarget.whole_clip.clip import solve_whole_clip
+from retarget.solvers.whole_clip import solver
+from retarget.solvers.whole_clip.clip import solve_whole_clip
+from robots.frames import robot_frames
 from robots.robot import Robot
 
 PARTS = (64, 512, 4096)

@@ -29,12 +29,12 @@ import tyro
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
-from motions import demo  # noqa: E402
-from motions.cli import exit_on_user_error  # noqa: E402
-from motions.editing import mirror_human  # noqa: E402
-from motions.errors import input_error  # noqa: E402
-from motions.files import atomic_write_text  # noqa: E402
-from motions.writers.bvh import write_bvh  # noqa: E402
+from mimic_base.command_line import exit_on_user_error  # noqa: E402
+from mimic_base.errors import input_error  # noqa: E402
+from mimic_base.files import atomic_write_text  # noqa: E402
+from motions.human import demo  # noqa: E402
+from motions.human.writers.bvh import write_bvh  # noqa: E402
+from motions.robot.editing import mirror_human  # noqa: E402
 from retarget.batch.record import FOLDER as RECORDS  # noqa: E402
 
 

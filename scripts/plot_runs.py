@@ -16,10 +16,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import tyro
 
-from mimic.errors import MimicError
 from mimic.evaluation.judge import JUDGEMENTS
-from motions.cli import exit_on_user_error
-from motions.files import atomic_path
+from mimic_base.command_line import exit_on_user_error
+from mimic_base.errors import MimicError
+from mimic_base.files import atomic_path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,9 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 import train  # noqa: E402
-from mimic.errors import MimicError  # noqa: E402
 from mimic.learning.slurm import GRACE_S, SlurmTraining  # noqa: E402
-from motions.cli import exit_on_user_error  # noqa: E402
+from mimic_base.command_line import exit_on_user_error  # noqa: E402
+from mimic_base.errors import MimicError  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)

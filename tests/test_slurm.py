@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import robots
-from mimic.errors import MimicError
 from mimic.learning.slurm import SlurmTraining, rank_variables, saved_run, stop
+from mimic_base.errors import MimicError
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 

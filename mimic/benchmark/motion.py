@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mimic_base.rotations import quat_rotate
 from motions import RobotMotion
-from motions.from_coordinates import motion_from_coordinates
-from motions.rotations import quat_rotate
+from motions.robot.coordinates import motion_from_coordinates
 from robots import Robot
 
 BUNDLED = "assets/motions"

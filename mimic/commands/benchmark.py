@@ -57,8 +57,8 @@ class Benchmark:
         )
         from mimic.benchmark.motion import default_motions
         from mimic.envs.motion_library import find_motion_files
-        from mimic.errors import MimicError
-        from motions.files import atomic_path
+        from mimic_base.errors import MimicError
+        from mimic_base.files import atomic_path
 
         if not self.num_envs or min(self.num_envs) < 1:
             raise MimicError(f"--num-envs must be at least 1, got {self.num_envs}")

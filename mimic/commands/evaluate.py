@@ -42,7 +42,7 @@ class Evaluate:
     def run(self) -> int:
         from mimic.evaluation import evaluate, get_protocol
         from mimic.evaluation.policies import open_policy
-        from motions.files import atomic_path
+        from mimic_base.files import atomic_path
 
         console = make_console()
         protocol = get_protocol(self.protocol, episodes=self.episodes, start_noise=self.start_noise)

@@ -31,11 +31,11 @@ class Export:
     """The robot it was trained on, when its description has moved since."""
 
     def run(self) -> int:
-        from mimic.errors import MimicError
         from mimic.learning import load_policy
         from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
         from mimic.policy.contract import contract_of_env
         from mimic.policy.export import export_policy, reference_clip
+        from mimic_base.errors import MimicError
 
         checkpoint = find_checkpoint(self.run_dir)
         state = load_checkpoint(checkpoint)
@@ -75,10 +75,10 @@ class Export:
 
     def _environment(self, checkpoint: Path, identity: dict[str, Any]) -> Any:
         """A few environments of the task the checkpoint was trained in."""
-        from mimic.errors import MimicError
         from mimic.learning.checkpoints import check_identity
         from mimic.learning.run_dir import read_config
         from mimic.tasks import make_env
+        from mimic_base.errors import MimicError
 
         motions, robot = self.motion, self.robot
         if not motions or robot is None:

@@ -41,7 +41,7 @@ class Parity:
         from rich.table import Table
 
         from mimic.evaluation.parity import UNITS, parity
-        from motions.files import atomic_path
+        from mimic_base.files import atomic_path
 
         console = make_console()
         with nullcontext() if self.json is None else atomic_path(self.json) as output:

@@ -37,7 +37,7 @@ class ShowMotions:
     def run(self) -> int:
         console = make_console()
         if self.demo is not None:
-            from motions import demo
+            from motions.human import demo
 
             for path in demo.write_all(self.demo):
                 say(console, str(path))
@@ -62,7 +62,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         from importlib import resources
 
         return sorted(Path(str(resources.files("mimic"))).glob("assets/motions/*.npz"))
-    from mimic.errors import MimicError
+    from mimic_base.errors import MimicError
 
     files: list[Path] = []
     for path in paths:

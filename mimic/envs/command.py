@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 
 from mimic.envs.motion_library import MotionLibrary
-from mimic.envs.rotations import quat_conj, quat_mul, yaw_quat
 from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic.sim.engine import Engine
+from mimic_base.rotations_torch import quat_conj, quat_mul, yaw_quat
 from robots import Robot
 
 Lookup = Callable[..., dict[str, torch.Tensor]]

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 import torch
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 P = ParamSpec("P")
 R = TypeVar("R")

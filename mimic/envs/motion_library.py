@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mimic.envs.rotations import quat_from_euler_xyz, quat_inv_rotate, quat_mul
+from mimic_base.rotations_torch import quat_from_euler_xyz, quat_inv_rotate, quat_mul
 
 if TYPE_CHECKING:
     from mimic.envs.env import TrackingEnv

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from mimic.envs.motion_library import MotionLibrary
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 SamplingMode = Literal["adaptive", "beyondmimic", "uniform", "start"]
 

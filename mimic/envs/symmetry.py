@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mimic.envs.mdp import observations
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 from robots.symmetry import MirrorMap, mirror_map
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import robots
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.motion_library import find_motion_files
 from mimic.envs.threads import few_threads
-from mimic.errors import MimicError
 from mimic.evaluation.metrics import EpisodeTally, state_errors
 from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, open_policy
 from mimic.evaluation.protocols import Protocol, get_protocol
 from mimic.evaluation.result import EvaluationResult
 from mimic.sim import pick_device
 from mimic.tasks.registry import make_env, task_config
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 

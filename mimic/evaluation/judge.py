@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import torch
 
 from mimic.envs.env import EnvConfig
-from mimic.errors import MimicError
 from mimic.evaluation.evaluate import evaluate
 from mimic.evaluation.metrics import Summary
 from mimic.evaluation.protocols import get_protocol
+from mimic_base.errors import MimicError
 from robots import Robot
 
 JUDGEMENTS = "judgements.jsonl"

@@ -19,11 +19,11 @@ from mimic.envs.env import TrackingEnv
 from mimic.envs.motion_library import find_motion_files
 from mimic.envs.reset import ResetNoise
 from mimic.envs.threads import few_threads
-from mimic.errors import MimicError
 from mimic.evaluation.policies import LoadedPolicy, open_policy
 from mimic.evaluation.protocols import PROTOCOLS
 from mimic.sim import pick_device
 from mimic.tasks.registry import make_env, task_config
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 
 BOUNDS: Mapping[str, float] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 
 if TYPE_CHECKING:

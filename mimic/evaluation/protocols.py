@@ -11,7 +11,7 @@ from mimic.envs.mdp import terminations
 from mimic.envs.reset import ResetNoise
 from mimic.envs.sampling import SamplingConfig
 from mimic.envs.terms import TerminationTerm
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 Disturbances = Literal["none", "task"]
 

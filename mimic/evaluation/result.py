@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mimic.evaluation.metrics import UNITS, Summary
 from mimic.evaluation.protocols import Protocol
-from motions.files import atomic_write_text
+from mimic_base.files import atomic_write_text
 
 SCHEMA = "humanoid-mimic/evaluation/1"
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mimic.errors import MimicError
-from motions.files import atomic_path
+from mimic_base.errors import MimicError
+from mimic_base.files import atomic_path
 
 SCHEMA = "humanoid-mimic/checkpoint/1"
 LAST = "last.pt"

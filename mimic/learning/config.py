@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 Activation = Literal["elu", "relu", "lrelu", "swish", "gelu", "mish", "tanh", "softplus"]
 

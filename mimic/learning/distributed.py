@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 NORMALISERS_SHARED_SINCE = (5, 5)
 

@@ -17,8 +17,8 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 from torch import nn
 
-from mimic.errors import MimicError
 from mimic.learning.distributed import SINGLE, Ranks
+from mimic_base.errors import MimicError
 
 Reflect = Callable[[torch.Tensor], torch.Tensor]
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mimic.errors import MimicError
 from mimic.machine import package_versions
-from motions.files import atomic_write_text
+from mimic_base.errors import MimicError
+from mimic_base.files import atomic_write_text
 
 CONFIG = "config.json"
 PROGRESS = "progress.jsonl"

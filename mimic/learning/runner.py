@@ -14,7 +14,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from mimic.envs.symmetry import reflections
 from mimic.envs.threads import few_threads
-from mimic.errors import MimicError
 from mimic.learning.average import WeightAverage
 from mimic.learning.checkpoints import (
     check_identity,
@@ -36,6 +35,7 @@ from mimic.learning.session import MeanLog, Pace, stop_requests
 from mimic.policy.contract import contract_of_env
 from mimic.policy.export import export_policy, reference_clip
 from mimic.sim.errors import EngineError, device_trouble
+from mimic_base.errors import MimicError
 
 Callback = Callable[[int, "Runner"], bool | None]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic.learning.run_dir import CONFIG
-from motions.cli import INTERRUPTED_EXIT_CODE
+from mimic_base.command_line import INTERRUPTED_EXIT_CODE
 
 GRACE_S = 180.0
 """Seconds between the signal and the end of the time limit."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 SCHEMA = "humanoid-mimic/policy/1"
 METADATA_KEY = "humanoid_mimic"

@@ -14,10 +14,10 @@ import onnx
 import torch
 from torch import nn
 
-from mimic.errors import MimicError
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
 from mimic.policy.player import PolicyPlayer
-from motions.files import atomic_path
+from mimic_base.errors import MimicError
+from mimic_base.files import atomic_path
 
 OPSET = 18
 TOLERANCE = 1e-5

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from mimic.errors import MimicError
-from motions.robot_formats.quaternions import reorder, store
-from motions.rotations import quat_inv_rotate, quat_rotate
+from mimic_base.errors import MimicError
+from mimic_base.rotations import quat_inv_rotate, quat_rotate
+from motions.robot.formats.quaternions import reorder, store
 from robots import Robot
 
 Array = NDArray[np.float64]

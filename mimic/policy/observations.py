@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimic.errors import MimicError
 from mimic.policy.contract import PolicyContract
-from motions.rotations import quat_conj, quat_inv_rotate, quat_mul, quat_to_matrix
+from mimic_base.errors import MimicError
+from mimic_base.rotations import quat_conj, quat_inv_rotate, quat_mul, quat_to_matrix
 
 Array = NDArray[np.float64]
 

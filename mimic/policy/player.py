@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from mimic.errors import MimicError
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
 from mimic.policy.observations import Reference, RobotState, Situation, build_observation
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 
 GOLDEN_TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 
 class EngineError(MimicError):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 from robots import Robot
 
 

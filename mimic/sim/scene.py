@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import mujoco
 
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 from robots import Robot
 from robots.overlay import GROUND_CONTYPE
 

@@ -9,10 +9,10 @@ import robots
 from mimic.envs.compiled import wants_compilation
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.motion_library import find_motion_files, load_library
-from mimic.errors import MimicError
 from mimic.sim import make_engine
 from mimic.sim.scene import PHYSICS_HZ, make_scene
 from mimic.tasks.tracking import faithful, tracking
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 

@@ -11,7 +11,6 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic.errors import MimicError
 from mimic.viewer.camera import View
 from mimic.viewer.gl import MISSING, working_backend
 from mimic.viewer.painter import Limbs, Pose
@@ -21,6 +20,7 @@ from mimic.viewer.stage import (
     GHOST_GROUP,
     stage_model,
 )
+from mimic_base.errors import MimicError
 from robots import Robot
 
 MAX_GEOMS = 4000

@@ -11,11 +11,11 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic.errors import MimicError
 from mimic.policy.observations import Reference, RobotState
 from mimic.policy.player import PolicyPlayer
 from mimic.sim.scene import PHYSICS_HZ, Scene, make_scene
-from motions.rotations import (
+from mimic_base.errors import MimicError
+from mimic_base.rotations import (
     quat_conj,
     quat_inv_rotate,
     quat_mul,

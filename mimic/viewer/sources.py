@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import robots
-from mimic.errors import MimicError
 from mimic.policy.observations import Reference
 from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 

@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from mimic.errors import MimicError
 from mimic.viewer.camera import View, heading, smooth_path
 from mimic.viewer.painter import Painter, Pose, open_painter
 from mimic.viewer.rollout import Rollout
-from motions.files import atomic_path
+from mimic_base.errors import MimicError
+from mimic_base.files import atomic_path
 from robots import Robot
 
 Array = NDArray[Any]

@@ -11,10 +11,10 @@ from typing import Any
 
 import mujoco
 
-from mimic.errors import MimicError
 from mimic.viewer.camera import View, heading
 from mimic.viewer.rollout import Rollout
 from mimic.viewer.stage import COLLISION_GROUP, GHOST_GROUP, stage_model
+from mimic_base.errors import MimicError
 from robots import Robot
 
 

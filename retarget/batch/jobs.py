@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from motions.errors import InputError, input_error
-from motions.readers import EXTENSIONS, is_human_clip
+from mimic_base.errors import InputError, input_error
+from motions.human.readers import EXTENSIONS, is_human_clip
 
 _LONGEST_S = 1e6
 """Times in a manifest are below this."""

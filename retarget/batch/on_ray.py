@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from motions.errors import InputError, input_error
+from mimic_base.errors import InputError, input_error
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record
 from retarget.batch.work import Task, Work, begin_worker, broken, retarget_job

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from motions.files import atomic_write_text
+from mimic_base.files import atomic_write_text
 from retarget.batch.jobs import Job
 
 FOLDER = ".retarget"

@@ -22,7 +22,7 @@ from retarget.batch.jobs import Job
 from retarget.batch.record import Record
 from retarget.batch.run import Backend, run_batch
 from retarget.batch.work import Work
-from retarget.report import GOALS, figure
+from retarget.page.table import GOALS, figure
 
 
 def run_with_progress(

@@ -12,14 +12,13 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import robots
+from mimic_base.command_line import user_error_text
+from mimic_base.errors import RobotError, input_error
+from mimic_base.resample import frames_between
 from motions import HumanMotion, read_human_motion
-from motions.cli import user_error_text
-from motions.errors import input_error
-from motions.resample import frames_between
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, file_hash, record_path
 from retarget.pipeline import RetargetSettings, retarget
-from robots.errors import RobotError
 from robots.robot import Robot
 
 
@@ -138,7 +137,7 @@ def crop_seconds(
     """The part of a clip between two times, s; its own end when ``end`` is None.
 
     ``where`` and ``said`` name the clip and what gave the two times, for the error; see
-    `motions.resample.frames_between`.
+    `mimic_base.resample.frames_between`.
 
     Raises:
         InputError: the times lie outside the clip, or less than two frames would be left.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
-from retarget.dynamics import Feasibility, check_dynamics
-from retarget.geometry import check_geometry, lowest_point, sole_paths
-from retarget.metrics import limb_errors
-from retarget.vectors import Array
+from motions.robot.metrics import limb_errors
+from retarget.projection import Feasibility, check_dynamics
+from robots.collision import check_geometry, lowest_point, sole_paths
 from robots.robot import Robot
 
 FEWEST = 4

@@ -10,8 +10,8 @@ from motions import HumanMotion, RobotMotion
 from retarget.batch.record import Record
 from retarget.page.curves import clip_curves, worst_moments
 from retarget.page.page import ClipEntry
-from retarget.picture import draw_clip
-from retarget.report import detection_line
+from retarget.page.picture import draw_clip
+from retarget.page.table import detection_line
 from robots.robot import Robot
 
 EVEN_FRAMES = 4

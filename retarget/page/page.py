@@ -13,7 +13,7 @@ import numpy as np
 
 from retarget.page.curves import ClipCurves, Moment
 from retarget.page.plots import clip_plots
-from retarget.report import DYNAMIC_GOALS, GOALS, Goal, figure
+from retarget.page.table import DYNAMIC_GOALS, GOALS, Goal, figure
 
 
 @dataclass(frozen=True)

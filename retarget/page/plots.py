@@ -6,9 +6,9 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from mimic_base.vectors import Array
 from retarget.page.curves import ClipCurves, Moment
 from retarget.page.rows import RIGHT, Row, clip_rows
-from retarget.vectors import Array
 
 
 def clip_plots(curves: ClipCurves, moments: Sequence[Moment] = ()) -> str:

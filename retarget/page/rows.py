@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retarget.dynamics import DynamicsSettings, Feasibility
+from mimic_base.vectors import Array
 from retarget.page.curves import ClipCurves
-from retarget.vectors import Array
+from retarget.projection import DynamicsSettings, Feasibility
 
 LEFT, RIGHT, OTHER = "#3569cc", "#d24d40", "#4b5563"
 MOST_OUTSIDE = 0.3

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mimic_base.vectors import Array
 from motions import HumanMotion
-from retarget.body_constants import BodyConstants, body_constants, constants_in_parts
+from retarget.person.body_constants import BodyConstants, body_constants, constants_in_parts
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import Skeleton
-from retarget.vectors import Array
 
 MOST_FRAMES = 64
 """Most frames that a calibration looks at, evenly spread over what was seen: it must be quick."""
@@ -93,7 +93,10 @@ class Calibrator:
 
 
 class CausalFill:
-    """Carries hinges over straight stretches from the past alone (`retarget.hinges.Fill`)."""
+    """Carries hinges over straight stretches from the past alone.
+
+    The clip's own way is `retarget.person.hinges.Fill`.
+    """
 
     def __init__(self, fps: float, seconds: float = 1.0) -> None:
         self._keep = float(np.exp(-1.0 / (seconds * fps)))

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 
 import robots
+from mimic_base.errors import InputError, input_error
+from mimic_base.files import check_writable
 from motions import HumanMotion, read_human_motion
-from motions.errors import InputError, input_error
-from motions.files import check_writable
 from retarget.batch.work import crop_seconds
 from retarget.options import SkeletonMap, parse_skeleton_map
-from retarget.report import detection_line, quality_table
+from retarget.page.table import detection_line, quality_table
 from retarget.streaming.lines import LineStream
 from retarget.streaming.play import latency_table, motion_of, play, quiet
 from retarget.streaming.pose import RobotPose

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from retarget.contacts import SLOW, ContactSettings, densest_level
+from mimic_base.vectors import Array
+from retarget.feet.contacts import SLOW, ContactSettings, densest_level
 from retarget.streaming.settings import StreamSettings
-from retarget.vectors import Array
 
 
 class GroundTracker:

@@ -1,4 +1,4 @@
-"""Feet and root of one frame after another: what `retarget.feet` and `fit_root` do for a clip.
+"""Feet and root of one frame after another: what `retarget.feet.plan` and `fit_root` do for a clip.
 
 A foot that begins to stand gets a footprint where it lands; footprints pull the root, and the
 root carries the source's own movement. All of it looks back only.
@@ -10,16 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from motions.rotations import cross, quat_rotate
-from retarget.calibration import CalibratedHuman
-from retarget.feet import FLAT_DEG, STANDING_UP, FootPlan, footprint_offsets, level_foot
-from retarget.robot_frames import RobotFrames
-from retarget.scaling import leg_scale, scaled_hips
-from retarget.segments import SIDES
+from mimic_base.rotations import cross, quat_rotate
+from mimic_base.vectors import Array, smoothstep
+from retarget.feet.plan import FLAT_DEG, STANDING_UP, FootPlan, footprint_offsets, level_foot
+from retarget.person.calibration import CalibratedHuman
+from retarget.person.scaling import leg_scale, scaled_hips
+from retarget.solvers.whole_clip.tree import rotation_matrix, rotation_vector
 from retarget.streaming.contacts import ContactTracker
 from retarget.streaming.settings import StreamSettings
-from retarget.vectors import Array, smoothstep
-from retarget.whole_clip.tree import rotation_matrix, rotation_vector
+from robots.frames import RobotFrames
+from robots.segments import SIDES
 
 
 class Footing:

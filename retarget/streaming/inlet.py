@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul
+from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul
+from mimic_base.vectors import Array
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton
-from retarget.vectors import Array
 
 Status = Literal["ok", "jump", "extrapolated", "held", "waiting"]
 """What became of a frame: used; used, but it jumps; missing, and the movement went on; missing for

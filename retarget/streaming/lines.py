@@ -13,16 +13,16 @@ from typing import IO, Any
 
 import numpy as np
 
+from mimic_base.errors import InputError, input_error
+from mimic_base.resample import check_fps
+from mimic_base.vectors import Array
 from motions import HumanMotion
-from motions.errors import InputError, input_error
-from motions.resample import check_fps
 from retarget.streaming.inlet import Status
 from retarget.streaming.play import Watch
 from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton
-from retarget.vectors import Array
 from robots.robot import Robot
 
 WHERE = "standard input"

@@ -12,15 +12,15 @@ import numpy as np
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
-from motions.from_coordinates import motion_from_coordinates
-from retarget.calibration import calibrate
-from retarget.contacts import detect_contacts
-from retarget.metrics import measure
+from motions.robot.coordinates import motion_from_coordinates
+from motions.robot.metrics import measure
+from retarget.feet.contacts import detect_contacts
+from retarget.person.calibration import calibrate
 from retarget.streaming.pose import RobotPose
 from retarget.streaming.retargeter import StreamingRetargeter
 from retarget.streaming.skeleton import HumanFrame
-from retarget.vectors import Array
 from robots.robot import Robot
 
 MOST_STEPS = 100_000

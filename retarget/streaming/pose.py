@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimic_base.vectors import Array
 from retarget.streaming.inlet import Status
-from retarget.vectors import Array
 from robots.robot import Robot
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from mimic_base.errors import input_error
+from mimic_base.resample import check_fps
+from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul
+from mimic_base.vectors import Array
 from motions import HumanMotion
-from motions.errors import input_error
-from motions.resample import check_fps
-from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul
-from retarget.aims import followed, foot_points
-from retarget.body_constants import BodyConstants
-from retarget.calibration import CalibratedHuman, calibrate_with
-from retarget.feet import FootPlan
-from retarget.ik import NUM_POINTS, Aim
-from retarget.robot_frames import robot_frames
-from retarget.scaling import scaled_hips
-from retarget.segments import SEGMENTS, SIDES
-from retarget.stages import direction_targets, first_guess
+from retarget.feet.plan import FootPlan
+from retarget.objectives import followed, foot_points
+from retarget.person.body_constants import BodyConstants
+from retarget.person.calibration import CalibratedHuman, calibrate_with
+from retarget.person.scaling import scaled_hips
+from retarget.solvers.per_frame.frame import NUM_POINTS, Aim
+from retarget.solvers.per_frame.stages import direction_targets, first_guess
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
 from retarget.streaming.footing import Footing, step_within
@@ -25,15 +24,16 @@ from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
-from retarget.vectors import Array
+from robots.frames import robot_frames
 from robots.robot import Robot
+from robots.segments import SEGMENTS, SIDES
 
 
 class StreamingRetargeter:
     """Retargets a person's movement frame by frame, without any delay of its own.
 
     Needs the source's `skeleton` and a constant frame rate. A calibration comes from the same
-    code as a clip's (`retarget.body_constants`), out of
+    code as a clip's (`retarget.person.body_constants`), out of
 
     - `calibration`, a clip of the same person on the same skeleton: a few seconds with knees and
       elbows bent once and both feet flat on the ground; or else

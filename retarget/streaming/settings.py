@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from motions.errors import InputError, input_error
-from retarget.contacts import ContactSettings
-from retarget.ik import IkSettings
-from retarget.scaling import RootFitSettings
+from mimic_base.errors import InputError, input_error
+from retarget.feet.contacts import ContactSettings
+from retarget.person.scaling import RootFitSettings
+from retarget.solvers.per_frame.frame import IkSettings
 
 
 @dataclass(frozen=True)

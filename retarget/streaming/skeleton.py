@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimic_base.errors import input_error
+from mimic_base.vectors import Array
 from motions import HumanMotion
-from motions.errors import input_error
-from motions.human import REQUIRED_ROLES, ROLES
-from motions.skeletons import recognise
-from retarget.vectors import Array
+from motions.human.motion import REQUIRED_ROLES, ROLES
+from motions.human.skeletons import recognise
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,9 @@
 """The inverse kinematics of one frame, in a hurry: analytic Jacobians, one small QP per step.
 
-The tasks, weights and limits are those of the per-frame method (`retarget.ik`). Its solver goes
-through mink and qpsolvers, which build every matrix anew with checks on the way; here the normal
-equations are put together once and handed to DAQP (Arnstrom, Bemporad, Axehill 2022) directly,
-joint limits and speeds as simple bounds.
+The tasks, weights and limits are those of the per-frame method
+(`retarget.solvers.per_frame.frame`). Its solver goes through mink and qpsolvers, which build every
+matrix anew with checks on the way; here the normal equations are put together once and handed to
+DAQP (Arnstrom, Bemporad, Axehill 2022) directly, joint limits and speeds as simple bounds.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import daqp
 import mujoco
 import numpy as np
 
-from retarget.ik import Aim, FrameSolver, IkSettings
-from retarget.robot_frames import RobotFrames
-from retarget.vectors import Array
+from mimic_base.vectors import Array
+from retarget.solvers.per_frame.frame import Aim, FrameSolver, IkSettings
+from robots.frames import RobotFrames
 from robots.robot import Robot
 
 _FAR = 1e30

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from mimic_base.errors import input_error
+from mimic_base.rotations import quat_rotate
+from mimic_base.vectors import Array, unit
 from motions import HumanMotion, RobotMotion
-from motions.errors import input_error
-from motions.rotations import quat_rotate
-from retarget.robot_frames import robot_frames
-from retarget.segments import LIMBS
-from retarget.vectors import Array, unit
+from robots.frames import robot_frames
 from robots.robot import Robot
+from robots.segments import LIMBS
 
 _SAMPLES = 48
 _SLACK = 2

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import viser
 
-from motions.cli import user_error_text
+from mimic_base.command_line import user_error_text
 from retarget.view.charts import Chart, reading
 from retarget.view.playback import Playback
 from retarget.view.scene import Stage, look_at_stage

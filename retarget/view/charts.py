@@ -9,8 +9,8 @@ import numpy as np
 import viser
 from viser import uplot
 
+from mimic_base.vectors import Array
 from retarget.page.rows import Line, Row
-from retarget.vectors import Array
 
 MAX_POINTS = 800
 """Samples per curve; a longer clip keeps the extremes of each stretch."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import tyro
 
-from motions.errors import InputError, input_error
-from motions.robot_formats.cli import SourceOptions
+from mimic_base.errors import InputError, input_error
+from motions.robot.formats.cli import SourceOptions
 from retarget.view.sources import Pair, find_pairs, load_show
 
 INSTALL = "pip install -c constraints.txt -e '.[view]'"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import viser
 
-from motions.rotations import quat_of_yaw, quat_rotate
-from retarget.geometry import sphere_directions
-from retarget.vectors import Array, unit
+from mimic_base.rotations import quat_of_yaw, quat_rotate
+from mimic_base.vectors import Array, unit
 from retarget.view.show import BodyTrack, Show, SkeletonTrack
+from robots.collision import sphere_directions
 from robots.meshes import Mesh, hull
 
 WORLD = "/world"

@@ -8,7 +8,7 @@ import socket
 
 import viser
 
-from motions.errors import InputError, input_error
+from mimic_base.errors import InputError, input_error
 
 
 def open_server(host: str, port: int, label: str) -> viser.ViserServer:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from motions.rotations import yaw_of_quat
-from retarget.bones import Bone
+from mimic_base.rotations import yaw_of_quat
+from mimic_base.vectors import Array
 from retarget.page.curves import Moment
 from retarget.page.rows import Row
-from retarget.vectors import Array
+from retarget.person.bones import Bone
 from robots.shapes import Shape
 
 

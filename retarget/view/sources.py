@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import robots
+from mimic_base.errors import InputError, input_error
 from motions import HumanMotion, RobotMotion, read_human_motion
-from motions.errors import InputError, input_error
-from motions.readers import EXTENSIONS, is_human_clip
-from motions.robot_formats.detect import EXTENSIONS as ROBOT_EXTENSIONS
-from motions.robot_formats.detect import ReadOptions
-from motions.robot_formats.reading import read_robot_trajectory
+from motions.human.readers import EXTENSIONS, is_human_clip
+from motions.robot.completion import complete
+from motions.robot.formats.detect import EXTENSIONS as ROBOT_EXTENSIONS
+from motions.robot.formats.detect import ReadOptions
+from motions.robot.formats.reading import read_robot_trajectory
 from retarget.batch.record import record_path
-from retarget.bones import body_bones
-from retarget.calibration import calibrate
-from retarget.completion import complete
-from retarget.contacts import ground_height
-from retarget.geometry import check_geometry
+from retarget.feet.contacts import ground_height
 from retarget.page.curves import clip_curves, worst_moments
 from retarget.page.rows import clip_rows
-from retarget.robot_frames import robot_frames
-from retarget.scaling import leg_scale
+from retarget.person.bones import body_bones
+from retarget.person.calibration import calibrate
+from retarget.person.scaling import leg_scale
 from retarget.view.align import source_part
 from retarget.view.show import BodyTrack, Show, SkeletonTrack
+from robots.collision import check_geometry
+from robots.frames import robot_frames
 from robots.robot import Robot
 from robots.shapes import visible_shapes
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from mimic_base.errors import RobotError
 from robots.alone import keep_robot
 from robots.derive.anatomy import Anatomy, Guess, joint_limits, subtree
 from robots.derive.facing import IDENTITY, Turn, find_turn, forward
@@ -21,7 +22,6 @@ from robots.derive.pose import KNEE_BEND, standing_pose, straight_angle
 from robots.derive.shapes import limb_capsules
 from robots.derive.soles import Sole, find_sole
 from robots.derive.write import Derived, toml_text
-from robots.errors import RobotError
 from robots.loader import load
 from robots.models import (
     ModelEdits,

@@ -8,10 +8,10 @@ import itertools
 import mujoco
 import numpy as np
 
+from mimic_base.errors import RobotError
 from robots.derive.anatomy import Anatomy, Array, joint_limits, world_axis
 from robots.derive.geometry import body_points
 from robots.derive.limbs import find_anatomy
-from robots.errors import RobotError
 
 Turn = tuple[float, float, float, float]
 IDENTITY: Turn = (1.0, 0.0, 0.0, 0.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from mimic_base.errors import RobotError
 from robots.derive.anatomy import Array, Guess, Limb, hinges, subtree, world_axis
-from robots.errors import RobotError
 
 _TOES = 0.06
 """Share of the leg's length by which the last hinge lies ahead of the one before: toes."""

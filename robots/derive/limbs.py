@@ -5,6 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from mimic_base.errors import RobotError
 from robots.derive.anatomy import (
     Anatomy,
     Array,
@@ -18,7 +19,6 @@ from robots.derive.anatomy import (
 from robots.derive.geometry import body_points
 from robots.derive.legs import find_leg, first_hinge, fixed_feet, leg_guesses, make_limb
 from robots.derive.pairing import pair_bodies
-from robots.errors import RobotError
 
 ELBOW = 0.42
 """Where along arm and hand the elbow is looked for; past the middle if the hand is missing."""

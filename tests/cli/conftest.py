@@ -8,7 +8,7 @@ import pytest
 import robots
 from mimic.benchmark.motion import squat
 from mimic.cli import run
-from motions.cli import exit_on_user_error
+from mimic_base.command_line import exit_on_user_error
 
 Mimic = Callable[..., tuple[int, str, str]]
 

@@ -12,7 +12,7 @@ from mimic.benchmark.motion import squat
 from mimic.benchmark.stages import STAGES, StageClock, clock_of, timed_stages
 from mimic.commands.benchmark import Benchmark
 from mimic.tasks import make_env
-from motions.rotations import quat_rotate
+from mimic_base.rotations import quat_rotate
 
 
 def test_a_stage_counts_only_its_own_time() -> None:

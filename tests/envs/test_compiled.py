@@ -13,11 +13,11 @@ from mimic.envs.compiled import Compiled, wants_compilation
 from mimic.envs.env import TrackingEnv
 from mimic.envs.motion_library import load_library
 from mimic.envs.terms import RewardTerm
-from mimic.errors import MimicError
 from mimic.sim import make_engine
 from mimic.sim.scene import Scene, make_scene
 from mimic.tasks import make_env
 from mimic.tasks.tracking import tracking
+from mimic_base.errors import MimicError
 from robots import Robot
 from tests.envs.conftest import MakeMotion
 

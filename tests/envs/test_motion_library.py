@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mimic.envs.motion_library import find_motion_files, load_library
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError, UserError
 from motions import InputError, RobotMotion
 from robots import Robot
 
@@ -19,7 +19,7 @@ FIELDS = ("joint_pos", "joint_vel", "body_pos_w", "body_quat_w", "body_lin_vel_w
 
 def one_line(error: BaseException, *parts: str) -> None:
     assert "\n" not in str(error)
-    assert getattr(error, "user_error", False)
+    assert isinstance(error, UserError)
     for part in parts:
         assert part in str(error)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from mimic.envs import rotations as r
+from mimic_base import rotations_torch as r
 
 RANDOM = Rotation.from_quat(np.random.default_rng(0).normal(size=(20, 4)))
 OTHER = Rotation.from_quat(np.random.default_rng(1).normal(size=(20, 4)))

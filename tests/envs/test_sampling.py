@@ -10,7 +10,7 @@ import torch
 
 from mimic.envs.motion_library import MotionLibrary
 from mimic.envs.sampling import SamplingConfig, SamplingMode, StartSampler
-from mimic.errors import MimicError
+from mimic_base.errors import MimicError
 
 FPS = 50.0
 

@@ -12,8 +12,8 @@ import torch
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.symmetry import reflections
 from mimic.envs.terms import ObservationTerm
-from mimic.errors import MimicError
 from mimic.tasks.tracking import tracking
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 from robots.kinematics import forward_kinematics

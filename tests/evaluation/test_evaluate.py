@@ -10,8 +10,8 @@ from rich.console import Console
 
 from mimic.benchmark.motion import squat
 from mimic.envs.env import TrackingEnv
-from mimic.errors import MimicError
 from mimic.evaluation import Protocol, evaluate, get_protocol
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from mimic.errors import MimicError
 from mimic.evaluation.judge import JUDGEMENTS, TrainingJudge
 from mimic.tasks.registry import task_config
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 

@@ -11,12 +11,12 @@ import torch
 
 import robots
 from mimic.benchmark.motion import squat
-from mimic.errors import MimicError
 from mimic.evaluation import parity as module
 from mimic.evaluation.parity import ParityReport, parity
 from mimic.evaluation.policies import LoadedPolicy
 from mimic.sim import make_engine
 from mimic.tasks import registry
+from mimic_base.errors import MimicError
 
 
 def hold(obs: torch.Tensor) -> torch.Tensor:

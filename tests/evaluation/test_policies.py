@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from mimic.envs.env import TrackingEnv
-from mimic.errors import MimicError
 from mimic.evaluation import evaluate
 from mimic.policy.contract import METADATA_KEY, contract_of_env
 from mimic.policy.export import export_policy, reference_clip
 from mimic.tasks import make_env
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mimic.envs.reset import ResetNoise
-from mimic.errors import MimicError
 from mimic.evaluation.protocols import PROTOCOLS, get_protocol, scaled_noise
 from mimic.tasks import make_env
 from mimic.tasks.tracking import tracking
+from mimic_base.errors import MimicError, UserError
 from motions import RobotMotion
 from robots import Robot
 
@@ -53,7 +53,7 @@ def test_overrides_and_refusals() -> None:
     ):
         with pytest.raises(MimicError) as error:
             bad()
-        assert error.value.user_error and "\n" not in str(error.value)
+        assert isinstance(error.value, UserError) and "\n" not in str(error.value)
     with pytest.raises(MimicError, match="appendix-f, noisy-start, robust, mjlab"):
         get_protocol("appendix-g")
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from mimic.errors import MimicError
 from mimic.learning import distributed
 from mimic.learning.distributed import SINGLE, ranks
+from mimic_base.errors import MimicError
 from tests.learning.test_runner import SMALL
 
 REPO = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import robots
 from mimic.learning import checkpoints
 from mimic.sim.errors import EngineError
 from mimic.sim.mujoco_engine import MujocoEngine
-from motions.cli import exit_on_user_error
+from mimic_base.command_line import exit_on_user_error
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 from tests.sim.engines import needs

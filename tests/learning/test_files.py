@@ -13,7 +13,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from mimic.errors import MimicError
 from mimic.learning.checkpoints import (
     find_checkpoint,
     load_checkpoint,
@@ -31,6 +30,7 @@ from mimic.learning.run_dir import (
     read_config,
     write_config,
 )
+from mimic_base.errors import MimicError
 
 
 def test_checkpoints_keep_the_newest_and_point_at_the_last(tmp_path: Path) -> None:

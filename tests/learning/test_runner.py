@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from mimic.errors import MimicError
 from mimic.learning import TrainConfig
 from mimic.learning.checkpoints import load_checkpoint
 from mimic.learning.loading import load_policy
 from mimic.learning.runner import Runner
 from mimic.policy.player import PolicyPlayer
 from mimic.sim import EngineError
+from mimic_base.errors import MimicError
 from tests.learning.fake_env import FakeEnv
 
 REPO = Path(__file__).resolve().parents[2]

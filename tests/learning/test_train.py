@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import robots
-from mimic.errors import MimicError
 from mimic.learning import PRESETS
 from mimic.policy.player import PolicyPlayer
 from mimic.viewer.rollout import roll_out
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from motions.skeletons.layouts import Layout
+from motions.human.skeletons.layouts import Layout
 
 Array = NDArray[Any]
 

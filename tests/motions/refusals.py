@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mimic_base.errors import InputError
 from motions import read_human_motion
-from motions.errors import InputError
 
 
 def refusal(path: Path, **options: object) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from motions import InputError, read_human_motion
-from motions.readers.marker_sets import SETS, match_set
-from motions.readers.raw import RawClip
+from motions.human.readers.marker_sets import SETS, match_set
+from motions.human.readers.raw import RawClip
 
 ezc3d = pytest.importorskip("ezc3d")
 

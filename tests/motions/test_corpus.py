@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, InputError, read_human_motion
-from motions.readers.detect import forward_of
+from motions.human.readers.detect import forward_of
 
 pytestmark = pytest.mark.corpus
 

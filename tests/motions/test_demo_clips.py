@@ -5,12 +5,13 @@ import pytest
 from scipy.signal import find_peaks
 from scipy.spatial import ConvexHull
 
-from motions import HumanMotion, InputError, demo
-from motions.demo import skeleton
-from motions.demo.balance import zero_moment_point
-from motions.demo.clips import CLIPS
-from motions.demo.compose import PLAN_RATE, Body, Plan, realise
-from motions.rotations import angular_velocity, quat_conj, quat_mul
+from mimic_base.rotations import angular_velocity, quat_conj, quat_mul
+from motions import HumanMotion, InputError
+from motions.human import demo
+from motions.human.demo import skeleton
+from motions.human.demo.balance import zero_moment_point
+from motions.human.demo.clips import CLIPS
+from motions.human.demo.compose import PLAN_RATE, Body, Plan, realise
 
 NAMES = demo.names()
 GAITS = ("walk", "walk_turn", "side_step")

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motions import InputError, demo, read_human_motion
-from motions.rotations import quat_conj, quat_log, quat_mul
-from motions.writers import write_bvh
+from mimic_base.rotations import quat_conj, quat_log, quat_mul
+from motions import InputError, read_human_motion
+from motions.human import demo
+from motions.human.writers import write_bvh
 
 
 @pytest.mark.parametrize("name", demo.names())

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from motions.demo import skeleton
-from motions.demo.balance import GRAVITY, centre_of_mass, pendulum_path, zero_moment_point
-from motions.demo.curves import ease, smooth_below, through
-from motions.demo.gait import Step, feet_motion
-from motions.demo.posture import rot
+from motions.human.demo import skeleton
+from motions.human.demo.balance import GRAVITY, centre_of_mass, pendulum_path, zero_moment_point
+from motions.human.demo.curves import ease, smooth_below, through
+from motions.human.demo.gait import Step, feet_motion
+from motions.human.demo.posture import rot
 
 RATE = 120.0
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimic_base.errors import InputError
+from mimic_base.rotations import quat_conj, quat_log, quat_mul, quat_of_yaw, yaw_of_quat
 from motions.__main__ import main
-from motions.editing import (
+from motions.robot.editing import (
     JointMirror,
     RobotFacts,
     align,
@@ -22,11 +24,9 @@ from motions.editing import (
     stitch,
     time_scale,
 )
-from motions.editing.joining import concatenate
-from motions.errors import InputError
-from motions.robot_formats import RobotTrajectory, read_robot_trajectory
-from motions.robot_formats.writers import write_robot_trajectory
-from motions.rotations import quat_conj, quat_log, quat_mul, quat_of_yaw, yaw_of_quat
+from motions.robot.editing.joining import concatenate
+from motions.robot.formats import RobotTrajectory, read_robot_trajectory
+from motions.robot.formats.writers import write_robot_trajectory
 
 NAMES = ("left_hip", "right_hip", "waist", "left_knee", "right_knee")
 FACTS = RobotFacts(

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motions import InputError, demo, read_human_motion
-from motions.human import chain_poses
-from motions.readers import assimp, fbx, is_human_clip
-from motions.readers.raw import ReadOptions
-from motions.rotations import quat_conj, quat_exp, quat_log, quat_mul, quat_rotate
+from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul, quat_rotate
+from motions import InputError, read_human_motion
+from motions.human import demo
+from motions.human.motion import chain_poses
+from motions.human.readers import assimp, fbx, is_human_clip
+from motions.human.readers.raw import ReadOptions
 
 needs_assimp = pytest.mark.skipif(
     assimp.library() is None, reason="Assimp is not installed: pip install -e '.[fbx]'"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from motions.errors import InputError
-from motions.fetch import fetch_cmu, main
+from mimic_base.errors import InputError
+from motions.human.fetch import fetch_cmu, main
 
 ASF = b":version 1.10\n:units\n:bonedata\n:hierarchy\n"
 AMC = b":FULLY-SPECIFIED\n:DEGREES\n1\nroot 0 0 0 0 0 0\n"

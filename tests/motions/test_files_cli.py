@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motions import InputError
-from motions.cli import exit_on_user_error
-from motions.errors import input_error
-from motions.files import (
+from mimic_base.command_line import exit_on_user_error
+from mimic_base.errors import RobotError, input_error
+from mimic_base.files import (
     atomic_path,
     atomic_write_text,
     check_folder_writable,
     check_writable,
     save_npz,
 )
+from motions import InputError
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -125,7 +125,4 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_errors_of_other_packages_count_too(capsys: pytest.CaptureFixture[str]) -> None:
-    class RobotError(ValueError):
-        user_error = True
-
     assert _code(_raising(RobotError("no such robot")), capsys) == (2, "error: no such robot\n")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import robots
+from mimic_base.rotations import quat_exp, quat_mul, quat_rotate
 from motions import InputError
-from motions.from_coordinates import motion_from_coordinates
-from motions.rotations import quat_exp, quat_mul, quat_rotate
+from motions.robot.coordinates import motion_from_coordinates
 from robots.kinematics import forward_kinematics
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mimic_base.rotations import quat_exp, quat_rotate
 from motions import InputError, read_human_motion
-from motions.readers.footing import fixed_bones, walk_on_ground
-from motions.rotations import quat_exp, quat_rotate
+from motions.human.readers.footing import fixed_bones, walk_on_ground
 
 FPS = 30.0
 # Landmark index to a place on a standing person, m: x left, y up, z ahead; left ones, mirrored for

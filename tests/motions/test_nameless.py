@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, InputError, read_human_motion
-from motions.readers import _READERS, _format_of
-from motions.readers.assemble import assemble
-from motions.readers.raw import RawClip, ReadOptions
-from motions.skeletons.layouts import BY_NAME
-from motions.skeletons.topology import find_limbs
+from motions.human.readers import _READERS, _format_of
+from motions.human.readers.assemble import assemble
+from motions.human.readers.raw import RawClip, ReadOptions
+from motions.human.skeletons.layouts import BY_NAME
+from motions.human.skeletons.topology import find_limbs
 from tests.motions.conftest import PERSON
 from tests.motions.people import walk
 

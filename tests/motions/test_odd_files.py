@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from motions import read_human_motion
-from motions.readers import is_human_clip
-from motions.skeletons.layouts import BY_NAME
+from motions.human.readers import is_human_clip
+from motions.human.skeletons.layouts import BY_NAME
 from tests.motions.people import walk
 from tests.motions.refusals import refusal
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from motions import InputError, read_human_motion
-from motions.readers.pickles import is_torch_archive, load_pickle, load_torch
+from motions.human.readers.pickles import is_torch_archive, load_pickle, load_torch
 
 PATH = Path("clip.pkl")
 

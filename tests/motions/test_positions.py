@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, InputError, read_human_motion
-from motions.human import REQUIRED_ROLES
-from motions.readers import is_human_clip
-from motions.skeletons.layouts import BY_NAME, LAYOUTS, Layout, fit, of_size
+from motions.human.motion import REQUIRED_ROLES
+from motions.human.readers import is_human_clip
+from motions.human.skeletons.layouts import BY_NAME, LAYOUTS, Layout, fit, of_size
 from tests.motions.people import place, walk
 
 

@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimic_base.resample import (
+    GREATEST_FPS,
+    LEAST_FPS,
+    check_fps,
+    frames_between,
+    resample_positions,
+)
 from motions import InputError, read_human_motion
 from motions.__main__ import main as motions_main
-from motions.resample import GREATEST_FPS, LEAST_FPS, check_fps, frames_between, resample_positions
 
 MakeBvh = Callable[..., Path]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimic_base.rotations import quat_rotate
 from motions import InputError, read_human_motion
-from motions.human import ROLES
-from motions.readers.raw import rate_of
-from motions.rotations import quat_rotate
+from motions.human.motion import ROLES
+from motions.human.readers.raw import rate_of
 
 MakeBvh = Callable[..., Path]
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motions.robot_formats import (
+from motions.robot.formats import (
     WRITTEN,
     ReadOptions,
     read_robot_trajectory,
 )
-from motions.robot_formats.writers import NEEDS_BODIES
-from motions.robot_motion import RobotMotion
+from motions.robot.formats.writers import NEEDS_BODIES
+from motions.robot.motion import RobotMotion
 from tests.motions.test_robot_format_files import G1, assert_same, file_of, refusal, walk
 
 

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mimic_base.errors import InputError
+from mimic_base.rotations import quat_exp, quat_log, quat_mul, quat_of_yaw
 from motions.__main__ import main
-from motions.errors import InputError
-from motions.robot_formats import (
+from motions.robot.formats import (
     WRITTEN,
     BodyPoses,
     ReadOptions,
     RobotTrajectory,
     read_robot_trajectory,
 )
-from motions.robot_formats.orders import JOINT_ORDERS, body_order
-from motions.robot_formats.quaternions import gather_evidence
-from motions.robot_formats.writers import NEEDS_BODIES, write_robot_trajectory
-from motions.rotations import quat_exp, quat_log, quat_mul, quat_of_yaw
+from motions.robot.formats.orders import JOINT_ORDERS, body_order
+from motions.robot.formats.quaternions import gather_evidence
+from motions.robot.formats.writers import NEEDS_BODIES, write_robot_trajectory
 
 G1 = JOINT_ORDERS["g1-29"]
 
@@ -42,7 +42,7 @@ def walk(frames: int = 40, yaw: float = 1.2, fps: float = 30.0, bodies: bool = F
         # them on the base.
         turns = {"pelvis": quat}
         for joint, name in zip(G1, names[1:], strict=True):
-            from motions.robot_formats.orders import link_of_joint, parent_joint
+            from motions.robot.formats.orders import link_of_joint, parent_joint
 
             above = parent_joint(joint)
             parent = "pelvis" if above is None else link_of_joint(above)

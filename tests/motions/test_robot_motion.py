@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimic_base.rotations import quat_exp
 from motions import InputError, RobotMotion
-from motions.robot_motion import SCHEMA
-from motions.rotations import quat_exp
+from motions.robot.motion import SCHEMA
 
 JOINTS = ("hip", "knee", "ankle")
 BODIES = ("pelvis", "thigh", "shank", "foot")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from motions import rotations as r
+from mimic_base import rotations as r
 
 RNG = np.random.default_rng(0)
 A = r.quat_normalize(RNG.normal(size=(40, 4)))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from motions import InputError, read_human_motion
-from motions.human import body_height
-from motions.readers import smpl_body
-from motions.readers.smpl_body import mean_skeleton, rest_body
-from motions.skeletons.layouts import SMPL_BODY, SMPL_BODY_PARENTS
+from motions.human.motion import body_height
+from motions.human.readers import smpl_body
+from motions.human.readers.smpl_body import mean_skeleton, rest_body
+from motions.human.skeletons.layouts import SMPL_BODY, SMPL_BODY_PARENTS
 
 FRAMES = 12
 

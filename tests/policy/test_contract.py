@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mimic.errors import MimicError
 from mimic.policy.contract import PolicyContract, contract_of_env
+from mimic_base.errors import MimicError
 from tests.learning.fake_env import JOINTS, FakeEnv
 
 

@@ -13,13 +13,13 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from mimic.errors import MimicError
 from mimic.learning import TrainConfig
 from mimic.learning.models import PlainActor
 from mimic.learning.runner import Runner
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, contract_of_env
 from mimic.policy.export import export_policy
 from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError
 from tests.learning.fake_env import FRAMES, JOINTS, FakeEnv
 
 SMALL = TrainConfig(

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 import robots
-from mimic.errors import MimicError
 from mimic.policy.isaac import (
     LeggedGymObservation,
     columns,
@@ -20,7 +19,8 @@ from mimic.policy.isaac import (
     load_actor,
     root_state,
 )
-from motions.robot_formats.orders import JOINT_ORDERS
+from mimic_base.errors import MimicError
+from motions.robot.formats.orders import JOINT_ORDERS
 from robots import Robot
 
 HALF = np.sqrt(0.5)

@@ -14,13 +14,13 @@ import torch
 
 import robots
 from mimic.envs import TrackingEnv
-from mimic.errors import MimicError
 from mimic.learning import TrainConfig
 from mimic.learning.runner import Runner
 from mimic.policy.observations import TERMS, RobotState
 from mimic.policy.player import PolicyPlayer
 from mimic.tasks import make_env
 from mimic.tasks.tracking import tracking, without_randomisation
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway

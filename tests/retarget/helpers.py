@@ -7,8 +7,9 @@ from functools import cache
 
 import numpy as np
 
-from motions import HumanMotion, demo
-from motions.rotations import quat_mul, quat_of_yaw, quat_rotate
+from mimic_base.rotations import quat_mul, quat_of_yaw, quat_rotate
+from motions import HumanMotion
+from motions.human import demo
 
 
 @cache

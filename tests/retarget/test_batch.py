@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 import robots
+from mimic_base.errors import RobotError
 from motions import HumanMotion, InputError
-from motions.writers.bvh import write_bvh
+from motions.human.writers.bvh import write_bvh
 from retarget.batch import find_jobs, read_manifest, run_batch, shard_of
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, record_path
 from retarget.batch.run import _pooled
 from retarget.batch.work import Work, begin_worker, crop_job
 from retarget.cli import main
-from robots.errors import RobotError
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mimic_base.rotations import quat_of_yaw, quat_rotate
 from motions import HumanMotion
-from motions.editing import mirror_human
-from motions.rotations import quat_of_yaw, quat_rotate
-from retarget.calibration import calibrate
-from retarget.robot_frames import robot_frames
-from retarget.segments import SIDES
+from motions.robot.editing import mirror_human
+from retarget.person.calibration import calibrate
+from robots.frames import robot_frames
 from robots.robot import Robot
+from robots.segments import SIDES
 from tests.retarget.helpers import moved
 
 

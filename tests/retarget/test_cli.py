@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mimic_base.command_line import exit_on_user_error
 from motions import HumanMotion, InputError, RobotMotion
-from motions.cli import exit_on_user_error
-from motions.writers.bvh import write_bvh
+from motions.human.writers.bvh import write_bvh
 from retarget.cli import main
 from retarget.options import output_names, parse_skeleton_map
 

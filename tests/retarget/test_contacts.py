@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retarget.contacts import detect_contacts, ground_height, runs
-from retarget.curves import smooth_curve, stiffness, upper_envelope
-from retarget.footprints import glide_path
-from retarget.scaling import Stance, fit_root
+from mimic_base.curves import smooth_curve, stiffness, upper_envelope
+from retarget.feet.contacts import detect_contacts, ground_height, runs
+from retarget.feet.footprints import glide_path
+from retarget.person.scaling import Stance, fit_root
 
 FPS = 50.0
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motions.resample import lerp_frames
-from motions.robot_formats import RobotTrajectory, read_robot_trajectory
-from motions.robot_formats.writers import write_robot_trajectory
-from motions.robot_motion import RobotMotion
-from motions.rotations import quat_mul, quat_of_yaw
-from retarget.curation import CurationSettings, FaultSettings, Thresholds, curate, find_faults
-from retarget.curation.cli import main
-from retarget.curation.judge import chunk_ranges, thresholds_from
-from retarget.curation.measures import distance_to_hull, ground_height
-from retarget.ground import sole_heights
+from mimic_base.resample import lerp_frames
+from mimic_base.rotations import quat_mul, quat_of_yaw
+from motions.robot.curation import CurationSettings, FaultSettings, Thresholds, curate, find_faults
+from motions.robot.curation.cli import main
+from motions.robot.curation.judge import chunk_ranges, thresholds_from
+from motions.robot.curation.measures import distance_to_hull, ground_height
+from motions.robot.formats import RobotTrajectory, read_robot_trajectory
+from motions.robot.formats.writers import write_robot_trajectory
+from motions.robot.ground import sole_heights
+from motions.robot.motion import RobotMotion
 from robots import Robot
 from robots.kinematics import forward_kinematics
 

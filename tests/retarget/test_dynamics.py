@@ -11,11 +11,11 @@ import mujoco
 import numpy as np
 import pytest
 
+from mimic_base.vectors import Array
 from motions import InputError, RobotMotion
-from retarget.dynamics import DynamicsSettings, check_dynamics
-from retarget.dynamics.inverse import bare_model, derivatives
-from retarget.dynamics.support import polygon_margin
-from retarget.vectors import Array
+from motions.robot.dynamics.inverse import bare_model, derivatives
+from motions.robot.dynamics.support import polygon_margin
+from retarget.projection import DynamicsSettings, check_dynamics
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 

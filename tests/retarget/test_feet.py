@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from motions.rotations import cross
-from retarget.calibration import CalibratedHuman
-from retarget.contacts import FootContacts, detect_contacts
-from retarget.feet import FootPlan, plan_feet, rolled_foot
-from retarget.footprints import ankle_targets
-from retarget.robot_frames import RobotFrames, robot_frames
-from retarget.scaling import Stance
-from retarget.segments import SegmentTrack
-from retarget.vectors import Array
+from mimic_base.rotations import cross
+from mimic_base.vectors import Array
+from retarget.feet.contacts import FootContacts, detect_contacts
+from retarget.feet.footprints import ankle_targets
+from retarget.feet.plan import FootPlan, plan_feet, rolled_foot
+from retarget.person.calibration import CalibratedHuman
+from retarget.person.scaling import Stance
+from robots.frames import RobotFrames, robot_frames
 from robots.robot import Robot
+from robots.segments import SegmentTrack
 
 FPS = 30.0
 LEAVES = 30

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 import robots
+from mimic_base.rotations import quat_inv_rotate, quat_rotate
 from motions import HumanMotion
-from motions.editing import mirror_human
-from motions.rotations import quat_inv_rotate, quat_rotate
+from motions.robot.editing import mirror_human
 from retarget import retarget
-from retarget.calibration import CalibratedHuman
 from retarget.fidelity import (
     ankle_freedom,
     asymmetry,
@@ -22,10 +21,11 @@ from retarget.fidelity import (
     position_errors,
     wrist_freedom,
 )
-from retarget.robot_frames import robot_frames
-from retarget.segments import SEGMENTS, SegmentTrack
+from retarget.person.calibration import CalibratedHuman
+from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
+from robots.segments import SEGMENTS, SegmentTrack
 from robots.symmetry import mirror_map
 
 FRAMES = 4
@@ -233,8 +233,8 @@ def test_the_solver_takes_no_side(
 ) -> None:
     """Only the vendor's left and right meshes, which are not drawn alike, tell the sides apart;
     and the rounding of single precision."""
-    monkeypatch.setattr("retarget.whole_clip.solver.SINGLE", single)
-    monkeypatch.setattr("retarget.whole_clip.clip.OwnBody", Nothing)
+    monkeypatch.setattr("retarget.solvers.whole_clip.solver.SINGLE", single)
+    monkeypatch.setattr("retarget.solvers.whole_clip.clip.OwnBody", Nothing)
     results = [retarget(clip, g1) for clip in (walk, mirror_human(walk))]
     here, there = (np.concatenate([m.root_pos, m.root_quat, m.joint_pos], axis=1) for m in results)
     left = asymmetry(here, there, mirror_map(g1))

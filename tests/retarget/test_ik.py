@@ -6,14 +6,14 @@ from dataclasses import replace
 import mink
 import numpy as np
 
-from motions.rotations import quat_mul, quat_rotate
-from retarget.ik import IkSettings, rest_posture
-from retarget.per_frame import FrameSettings
+from mimic_base.rotations import quat_mul, quat_rotate
 from retarget.pipeline import RetargetSettings, retarget
-from retarget.robot_frames import robot_frames
-from retarget.segments import SEGMENTS
-from retarget.tasks import FrameStepLimit, GroundLimit, JointTask, PoseTask, Tree
+from retarget.solvers.per_frame.clip import FrameSettings
+from retarget.solvers.per_frame.frame import IkSettings, rest_posture
+from retarget.solvers.per_frame.tasks import FrameStepLimit, GroundLimit, JointTask, PoseTask, Tree
+from robots.frames import robot_frames
 from robots.robot import Robot
+from robots.segments import SEGMENTS
 
 
 def _configuration(robot: Robot) -> mink.Configuration:

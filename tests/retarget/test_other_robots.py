@@ -8,14 +8,14 @@ import pytest
 import robots
 from motions import HumanMotion
 from retarget import retarget
-from retarget.geometry import check_geometry
-from retarget.ik import IkSettings, bodies_between, rest_posture
-from retarget.picture import _body_sides
-from retarget.robot_frames import robot_frames
-from retarget.whole_clip.normal import NormalEquations
-from retarget.whole_clip.obstacles import Ground
-from retarget.whole_clip.tree import BodyTree
+from retarget.page.picture import _body_sides
+from retarget.solvers.per_frame.frame import IkSettings, bodies_between, rest_posture
+from retarget.solvers.whole_clip.normal import NormalEquations
+from retarget.solvers.whole_clip.obstacles import Ground
+from retarget.solvers.whole_clip.tree import BodyTree
 from robots import Robot
+from robots.collision import check_geometry
+from robots.frames import robot_frames
 
 
 @pytest.fixture(scope="module")

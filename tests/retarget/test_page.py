@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, RobotMotion
-from motions.writers.bvh import write_bvh
+from motions.human.writers.bvh import write_bvh
 from retarget import retarget
 from retarget.cli import main
-from retarget.dynamics import check_dynamics
 from retarget.page import ClipEntry, clip_curves, clip_page, dataset_page
 from retarget.page.curves import worst_moments
 from retarget.page.entry import entry_of_clip
+from retarget.projection import check_dynamics
 from robots.robot import Robot
 
 

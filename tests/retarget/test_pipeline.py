@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mimic_base.rotations import quat_inv_rotate, quat_mul, quat_of_yaw, quat_rotate
 from motions import HumanMotion, InputError, RobotMotion
-from motions.editing import mirror_human
-from motions.rotations import quat_inv_rotate, quat_mul, quat_of_yaw, quat_rotate
+from motions.robot.editing import mirror_human
 from retarget.pipeline import retarget
 from robots.robot import Robot
 from tests.conftest import corpus_path

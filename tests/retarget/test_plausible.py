@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motions.errors import InputError
-from motions.robot_formats import RobotTrajectory, read_robot_trajectory
-from motions.robot_formats.orders import JOINT_ORDERS
-from motions.robot_formats.writers import write_robot_trajectory
-from motions.rotations import quat_of_yaw
-from retarget.completion import complete
+from mimic_base.errors import InputError
+from mimic_base.rotations import quat_of_yaw
+from motions.robot.completion import complete
+from motions.robot.formats import RobotTrajectory, read_robot_trajectory
+from motions.robot.formats.orders import JOINT_ORDERS
+from motions.robot.formats.writers import write_robot_trajectory
+from motions.robot.ground import sole_heights
 from retarget.convert import main as convert_main
-from retarget.ground import sole_heights
 from robots import Robot
 from robots.kinematics import forward_kinematics
 from robots.symmetry import mirror_map

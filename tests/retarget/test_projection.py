@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimic_base.errors import RobotError
+from mimic_base.vectors import Array
 from motions import InputError, RobotMotion
-from retarget.dynamics import DynamicsSettings, Projection, ProjectionSettings, project
-from retarget.dynamics.cli import main
-from retarget.dynamics.loads import Loads, measure_loads
-from retarget.dynamics.pinned import PinnedFeet
-from retarget.dynamics.program import LinearProgram
-from retarget.dynamics.shift import plan_shift
-from retarget.dynamics.support import polygon_edges, polygon_margin
-from retarget.dynamics.warp import frame_positions, rebuilt, warped
-from retarget.geometry import check_geometry, sole_paths
-from retarget.vectors import Array
-from robots.errors import RobotError
+from motions.robot.dynamics.support import polygon_edges, polygon_margin
+from retarget.projection import DynamicsSettings, Projection, ProjectionSettings, project
+from retarget.projection.cli import main
+from retarget.projection.loads import Loads, measure_loads
+from retarget.projection.pinned import PinnedFeet
+from retarget.projection.program import LinearProgram
+from retarget.projection.shift import plan_shift
+from retarget.projection.warp import frame_positions, rebuilt, warped
+from robots.collision import check_geometry, sole_paths
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 

@@ -15,7 +15,7 @@ import pytest
 
 import robots
 from motions import HumanMotion, InputError
-from motions.writers.bvh import write_bvh
+from motions.human.writers.bvh import write_bvh
 from retarget.batch import find_jobs, run_batch
 from retarget.batch.jobs import Job
 from retarget.batch.on_ray import _connect, on_ray, run_there

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motions.editing import mirror
-from motions.errors import InputError
-from motions.robot_formats import (
+from mimic_base.errors import InputError
+from mimic_base.rotations import quat_inv_rotate, quat_mul, quat_of_yaw
+from motions.robot.completion import complete
+from motions.robot.editing import mirror
+from motions.robot.formats import (
     WRITTEN,
     BodyPoses,
     ReadOptions,
@@ -18,14 +20,12 @@ from motions.robot_formats import (
     read_robot_trajectory,
     trajectory_of,
 )
-from motions.robot_formats.writers import write_robot_trajectory
-from motions.robot_motion import RobotMotion
-from motions.rotations import quat_inv_rotate, quat_mul, quat_of_yaw
-from retarget.completion import complete
+from motions.robot.formats.writers import write_robot_trajectory
+from motions.robot.ground import sole_heights
+from motions.robot.motion import RobotMotion
+from motions.robot.robot_facts import robot_facts
 from retarget.convert import main as convert_main
 from retarget.edit import main as edit_main
-from retarget.ground import sole_heights
-from retarget.robot_facts import robot_facts
 from robots import Robot
 from robots.kinematics import forward_kinematics
 

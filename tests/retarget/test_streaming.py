@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimic_base.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
 from motions import HumanMotion, RobotMotion
-from motions.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
-from motions.writers.bvh import write_bvh
-from retarget.body_constants import BodyConstants, body_constants, constants_in_parts
+from motions.human.writers.bvh import write_bvh
+from retarget.person.body_constants import BodyConstants, body_constants, constants_in_parts
 from retarget.pipeline import RetargetSettings, retarget
 from retarget.streaming import (
     HumanFrame,

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mimic_base.errors import UserError
 from motions import HumanMotion, InputError
-from motions.writers.bvh import write_bvh
+from motions.human.writers.bvh import write_bvh
 from retarget.streaming import HumanFrame, Skeleton, StreamingRetargeter, StreamSettings, frames_of
 from retarget.streaming.cli import main
 from retarget.streaming.lines import LineStream
@@ -181,7 +182,7 @@ def test_a_stream_of_one_frame_is_no_motion(
 def test_mistakes_are_one_line(arguments: tuple[str, ...], expected: str) -> None:
     with pytest.raises(ValueError, match=expected) as error:
         main(arguments)
-    assert getattr(error.value, "user_error", False) and "\n" not in str(error.value)
+    assert isinstance(error.value, UserError) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ import mujoco
 import numpy as np
 import pytest
 
+from mimic_base.errors import InputError
+from mimic_base.rotations import quat_mul, quat_rotate
 from motions import HumanMotion, RobotMotion
-from motions.errors import InputError
-from motions.rotations import quat_mul, quat_rotate
-from motions.writers.bvh import write_bvh
+from motions.human.writers.bvh import write_bvh
 from retarget import retarget
-from retarget.bones import body_bones
 from retarget.page.curves import clip_curves
 from retarget.page.rows import Line, Row, clip_rows
+from retarget.person.bones import body_bones
 from retarget.view.align import source_part
 from retarget.view.cli import entry_names, main
 from retarget.view.playback import Playback
@@ -416,7 +416,8 @@ def test_the_command_starts_and_ends(made: Path, capsys: pytest.CaptureFixture[s
 def test_without_the_package_one_line_says_what_to_install(made: Path) -> None:
     code = (
         "import sys; sys.modules['viser'] = None\n"
-        "from motions.cli import exit_on_user_error\nfrom retarget.view.cli import main\n"
+        "from mimic_base.command_line import exit_on_user_error\n"
+        "from retarget.view.cli import main\n"
         f"exit_on_user_error(lambda: main([{str(made)!r}]))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

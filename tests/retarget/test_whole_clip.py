@@ -9,21 +9,21 @@ import mujoco
 import numpy as np
 import pytest
 
+from mimic_base.rotations import matrix_to_quat
+from mimic_base.vectors import Array
 from motions import HumanMotion, read_human_motion
-from motions.demo import generate
-from motions.rotations import matrix_to_quat
+from motions.human.demo import generate
 from retarget import retarget
-from retarget.geometry import check_geometry, lowest_point, self_contacts
 from retarget.pipeline import RetargetSettings
-from retarget.vectors import Array
-from retarget.whole_clip import compiled, contact_kernels
-from retarget.whole_clip.banded import BandedSystem, TimeCoupling
-from retarget.whole_clip.normal import NormalEquations, point_rows
-from retarget.whole_clip.obstacles import Capsule, Ground, OwnBody
-from retarget.whole_clip.settings import ClipSettings
-from retarget.whole_clip.state import ClipState, between, key_frames
-from retarget.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
-from retarget.whole_clip.trust import Stretch, Trust
+from retarget.solvers.whole_clip import compiled, contact_kernels
+from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
+from retarget.solvers.whole_clip.normal import NormalEquations, point_rows
+from retarget.solvers.whole_clip.obstacles import Capsule, Ground, OwnBody
+from retarget.solvers.whole_clip.settings import ClipSettings
+from retarget.solvers.whole_clip.state import ClipState, between, key_frames
+from retarget.solvers.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
+from retarget.solvers.whole_clip.trust import Stretch, Trust
+from robots.collision import check_geometry, lowest_point, self_contacts
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
@@ -178,7 +178,7 @@ def test_single_precision_steps_are_the_double_ones(
     """Smoothness grows with the rate's square, and rounding with it."""
     clip = squat.crop(20, 50)
     single = retarget(clip, g1, fps=fps)
-    monkeypatch.setattr("retarget.whole_clip.solver.SINGLE", 0.0)
+    monkeypatch.setattr("retarget.solvers.whole_clip.solver.SINGLE", 0.0)
     double = retarget(clip, g1, fps=fps)
     np.testing.assert_allclose(single.joint_pos, double.joint_pos, atol=2e-3)
     np.testing.assert_allclose(single.root_pos, double.root_pos, atol=5e-4)
@@ -398,7 +398,7 @@ def test_parts_of_a_long_clip_leave_no_seam(
 ) -> None:
     clip = squat.crop(0, 40)
     whole = retarget(clip, g1)
-    monkeypatch.setattr("retarget.whole_clip.solver.CHUNK", 7)
+    monkeypatch.setattr("retarget.solvers.whole_clip.solver.CHUNK", 7)
     parts = retarget(clip, g1)
     np.testing.assert_allclose(parts.joint_pos, whole.joint_pos, atol=1e-6)
 
@@ -426,7 +426,7 @@ def test_going_on_with_a_part_leads_where_the_whole_does(
     clip = squat.crop(0, 60)
     settings = RetargetSettings(clip=ClipSettings(iterations=(12, 40)))
     parts = retarget(clip, g1, settings=settings)
-    monkeypatch.setattr("retarget.whole_clip.trust.WORTH_IT", 0.0)
+    monkeypatch.setattr("retarget.solvers.whole_clip.trust.WORTH_IT", 0.0)
     whole = retarget(clip, g1, settings=settings)
     # Both stop within 0.01 rad a step of the same minimum.
     assert np.abs(parts.joint_pos - whole.joint_pos).max() < 0.03

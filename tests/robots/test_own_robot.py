@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import robots
+from mimic_base.errors import UserError
 from robots import Robot, RobotError
 
 Writer = Callable[..., Path]
@@ -92,7 +93,7 @@ def test_bad_description_is_one_line(case: str, write_tiny: Writer) -> None:
         robots.load(write_tiny(toml=change))
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert caught.value.user_error
+    assert isinstance(caught.value, UserError)
 
 
 BAD_MODELS = {

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mimic_base.errors import RobotError
 from robots import Robot
-from robots.errors import RobotError
 from robots.kinematics import forward_kinematics
 from robots.symmetry import mirror_map
 

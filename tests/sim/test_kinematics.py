@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import robots
-from mimic.errors import MimicError
 from mimic.sim.kinematics import Kinematics
+from mimic_base.errors import MimicError
 from robots import Robot
 
 CPU = torch.device("cpu")

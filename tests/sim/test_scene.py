@@ -5,9 +5,9 @@ from __future__ import annotations
 import mujoco
 import pytest
 
-from mimic.errors import MimicError
 from mimic.sim import Engine, make_engine
 from mimic.sim.scene import Scene, make_scene
+from mimic_base.errors import MimicError
 from robots import Robot
 
 

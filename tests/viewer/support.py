@@ -10,8 +10,8 @@ import torch
 from mimic.policy.contract import contract_of_env
 from mimic.policy.export import export_policy, reference_clip
 from mimic.tasks import make_env
+from mimic_base.rotations import quat_of_yaw
 from motions import RobotMotion
-from motions.rotations import quat_of_yaw
 from robots import Robot
 from robots.kinematics import forward_kinematics
 

@@ -18,8 +18,8 @@ from mimic.viewer.painter import Limbs, Pose, open_painter
 from mimic.viewer.stage import GHOST_GROUP, stage_model
 from mimic.viewer.stick import StickPainter
 from mimic.viewer.strips import human_strip, robot_strip, strip_size, strip_times
-from motions import demo
-from motions.rotations import quat_of_yaw
+from mimic_base.rotations import quat_of_yaw
+from motions.human import demo
 from robots.meshes import Mesh, hull, simplified
 
 SIZE = (320, 180)

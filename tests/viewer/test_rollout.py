@@ -11,7 +11,6 @@ import torch
 
 import robots
 from mimic.envs.reset import ResetNoise
-from mimic.errors import MimicError
 from mimic.policy.contract import contract_of_env
 from mimic.policy.export import export_policy
 from mimic.policy.player import PolicyPlayer
@@ -19,7 +18,8 @@ from mimic.tasks import make_env
 from mimic.tasks.registry import task_config
 from mimic.tasks.tracking import without_randomisation
 from mimic.viewer.rollout import reference_states, roll_out, to_anchor
-from motions.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
+from mimic_base.errors import MimicError
+from mimic_base.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
 from tests.viewer.support import small_policy, swaying_motion, write_policy
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import robots
-from mimic.errors import MimicError
 from mimic.policy.player import PolicyPlayer
 from mimic.viewer.rollout import Rollout, roll_out
 from mimic.viewer.stick import StickPainter
 from mimic.viewer.video import jpeg, rollout_frames, write_picture, write_video
+from mimic_base.errors import MimicError
 from tests.viewer.support import swaying_motion, write_policy
 
 

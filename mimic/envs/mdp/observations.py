@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mimic.envs.rotations import (
+from mimic_base.rotations_torch import (
     first_two_columns,
     quat_conj,
     quat_inv_rotate,

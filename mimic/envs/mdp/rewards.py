@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mimic.envs.rotations import quat_angle
+from mimic_base.rotations_torch import quat_angle
 
 if TYPE_CHECKING:
     from mimic.envs.env import TrackingEnv

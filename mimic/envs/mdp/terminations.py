@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mimic.envs.rotations import gravity_z
+from mimic_base.rotations_torch import gravity_z
 
 if TYPE_CHECKING:
     from mimic.envs.env import TrackingEnv

@@ -1,0 +1,54 @@
+"""What every command-line program does with an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from mimic_base.errors import UserError
+
+USER_ERROR_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
+
+
+def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
+    """Run `main` and leave the process with its exit code.
+
+    A `UserError`, and any `OSError` (missing file, no
+    permission, disk full, read-only directory), becomes one line ``error: ...`` on standard error
+    and exit code 2. Ctrl-C becomes exit code 130. Every other exception keeps its traceback: it
+    is a bug, not a user's mistake.
+    """
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED_EXIT_CODE)
+    except BrokenPipeError:
+        # The reader of our output left (`... | head`); say nothing and keep the interpreter from
+        # failing a second time when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        text = user_error_text(error)
+        if text is None:
+            raise
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(USER_ERROR_EXIT_CODE)
+    sys.exit(code or 0)
+
+
+def user_error_text(error: BaseException) -> str | None:
+    """The one line to show for `error`, or None when it is not a user's mistake."""
+    if isinstance(error, UserError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        name = error.filename if error.filename is not None else ""
+        text = f"{name}: {error.strerror}" if name != "" else error.strerror
+    elif isinstance(error, OSError):
+        text = str(error)
+    else:
+        return None
+    return " ".join(text.split()) or type(error).__name__

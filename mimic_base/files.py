@@ -1,0 +1,127 @@
+"""Writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mimic_base.errors import InputError, input_error
+
+_REASONS = {
+    errno.ENOENT: "the directory does not exist and cannot be made",
+    errno.EACCES: "the directory is not writable",
+    errno.EPERM: "the directory is not writable",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.ENOTDIR: "a part of the path is a file, not a directory",
+    errno.EEXIST: "a part of the path is a file, not a directory",
+    errno.EISDIR: "the path is a directory",
+    errno.ENAMETOOLONG: "the file name is too long",
+}
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it becomes `path` when the block ends well.
+
+    Missing parent directories are made. The data are on disk before the rename (fsync), the
+    temporary file is removed when the block raises, and a directory that cannot be written or a
+    full disk raises an `InputError` naming the path.
+    """
+    path = Path(path)
+    # The suffix is kept: writers such as numpy and ffmpeg choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Asked for here, so that a long computation is not started for a place that cannot take it.
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        refusal = _write_error(path, error)
+        if refusal is None:
+            raise
+        raise refusal from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path | str) -> None:
+    """Raise an `InputError` where `atomic_path` would; for asking before a long computation.
+
+    Nothing is made, and a file that is there already stays as it is.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        _try_folder(path.parent, path)
+        return
+    with suppress(_Enough), atomic_path(path):
+        raise _Enough
+
+
+def check_folder_writable(folder: Path | str) -> None:
+    """Raise an `InputError` where files cannot be written into `folder`, or where it is missing and
+    cannot be made. It is not made: a command that then refuses its input leaves nothing behind."""
+    _try_folder(Path(folder), Path(folder))
+
+
+def _try_folder(folder: Path, path: Path) -> None:
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        refusal = _write_error(path, error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+class _Enough(Exception):
+    """Leaves `atomic_path` before it has written anything."""
+
+
+def _write_error(path: Path, error: OSError) -> InputError | None:
+    reason = _REASONS.get(error.errno or 0)
+    if reason is None:
+        return None
+    return input_error(
+        path, f"cannot write: {reason}", fix="choose another output path or make room there"
+    )
+
+
+def atomic_write_bytes(path: Path | str, data: bytes) -> None:
+    """Write `data` to `path`, all of it or nothing."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_text(path: Path | str, text: str) -> None:
+    """Write `text` (UTF-8, newlines as given) to `path`, all of it or nothing."""
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def save_npz(path: Path | str, **arrays: ArrayLike) -> None:
+    """Write a compressed ``.npz`` in one piece; object arrays (pickles) are refused."""
+    plain = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, value in plain.items():
+        if value.dtype.hasobject:
+            raise TypeError(f"array {name!r} holds Python objects; only plain arrays are written")
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **plain)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,9 @@
+"""``python -m motions.fetch``."""
+
+import sys
+
+from mimic_base.command_line import exit_on_user_error
+from motions.human.fetch.cli import main
+
+if __name__ == "__main__":
+    exit_on_user_error(lambda: main(sys.argv[1:]))

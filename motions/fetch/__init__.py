@@ -1,8 +1,0 @@
-"""Fetching clips from their official places: ``python -m motions fetch cmu/02_01``."""
-
-from __future__ import annotations
-
-from motions.fetch.cli import main
-from motions.fetch.cmu import fetch_cmu
-
-__all__ = ["fetch_cmu", "main"]

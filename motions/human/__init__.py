@@ -1,0 +1,1 @@
+"""Motions of people: the clip, its readers, skeletons, writers, demo clips and fetching."""

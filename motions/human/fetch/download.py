@@ -1,0 +1,127 @@
+"""One file from an address: whole or not at all, and the same as last time."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from mimic_base.errors import InputError, input_error
+from mimic_base.files import atomic_write_bytes, atomic_write_text
+
+CHECKSUMS = "checksums.json"
+_SCHEMES = ("http", "https", "file")
+_MOST_BYTES = 100_000_000
+_SNIFFED = 200_000
+
+
+def fetch_file(
+    url: str, folder: Path, name: str, mark: str, again: bool = False, timeout: float = 30.0
+) -> str:
+    """Bring `url` to `folder`/`name` unless it is there; returns a line of what was done.
+
+    `mark` must stand in the text (in any case): a server's page of apology is no clip. The SHA-256
+    of the first download is kept in `folder`/checksums.json; later files must agree with it.
+
+    Raises `InputError` for everything that goes wrong; nothing half-fetched is left behind.
+    """
+    path = folder / name
+    known = _checksums(folder)
+    recorded = known.get(name)
+    if path.is_file() and not again:
+        digest = _digest(path.read_bytes())
+        if recorded is None:
+            _record(folder, known, name, digest)
+            return f"{name}: was there, sha256 {digest[:16]} recorded"
+        if digest != recorded:
+            raise input_error(
+                path,
+                "this file has changed since it was fetched",
+                found=f"sha256 {digest[:16]}",
+                expected=recorded[:16],
+                fix="fetch it anew with --again",
+            )
+        return f"{name}: was there, sha256 {digest[:16]} as recorded"
+    data = _get(url, timeout)
+    if mark.lower() not in data[:_SNIFFED].decode("latin1").lower():
+        raise input_error(
+            url,
+            "the server sent something else than the clip",
+            found=repr(data[:40].decode("latin1")),
+            expected=f"a text with {mark}",
+            fix="is this the collection's address? see --base-url",
+        )
+    digest = _digest(data)
+    if recorded is not None and digest != recorded:
+        raise input_error(
+            url,
+            "the server's file is not the one that was fetched first",
+            found=f"sha256 {digest[:16]}",
+            expected=recorded[:16],
+            fix=f"if the collection has changed it, delete its entry in {folder / CHECKSUMS}",
+        )
+    atomic_write_bytes(path, data)
+    if recorded is None:
+        _record(folder, known, name, digest)
+        return f"{name}: {len(data)} bytes, sha256 {digest[:16]} recorded (none is published)"
+    return f"{name}: {len(data)} bytes, sha256 {digest[:16]} as recorded"
+
+
+def _get(url: str, timeout: float) -> bytes:
+    scheme = urllib.parse.urlsplit(url).scheme
+    if scheme not in _SCHEMES:
+        raise input_error(
+            url, "no address to fetch from", found=scheme or "none", expected=", ".join(_SCHEMES)
+        )
+    request = urllib.request.Request(url, headers={"User-Agent": "humanoid-mimic"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            data = response.read(_MOST_BYTES + 1)
+            announced = response.headers.get("Content-Length")
+    except urllib.error.HTTPError as error:
+        error.close()
+        fix = "is there such a clip?" if error.code == 404 else "try again later"
+        raise _refusal(url, f"{error.code} {error.reason}", fix) from error
+    except urllib.error.URLError as error:
+        missing = isinstance(error.reason, FileNotFoundError | IsADirectoryError)
+        fix = "is there such a clip?" if missing else "is there a network? see --base-url"
+        raise _refusal(url, str(error.reason), fix) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _refusal(url, str(error) or type(error).__name__, "try again later") from error
+    if len(data) > _MOST_BYTES:
+        raise _refusal(url, f"more than {_MOST_BYTES // 1_000_000} MB", "is this the collection?")
+    if announced is not None and announced.isdigit() and int(announced) != len(data):
+        raise _refusal(url, f"{len(data)} of {announced} bytes", "try again later")
+    return data
+
+
+def _refusal(url: str, found: str, fix: str) -> InputError:
+    return input_error(url, "cannot be fetched", found=found, fix=fix)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    path = folder / CHECKSUMS
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("not a table")
+        return {str(k): str(v) for k, v in found.items()}
+    except (ValueError, OSError) as error:
+        raise input_error(
+            path, "not a readable list of checksums", found=str(error), fix="delete it"
+        ) from error
+
+
+def _record(folder: Path, known: dict[str, str], name: str, digest: str) -> None:
+    table = dict(sorted({**known, name: digest}.items()))
+    atomic_write_text(folder / CHECKSUMS, json.dumps(table, indent=1) + "\n")

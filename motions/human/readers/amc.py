@@ -1,0 +1,167 @@
+"""AMC: CMU's clips, joint angles for the skeleton of an ASF file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_base.errors import input_error
+from mimic_base.rotations import quat_conj, quat_exp, quat_mul
+from motions.human.motion import chain_poses
+from motions.human.readers.asf import AXES, Skeleton, find_asf, ordered, parse_asf
+from motions.human.readers.raw import RawClip, not_a_number, read_text
+
+Array = NDArray[Any]
+
+AMC_FPS = 120.0
+"""The rate of CMU's recordings; the format does not store one."""
+_INCH = 0.0254
+
+
+def read_amc(path: Path, fps: float | None = None, skeleton: Path | None = None) -> RawClip:
+    """Read an AMC clip with its ASF skeleton (found beside it unless given).
+
+    A joint is named after the bone that begins at it, as in CMU's converted files. Rotations
+    follow the Acclaim convention: with C the bone's axis frame and M its degrees of freedom
+    (the first listed turns first), the bone turns by C M C^-1 in its parent's frame.
+    """
+    text = read_text(path)  # first: a missing clip must not be reported as a missing skeleton
+    asf = skeleton if skeleton is not None else find_asf(path)
+    body = parse_asf(asf)
+    names = ordered(asf, body)
+    columns = [(n, d) for n in names for d in body.bones[n].dofs]
+    values, rotation_scale, absent = _parse_amc(path, text, asf, body)
+    parents = tuple(names.index(body.parents[n]) if n in body.parents else -1 for n in names)
+    frames = len(values)
+    local = np.zeros((frames, len(names), 4))
+    root_pos = np.zeros((frames, 3))
+    for joint, name in enumerate(names):
+        bone = body.bones[name]
+        turn = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (frames, 1))
+        for dof in bone.dofs:
+            value = values[:, columns.index((name, dof))]
+            if dof.startswith("t"):
+                root_pos[:, AXES[dof[1]]] = value
+                continue
+            vector = np.zeros((frames, 3))
+            vector[:, AXES[dof[1]]] = value * rotation_scale
+            turn = quat_mul(quat_exp(vector), turn)
+        local[:, joint] = quat_mul(quat_mul(bone.axis, turn), quat_conj(bone.axis))
+    tips = {n: body.bones[n].direction * body.bones[n].length for n in names}
+    offsets = np.array([tips[body.parents[n]] if n in body.parents else np.zeros(3) for n in names])
+    rest = np.zeros_like(offsets)
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            rest[joint] = rest[parent] + offsets[joint]
+    moving = np.tile(offsets, (frames, 1, 1))
+    moving[:, 0] = root_pos
+    pos, quat = chain_poses(parents, moving, local)
+    notes: dict[str, Any] = {"skeleton_file": asf.name}
+    if absent:
+        notes["warnings"] = [f"bones without values are held still: {', '.join(absent)}"]
+    if fps is None:
+        notes["fps"] = f"{AMC_FPS:g} assumed: AMC files do not store a rate"
+    return RawClip(
+        path=path,
+        format="asf/amc",
+        fps=fps if fps is not None else AMC_FPS,
+        joint_names=tuple(names),
+        parents=parents,
+        pos=pos,
+        quat=quat,
+        rest_pos=rest,
+        end_sites={j: tips[n] for j, n in enumerate(names) if j not in parents},
+        unit=_INCH / body.length_unit,
+        report=notes,
+    )
+
+
+def _parse_amc(path: Path, text: str, asf: Path, body: Skeleton) -> tuple[Array, float, list[str]]:
+    """Values [T, C], columns as the skeleton lists its degrees of freedom; radians a unit.
+
+    Also the bones that no frame gives (some collections leave out fingers): they stay at zero.
+    """
+    bones = [n for n in ordered(asf, body) if body.bones[n].dofs]
+    start, columns = {}, 0
+    for name in bones:
+        start[name] = columns
+        columns += len(body.bones[name].dofs)
+    degrees = body.degrees
+    rows: list[list[float]] = []
+    seen: set[str] = set()
+    first: set[str] = set()
+    line = 0
+
+    def close_frame() -> None:
+        if len(rows) == 1:
+            first.update(seen)
+        missing = [n for n in bones if n in first | {"root"} and n not in seen]
+        if rows and missing:
+            raise input_error(
+                f"{path}:{line}",
+                f"frame {len(rows) - 1} is incomplete (is the file truncated?)",
+                found=f"{len(seen)} bones, {', '.join(missing[:3])} missing",
+                expected=f"{len(first)} bones as in the first frame",
+                fix="download the clip again",
+            )
+
+    for line, raw in enumerate(text.splitlines(), start=1):
+        words = raw.split("#")[0].split()
+        if not words:
+            continue
+        if words[0].startswith(":"):
+            degrees = degrees and words[0].upper() != ":RADIANS"
+            continue
+        if len(words) == 1 and words[0].isdigit():
+            close_frame()
+            rows.append([0.0] * columns)
+            seen = set()
+            continue
+        name = words[0]
+        if not rows or name not in body.bones:
+            raise input_error(
+                f"{path}:{line}",
+                "a frame number or a bone of the skeleton is expected",
+                found=repr(raw.strip()[:40]),
+                expected=f"bones of {asf.name}",
+            )
+        dofs = body.bones[name].dofs
+        if len(words) - 1 != len(dofs):
+            raise input_error(
+                f"{path}:{line}",
+                f"wrong number of values for {name} in frame {len(rows) - 1}",
+                found=len(words) - 1,
+                expected=f"{len(dofs)} ({' '.join(dofs)} in {asf.name})",
+                fix="use the skeleton of this subject",
+            )
+        try:
+            values = [float(w) for w in words[1:]]
+        except ValueError:
+            bad = next(w for w in words[1:] if not _is_number(w))
+            raise not_a_number(path, line, bad) from None
+        if not all(map(math.isfinite, values)):
+            raise input_error(
+                f"{path}:{line}",
+                "every value must be finite",
+                found=f"{' '.join(words[1:])} in frame {len(rows) - 1}, bone {name}",
+                fix="repair or cut the clip before that frame",
+            )
+        rows[-1][start[name] : start[name] + len(dofs)] = values
+        seen.add(name)
+    close_frame()
+    if not rows:
+        raise input_error(path, "there are no frames (is the file truncated?)")
+    absent = [n for n in bones if n not in first]
+    return np.array(rows), math.pi / 180.0 if degrees else 1.0, absent
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

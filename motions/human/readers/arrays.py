@@ -1,0 +1,151 @@
+"""NumPy files: what is in them, without ever running a pickle."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_base.errors import InputError, input_error
+from motions.human.readers.raw import read_bytes
+
+Array = NDArray[Any]
+
+NPY_MAGIC = b"\x93NUMPY"
+ZIP_MAGIC = b"PK\x03\x04"
+ROBOT_MOTION = (
+    "it needs no retargeting: python -m retarget.convert FILE --out DIR makes it a complete motion "
+    "(python -m motions convert another format)"
+)
+UNNAMED = "the array"
+"""The key of the only array of a .npy file."""
+
+# Keys that only robot motions have, by the tool that writes them.
+_ROBOT_KEYS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("BeyondMimic, mjlab or this project", frozenset({"joint_pos", "body_pos_w"})),
+    ("GMR, TWIST2 or PHC", frozenset({"dof_pos", "root_pos"})),
+    ("GMR, TWIST2 or PHC", frozenset({"dof_pos", "root_rot"})),
+    ("a retargeter", frozenset({"qpos"})),
+    ("a retargeter", frozenset({"dof", "root_rot"})),
+    ("AMASS-to-robot tools", frozenset({"dof", "root_trans_offset"})),
+)
+_KIMODO_G1 = 34
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """The plain arrays of a .npy file (key `UNNAMED`) or of a .npz archive.
+
+    Arrays of Python objects are pickles; they are left out of an archive, and a file that holds
+    nothing else is refused.
+    """
+    data = read_bytes(path)
+    if data.startswith(NPY_MAGIC):
+        return {UNNAMED: _parse(path, data, path.name)}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {n: archive.read(n) for n in archive.namelist() if n.endswith(".npy")}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise input_error(
+            path,
+            "not a readable NumPy archive (is it truncated?)",
+            found=f"{len(data)} bytes, {error}",
+            fix="export or download the clip again",
+        ) from error
+    found: dict[str, Array] = {}
+    refused: InputError | None = None
+    for name, member in members.items():
+        try:
+            found[name.removesuffix(".npy")] = _parse(path, member, name)
+        except InputError as error:
+            if "pickle" not in str(error):
+                raise
+            refused = error
+    if not found:
+        raise refused or input_error(path, "there is no array in this archive")
+    return found
+
+
+def _parse(path: Path, data: bytes, name: str) -> Array:
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, OverflowError) as error:
+        if "allow_pickle" in str(error) or "pickle" in str(error).lower():
+            raise input_error(
+                path,
+                f"{name} holds Python objects (a pickle), not plain numbers",
+                fix="save each array of numbers on its own with numpy.savez",
+            ) from error
+        raise input_error(
+            path,
+            f"{name} is not a readable NumPy array (is it truncated?)",
+            found=str(error),
+            fix="export or download the clip again",
+        ) from error
+
+
+def refuse_robot_motion(path: Path, keys: Mapping[str, Any]) -> None:
+    """`InputError` when the arrays are the motion of a robot: it needs no retargeting."""
+    present = set(keys)
+    tool = next((t for t, wanted in _ROBOT_KEYS if wanted <= present), None)
+    joints = np.shape(keys["posed_joints"]) if "posed_joints" in keys else ()
+    if tool is None and len(joints) == 3 and joints[1] == _KIMODO_G1:
+        tool = "Kimodo, 34 bodies of the Unitree G1"
+    if tool is None:
+        return
+    raise input_error(
+        path,
+        f"this is the motion of a robot ({tool}), not of a person",
+        found=f"the arrays {', '.join(sorted(map(str, present))[:8])}",
+        fix=ROBOT_MOTION,
+    )
+
+
+def check_finite(path: Path, what: str, values: Array, names: tuple[str, ...] = ()) -> None:
+    """`InputError` that names the first frame (and joint) with a value that is not finite."""
+    bad = np.argwhere(~np.isfinite(values))
+    if not len(bad):
+        return
+    first = tuple(int(i) for i in bad[0])
+    where = f"frame {first[0]}"
+    if names and len(first) > 1:
+        where += f", joint {names[first[1]]}"
+    raise input_error(
+        path,
+        f"every number of {what} must be finite",
+        found=f"{values[first]} in {where}, {len(np.unique(bad[:, 0]))} frames affected",
+        fix="repair or cut the clip before that frame",
+    )
+
+
+def numbers(path: Path, what: str, values: Any) -> Array:
+    """`values` as float64; `InputError` when they are no numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise input_error(path, f"{what} must be numbers", found=f"type {array.dtype}")
+    return array.astype(np.float64)
+
+
+def stated_fps(keys: Mapping[str, Any]) -> float | None:
+    """The frame rate under one of its usual names, None when there is none."""
+    for key in ("fps", "mocap_framerate", "mocap_frame_rate", "framerate", "frame_rate"):
+        value = np.asarray(keys[key]) if key in keys else np.zeros(0)
+        if value.dtype.kind in "fiu" and len(np.unique(value)) == 1:
+            return float(np.ravel(value)[0])
+        if value.dtype.kind in "US" and value.size == 1:
+            try:
+                return float(np.ravel(value)[0])
+            except ValueError:
+                continue
+    return None
+
+
+def listing(keys: Mapping[str, Any]) -> str:
+    """Names and shapes of the arrays, for an error line."""
+    parts = [f"{k} {list(np.shape(v))}" for k, v in keys.items()]
+    return ", ".join(parts[:8]) + (" ..." if len(parts) > 8 else "")

@@ -1,0 +1,273 @@
+"""BVH: a joint tree with offsets, then one line of channel values a frame."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_base.errors import input_error
+from mimic_base.rotations import quat_exp, quat_mul
+from motions.human.motion import chain_poses
+from motions.human.readers.raw import (
+    SAY_FPS,
+    RawClip,
+    check_unique,
+    not_a_number,
+    number,
+    rate_of,
+    read_text,
+)
+
+Array = NDArray[Any]
+
+_AXES = {"x": 0, "y": 1, "z": 2}
+_CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
+
+
+@dataclass
+class _Tree:
+    names: list[str] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    offsets: list[list[float]] = field(default_factory=list)
+    channels: list[list[str]] = field(default_factory=list)
+    end_sites: dict[int, Array] = field(default_factory=dict)
+
+    def columns(self) -> list[tuple[int, str]]:
+        """Joint and channel (lower case) of every value of a frame line."""
+        return [(j, c) for j, channels in enumerate(self.channels) for c in channels]
+
+
+def read_bvh(path: Path, fps: float | None = None) -> RawClip:
+    """Read a BVH file; `fps` replaces the file's frame time.
+
+    Rotation channels apply in the order in which they are listed (each in the frame turned by
+    those before it); position channels replace the offset. Errors name file and line.
+    """
+    lines = read_text(path).splitlines()
+    tree, motion_line = _parse_hierarchy(path, lines)
+    check_unique(path, tree.names)
+    values, file_fps, notes = _parse_motion(path, lines, motion_line, tree, fps)
+    placed = any("position" in channel for joint, channel in tree.columns() if joint > 0)
+    if placed and len(values) and not values.any():
+        raise input_error(
+            path,
+            "all channel values are zero",
+            found=f"{len(values)} frames of zeros; position channels replace the offsets, so all "
+            "joints fall onto one point",
+            fix="export the clip again, with its values",
+        )
+    pos, quat = _poses(tree, values)
+    rest = np.zeros((len(tree.names), 3))
+    for joint, parent in enumerate(tree.parents):
+        if parent >= 0:
+            rest[joint] = rest[parent] + tree.offsets[joint]
+    return RawClip(
+        path=path,
+        format="bvh",
+        fps=file_fps,
+        joint_names=tuple(tree.names),
+        parents=tuple(tree.parents),
+        pos=pos,
+        quat=quat,
+        rest_pos=rest,
+        end_sites=tree.end_sites,
+        report=notes,
+    )
+
+
+def _parse_hierarchy(path: Path, lines: list[str]) -> tuple[_Tree, int]:
+    """The joint tree and the index of the line with MOTION."""
+    tree = _Tree()
+    stack: list[int] = []  # open joints; -2 stands for an End Site
+    opening: int | None = None  # a joint that was named and waits for its brace
+    begun = False
+    for index, words in _statements(lines):
+        where, key = f"{path}:{index + 1}", words[0].upper()
+        if opening is not None and key != "{":
+            name = tree.names[opening] if opening >= 0 else "End Site"
+            raise input_error(where, f"a brace is expected after {name}", found=words[0])
+        if key == "MOTION":
+            if stack:
+                raise input_error(where, "MOTION begins before all braces are closed")
+            if not tree.names:
+                raise input_error(where, "there is no ROOT before MOTION")
+            return tree, index
+        if not begun:
+            if key != "HIERARCHY":
+                raise input_error(
+                    where, "a BVH file begins with HIERARCHY", found=repr(" ".join(words)[:40])
+                )
+            begun = True
+        elif key in ("ROOT", "JOINT"):
+            if key == "ROOT" and tree.names:
+                raise input_error(where, "one ROOT is expected", found="a second one")
+            if key == "JOINT" and (not stack or stack[-1] < 0):
+                raise input_error(where, "a JOINT must stand inside another joint")
+            opening = len(tree.names)
+            tree.names.append(" ".join(words[1:]) or f"joint{opening}")
+            tree.parents.append(stack[-1] if stack else -1)
+            tree.offsets.append([0.0, 0.0, 0.0])
+            tree.channels.append([])
+        elif key == "END":
+            opening = -2
+        elif key == "{":
+            if opening is None:
+                raise input_error(where, "a brace opens without a joint before it")
+            stack.append(opening)
+            opening = None
+        elif key == "}":
+            if not stack:
+                raise input_error(where, "a brace closes that was never opened")
+            stack.pop()
+        elif key == "OFFSET" and stack:
+            if len(words) != 4:
+                raise input_error(where, "OFFSET needs 3 numbers", found=len(words) - 1)
+            offset = [number(path, index + 1, w) for w in words[1:]]
+            if not all(map(math.isfinite, offset)):
+                raise input_error(where, "OFFSET must be finite", found=" ".join(words[1:]))
+            if stack[-1] >= 0:
+                tree.offsets[stack[-1]] = offset
+            elif len(stack) > 1:
+                tree.end_sites[stack[-2]] = np.array(offset)
+        elif key == "CHANNELS" and stack and stack[-1] >= 0:
+            tree.channels[stack[-1]] = _channels(where, words[1:])
+        else:
+            raise input_error(where, "unknown line in HIERARCHY", found=repr(" ".join(words)[:40]))
+    raise input_error(path, "the file is truncated: it has no MOTION section")
+
+
+def _statements(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Line index and words; braces stand alone even where they end a line."""
+    for index, line in enumerate(lines):
+        for part in re.split(r"([{}])", line):
+            if words := part.split():
+                yield index, words
+
+
+def _channels(where: str, words: list[str]) -> list[str]:
+    names = words[1:]
+    bad = [n for n in names if not _CHANNEL.fullmatch(n)]
+    if bad:
+        raise input_error(where, "unknown channel", found=bad[0], expected="e.g. Xrotation")
+    if not words or not words[0].isdigit() or int(words[0]) != len(names):
+        raise input_error(
+            where,
+            "CHANNELS must say how many names follow",
+            found=f"{' '.join(words[:1]) or 'nothing'} and {len(names)} names",
+        )
+    return [n.lower() for n in names]
+
+
+def _parse_motion(
+    path: Path, lines: list[str], motion_line: int, tree: _Tree, fps: float | None
+) -> tuple[Array, float, dict[str, Any]]:
+    """Channel values [T, C], the frame rate, and notes for the report."""
+    declared: int | None = None
+    frame_time: float | None = None
+    rows: list[list[str]] = []
+    row_lines: list[int] = []
+    for index in range(motion_line + 1, len(lines)):
+        words = lines[index].split()
+        if not words:
+            continue
+        key = words[0].lower()
+        if declared is None and key in ("frames:", "frames"):
+            if not words[-1].isdigit():
+                raise input_error(
+                    f"{path}:{index + 1}", "a number of frames is expected", found=words[-1]
+                )
+            declared = int(words[-1])
+        elif frame_time is None and key == "frame":
+            frame_time = number(path, index + 1, words[-1])
+        else:
+            rows.append(words)
+            row_lines.append(index + 1)
+    if declared is None:
+        raise input_error(path, "MOTION has no line 'Frames: N'")
+    if fps is None:
+        if frame_time is None:
+            raise input_error(path, "MOTION has no line 'Frame Time: S'", fix=SAY_FPS)
+        fps = rate_of(path, frame_time)
+    columns = tree.columns()
+    _check_rows(path, rows, row_lines, declared, columns)
+    notes: dict[str, Any] = {}
+    if len(rows) > declared:
+        notes["warnings"] = [f"{len(rows)} frames found, {declared} declared: the rest is ignored"]
+        rows, row_lines = rows[:declared], row_lines[:declared]
+    try:
+        flat = [float(w) for row in rows for w in row]
+        values = np.array(flat).reshape(len(rows), len(columns))
+    except ValueError:
+        for row, line in zip(rows, row_lines, strict=True):
+            for word in row:
+                try:
+                    float(word)
+                except ValueError:
+                    raise not_a_number(path, line, word) from None
+        raise
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        frame, column = bad[0]
+        joint, channel = columns[column]
+        raise input_error(
+            f"{path}:{row_lines[frame]}",
+            "every channel value must be finite",
+            found=f"{rows[frame][column]} in frame {frame}, channel {tree.names[joint]} {channel}"
+            + (f", and {len(bad) - 1} more" if len(bad) > 1 else ""),
+            fix="repair or cut the clip before that frame",
+        )
+    return values, fps, notes
+
+
+def _check_rows(
+    path: Path,
+    rows: list[list[str]],
+    row_lines: list[int],
+    declared: int,
+    columns: list[tuple[int, str]],
+) -> None:
+    complete = len(rows)
+    short = next((i for i, row in enumerate(rows[:declared]) if len(row) != len(columns)), None)
+    if short is not None and short == len(rows) - 1 and len(rows[short]) < len(columns):
+        complete -= 1  # a last line that breaks off belongs to a truncated file
+    elif short is not None:
+        raise input_error(
+            f"{path}:{row_lines[short]}",
+            f"wrong number of channel values in frame {short}",
+            found=len(rows[short]),
+            expected=f"{len(columns)} from the CHANNELS of HIERARCHY",
+            fix="export the clip again",
+        )
+    if complete < declared:
+        raise input_error(
+            path,
+            "the file is truncated",
+            found=f"{complete} complete frames",
+            expected=f"{declared} as declared by 'Frames:'",
+            # A clip needs two frames: advice to keep fewer would only lead to the next error.
+            fix="export the clip again"
+            + (f", or write 'Frames: {complete}' to use what is there" if complete > 1 else ""),
+        )
+
+
+def _poses(tree: _Tree, values: Array) -> tuple[Array, Array]:
+    frames, joints = len(values), len(tree.names)
+    offsets = np.tile(np.array(tree.offsets), (frames, 1, 1))
+    local = np.zeros((frames, joints, 4))
+    local[..., 0] = 1.0
+    for column, (joint, channel) in enumerate(tree.columns()):
+        axis = _AXES[channel[0]]
+        if channel.endswith("position"):
+            offsets[:, joint, axis] = values[:, column]
+        else:
+            turn = np.zeros((frames, 3))
+            turn[:, axis] = np.radians(values[:, column])
+            local[:, joint] = quat_mul(local[:, joint], quat_exp(turn))
+    return chain_poses(tuple(tree.parents), offsets, local)

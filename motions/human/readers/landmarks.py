@@ -1,0 +1,170 @@
+"""BlazePose world landmarks: the pose that a video estimator sees, 33 points around the hips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_base.errors import input_error
+from motions.human.motion import SIDES, body_height
+from motions.human.readers.arrays import UNNAMED, numbers, stated_fps
+from motions.human.readers.footing import CONTACT_HEIGHT, fixed_bones, low_pass, walk_on_ground
+from motions.human.readers.raw import RawClip, ReadOptions, need_fps
+
+Array = NDArray[Any]
+
+LANDMARKS = 33
+LAYOUT = "blazepose33"
+_KEY = "world_landmarks"
+_JITTER_HZ = 5.0
+"""Cut-off of the zero-phase filter, Hz: human movement is below it, the estimator's noise above."""
+_LONGEST_GAP_S = 0.5
+_LEAST_VISIBLE = 0.5
+
+# Index of the left landmark, the right one follows it.
+_PAIRS = {
+    "ear": 7,
+    "shoulder": 11,
+    "elbow": 13,
+    "wrist": 15,
+    "pinky": 17,
+    "index": 19,
+    "hip": 23,
+    "knee": 25,
+    "ankle": 27,
+    "heel": 29,
+    "toe": 31,
+}
+_LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+# Joint and parent; the sides are alike.
+_MIDDLE = (("pelvis", ""), ("chest", "pelvis"), ("head", "chest"))
+_SIDED = (
+    ("hip", "pelvis"), ("knee", "hip"), ("ankle", "knee"), ("heel", "ankle"), ("toe", "ankle"),
+    ("shoulder", "chest"), ("elbow", "shoulder"), ("wrist", "elbow"), ("hand", "wrist"),
+)  # fmt: skip
+
+
+def is_landmarks(keys: Mapping[Any, Any], options: ReadOptions) -> bool:
+    """Whether the arrays are landmarks: by their name, or 33 points under any."""
+    if _KEY in keys or options.layout == LAYOUT:
+        return True
+    shape = np.shape(keys[UNNAMED]) if UNNAMED in keys else ()
+    return len(shape) == 3 and shape[1] == LANDMARKS
+
+
+def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) -> RawClip:
+    """A clip from MediaPipe's world landmarks, [T, 33, 3] m: hip-centred, y down, camera axes.
+
+    The camera is taken for level. Short gaps are filled, the landmarks filtered without delay,
+    bones made constant in length and alike on both sides, and the way of the body over the ground
+    is recovered from what stands on it (see `footing.walk_on_ground`): landmarks have none.
+    """
+    key = _KEY if _KEY in keys else next(iter(keys))
+    points = numbers(path, key, keys[key])
+    if points.ndim != 3 or points.shape[1] != LANDMARKS or points.shape[2] < 3:
+        raise input_error(
+            path,
+            f"{key} is no array of BlazePose landmarks",
+            found=f"shape {list(points.shape)}",
+            expected=f"[frames, {LANDMARKS}, 3]",
+        )
+    fps = need_fps(path, options, stated_fps(keys), "the video's rate")
+    seen: Array = np.asarray(np.isfinite(points[..., :3]).all(axis=(1, 2)))
+    if "detected" in keys and np.shape(keys["detected"]) == seen.shape:
+        seen = seen & np.asarray(keys["detected"], bool)
+    points, first, filled = _without_gaps(path, points[..., :3], seen, fps)
+    warnings: list[str] = []
+    if first or len(points) < len(seen):
+        warnings.append(
+            f"nobody is seen for longer than {_LONGEST_GAP_S:g} s: frames {first} to "
+            f"{first + len(points) - 1} of {len(seen)} are read"
+        )
+    if 0.45 * fps <= _JITTER_HZ:
+        warnings.append(f"{fps:g} fps is too slow to filter jitter at {_JITTER_HZ:g} Hz")
+    warnings += _unseen(keys)
+    # Camera axes (x right, y down, z away) to y up: half a turn about x.
+    points = low_pass(points * np.array([1.0, -1.0, -1.0]), fps, _JITTER_HZ)
+    names, parents, pos = _joints(points)
+    pos = fixed_bones(pos, parents, names)
+    if options.height is not None:
+        roles = {n: i for i, n in enumerate(names)}
+        pos = pos * (options.height / body_height(pos, roles))
+    pos = walk_on_ground(pos, fps)
+    return RawClip(
+        path=path,
+        format="BlazePose world landmarks",
+        fps=fps,
+        joint_names=names,
+        parents=parents,
+        pos=pos,
+        unit=1.0,
+        sized=options.height is not None,
+        up="y",
+        family="BlazePose",
+        report={
+            "jitter_filter": f"zero-phase Butterworth, {_JITTER_HZ:g} Hz",
+            "filled_frames": filled,
+            "translation": "recovered: what is on the ground stays in its place "
+            f"(within {100 * CONTACT_HEIGHT:g} cm of the lowest point); flight is lost",
+            "camera": "taken for level",
+            "warnings": warnings,
+        },
+    )
+
+
+def _joints(points: Array) -> tuple[tuple[str, ...], tuple[int, ...], Array]:
+    """Joint names, parents and positions [T, J, 3] from landmarks [T, 33, 3]."""
+    at: dict[str, Array] = {}
+    for part, index in _PAIRS.items():
+        for offset, side in enumerate(SIDES):
+            at[f"{side}_{part}"] = points[:, index + offset]
+    for side in SIDES:
+        at[f"{side}_hand"] = 0.5 * (at[f"{side}_index"] + at[f"{side}_pinky"])
+    for name, part in (("pelvis", "hip"), ("chest", "shoulder"), ("head", "ear")):
+        at[name] = 0.5 * (at[f"left_{part}"] + at[f"right_{part}"])
+    tree = [*_MIDDLE]
+    for side in SIDES:
+        for part, above in _SIDED:
+            middle = above in ("pelvis", "chest")
+            tree.append((f"{side}_{part}", above if middle else f"{side}_{above}"))
+    names = tuple(name for name, _ in tree)
+    parents = tuple(names.index(above) if above else -1 for _, above in tree)
+    return names, parents, np.stack([at[n] for n in names], axis=1)
+
+
+def _without_gaps(path: Path, points: Array, seen: Array, fps: float) -> tuple[Array, int, int]:
+    """The longest stretch without a long gap, its short gaps filled; its start, frames filled."""
+    index = np.flatnonzero(seen)
+    if len(index) < 2:
+        raise input_error(
+            path,
+            "nobody is seen in this video",
+            found=f"{len(index)} of {len(seen)} frames with a person",
+            expected="two or more",
+        )
+    breaks = np.flatnonzero(np.diff(index) > max(1.0, _LONGEST_GAP_S * fps)) + 1
+    runs = [run for run in np.split(index, breaks) if len(run) > 1] or [index[:2]]
+    run = max(runs, key=len)
+    first, last = int(run[0]), int(run[-1])
+    wanted = np.arange(first, last + 1)
+    flat = points[run].reshape(len(run), -1)
+    full = np.stack([np.interp(wanted, run, column) for column in flat.T], axis=1)
+    return full.reshape(-1, LANDMARKS, 3), first, len(wanted) - len(run)
+
+
+def _unseen(keys: Mapping[Any, Any]) -> list[str]:
+    seen = np.asarray(keys.get("visibility", 0))
+    if seen.ndim != 2 or seen.dtype.kind not in "fiub" or not np.isfinite(seen).any(axis=0).all():
+        return []
+    share = np.nanmean(seen.astype(float), axis=0)
+    hidden = [
+        f"{side} {part}"
+        for part in _LIMBS
+        for offset, side in enumerate(SIDES)
+        if len(share) == LANDMARKS and share[_PAIRS[part] + offset] < _LEAST_VISIBLE
+    ]
+    return [f"mostly hidden in the video, so guessed: {', '.join(hidden)}"] if hidden else []

@@ -1,0 +1,49 @@
+"""Files of numbers: .npy, .npz, pickles and PyTorch archives, told apart by what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from motions.human.readers.arrays import (
+    NPY_MAGIC,
+    ZIP_MAGIC,
+    load_arrays,
+    refuse_robot_motion,
+)
+from motions.human.readers.landmarks import is_landmarks, read_landmarks
+from motions.human.readers.pickles import is_torch_archive, load_pickle, load_torch
+from motions.human.readers.positions import read_positions
+from motions.human.readers.raw import RawClip, ReadOptions, read_bytes
+from motions.human.readers.smpl import read_smpl
+from motions.human.readers.smpl_keys import nothing_found
+
+
+def load_keys(path: Path) -> Mapping[Any, Any]:
+    """The named arrays (and, in pickles, nested containers) of a file of numbers."""
+    data = read_bytes(path)
+    if data.startswith(ZIP_MAGIC) and is_torch_archive(data):
+        content = load_torch(path, data)
+    elif data.startswith((NPY_MAGIC, ZIP_MAGIC)) or path.suffix.lower() in (".npy", ".npz"):
+        return load_arrays(path)
+    else:
+        content = load_pickle(path, data)
+    if not isinstance(content, Mapping):
+        raise nothing_found(path, content)
+    return content
+
+
+def read_numeric(path: Path, options: ReadOptions) -> RawClip:
+    """A clip from a file of numbers: SMPL parameters, video landmarks or joint positions."""
+    keys = load_keys(path)
+    refuse_robot_motion(path, keys)
+    clip = read_smpl(path, keys, options)
+    if clip is not None:
+        return clip
+    if is_landmarks(keys, options):
+        return read_landmarks(path, keys, options)
+    plain = {str(k): v for k, v in keys.items() if hasattr(v, "shape")}
+    if not plain:
+        raise nothing_found(path, keys)
+    return read_positions(path, plain, options)

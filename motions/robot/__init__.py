@@ -1,0 +1,1 @@
+"""Motions of robots: the reference, its file formats, editing, completion, quality, curation."""

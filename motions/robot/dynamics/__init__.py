@@ -1,0 +1,1 @@
+"""Whether a robot could do what a reference asks for."""

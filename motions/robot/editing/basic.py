@@ -1,0 +1,70 @@
+"""Cutting, mirroring and changing the speed of a motion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mimic_base.errors import input_error
+from mimic_base.resample import frames_between, stride_positions
+from motions.robot.editing.facts import JointMirror
+from motions.robot.formats.trajectory import RobotTrajectory
+
+_LEAST_SCALE = 0.01
+_REFLECT_POS = np.array([1.0, -1.0, 1.0])
+_REFLECT_QUAT = np.array([1.0, -1.0, 1.0, -1.0])
+
+
+def crop(motion: RobotTrajectory, start: float, end: float | None) -> RobotTrajectory:
+    """The part between two times in s (rounded to frames); to its own end when `end` is None.
+
+    Raises `InputError` when the times do not lie inside the clip or leave less than two frames.
+    """
+    return motion.with_frames(
+        *frames_between(motion.num_frames, motion.fps, start, end, motion.where)
+    )
+
+
+def mirror(motion: RobotTrajectory, joints: JointMirror) -> RobotTrajectory:
+    """The motion reflected in the world's x-z plane: left becomes right.
+
+    Raises `InputError` when `joints` does not know a joint of the motion.
+    """
+    index, sign = [], []
+    for name in motion.joint_names:
+        partner = joints.partner.get(name)
+        if partner is None or partner not in motion.joint_names:
+            raise input_error(
+                motion.where, f"joint {name} has no mirror partner in the motion",
+                fix="mirror before joints are taken out, with the robot the motion is for",
+            )  # fmt: skip
+        index.append(motion.joint_names.index(partner))
+        sign.append(joints.sign[name])
+    contact = None if motion.contact is None else motion.contact[:, ::-1]
+    return replace(
+        motion,
+        root_pos=motion.root_pos * _REFLECT_POS,
+        root_quat=motion.root_quat * _REFLECT_QUAT,
+        joint_pos=motion.joint_pos[:, index] * np.array(sign),
+        bodies=None,
+        contact=contact,
+    )
+
+
+def time_scale(motion: RobotTrajectory, factor: float) -> RobotTrajectory:
+    """The same path in `factor` times the time, at the same frame rate (2 is half the speed).
+
+    All speeds are divided by `factor`, accelerations by its square: a slowed jump is no longer
+    possible under gravity. Raises `InputError` unless `factor` is from 0.01 to 100.
+    """
+    if not _LEAST_SCALE <= factor <= 1.0 / _LEAST_SCALE:  # NaN fits nowhere
+        raise input_error(
+            None,
+            "--time-scale stretches or shortens time",
+            found=f"{factor:g}",
+            expected=f"{_LEAST_SCALE:g} to {1.0 / _LEAST_SCALE:g}",
+        )
+    if factor == 1.0:
+        return motion
+    return motion.at_frames(stride_positions(motion.num_frames, 1.0 / factor))

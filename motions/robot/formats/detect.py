@@ -1,0 +1,125 @@
+"""Which format a file has: by its ending, its arrays, and where those do not tell, its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mimic_base.errors import input_error
+from motions.robot.formats.consistency import proven_order
+from motions.robot.formats.formats import FORMATS, Format
+from motions.robot.formats.pickles import read_plain_pickle
+from motions.robot.formats.quaternions import Order, gather_evidence, reorder
+from motions.robot.formats.raw import check_sound, load_arrays, names, text
+from motions.robot.formats.readers import READERS, read_table
+
+TRAJECTORY_SCHEMA = "humanoid-mimic/robot-trajectory/1"
+EXTENSIONS = (".npz", ".csv", ".pkl", ".pickle")
+"""File name endings that may hold a robot motion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What the user says about a file; None leaves it to the file and its format.
+
+    Attributes:
+        format: a name in `FORMATS`. fps: frames per second, where the file has none.
+        joint_order: names of the joint columns. quaternion_order: overrides the format's.
+    """
+
+    format: str | None = None
+    fps: float | None = None
+    joint_order: tuple[str, ...] | None = None
+    quaternion_order: Order | None = None
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """The arrays, lists and texts of a file by name; a csv is one `table`."""
+    suffix = path.suffix.lower()
+    if path.exists() and suffix not in EXTENSIONS:
+        raise input_error(
+            path,
+            "unknown kind of robot motion file",
+            found=f"extension {suffix or 'none'}",
+            expected=", ".join(EXTENSIONS),
+            fix="PyTorch files (.pt, .motion) are not read: export npz or csv"
+            if suffix in (".pt", ".motion", ".pth")
+            else None,
+        )
+    if suffix == ".csv":
+        return {"table": read_table(path)}
+    if suffix in (".pkl", ".pickle"):
+        content = read_plain_pickle(path)
+        if not isinstance(content, dict):
+            raise input_error(path, "the pickle holds no dictionary", found=type(content).__name__)
+        return {str(key): value for key, value in content.items()}
+    return load_arrays(path)
+
+
+def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:
+    """The format by content; what two formats share is decided by the data or refused."""
+    if "table" in data:
+        return _which_csv(path, data, options)
+    schema = text(data, "schema")
+    if schema:
+        return FORMATS["trajectory" if schema == TRAJECTORY_SCHEMA else "robot-motion"]
+    for key, name in (
+        ("posed_joints", "kimodo-npz"),
+        ("base_frame_pos", "protomotions-npz"),
+        ("frames", "mimickit"),
+        ("root_rot", "gmr"),
+    ):
+        if key in data:
+            return FORMATS[name]
+    if "joint_pos" not in data or "body_pos_w" not in data:
+        raise input_error(
+            path,
+            "no known robot motion format",
+            found=", ".join(sorted(data)[:12]) or "an empty file",
+            expected=f"one of {', '.join(FORMATS)}",
+        )
+    joints = names(data, "joint_names")
+    if joints is not None:
+        columns = np.asarray(data["joint_pos"]).shape[-1] if np.ndim(data["joint_pos"]) else 0
+        return FORMATS["holosoma" if columns > len(joints) else "robot-motion"]
+    raw = READERS["motion-npz"](path, data)
+    check_sound(str(path), raw)
+    bodies = raw.bodies
+    if options.joint_order is None and bodies is not None and bodies.quat is not None:
+        columns = reorder(bodies.quat, options.quaternion_order or "wxyz")
+        order = proven_order(raw.joint_pos, columns)
+        if order is not None:
+            return FORMATS["beyondmimic" if order.endswith("isaaclab") else "mjlab"]
+        if options.quaternion_order is None:
+            other = reorder(bodies.quat, "xyzw")
+            if proven_order(raw.joint_pos, other) is not None:
+                raise input_error(
+                    path,
+                    "the body rotations are xyzw, in this format they are wxyz",
+                    found="links that turn as their joints only when read as xyzw",
+                    fix="say --quaternion-order xyzw",
+                )
+        raise input_error(
+            path,
+            "the file carries no joint_names, and its body rotations fit no known order",
+            fix="say what its columns are: --joint-order NAME,NAME,... or --format",
+        )
+    return FORMATS["mjlab"]
+
+
+def _which_csv(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:
+    raw = READERS["csv"](path, data)
+    check_sound(str(path), raw)
+    order = options.quaternion_order
+    if order is None:
+        order = gather_evidence(raw.root_rot, raw.root_pos, options.fps or 30.0).verdict
+    if order is None:
+        raise input_error(
+            path,
+            "a csv may be Unitree's (quaternions xyzw) or Kimodo's (wxyz), and this one fits both",
+            fix="say which: --format unitree-csv or --format kimodo-csv",
+        )
+    return FORMATS["unitree-csv" if order == "xyzw" else "kimodo-csv"]

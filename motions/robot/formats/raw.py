@@ -1,0 +1,163 @@
+"""What the readers find in a file, before anything is assumed about it."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_base.errors import InputError, input_error
+from motions.robot.formats.trajectory import BodyPoses
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawRobotMotion:
+    """A file's content. Quaternion columns are as stored; `bodies` are wxyz already.
+
+    Attributes:
+        root_rot: [T, 4] columns, or [T, 3] a rotation vector.
+        fps, joint_names: None where the file is silent.
+    """
+
+    root_pos: Array
+    root_rot: Array
+    joint_pos: Array
+    fps: float | None = None
+    joint_names: tuple[str, ...] | None = None
+    bodies: BodyPoses | None = None
+    link_names: tuple[str, ...] = ()
+    """Links in the file's order, where only these are named; they have to agree with the joints."""
+    robot: str = ""
+    source: str = ""
+    licence: str = ""
+    name: str = ""
+    loop: bool = False
+    contact: Array | None = None
+    velocities: tuple[tuple[Array, Array], ...] = ()
+    """Values and the velocities that the file says they have, [T, ...] each."""
+    notes: tuple[str, ...] = ()
+
+
+def check_sound(where: str, raw: RawRobotMotion) -> None:
+    """`InputError` for a motion without a neighbour frame, with holes, or with a base that is no
+    rotation: what has to be told before any guess at the layout."""
+    if len(raw.root_pos) < 2:
+        raise input_error(
+            where,
+            "a clip needs at least two frames",
+            found=len(raw.root_pos),
+            fix="use a longer clip: velocities need a neighbour frame",
+        )
+    parts = {
+        "root position": raw.root_pos,
+        "root rotation": raw.root_rot,
+        "joint_pos": raw.joint_pos,
+    }
+    if raw.bodies is not None:
+        parts["body positions"] = raw.bodies.pos
+        if raw.bodies.quat is not None:
+            parts["body rotations"] = raw.bodies.quat
+    for key, value in parts.items():
+        if not np.isfinite(value).all():
+            frame, column = np.argwhere(~np.isfinite(value))[0][:2]
+            raise input_error(
+                where,
+                f"{key} holds a value that is not finite",
+                found=f"frame {int(frame)}, column {int(column)}",
+                fix="export the clip again, or cut that frame out of the file",
+            )
+    if raw.root_rot.shape[1:] != (4,):
+        return
+    length = np.linalg.norm(raw.root_rot, axis=1)
+    if np.abs(length - 1.0).max() > 0.02:
+        frame = int(np.abs(length - 1.0).argmax())
+        raise input_error(
+            where,
+            "the base's orientation must be unit quaternions",
+            found=f"length {length[frame]:.3f} at frame {frame}",
+            fix="are these columns a quaternion? choose the layout with --format",
+        )
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """All arrays of an ``.npz``; pickled content, damage and missing files are `InputError`."""
+    if path.is_dir():
+        raise input_error(path, "a motion file is expected, not a directory")
+    if not path.exists():
+        raise input_error(path, "no such file")
+    if path.stat().st_size == 0:
+        raise input_error(path, "the file is empty")
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise input_error(path, "a .npz archive is expected, not a single array")
+        with archive:
+            return {key: archive[key] for key in archive.files}
+    except InputError:
+        raise
+    except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        if "pickle" in reason.lower():
+            # numpy says the same of any file that is no archive at all.
+            reason = "it holds pickled objects or is no .npz archive"
+        raise input_error(
+            path,
+            f"not a readable .npz: {reason}",
+            fix="copy or export it again; numbers and texts only, no Python objects",
+        ) from error
+
+
+def numbers(path: Path, data: dict[str, Any], key: str, *shape: int | None) -> Array:
+    """The array `key` as floats with the given sizes (None: any), or an `InputError`."""
+    if key not in data:
+        raise input_error(
+            path,
+            f"it lacks {key}",
+            found=", ".join(sorted(map(str, data))[:12]) or "nothing",
+            fix="choose the layout with --format",
+        )
+    try:
+        value = np.asarray(data[key])
+    except ValueError:
+        value = np.zeros(0, dtype=object)
+    if value.dtype.kind not in "fiub":
+        raise input_error(path, f"{key} must hold numbers in rows of equal length")
+    fits = value.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, value.shape, strict=False)
+    )
+    if not fits:
+        wanted = "[" + ", ".join("any" if n is None else str(n) for n in shape) + "]"
+        raise input_error(
+            path, f"{key} has the wrong shape", found=list(value.shape), expected=wanted
+        )
+    return value.astype(np.float64)
+
+
+def rate(path: Path, data: dict[str, Any]) -> float | None:
+    """`fps` of a file, None where it has none."""
+    if data.get("fps") is None:
+        return None
+    value = np.asarray(data["fps"])
+    if value.size != 1 or value.dtype.kind not in "fiu":
+        raise input_error(path, "fps must be one number", found=value.tolist())
+    return float(value.reshape(-1)[0])
+
+
+def names(data: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    """A list of texts, None where the file has none."""
+    if data.get(key) is None:
+        return None
+    return tuple(str(n) for n in np.asarray(data[key]).reshape(-1).tolist())
+
+
+def text(data: dict[str, Any], key: str) -> str:
+    """A text, empty where the file has none."""
+    value = np.asarray(data.get(key, ""))
+    return str(value.reshape(-1)[0]) if value.size else ""

@@ -1,7 +1,0 @@
-"""Writers of human clips."""
-
-from __future__ import annotations
-
-from motions.writers.bvh import write_bvh
-
-__all__ = ["write_bvh"]

@@ -1,9 +1,0 @@
-"""``python -m retarget.curation FILE|DIR... [--out DIR] [--json FILE]``."""
-
-from __future__ import annotations
-
-from motions.cli import exit_on_user_error
-from retarget.curation.cli import main
-
-if __name__ == "__main__":
-    exit_on_user_error(main)

@@ -1,0 +1,1 @@
+"""Where the feet stand and how they move: contacts, the plan, footprints."""

@@ -1,0 +1,1 @@
+"""What is read from a person: calibrated frames, body constants, flexion axes, scale."""

@@ -1,0 +1,1 @@
+"""Solvers: a whole clip as one problem, or frame by frame."""

@@ -1,0 +1,1 @@
+"""Inverse kinematics frame by frame, on mink."""

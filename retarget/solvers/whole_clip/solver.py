@@ -1,0 +1,241 @@
+"""Whole-clip inverse kinematics: all frames at once, Gauss-Newton on a banded system.
+
+Compared with solving frame by frame, smoothness, speed limits and contacts are part of what is
+minimised instead of filters before and after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import minimum_filter1d, uniform_filter1d
+from threadpoolctl import threadpool_limits
+
+from mimic_base.vectors import Array
+from retarget.solvers.per_frame.frame import Aim, rest_posture
+from retarget.solvers.whole_clip import row_kernels
+from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
+from retarget.solvers.whole_clip.normal import NormalEquations
+from retarget.solvers.whole_clip.obstacles import Obstacle
+from retarget.solvers.whole_clip.settings import ClipSettings
+from retarget.solvers.whole_clip.state import ClipState
+from retarget.solvers.whole_clip.tree import BodyTree, rotation_matrix, rotation_vector
+from retarget.solvers.whole_clip.trust import STILL, Stretch, Trust
+from robots.frames import RobotFrames
+from robots.robot import Robot
+from robots.segments import SEGMENTS, SIDES
+
+REACH = 0.15
+"""s; settled frames this close to an unsettled one are solved again with it."""
+PATIENCE = 20
+"""Steps after which the tolerance grows, twofold every four steps."""
+CHUNK = 128
+"""Frames assembled at once."""
+SINGLE = 240.0
+"""Frames/s up to which steps are found in single precision, which takes half the time. Smoothness
+grows with the square of the rate and rounding with it: on real clips steps are wrong by 1 part in
+5,000 at 30 frames/s and 1 in 200 at 240, which the next step makes good."""
+LIFT, STIR = 1e-3, 0.02
+"""m; a frame in which a step lifts a held point further off the ground counts as moved by at least
+so much (rad): what was held takes part in the next step only."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """An `Aim` with time as the last axis: [2 K, 3, T], [2 K, T], [P, 3, T], [P, 3, T]."""
+
+    directions: Array
+    direction_weights: Array
+    points: Array
+    point_weights: Array
+
+    @classmethod
+    def of(cls, aim: Aim) -> Targets:
+        fields = aim.directions, aim.direction_weights, aim.points, aim.point_weights
+        return cls(*(np.ascontiguousarray(np.moveaxis(each, 0, -1)) for each in fields))
+
+    def at(self, part: slice | Array) -> Targets:
+        """Some of the frames."""
+        return Targets(
+            self.directions[..., part],
+            self.direction_weights[..., part],
+            self.points[..., part],
+            self.point_weights[..., part],
+        )
+
+
+class ClipSolver:
+    """Whole-clip inverse kinematics of one robot at one frame rate."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        frames: RobotFrames,
+        fps: float,
+        settings: ClipSettings | None = None,
+    ) -> None:
+        self.fps = fps
+        self.settings = s = settings or ClipSettings()
+        self.tree = BodyTree(robot.model)
+        links = [frames.links[name] for name in SEGMENTS]
+        axes = [axis for link in links for axis in (link.primary, link.secondary)]
+        self.axes = np.repeat([link.body for link in links], 2), np.stack(axes)
+        feet = []
+        for i, side in enumerate(SIDES):
+            turn = frames.foot_turns[i].T
+            body = frames.links[f"{side}_foot"].body
+            for point in (np.zeros(3), frames.ball[i], frames.heel[i]):
+                feet.append((body, turn @ point))
+        self.feet = np.array([body for body, _ in feet]), np.stack([p for _, p in feet])
+        lower, upper = robot.joint_lower.copy(), robot.joint_upper.copy()
+        for joint, (low, high) in frames.flexion.items():
+            lower[joint], upper[joint] = max(lower[joint], low), min(upper[joint], high)
+        self.lower, self.upper = lower[:, None], upper[:, None]
+        margin = np.minimum(s.limit_margin, 0.1 * (self.upper - self.lower))
+        self.inner = self.lower + margin, self.upper - margin
+        rest, weight = rest_posture(robot, s.ik)
+        self.rest = np.clip(rest, lower, upper)[:, None]
+        self.rest_weight = weight[:, None]
+        pace = (fps / 30.0) ** 2
+        joints = self.tree.num_joints
+        self.smoothness = pace * np.concatenate(
+            [np.full(3, s.smooth_root), np.full(3, s.smooth_turn), np.full(joints, s.smooth_joint)]
+        )
+        for side in SIDES:
+            foot, shank = (frames.links[f"{side}_{name}"].body for name in ("foot", "shank"))
+            ankle = (self.tree.moves[foot] > 0) & (self.tree.moves[shank] == 0)
+            self.smoothness[ankle] *= s.smooth_ankle
+        self.precision = np.float32 if fps <= SINGLE else np.float64
+        self._store: Array | None = None
+        self.step_limit = np.minimum(s.speed_share * robot.velocity_limit / fps, s.max_frame_step)
+
+    def start(self, root: Array, root_mat: Array) -> ClipState:
+        """The rest posture everywhere; `root` [T, 3] m, `root_mat` [T, 3, 3]."""
+        joints = np.repeat(self.rest, len(root), axis=1)
+        return ClipState(root.T.copy(), np.moveaxis(root_mat, 0, -1).copy(), joints)
+
+    def solve(
+        self,
+        state: ClipState,
+        aim: Aim,
+        iterations: int,
+        *,
+        obstacles: Sequence[Obstacle] = (),
+        smooth: float = 1.0,
+        tolerance: float = 0.01,
+        callback: Callable[[], None] | None = None,
+    ) -> ClipState:
+        """Improve `state` towards `aim` (of T frames).
+
+        Args:
+            smooth: factor on the weights of accelerations. tolerance: rad; a frame is settled when
+                it moves less. callback: called after every iteration.
+        """
+        state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
+                        joints=state.joints.copy())  # fmt: skip
+        targets, trust = Targets.of(aim), Trust.fresh(state, self.settings.damping)
+        stretch = Stretch.whole(state.frames)
+        unsettled = np.ones(state.frames, bool)
+        reach = round(REACH * self.fps)
+        # Small matrices: threads of the linear algebra library would only wait for each other.
+        with threadpool_limits(1, user_api="blas"):
+            for k in range(iterations):
+                change = self.step(state, targets, stretch, obstacles, smooth, trust)
+                # What has not come to rest by then takes turns between two contacts: a little
+                # unrest is better than no end.
+                enough = tolerance * 2.0 ** max(0.0, (k - PATIENCE) / 4.0)
+                unsettled[stretch.frames] = change > enough
+                if callback is not None:
+                    callback()
+                if not unsettled.any():
+                    break
+                # A settled frame is left alone until a neighbour of it moves.
+                stretch = Stretch.around(unsettled, reach)
+        return state
+
+    def step(
+        self,
+        state: ClipState,
+        targets: Targets,
+        stretch: Stretch,
+        obstacles: Sequence[Obstacle],
+        smooth: float,
+        trust: Trust,
+    ) -> Array:
+        """One Gauss-Newton step of some of the frames, in place; their largest changes [K], rad."""
+        s, frames = self.settings, stretch.frames
+        whole, state, targets = state, state.at(frames), targets.at(frames)
+        system = BandedSystem(len(frames), self.tree.num_dofs, self.precision, self._store)
+        self._store = system.store
+        coupling = self._coupling(state, smooth)
+        # In parts that stay in the processor's cache; the system itself spans all frames, so that
+        # parts leave no seam.
+        parts = [slice(begin, begin + CHUNK) for begin in range(0, len(frames), CHUNK)]
+        poses = []
+        for part in parts:
+            joints = state.joints[:, part]
+            pose = self.tree.pose(state.root[:, part], state.mat[..., part], joints)
+            normal = NormalEquations(self.tree, pose)
+            self._targets(normal, targets.at(part))
+            self._joints(normal, joints, trust.held[:, frames[part]])
+            for obstacle in obstacles:
+                obstacle(normal, pose, frames[part])
+            normal.fill(system.blocks[part], system.gradient[part])
+            poses.append(pose)
+        coupling.own += np.where(stretch.free, trust.damping[frames], STILL)[:, None]
+        step = system.solve(coupling)
+        lifted = np.zeros(len(frames), bool)
+        for obstacle in obstacles:
+            for part, pose in zip(parts, poses, strict=True):
+                rise = obstacle.after(self.tree, pose, frames[part], step[part])
+                lifted[part] |= rise > LIFT
+        step[~stretch.free] = 0.0
+        # Beyond `max_step` the linearisation is not to be trusted. One caught limb does not hold
+        # up the clip, but its neighbours in time take as short a step, or the curve would kink.
+        largest = np.abs(step[:, 3:]).max(axis=1)
+        trust.adapt(frames, step, s)
+        share = np.minimum(1.0, s.max_step / np.maximum(largest, 1e-9))
+        if share.min() < 1.0:
+            width = max(1, round(0.3 * self.fps))
+            share = minimum_filter1d(share, 2 * width + 1, mode="nearest")
+            share = uniform_filter1d(share, 2 * width + 1, mode="nearest")
+            step *= share[:, None]
+        turn = rotation_matrix(step[:, 3:6].T)
+        wanted = state.joints + step[:, 6:].T
+        joints = np.clip(wanted, self.lower, self.upper)
+        trust.hold(frames, wanted, joints, step[:, 6:].T)
+        mat = np.einsum("ijt,jkt->ikt", turn, state.mat)
+        whole.put(frames, ClipState(state.root + step[:, :3].T, mat, joints))
+        moved = np.abs(joints - state.joints).max(axis=0)
+        moved = np.maximum(moved, np.abs(step[:, 3:6]).max(axis=1))
+        return np.where(lifted & stretch.free, np.maximum(moved, STIR), moved)
+
+    def _targets(self, normal: NormalEquations, targets: Targets) -> None:
+        normal.directions(*self.axes, targets.directions, targets.direction_weights)
+        points, weights = targets.points, targets.point_weights
+        normal.coordinates(slice(0, 3), normal.pose.root - points[0], weights[0])
+        normal.points(*self.feet, points[1:], weights[1:])
+
+    def _joints(self, normal: NormalEquations, q: Array, held: Array) -> None:
+        s = self.settings
+        normal.cost += row_kernels.hinges(
+            normal.diagonal, normal.gradient, q, self.rest[:, 0], self.rest_weight[:, 0] ** 2,
+            self.inner[0][:, 0], self.inner[1][:, 0], s.limit**2, held, s.held**2,
+        )  # fmt: skip
+
+    def _coupling(self, state: ClipState, smooth: float) -> TimeCoupling:
+        coupling = TimeCoupling.empty(state.frames, self.tree.num_dofs)
+        if state.frames < 2:
+            return coupling
+        turn = np.einsum("ijt,kjt->ikt", state.mat[..., 1:], state.mat[..., :-1])
+        hinge = np.diff(state.joints, axis=1)
+        steps = np.concatenate([np.diff(state.root, axis=1), rotation_vector(turn), hinge]).T
+        coupling.accelerations(np.ascontiguousarray(steps), smooth * self.smoothness)
+        over = np.abs(steps[:, 6:]) - self.step_limit
+        if (over > 0).any():
+            residual = np.zeros_like(steps)
+            residual[:, 6:] = np.where(over > 0, np.sign(steps[:, 6:]) * over, 0.0)
+            coupling.steps(residual, self.settings.speed * (residual != 0.0))
+        return coupling

@@ -9,6 +9,7 @@ import torch
 from mimic.envs.motion_library import MotionLibrary
 from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic.sim.engine import Engine
+from mimic_base.frame_fields import BODY_FIELDS
 from mimic_base.rotations_torch import quat_conj, quat_mul, yaw_quat
 from robots import Robot
 
@@ -128,10 +129,8 @@ class MotionCommand:
             chosen = values if env_ids is None else values[env_ids]
             return chosen.permute(1, 2, 0).index_select(0, self._body_ids)
 
-        fields["robot_body_pos_w"] = key_bodies(engine.body_pos_w)
-        fields["robot_body_quat_w"] = key_bodies(engine.body_quat_w)
-        fields["robot_body_lin_vel_w"] = key_bodies(engine.body_lin_vel_w)
-        fields["robot_body_ang_vel_w"] = key_bodies(engine.body_ang_vel_w)
+        for name in BODY_FIELDS:
+            fields[f"robot_{name}"] = key_bodies(getattr(engine, name))
 
         # Reference moved to the robot's own place and heading: drift is not punished twice.
         here = fields["robot_body_pos_w"][self.anchor]

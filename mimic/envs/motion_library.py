@@ -11,22 +11,18 @@ import numpy as np
 import torch
 
 from mimic_base.errors import MimicError
+from mimic_base.frame_fields import FRAME_FIELDS, FrameArrays
 from motions import RobotMotion
 from robots import Robot
 
-_FRAME_FIELDS = (
-    "joint_pos", "joint_vel", "body_pos_w", "body_quat_w", "body_lin_vel_w", "body_ang_vel_w",
-)  # fmt: skip
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MotionLibrary:
-    """Clips laid end to end. F is the total number of frames, B the robot's key bodies.
+class MotionLibrary(FrameArrays[torch.Tensor]):
+    """Clips laid end to end. The frames of all clips are counted through, the bodies are the
+    robot's key bodies.
 
     Attributes:
         start, length: [M] first row and number of frames of each clip.
-        joint_pos, joint_vel: [F, J] rad, rad/s.
-        body_pos_w, body_quat_w, body_lin_vel_w, body_ang_vel_w: [F, B, 3 | 4].
     """
 
     names: tuple[str, ...]
@@ -35,23 +31,17 @@ class MotionLibrary:
     fps: float
     start: torch.Tensor
     length: torch.Tensor
-    joint_pos: torch.Tensor
-    joint_vel: torch.Tensor
-    body_pos_w: torch.Tensor
-    body_quat_w: torch.Tensor
-    body_lin_vel_w: torch.Tensor
-    body_ang_vel_w: torch.Tensor
     _table: torch.Tensor = field(init=False, repr=False)
     _joint_table: torch.Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # One wide row a frame: a gather reads each frame from one place, once. The fields become
         # views of the table, so that nothing is kept twice.
-        shapes = [getattr(self, name).shape[1:] for name in _FRAME_FIELDS]
-        table = torch.cat([getattr(self, name).flatten(1) for name in _FRAME_FIELDS], 1)
+        shapes = [getattr(self, name).shape[1:] for name in FRAME_FIELDS]
+        table = torch.cat([getattr(self, name).flatten(1) for name in FRAME_FIELDS], 1)
         object.__setattr__(self, "_table", table)
         columns = table.split([shape.numel() for shape in shapes], 1)
-        for name, shape, values in zip(_FRAME_FIELDS, shapes, columns, strict=True):
+        for name, shape, values in zip(FRAME_FIELDS, shapes, columns, strict=True):
             object.__setattr__(self, name, values.unflatten(1, shape))
         joints = torch.cat([self.joint_pos, self.joint_vel], 1)
         object.__setattr__(self, "_joint_table", joints)
@@ -65,7 +55,7 @@ class MotionLibrary:
         picked = self._table.index_select(0, rows).T.contiguous()
         found: dict[str, torch.Tensor] = {}
         first = 0
-        for name in _FRAME_FIELDS:
+        for name in FRAME_FIELDS:
             shape = getattr(self, name).shape[1:]
             size = shape.numel()
             found[name] = picked[first : first + size].unflatten(0, shape)
@@ -147,12 +137,7 @@ def load_library(
         fps=fps,
         start=torch.cumsum(length, 0) - length,
         length=length,
-        joint_pos=rows("joint_pos"),
-        joint_vel=rows("joint_vel"),
-        body_pos_w=rows("body_pos_w"),
-        body_quat_w=rows("body_quat_w"),
-        body_lin_vel_w=rows("body_lin_vel_w"),
-        body_ang_vel_w=rows("body_ang_vel_w"),
+        **{name: rows(name) for name in FRAME_FIELDS},
     )
 
 

@@ -118,20 +118,17 @@ def _names(motions: Any) -> list[str]:
 
 def _clip_inside(player: PolicyPlayer) -> RobotMotion:
     contract = player.contract
-    reference = player.reference_inside()
+    frames: dict[str, Any] = {**player.reference_inside().frame_fields()}
     info = contract.motions[contract.clip_inside or 0]
     return RobotMotion(
         fps=1.0 / contract.control_dt,
-        **{name: getattr(reference, name) for name in (
-            "joint_pos", "joint_vel", "body_pos_w", "body_quat_w", "body_lin_vel_w",
-            "body_ang_vel_w",
-        )},
+        **frames,
         joint_names=contract.joint_names,
         body_names=contract.body_names,
         robot=contract.robot.name,
         name=info.name,
         source=f"inside {player.path.name}",
-    )  # fmt: skip
+    )
 
 
 def _check_contract(player: PolicyPlayer, env: TrackingEnv) -> list[str]:

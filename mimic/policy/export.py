@@ -18,13 +18,11 @@ from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from mimic_base.files import atomic_path
+from mimic_base.frame_fields import FRAME_FIELDS
 
 OPSET = 18
 TOLERANCE = 1e-5
 GOLDEN_ROWS = 8
-REFERENCE_OUTPUTS = (
-    "joint_pos", "joint_vel", "body_pos_w", "body_quat_w", "body_lin_vel_w", "body_ang_vel_w",
-)  # fmt: skip
 
 
 def reference_clip(library: Any, clip: int) -> dict[str, torch.Tensor]:
@@ -33,7 +31,7 @@ def reference_clip(library: Any, clip: int) -> dict[str, torch.Tensor]:
         raise MimicError(f"clip {clip} does not exist; there are {len(library.names)} clips")
     start = int(library.start[clip])
     rows = slice(start, start + int(library.length[clip]))
-    return {name: getattr(library, name)[rows].cpu().float() for name in REFERENCE_OUTPUTS}
+    return {name: getattr(library, name)[rows].cpu().float() for name in FRAME_FIELDS}
 
 
 def export_policy(
@@ -111,12 +109,12 @@ class _WithReference(nn.Module):
         super().__init__()
         self.policy = policy
         self.last = len(reference["joint_pos"]) - 1
-        for name in REFERENCE_OUTPUTS:
+        for name in FRAME_FIELDS:
             self.register_buffer(name, reference[name])
 
     def forward(self, obs: torch.Tensor, time_step: torch.Tensor) -> tuple[torch.Tensor, ...]:
         row = time_step.long().squeeze(-1).clamp(0, self.last)
-        return (self.policy(obs), *(getattr(self, name)[row] for name in REFERENCE_OUTPUTS))
+        return (self.policy(obs), *(getattr(self, name)[row] for name in FRAME_FIELDS))
 
 
 def _graph(
@@ -129,7 +127,7 @@ def _graph(
         module = _WithReference(policy, reference).eval()
         inputs += (torch.zeros(2, 1),)
         names.append("time_step")
-        outputs += REFERENCE_OUTPUTS
+        outputs += FRAME_FIELDS
     buffer: Any = io.BytesIO()
     with warnings.catch_warnings():
         # The other exporter (dynamo) writes the weights into a second file.
@@ -166,6 +164,6 @@ def _compare_reference(
     player: PolicyPlayer, reference: Mapping[str, torch.Tensor], path: Path
 ) -> None:
     inside = player.reference_inside()
-    for name in REFERENCE_OUTPUTS:
+    for name in FRAME_FIELDS:
         if not np.array_equal(getattr(inside, name), reference[name].double().numpy()):
             raise MimicError(f"{path}: not exported, the clip inside differs in '{name}'")

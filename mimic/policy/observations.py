@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimic.policy.contract import PolicyContract
 from mimic_base.errors import MimicError
+from mimic_base.frame_fields import FrameArrays
 from mimic_base.rotations import quat_conj, quat_inv_rotate, quat_mul, quat_to_matrix
 
 Array = NDArray[np.float64]
@@ -35,21 +36,9 @@ class RobotState:
     root_lin_vel_b: ArrayLike | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """A clip at the control rate; joints and bodies in the contract's order.
-
-    Attributes:
-        joint_pos, joint_vel: [T, J] rad, rad/s.
-        body_pos_w, body_quat_w, body_lin_vel_w, body_ang_vel_w: [T, B, 3 | 4].
-    """
-
-    joint_pos: Array
-    joint_vel: Array
-    body_pos_w: Array
-    body_quat_w: Array
-    body_lin_vel_w: Array
-    body_ang_vel_w: Array
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference(FrameArrays[Array]):
+    """A clip at the control rate; joints and bodies in the contract's order."""
 
     @property
     def num_frames(self) -> int:
@@ -58,7 +47,7 @@ class Reference:
     def frame(self, t: int) -> Reference:
         """Frame ``t`` alone, without the leading axis; the last one where the clip has ended."""
         index = min(max(int(t), 0), self.num_frames - 1)
-        return Reference(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        return Reference(**{name: values[index] for name, values in self.frame_fields().items()})
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import angular_velocity, quat_continuous
 from motions.robot.motion_check import check, column_order
 from motions.robot.motion_file import (
-    ARRAY_KEYS,
     SCHEMA,
     read_robot_motion_fields,
     write_robot_motion,
@@ -28,7 +28,7 @@ __all__ = ["SCHEMA", "RobotMotion"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RobotMotion:
+class RobotMotion(FrameArrays[Array]):
     """A clip of a robot: joint angles and body poses with velocities.
 
     Shapes use T frames, J joints, B bodies; SI units, radians; the world has z up; quaternions
@@ -36,12 +36,6 @@ class RobotMotion:
     """
 
     fps: float
-    joint_pos: Array  # [T, J]
-    joint_vel: Array  # [T, J]
-    body_pos_w: Array  # [T, B, 3]
-    body_quat_w: Array  # [T, B, 4]
-    body_lin_vel_w: Array  # [T, B, 3]
-    body_ang_vel_w: Array  # [T, B, 3]
     joint_names: tuple[str, ...]
     body_names: tuple[str, ...]
     robot: str
@@ -58,7 +52,7 @@ class RobotMotion:
         put(self, "fps", check_fps(self.fps, f"{self._where}: fps"))
         put(self, "joint_names", tuple(str(n) for n in self.joint_names))
         put(self, "body_names", tuple(str(n) for n in self.body_names))
-        for key in (*ARRAY_KEYS, "contact"):
+        for key in (*FRAME_FIELDS, "contact"):
             put(self, key, np.asarray(getattr(self, key), dtype=np.float64))
         if self.contact.size == 0:
             put(self, "contact", np.zeros((len(self.joint_pos), 2)))
@@ -181,13 +175,13 @@ class RobotMotion:
         if fps == self.fps:
             return self
         at = resample_positions(self.num_frames, self.fps, fps)
-        linear = [k for k in (*ARRAY_KEYS, "contact") if k != "body_quat_w"]
+        linear = [k for k in (*FRAME_FIELDS, "contact") if k != "body_quat_w"]
         changed: dict[str, Any] = {k: lerp_frames(getattr(self, k), at) for k in linear}
         return replace(self, fps=fps, body_quat_w=slerp_frames(self.body_quat_w, at), **changed)
 
     def crop(self, start: int, stop: int) -> RobotMotion:
         """Frames `start` (included) to `stop` (excluded), as a slice would take them."""
-        keys = (*ARRAY_KEYS, "contact")
+        keys = (*FRAME_FIELDS, "contact")
         changed: dict[str, Any] = {k: getattr(self, k)[start:stop] for k in keys}
         if len(changed["joint_pos"]) < 2:
             raise input_error(
@@ -213,6 +207,5 @@ class RobotMotion:
         The first name becomes body 0, so it has to be the floating base.
         """
         order = column_order(self._where, "body", self.body_names, names, self.robot, whole=False)
-        keys = [k for k in ARRAY_KEYS if k.startswith("body_")]
-        changed: dict[str, Any] = {k: getattr(self, k)[:, order] for k in keys}
+        changed: dict[str, Any] = {k: getattr(self, k)[:, order] for k in BODY_FIELDS}
         return replace(self, body_names=tuple(names), **changed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimic_base.errors import input_error
+from mimic_base.frame_fields import frame_shapes
 
 if TYPE_CHECKING:
     from motions.robot.motion import RobotMotion
@@ -25,15 +26,7 @@ def check(motion: RobotMotion, where: str) -> None:
             )
     frames = len(motion.joint_pos) if motion.joint_pos.ndim else 0
     joints, bodies = len(motion.joint_names), len(motion.body_names)
-    shapes = {
-        "joint_pos": (frames, joints),
-        "joint_vel": (frames, joints),
-        "body_pos_w": (frames, bodies, 3),
-        "body_quat_w": (frames, bodies, 4),
-        "body_lin_vel_w": (frames, bodies, 3),
-        "body_ang_vel_w": (frames, bodies, 3),
-        "contact": (frames, 2),
-    }
+    shapes = frame_shapes(frames, joints, bodies) | {"contact": (frames, 2)}
     for key, shape in shapes.items():
         value = getattr(motion, key)
         if value.shape != shape:

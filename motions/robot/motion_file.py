@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import save_npz
+from mimic_base.frame_fields import FRAME_FIELDS
 
 if TYPE_CHECKING:
     from motions.robot.motion import RobotMotion
@@ -21,20 +22,12 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 SCHEMA = "humanoid-mimic/robot-motion/1"
-ARRAY_KEYS = (
-    "joint_pos",
-    "joint_vel",
-    "body_pos_w",
-    "body_quat_w",
-    "body_lin_vel_w",
-    "body_ang_vel_w",
-)
 _MAKE_IT = "make the file with: python -m retarget CLIP --robot unitree_g1 --out DIR"
 
 
 def write_robot_motion(motion: RobotMotion, path: Path | str) -> None:
     """Write ``.npz``: float32 arrays, names and texts as unicode arrays, no pickles."""
-    arrays: dict[str, Any] = {k: getattr(motion, k).astype(np.float32) for k in ARRAY_KEYS}
+    arrays: dict[str, Any] = {k: getattr(motion, k).astype(np.float32) for k in FRAME_FIELDS}
     save_npz(
         path,
         **arrays,
@@ -59,7 +52,7 @@ def read_robot_motion_fields(
 ) -> dict[str, Any]:
     """The fields of a `RobotMotion` from its file, not yet checked against each other."""
     data = _read_npz(path)
-    missing = [key for key in ("fps", *ARRAY_KEYS) if key not in data]
+    missing = [key for key in ("fps", *FRAME_FIELDS) if key not in data]
     if missing:
         raise input_error(
             path,
@@ -81,7 +74,7 @@ def read_robot_motion_fields(
             )
         found = given if given is not None else data[key].reshape(-1).tolist()
         names[key] = tuple(str(n) for n in found)
-    for key in ("fps", *ARRAY_KEYS, "contact"):
+    for key in ("fps", *FRAME_FIELDS, "contact"):
         if key in data and data[key].dtype.kind not in "fiub":
             raise input_error(path, f"{key} must hold numbers", found=f"type {data[key].dtype}")
     if data["fps"].size != 1:
@@ -92,7 +85,7 @@ def read_robot_motion_fields(
         raise input_error(path, f"quality is not JSON: {error}") from error
     return {
         "fps": float(data["fps"].reshape(-1)[0]),
-        **{key: data[key] for key in ARRAY_KEYS},
+        **{key: data[key] for key in FRAME_FIELDS},
         **names,
         "robot": robot if robot is not None else _text(data, "robot", ""),
         "source": _text(data, "source", ""),

@@ -21,9 +21,9 @@ from mimic_base.vectors import (
     unit,
 )
 from motions import HumanMotion
+from retarget.person.flexion import fill_clip, flexion_axes, hinge_in_joint
 from retarget.person.foot_axes import FootConstants, foot_constants
 from retarget.person.hand_axes import hand_in_joint
-from retarget.person.hinges import fill_clip, flexion_axes, hinge_in_joint
 from robots.segments import LIMBS, SIDES, SegmentTrack
 
 PAIRS = tuple(

@@ -26,8 +26,8 @@ from retarget.person.body_constants import (
     to_top,
     trunk,
 )
+from retarget.person.flexion import Fill, fill_clip, flexion_axes
 from retarget.person.foot_axes import foot_tracks, sole_points
-from retarget.person.hinges import Fill, fill_clip, flexion_axes
 from robots.segments import SIDES, SegmentTrack
 
 

@@ -95,7 +95,7 @@ class Calibrator:
 class CausalFill:
     """Carries hinges over straight stretches from the past alone.
 
-    The clip's own way is `retarget.person.hinges.Fill`.
+    The clip's own way is `retarget.person.flexion.Fill`.
     """
 
     def __init__(self, fps: float, seconds: float = 1.0) -> None:

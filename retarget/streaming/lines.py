@@ -17,7 +17,7 @@ from mimic_base.errors import InputError, input_error
 from mimic_base.resample import check_fps
 from mimic_base.vectors import Array
 from motions import HumanMotion
-from retarget.streaming.inlet import Status
+from retarget.streaming.input_filter import Status
 from retarget.streaming.play import Watch
 from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.retargeter import StreamingRetargeter

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimic_base.vectors import Array
-from retarget.streaming.inlet import Status
+from retarget.streaming.input_filter import Status
 from robots.robot import Robot
 
 

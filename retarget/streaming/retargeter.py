@@ -10,7 +10,6 @@ from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul
 from mimic_base.vectors import Array
 from motions import HumanMotion
 from retarget.feet.plan import FootPlan
-from retarget.objectives import followed, foot_points
 from retarget.person.body_constants import BodyConstants
 from retarget.person.calibration import CalibratedHuman, calibrate_with
 from retarget.person.scaling import scaled_hips
@@ -18,12 +17,13 @@ from retarget.solvers.per_frame.frame import NUM_POINTS, Aim
 from retarget.solvers.per_frame.stages import direction_targets, first_guess
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
-from retarget.streaming.footing import Footing, step_within
-from retarget.streaming.inlet import Inlet
+from retarget.streaming.foot_locking import Footing, step_within
+from retarget.streaming.input_filter import Inlet
 from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
+from retarget.targets import followed, foot_points
 from robots.frames import robot_frames
 from robots.robot import Robot
 from robots.segments import SEGMENTS, SIDES

@@ -9,10 +9,10 @@ import robots
 from motions import HumanMotion
 from retarget import retarget
 from retarget.page.picture import _body_sides
+from retarget.solvers.normal import NormalEquations
 from retarget.solvers.per_frame.frame import IkSettings, bodies_between, rest_posture
-from retarget.solvers.whole_clip.normal import NormalEquations
+from retarget.solvers.tree import BodyTree
 from retarget.solvers.whole_clip.obstacles import Ground
-from retarget.solvers.whole_clip.tree import BodyTree
 from robots import Robot
 from robots.collision import check_geometry
 from robots.frames import robot_frames

@@ -15,14 +15,15 @@ from motions import HumanMotion, read_human_motion
 from motions.human.demo import generate
 from retarget import retarget
 from retarget.pipeline import RetargetSettings
-from retarget.solvers.whole_clip import compiled, contact_kernels
+from retarget.solvers import compiled
+from retarget.solvers.normal import NormalEquations, point_rows
+from retarget.solvers.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
+from retarget.solvers.whole_clip import contact_kernels
 from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
-from retarget.solvers.whole_clip.normal import NormalEquations, point_rows
+from retarget.solvers.whole_clip.damping import Stretch, Trust
 from retarget.solvers.whole_clip.obstacles import Capsule, Ground, OwnBody
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState, between, key_frames
-from retarget.solvers.whole_clip.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
-from retarget.solvers.whole_clip.trust import Stretch, Trust
 from robots.collision import check_geometry, lowest_point, self_contacts
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
@@ -426,7 +427,7 @@ def test_going_on_with_a_part_leads_where_the_whole_does(
     clip = squat.crop(0, 60)
     settings = RetargetSettings(clip=ClipSettings(iterations=(12, 40)))
     parts = retarget(clip, g1, settings=settings)
-    monkeypatch.setattr("retarget.solvers.whole_clip.trust.WORTH_IT", 0.0)
+    monkeypatch.setattr("retarget.solvers.whole_clip.damping.WORTH_IT", 0.0)
     whole = retarget(clip, g1, settings=settings)
     # Both stop within 0.01 rad a step of the same minimum.
     assert np.abs(parts.joint_pos - whole.joint_pos).max() < 0.03

@@ -15,11 +15,11 @@ from mimic_base.rotations import quat_continuous, quat_normalize, quat_rotate
 from mimic_base.vectors import Array, low_pass
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
-from retarget.objectives import orientation_aim, position_aim
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
 from retarget.solvers.per_frame.frame import Aim, FrameSolver, IkSettings
 from retarget.solvers.per_frame.stages import first_guess, solve_clip, solve_orientations
+from retarget.targets import orientation_aim, position_aim
 from robots.frames import RobotFrames
 from robots.robot import Robot
 from robots.segments import SEGMENTS, SIDES

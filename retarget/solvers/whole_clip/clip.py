@@ -8,7 +8,6 @@ from dataclasses import replace
 from mimic_base.vectors import Array
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
-from retarget.objectives import orientation_aim, position_aim
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
 from retarget.solvers.per_frame.stages import pelvis_axes
@@ -16,6 +15,7 @@ from retarget.solvers.whole_clip.obstacles import Ground, OwnBody
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.solver import ClipSolver
 from retarget.solvers.whole_clip.state import between, key_frames
+from retarget.targets import orientation_aim, position_aim
 from robots.frames import RobotFrames
 from robots.robot import Robot
 

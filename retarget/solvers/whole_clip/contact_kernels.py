@@ -1,10 +1,10 @@
-"""Inner loops of what a pose must keep clear of; layouts as in `row_kernels`."""
+"""Inner loops of what a pose must keep clear of; layouts as in `kernels`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from retarget.solvers.whole_clip.compiled import kernel
+from retarget.solvers.compiled import kernel
 
 
 @kernel

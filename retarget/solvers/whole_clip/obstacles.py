@@ -14,9 +14,9 @@ import numpy as np
 
 from mimic_base.rotations import quat_to_matrix
 from mimic_base.vectors import Array
+from retarget.solvers.normal import NormalEquations, point_rows
+from retarget.solvers.tree import BodyTree, TreePose
 from retarget.solvers.whole_clip import contact_kernels
-from retarget.solvers.whole_clip.normal import NormalEquations, point_rows
-from retarget.solvers.whole_clip.tree import BodyTree, TreePose
 from robots.collision import check_geometry, may_collide
 from robots.robot import Robot
 

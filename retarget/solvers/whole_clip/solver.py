@@ -14,15 +14,15 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from threadpoolctl import threadpool_limits
 
 from mimic_base.vectors import Array
+from retarget.solvers import kernels
+from retarget.solvers.normal import NormalEquations
 from retarget.solvers.per_frame.frame import Aim, rest_posture
-from retarget.solvers.whole_clip import row_kernels
+from retarget.solvers.tree import BodyTree, rotation_matrix, rotation_vector
 from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
-from retarget.solvers.whole_clip.normal import NormalEquations
+from retarget.solvers.whole_clip.damping import STILL, Stretch, Trust
 from retarget.solvers.whole_clip.obstacles import Obstacle
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState
-from retarget.solvers.whole_clip.tree import BodyTree, rotation_matrix, rotation_vector
-from retarget.solvers.whole_clip.trust import STILL, Stretch, Trust
 from robots.frames import RobotFrames
 from robots.robot import Robot
 from robots.segments import SEGMENTS, SIDES
@@ -220,7 +220,7 @@ class ClipSolver:
 
     def _joints(self, normal: NormalEquations, q: Array, held: Array) -> None:
         s = self.settings
-        normal.cost += row_kernels.hinges(
+        normal.cost += kernels.hinges(
             normal.diagonal, normal.gradient, q, self.rest[:, 0], self.rest_weight[:, 0] ** 2,
             self.inner[0][:, 0], self.inner[1][:, 0], s.limit**2, held, s.held**2,
         )  # fmt: skip

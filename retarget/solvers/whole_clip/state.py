@@ -8,7 +8,7 @@ import numpy as np
 
 from mimic_base.rotations import matrix_to_quat, quat_continuous
 from mimic_base.vectors import Array
-from retarget.solvers.whole_clip.tree import rotation_matrix, rotation_vector
+from retarget.solvers.tree import rotation_matrix, rotation_vector
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from retarget.solvers.whole_clip.compiled import kernel
+from retarget.solvers.compiled import kernel
 
 TILE = 8
 """Frames whose products fit into the innermost cache."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from mimic_base.rotations import quat_to_matrix
 from mimic_base.vectors import Array
+from retarget.solvers import kernels
 from retarget.solvers.per_frame.tasks import Tree
-from retarget.solvers.whole_clip import row_kernels
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class BodyTree:
             basis[k, 3 + k] = 1.0
             basis[3 + k, k] = 1.0
         turn = q - self.zero[:, None]
-        row_kernels.pose(
+        kernels.pose(
             self.parent, self.body_pos, self.body_mat, *self._joints, self.axis, self.anchor,
             np.sin(turn), np.cos(turn), pos, mat, basis,
         )  # fmt: skip

@@ -12,15 +12,15 @@ from __future__ import annotations
 import numpy as np
 
 from mimic_base.vectors import Array
-from retarget.solvers.whole_clip import row_kernels
-from retarget.solvers.whole_clip.tree import BodyTree, TreePose
+from retarget.solvers import kernels
+from retarget.solvers.tree import BodyTree, TreePose
 
 
 class NormalEquations:
     """Accumulates ``sum |J dx + r|^2`` over rows on bodies, rows on coordinates and dense rows.
 
     Attributes:
-        gram: [B, 21, T] and force: [B, 6, T] of each body, laid out as in `row_kernels`.
+        gram: [B, 21, T] and force: [B, 6, T] of each body, laid out as in `kernels`.
         diagonal, gradient: [n, T] of rows on coordinates. cost: sum of the squared residuals.
     """
 
@@ -38,13 +38,13 @@ class NormalEquations:
         """Unit vectors `local` [K, 3] of bodies [K] follow `target` [K, 3, T]; `weight` [K, T]
         per radian."""
         mat = self.pose.mat
-        self.cost += row_kernels.directions(self.gram, self.force, mat, body, local, target, weight)
+        self.cost += kernels.directions(self.gram, self.force, mat, body, local, target, weight)
 
     def points(self, body: Array, local: Array, target: Array, weight: Array) -> None:
         """Points `local` [K, 3] m of bodies [K] follow `target` [K, 3, T] m; `weight` [K, 3, T]
         per metre."""
         pose = self.pose
-        self.cost += row_kernels.points(
+        self.cost += kernels.points(
             self.gram, self.force, pose.pos, pose.mat, pose.root, body, local, target, weight
         )
 
@@ -68,13 +68,13 @@ class NormalEquations:
         6-vectors is needed for earlier ones only.
         """
         tree = self.tree
-        row_kernels.carry(self.gram, self.force, tree.parent)
-        row_kernels.fill(
+        kernels.carry(self.gram, self.force, tree.parent)
+        kernels.fill(
             self.gram, self.force, self.pose.basis, tree.body_of_dof, tree.carrier_start,
             tree.carrier, self.diagonal, self.gradient, blocks, gradient,
         )  # fmt: skip
         for frame, rows, residual in self._dense:
-            row_kernels.add_rows(blocks, gradient, frame, rows, residual)
+            kernels.add_rows(blocks, gradient, frame, rows, residual)
 
 
 def point_rows(tree: BodyTree, pose: TreePose, body: Array, frame: Array, at: Array) -> Array:

@@ -15,7 +15,7 @@ from mimic_base.vectors import Array, smoothstep
 from retarget.feet.plan import FLAT_DEG, STANDING_UP, FootPlan, footprint_offsets, level_foot
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import leg_scale, scaled_hips
-from retarget.solvers.whole_clip.tree import rotation_matrix, rotation_vector
+from retarget.solvers.tree import rotation_matrix, rotation_vector
 from retarget.streaming.contacts import ContactTracker
 from retarget.streaming.settings import StreamSettings
 from robots.frames import RobotFrames

@@ -36,6 +36,9 @@ class MotionCommand:
             later, which observations show.
     """
 
+    rows_of_environments = True
+    shared_tensors = frozenset({"end_effectors"})
+
     joint_pos: torch.Tensor
     joint_vel: torch.Tensor
     body_pos_w: torch.Tensor

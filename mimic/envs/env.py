@@ -13,7 +13,10 @@ from mimic.envs.command import REFERENCE_LEAD, MotionCommand
 from mimic.envs.compiled import Compiled
 from mimic.envs.motion_library import MotionLibrary
 from mimic.envs.reset import ResetNoise, reference_state
+from mimic.envs.rows import Rows
 from mimic.envs.sampling import SamplingConfig
+from mimic.envs.spec import EnvSpec, ObservationEntry
+from mimic.envs.symmetry import reflections
 from mimic.envs.terms import (
     EventTerm,
     ObservationTerm,
@@ -55,6 +58,9 @@ class TrackingEnv:
             ``torch.compile``. Results differ by rounding.
     """
 
+    shared_tensors = frozenset({"default_joint_pos", "action_scale", "soft_lower", "soft_upper"})
+    """Tensors that all environments have in common, see ``mimic.envs.rows``."""
+
     def __init__(
         self,
         config: EnvConfig,
@@ -77,6 +83,9 @@ class TrackingEnv:
         self.reference_lead = REFERENCE_LEAD
         self.max_episode_length = round(config.episode_length_s / self.control_dt)
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
+        # Final observations have noise of their own, so that an episode's end changes nothing in
+        # the random numbers of what goes on.
+        self._final_generator = torch.Generator(device=self.device).manual_seed(seed + 1)
 
         def constant(values: Any) -> torch.Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=self.device).clone()
@@ -112,6 +121,7 @@ class TrackingEnv:
         self._describe_observations()
         self._noise = {group: self._noise_of(group) for group in config.observations}
         self._compiled: list[Compiled[..., Any]] = []
+        self._rows_agree = self._check_rows()
         if compiled:
             self._compile()
         self._observations = self.observe()
@@ -131,7 +141,11 @@ class TrackingEnv:
             actions: [N, J] raw actions.
 
         Returns:
-            Observations, rewards [N], dones [N], and ``time_outs`` [N] with a ``log`` of floats.
+            Observations, rewards [N], dones [N] and extras: ``time_outs`` [N] bool, episodes cut
+            off though nothing went wrong; ``terminated`` [N] bool, those that failed; ``final_ids``
+            [k], the environments that ended; ``final_observations`` [k, ...], every group as it was
+            in the last state of each, before the restart; ``log``, a mapping of floats. A state
+            that has blown up cannot be observed: its row shows the reference it was put back to.
         """
         with few_threads(self.num_envs):
             return self._step(actions)
@@ -166,6 +180,7 @@ class TrackingEnv:
         dones = terminated | time_outs
         log = self._log(terms, reasons, dones, broken)
         done_ids = dones.nonzero().squeeze(-1)
+        final = self._final_observations(done_ids)
         changed = self._interval_events() | dones
         if len(done_ids):
             self.reset_envs(done_ids)
@@ -173,7 +188,14 @@ class TrackingEnv:
         if len(changed_ids):
             self.command.update(changed_ids)
         self._observations = self._compute_observations()
-        return self._observations, rewards, dones, {"time_outs": time_outs, "log": log}
+        extras = {
+            "time_outs": time_outs,
+            "terminated": terminated,
+            "final_ids": done_ids,
+            "final_observations": final,
+            "log": log,
+        }
+        return self._observations, rewards, dones, extras
 
     # resets --------------------------------------------------------------------------------
 
@@ -223,9 +245,28 @@ class TrackingEnv:
         return [dict(entry) for entry in self._layout[group]]
 
     @property
+    def spec(self) -> EnvSpec:
+        """What networks and algorithms are built from."""
+        return EnvSpec(
+            num_envs=self.num_envs,
+            num_actions=self.num_actions,
+            control_dt=self.control_dt,
+            device=self.device,
+            task=self.task_name,
+            robot=self.robot.name,
+            observations={
+                group: tuple(ObservationEntry(**entry) for entry in layout)
+                for group, layout in self._layout.items()
+            },
+            default_joint_pos=tuple(self.default_joint_pos.tolist()),
+            action_scale=tuple(self.action_scale.tolist()),
+            reflect=lambda: reflections(self),
+        )
+
+    @property
     def max_reward(self) -> float:
-        """Sum of the positive weights: the reward per step of perfect tracking, before dt."""
-        return sum(term.weight for term in self.cfg.rewards.values() if term.weight > 0)
+        """Sum of the tracking rewards' weights: what perfect tracking pays a step, before dt."""
+        return sum(term.weight for term in self.cfg.rewards.values() if term.tracking)
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float) -> torch.Tensor:
         """Uniform random numbers from the environment's own generator."""
@@ -327,24 +368,65 @@ class TrackingEnv:
         return self.uniform((count,), *term.interval_s)
 
     def _compute_observations(self) -> TensorDict:
-        groups = self._observation_groups()
+        return self._with_noise(self._observation_groups(), self.generator)
+
+    def _final_observations(self, env_ids: torch.Tensor) -> TensorDict:
+        """Every group [n, d] of the environments ``env_ids`` in their present state."""
+        if not len(env_ids):
+            groups = {name: self._observations[name][:0] for name in self._columns}
+        elif self._rows_agree and not self._compiled:
+            groups = self._groups_of(Rows(self, env_ids, self.num_envs))
+        else:
+            # A compiled program is of one size, and so fast that all rows cost no more than some.
+            groups = self._observation_groups()
+            groups = {name: values[env_ids] for name, values in groups.items()}
+        return self._with_noise(groups, self._final_generator)
+
+    def _with_noise(
+        self, groups: dict[str, torch.Tensor], generator: torch.Generator
+    ) -> TensorDict:
+        count = len(next(iter(groups.values()))) if groups else self.num_envs
         if self.cfg.observation_noise:
             for group, values in groups.items():
                 span, width = self._noise[group]
                 if len(width):
-                    noise = self.uniform((self.num_envs, len(width)), -1.0, 1.0)
-                    values[:, span] += width * noise
-        return TensorDict(groups, batch_size=[self.num_envs], device=self.device)
+                    drawn = torch.rand(
+                        (count, len(width)), generator=generator, device=self.device
+                    )
+                    values[:, span] += width * (2.0 * drawn - 1.0)
+        return TensorDict(groups, batch_size=[count], device=self.device)
 
     def _observation_groups(self) -> dict[str, torch.Tensor]:
         """Every group [N, d] without noise."""
-        values = [term.function(self, **term.parameters) for term in self._distinct]
+        return self._groups_of(self)
+
+    def _groups_of(self, env: Any) -> dict[str, torch.Tensor]:
+        """Every group [n, d] without noise, of this environment or of a view of its rows."""
+        values = [term.function(env, **term.parameters) for term in self._distinct]
         return {
             group: torch.cat(
                 [values[i] * scale if scale != 1.0 else values[i] for i, scale in columns], -1
             )
             for group, columns in self._columns.items()
         }
+
+    def _check_rows(self) -> bool:
+        """Whether every term gives the same on a view of some environments as on all of them.
+
+        A term that asks its command or its environment for more than attributes may not; then the
+        observations of all environments are computed where those of some are wanted.
+        """
+        some = torch.tensor([self.num_envs - 1], device=self.device)
+        try:
+            part = self._groups_of(Rows(self, some, self.num_envs))
+        except Exception:
+            # Whatever a stranger's term raises on a view: it runs on whole environments then.
+            return False
+        whole = self._groups_of(self)
+        return all(
+            torch.allclose(part[group], values[some], rtol=1e-4, atol=1e-5, equal_nan=True)
+            for group, values in whole.items()
+        )
 
     def _describe_observations(self) -> None:
         """Find the distinct terms: those that actor and critic share are computed once a step."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import torch
 
+from mimic_base.errors import MimicError
+
 TermFunction = Callable[..., torch.Tensor]
 
 
@@ -28,6 +30,16 @@ class RewardTerm:
     function: TermFunction
     weight: float
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    tracking: bool = False
+    """Whether the term says how well the command is followed, 0 to 1. The normalised return of
+    an evaluation is the sum of these alone, over their largest value."""
+
+    def __post_init__(self) -> None:
+        if self.tracking and not self.weight > 0:
+            raise MimicError(
+                f"a tracking reward needs a positive weight, got {self.weight}; a penalty is not "
+                "part of the normalised return"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

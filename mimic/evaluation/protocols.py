@@ -90,7 +90,7 @@ class Protocol:
         """
         return replace(
             task,
-            rewards={name: term for name, term in task.rewards.items() if term.weight > 0},
+            rewards={name: term for name, term in task.rewards.items() if term.tracking},
             terminations={},
             events=dict(task.events) if self.disturbances == "task" else {},
             sampling=SamplingConfig(mode="start"),

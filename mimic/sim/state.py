@@ -21,6 +21,9 @@ class EngineState:
     so that they belong to the new state and differ between engines only as ``qpos`` does.
     """
 
+    rows_of_environments = True
+    """Terms may read the rows of some environments, see ``mimic.envs.rows``."""
+
     qpos: torch.Tensor
     qvel: torch.Tensor
     body_pos_w: torch.Tensor

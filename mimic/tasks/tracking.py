@@ -93,7 +93,12 @@ def tracking_rewards() -> dict[str, RewardTerm]:
     r = rewards
 
     def kernel(function: object, weight: float, std: float) -> RewardTerm:
-        return RewardTerm(function=function, weight=weight, parameters={"std": std})  # type: ignore[arg-type]
+        return RewardTerm(
+            function=function,  # type: ignore[arg-type]
+            weight=weight,
+            parameters={"std": std},
+            tracking=True,
+        )
 
     return {
         "anchor_position": kernel(r.anchor_position, 0.5, 0.3),

@@ -26,7 +26,6 @@ from mimic.envs.terms import (
 )
 from mimic.envs.threads import few_threads
 from mimic.sim import Engine
-from mimic.sim.state import EngineState
 from robots import Robot
 
 
@@ -312,8 +311,7 @@ class TrackingEnv:
             self._compiled.append(Compiled(function, name))
             return self._compiled[-1]
 
-        if isinstance(self.engine, EngineState):
-            self.engine.wrap_kinematics(lambda function: compiled(function, "kinematics"))
+        self.engine.wrap_kinematics(lambda function: compiled(function, "kinematics"))
         self.command.wrap_lookup(lambda function: compiled(function, "references"))
         self._termination_terms = compiled(self._termination_terms, "terminations")
         self._reward_terms = compiled(self._reward_terms, "rewards")

@@ -1,40 +1,62 @@
-"""The engine protocol: what an environment may ask of physics, whichever library computes it."""
+"""The engine: what an environment may ask of physics, whichever library computes it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from mimic.sim.choice import EngineSpec, choose_engine, engine_class
-from mimic.sim.errors import one_line_of_device_trouble
+from mimic.sim.errors import EngineError, one_line_of_device_trouble
+from mimic.sim.kinematics import Kinematics
+from mimic.sim.state import RowsOfEnvironments, SceneState
 
 if TYPE_CHECKING:
     from mimic.sim.scene import Scene
 
+BodyKinematics = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+MAX_SPEED = 1e3
+"""Joint speeds no real motor reaches: the state has blown up even if it is still finite."""
 
-@runtime_checkable
-class Engine(Protocol):
+
+class Engine(RowsOfEnvironments, ABC):
     """Many copies of one scene, stepped together.
 
     All tensors live on ``device`` in float32, quaternions wxyz, world frame z up. After ``step``
     and ``reset`` every state tensor belongs to the *new* state, whatever order the library itself
-    computes things in.
+    computes things in: bodies come from one batched kinematics in torch behind every engine, so
+    they differ between engines only as ``qpos`` does. Contact forces are those of the last physics
+    step.
+
+    Terms and tasks read ``state``; the generalised coordinates are for tools that compare or
+    continue whole states.
+
+    A new engine is a class that derives from this one, takes
+    ``(scene, num_envs, *, device, threads, **options)`` and has four methods: ``advance``,
+    ``_read``, ``_write`` and ``_write_velocity``. Where it knows contact forces it overrides
+    ``_read_contacts``; where its environments may differ, ``model_field`` and
+    ``write_model_field``. It ends its ``__init__`` with ``_publish(*self._read())``. It is used
+    by ``--engine package.module:Class``, without a word about it elsewhere.
 
     Attributes:
-        qpos: [N, 7 + J] floating base position (m) and orientation, then joints (rad).
-        qvel: [N, 6 + J] floating base linear velocity in the world (m/s) and angular velocity in
-            the base frame (rad/s), then joints (rad/s).
+        name: short name for reports.
+        options: what may follow the name on the command line, with meanings.
+        state: the robot, objects and named contacts by name.
+        qpos: [N, nq] floating base position (m) and orientation, joints (rad), then position and
+            orientation of each free object in the scene's order.
+        qvel: [N, nv] floating base linear velocity in the world (m/s) and angular velocity in
+            the base frame (rad/s), joints (rad/s), then the same six of each free object.
         body_pos_w, body_quat_w, body_lin_vel_w, body_ang_vel_w: [N, B, 3 | 4] of the robot's
             bodies in ``robot.body_names`` order, velocities of the body frame's origin.
-        contact_force: [N, C] magnitude (N) of the contact force on ``scene.contact_bodies`` during
-            the last physics step.
+        contact_force: [N, C] magnitude (N) of the contact force on ``scene.contact_bodies``.
+        named_contact_force: [N, K, 3] world force (N) of ``scene.contacts``, in their order.
     """
 
-    name: str
-    num_envs: int
-    device: torch.device
-    scene: Scene
+    name: ClassVar[str] = "engine"
+    options: ClassVar[Mapping[str, str]] = {}
+
     qpos: torch.Tensor
     qvel: torch.Tensor
     body_pos_w: torch.Tensor
@@ -42,37 +64,173 @@ class Engine(Protocol):
     body_lin_vel_w: torch.Tensor
     body_ang_vel_w: torch.Tensor
     contact_force: torch.Tensor
+    named_contact_force: torch.Tensor
 
-    def step(self, targets: torch.Tensor) -> None:
-        """Advance one control step with joint position targets [N, J] (rad)."""
-        ...
+    def __init__(self, scene: Scene, num_envs: int, device: torch.device | str) -> None:
+        self.scene = scene
+        self.num_envs = num_envs
+        self.device = torch.device(device)
+        self._kinematics = Kinematics(scene.robot, self.device)
+        self._kinematics_of_all: BodyKinematics = self._kinematics
+        self.contact_force = torch.zeros(num_envs, len(scene.contact_bodies), device=self.device)
+        self.named_contact_force = torch.zeros(num_envs, len(scene.contacts), 3, device=self.device)
+        self.state = SceneState(self)
 
+    # what an engine has to know ------------------------------------------------------------
+
+    @abstractmethod
     def advance(self, targets: torch.Tensor) -> None:
         """The physics of ``step`` alone: state tensors are stale until the next ``step``.
 
-        For measurements; an environment calls ``step``.
+        For measurements; an environment calls ``step``. Joint torques are those of the scene's
+        position servos, ``kp (target - q) - kd qd`` clipped to the effort limit, in each of the
+        ``scene.decimation`` physics steps.
         """
-        ...
 
-    def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Put the environments ``env_ids`` [n] into the states [n, 7 + J], [n, 6 + J]."""
-        ...
+    @abstractmethod
+    def _read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """[N, nq], [N, nv] the present state in tensors that will not change afterwards."""
 
-    def set_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Replace the velocities [n, 6 + J] of some environments (a push)."""
-        ...
+    @abstractmethod
+    def _write(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Put the environments ``env_ids`` [n] into [n, nq], [n, nv]; their past is forgotten.
+
+        What a solver remembers of a former step must not influence the next one.
+        """
+
+    @abstractmethod
+    def _write_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Replace the velocities [n, nv] of the environments ``env_ids`` [n]."""
+
+    def _read_contacts(self) -> torch.Tensor | None:
+        """[N, 3 (C + K)] net contact forces (N) on bodies, world axes, of the last physics step.
+
+        First ``scene.contact_bodies``, then ``scene.contacts``. None: the engine has none.
+        """
+        return None
+
+    def _check(self) -> None:  # noqa: B027
+        """Raise an ``EngineError`` if the step that was just taken cannot be trusted."""
 
     def model_field(self, name: str) -> torch.Tensor:
-        """Per-environment values [N, ...] of an ``mjModel`` field; call ``write_model_field``."""
-        ...
+        """Per-environment values [N, ...] of an ``mjModel`` field; call ``write_model_field``.
+
+        Raises:
+            EngineError: the engine cannot vary it between environments.
+        """
+        raise EngineError(
+            f"engine '{self.name}' cannot vary the model field '{name}' between environments; "
+            "use --engine mujoco"
+        )
 
     def write_model_field(self, name: str, values: torch.Tensor) -> None:
-        """Set the per-environment values of an ``mjModel`` field."""
-        ...
+        """Set the per-environment values [N, ...] of an ``mjModel`` field."""
+        self.model_field(name)
+
+    def close(self) -> None:  # noqa: B027
+        """Give back what the garbage collector would not: processes, shared memory."""
+
+    # what an environment asks --------------------------------------------------------------
+
+    def step(self, targets: torch.Tensor) -> None:
+        """Advance one control step with joint position targets [N, J] (rad).
+
+        Raises:
+            EngineError: the physics cannot be trusted, such as after lost contacts.
+        """
+        self.advance(targets)
+        self._publish(*self._read())
+        self._publish_contacts(self._read_contacts())
+        self._check()
+
+    def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Put the environments ``env_ids`` [n] into the full states [n, nq], [n, nv]."""
+        self._write(env_ids, qpos, qvel)
+        self.contact_force[env_ids] = 0.0
+        self.named_contact_force[env_ids] = 0.0
+        # The caller may hand back our own tensors.
+        self._publish_some(env_ids, self._own(qpos).clone(), self._own(qvel).clone())
+
+    def reset_to(
+        self,
+        env_ids: torch.Tensor,
+        *,
+        root_pos_w: torch.Tensor,
+        root_quat_w: torch.Tensor,
+        joint_pos: torch.Tensor,
+        root_lin_vel_w: torch.Tensor,
+        root_ang_vel_b: torch.Tensor,
+        joint_vel: torch.Tensor,
+    ) -> None:
+        """Put the robots of the environments ``env_ids`` [n] into given states.
+
+        Args:
+            root_pos_w: [n, 3] m. root_quat_w: [n, 4] wxyz. joint_pos: [n, J] rad.
+            root_lin_vel_w: [n, 3] m/s in the world. root_ang_vel_b: [n, 3] rad/s in the base's
+                own axes. joint_vel: [n, J] rad/s.
+        """
+        qpos = torch.cat([root_pos_w, root_quat_w, joint_pos], -1)
+        qvel = torch.cat([root_lin_vel_w, root_ang_vel_b, joint_vel], -1)
+        self.reset(env_ids, qpos, qvel)
+
+    def set_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Replace the velocities [n, nv] of some environments."""
+        self._write_velocity(env_ids, qvel)
+        self._publish_some(env_ids, self.qpos[env_ids], self._own(qvel).clone())
+
+    def set_root_velocity(
+        self, env_ids: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_b: torch.Tensor
+    ) -> None:
+        """Replace the velocity of some robots' floating base: a push.
+
+        Args:
+            env_ids: [n]. lin_vel_w: [n, 3] m/s in the world. ang_vel_b: [n, 3] rad/s along the
+                base's own axes.
+        """
+        qvel = self.qvel[env_ids]
+        qvel[:, :3], qvel[:, 3:6] = lin_vel_w, ang_vel_b
+        self.set_velocity(env_ids, qvel)
 
     def non_finite(self) -> torch.Tensor:
         """[N] bool: environments whose state is not finite or has blown up."""
-        ...
+        # A sum or a maximum over one non-finite value is not finite: two reductions are enough.
+        fine = torch.isfinite(self.qpos.sum(1)) & (self.qvel.abs().amax(1) < MAX_SPEED)
+        return ~fine
+
+    def wrap_kinematics(self, wrap: Callable[[BodyKinematics], BodyKinematics]) -> None:
+        """Compute the bodies of all environments through ``wrap`` of the function that does it."""
+        self._kinematics_of_all = wrap(self._kinematics)
+
+    # parts ---------------------------------------------------------------------------------
+
+    def _own(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(self.device, torch.float32)
+
+    def _publish(self, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Make [N, nq], [N, nv] the state; the tensors must not change afterwards."""
+        self.qpos, self.qvel = qpos, qvel
+        bodies = self._kinematics_of_all(qpos, qvel)
+        self.body_pos_w, self.body_quat_w, self.body_lin_vel_w, self.body_ang_vel_w = bodies
+
+    def _publish_some(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Replace the rows ``env_ids`` [n] of the state by [n, nq], [n, nv]."""
+        self.qpos[env_ids] = qpos
+        self.qvel[env_ids] = qvel
+        pos, quat, lin_vel, ang_vel = self._kinematics(qpos, qvel)
+        self.body_pos_w[env_ids] = pos
+        self.body_quat_w[env_ids] = quat
+        self.body_lin_vel_w[env_ids] = lin_vel
+        self.body_ang_vel_w[env_ids] = ang_vel
+
+    def _publish_contacts(self, forces: torch.Tensor | None) -> None:
+        """Take [N, 3 (C + K)] net contact forces (N); see ``_read_contacts``."""
+        count, named = len(self.scene.contact_bodies), len(self.scene.contacts)
+        if forces is None or not count + named:
+            return
+        vectors = forces.reshape(self.num_envs, count + named, 3)
+        lengths = torch.linalg.vector_norm(vectors[:, :count], dim=-1)
+        self.contact_force = lengths.to(self.device)
+        self.named_contact_force = vectors[:, count:].to(self.device, copy=True)
 
 
 def make_engine(
@@ -91,7 +249,7 @@ def make_engine(
     """
     spec = EngineSpec.parse(name)
     chosen = choose_engine(spec.name, torch.device(device))
-    make = engine_class(chosen)
+    make: Any = engine_class(chosen)
     options = spec.checked(chosen, make.options)
     with one_line_of_device_trouble(f"engine {chosen}, {num_envs} environments"):
         return make(scene, num_envs, device=device, threads=threads, **options)

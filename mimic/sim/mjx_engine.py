@@ -11,14 +11,14 @@ from collections.abc import Mapping
 import torch
 
 from mimic.sim.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes
+from mimic.sim.engine import Engine
 from mimic.sim.errors import EngineError
 from mimic.sim.jax_exchange import jax_device, to_jax, to_torch, use_compilation_cache
 from mimic.sim.mjx_step import ControlStep
 from mimic.sim.scene import Scene
-from mimic.sim.state import EngineState
 
 
-class MjxEngine(EngineState):
+class MjxEngine(Engine):
     """``Engine`` on MJX. See ``mimic.sim.engine.Engine``.
 
     A physics state is (qpos, qvel, warm start of the solver); everything else is made inside the
@@ -55,21 +55,11 @@ class MjxEngine(EngineState):
         self._qvel = torch.zeros(num_envs, model.nv, device=self.device)
         self._warmstart = torch.zeros(num_envs, model.nv, device=self.device)
         self._fields: dict[str, torch.Tensor] = {}
-        self._forces = torch.zeros(num_envs, len(scene.contact_bodies), 3, device=self.device)
+        self._forces = torch.zeros(
+            num_envs, len(scene.contact_bodies) + len(scene.contacts), 3, device=self.device
+        )
         self._lost = torch.zeros(num_envs, 2, device=self.device)
-        self._publish(self._qpos.clone(), self._qvel.clone())
-
-    def step(self, targets: torch.Tensor) -> None:
-        """Advance one control step with joint position targets [N, J] (rad).
-
-        Raises:
-            EngineError: contacts or constraints did not fit the buffers (``impl=warp``).
-        """
-        self.advance(targets)
-        self._publish(self._qpos.clone(), self._qvel.clone())
-        self._publish_contact(self._forces)
-        if self.impl == "warp":
-            self._check_overflow()
+        self._publish(*self._read())
 
     def advance(self, targets: torch.Tensor) -> None:
         """The physics of ``step`` alone: state tensors are stale until the next ``step``."""
@@ -81,19 +71,6 @@ class MjxEngine(EngineState):
         self._qpos, self._qvel, self._warmstart, self._forces, self._lost = (
             to_torch(each, self.device) for each in outputs
         )
-
-    def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Put the environments ``env_ids`` [n] into the states [n, 7 + J], [n, 6 + J]."""
-        self._qpos[env_ids] = self._own(qpos)
-        self._qvel[env_ids] = self._own(qvel)
-        self._warmstart[env_ids] = 0.0
-        self.contact_force[env_ids] = 0.0
-        self._publish_some(env_ids, self._qpos[env_ids], self._qvel[env_ids])
-
-    def set_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Replace the velocities [n, 6 + J] of some environments."""
-        self._qvel[env_ids] = self._own(qvel)
-        self._publish_some(env_ids, self._qpos[env_ids], self._qvel[env_ids])
 
     def model_field(self, name: str) -> torch.Tensor:
         """Per-environment values [N, ...] of an ``mjModel`` field, a copy.
@@ -126,8 +103,24 @@ class MjxEngine(EngineState):
         own = self._own(values)
         return own.expand(self.num_envs, *own.shape).contiguous()
 
-    def _own(self, values: torch.Tensor) -> torch.Tensor:
-        return values.to(self.device, torch.float32)
+    def _read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._qpos.clone(), self._qvel.clone()
+
+    def _read_contacts(self) -> torch.Tensor | None:
+        return self._forces
+
+    def _write(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        self._qpos[env_ids] = self._own(qpos)
+        self._qvel[env_ids] = self._own(qvel)
+        self._warmstart[env_ids] = 0.0
+
+    def _write_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        self._qvel[env_ids] = self._own(qvel)
+
+    def _check(self) -> None:
+        """Contacts and constraints must have fitted the buffers (``impl=warp``)."""
+        if self.impl == "warp":
+            self._check_overflow()
 
     def _check_overflow(self) -> None:
         rows, contacts = (float(x) for x in self._lost[~self.non_finite()].amax(0).tolist())

@@ -14,7 +14,7 @@ from mujoco.mjx._src import support
 
 from mimic.sim.buffers import BufferSizes
 from mimic.sim.errors import EngineError
-from mimic.sim.scene import Scene
+from mimic.sim.scene import ContactPair, Scene
 
 
 class ControlStep:
@@ -30,8 +30,12 @@ class ControlStep:
         self._substeps = scene.decimation
         self._impl = impl
         host = mjx_model(scene.model, impl)
-        bodies = [scene.model.body(name).id for name in scene.contact_bodies]
-        self._bodies = np.array(bodies, dtype=np.int32)
+        pairs = [ContactPair(name) for name in scene.contact_bodies]
+        pairs += scene.contacts.values()
+        self._bodies = np.array([scene.model.body(p.body).id for p in pairs], dtype=np.int32)
+        # -1 stands for any body.
+        others = [-1 if p.other is None else scene.model.body(p.other).id for p in pairs]
+        self._others = np.array(others, dtype=np.int32)
         self._body_of_geom = np.array(scene.model.geom_bodyid, dtype=np.int32)
         try:
             self._model = mjx.put_model(host, device, impl=impl)
@@ -53,8 +57,9 @@ class ControlStep:
             fields: per-environment model fields [N, ...]. qpos, qvel, warmstart, ctrl: [N, ...].
 
         Returns:
-            qpos, qvel, warm start, net contact force [N, C, 3] (N, world) on the contact bodies in
-            the last physics step, and [N, 2]: constraint rows, and contacts of all environments.
+            qpos, qvel, warm start, net contact force [N, C + K, 3] (N, world; see
+            ``Engine._read_contacts``) of the last physics step, and [N, 2]: constraint rows, and
+            contacts of all environments.
         """
         outputs = self._run(self._model, self._data, fields, qpos, qvel, warmstart, ctrl)
         return jax.block_until_ready(outputs) if qpos.device.platform == "cpu" else outputs
@@ -71,7 +76,8 @@ class ControlStep:
         data = jax.lax.fori_loop(0, self._substeps, lambda _, each: mjx.step(model, each), data)
         if self._impl == "warp":
             inside = data._impl
-            forces = data.sensordata.reshape(-1, 3)
+            # The sensor tells what its body does to others.
+            forces = -data.sensordata.reshape(-1, 3)
             rows, found = inside.nefc, jnp.maximum(inside.nacon, inside.ncollision)
             used = jnp.stack([jnp.ravel(rows)[0], jnp.ravel(found)[0]]).astype(jnp.float32)
         else:
@@ -81,7 +87,7 @@ class ControlStep:
         return data.qpos, data.qvel, data.qacc_warmstart, forces, used
 
     def _net_forces(self, model: Any, data: Any) -> Any:
-        """[C, 3] sum of the contact forces on each contact body, world axes.
+        """[C + K, 3] sum of the contact forces that act on each pair's body, world axes.
 
         What MuJoCo's contact sensor reports with reduction ``netforce``, which the JAX
         implementation does not have.
@@ -97,8 +103,10 @@ class ControlStep:
         # The frame's rows are the contact's axes; the first points from geom 1 to geom 2.
         world = jnp.einsum("nk,nkj->nj", forces, contact.frame)
         first, second = (jnp.asarray(self._body_of_geom)[contact.geom[:, i]] for i in (0, 1))
-        bodies = self._bodies[:, None]
-        sign = (bodies == second).astype(jnp.float32) - (bodies == first).astype(jnp.float32)
+        bodies, others = self._bodies[:, None], self._others[:, None]
+        on_second = (bodies == second) & ((others < 0) | (others == first))
+        on_first = (bodies == first) & ((others < 0) | (others == second))
+        sign = on_second.astype(jnp.float32) - on_first.astype(jnp.float32)
         return sign @ world
 
 

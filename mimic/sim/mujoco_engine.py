@@ -8,12 +8,15 @@ import mjbatch
 import numpy as np
 import torch
 
+from mimic.sim.engine import Engine
 from mimic.sim.scene import Scene
-from mimic.sim.state import EngineState
 
 
-class MujocoEngine(EngineState):
-    """``Engine`` on MuJoCo C through mjbatch. See ``mimic.sim.engine.Engine``."""
+class MujocoEngine(Engine):
+    """``Engine`` on MuJoCo C through mjbatch. See ``mimic.sim.engine.Engine``.
+
+    Every field of ``mjModel`` may differ between environments.
+    """
 
     name = "mujoco"
     options: Mapping[str, str] = {}
@@ -31,33 +34,12 @@ class MujocoEngine(EngineState):
             self._sensors = torch.from_numpy(self._batch.bind("sensordata", np.float32))
         self._fields: dict[str, torch.Tensor] = {}
         self._ctrl[:] = torch.as_tensor(scene.robot.default_joint_pos)
-        self._refresh()
-
-    def step(self, targets: torch.Tensor) -> None:
-        """Advance one control step with joint position targets [N, J] (rad)."""
-        self.advance(targets)
-        self._refresh()
-        if self._has_sensors:
-            self._publish_contact(self._sensors)
+        self._publish(*self._read())
 
     def advance(self, targets: torch.Tensor) -> None:
         """The physics of ``step`` alone: state tensors are stale until the next ``step``."""
         self._ctrl.copy_(targets)
         self._batch.step(nstep=self.scene.decimation)
-
-    def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Put the environments ``env_ids`` [n] into the states [n, 7 + J], [n, 6 + J]."""
-        ids = env_ids.cpu()
-        self._qpos[ids] = qpos.to("cpu", torch.float64)
-        self._qvel[ids] = qvel.to("cpu", torch.float64)
-        self._warmstart[ids] = 0.0
-        self.contact_force[env_ids] = 0.0
-        self._refresh(env_ids)
-
-    def set_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Replace the velocities [n, 6 + J] of some environments."""
-        self._qvel[env_ids.cpu()] = qvel.to("cpu", torch.float64)
-        self._refresh(env_ids)
 
     def model_field(self, name: str) -> torch.Tensor:
         """Per-environment values [N, ...] of an ``mjModel`` field, a copy."""
@@ -70,11 +52,21 @@ class MujocoEngine(EngineState):
         self.model_field(name)
         self._fields[name].copy_(values)
 
-    def _refresh(self, env_ids: torch.Tensor | None = None) -> None:
-        rows = slice(None) if env_ids is None else env_ids.cpu()
-        qpos = self._qpos[rows].to(self.device, torch.float32)
-        qvel = self._qvel[rows].to(self.device, torch.float32)
-        if env_ids is None:
-            self._publish(qpos, qvel)
-        else:
-            self._publish_some(env_ids, qpos, qvel)
+    def _read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return (
+            self._qpos.to(self.device, torch.float32),
+            self._qvel.to(self.device, torch.float32),
+        )
+
+    def _read_contacts(self) -> torch.Tensor | None:
+        # The sensor tells what its body does to others.
+        return -self._sensors if self._has_sensors else None
+
+    def _write(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        ids = env_ids.cpu()
+        self._qpos[ids] = qpos.to("cpu", torch.float64)
+        self._qvel[ids] = qvel.to("cpu", torch.float64)
+        self._warmstart[ids] = 0.0
+
+    def _write_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        self._qvel[env_ids.cpu()] = qvel.to("cpu", torch.float64)

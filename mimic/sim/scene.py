@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import mujoco
 
@@ -10,9 +12,23 @@ from mimic_base.errors import MimicError
 from robots import Robot
 from robots.overlay import GROUND_CONTYPE
 
+_FEET = ("left_foot", "right_foot")
 GROUND_FRICTION = 1.0
 PHYSICS_HZ = 200.0
 """The rate policies are judged at; training may use a coarser one."""
+
+
+@dataclass(frozen=True)
+class ContactPair:
+    """Whose contact with whom: body names of the scene's model.
+
+    Attributes:
+        body: the force that acts on this body is reported.
+        other: the body it is exerted by, or None for everything.
+    """
+
+    body: str
+    other: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,13 +37,17 @@ class Scene:
 
     Attributes:
         decimation: physics steps in a control step.
-        contact_bodies: bodies whose contact force the engine reports, in sensor order.
+        contact_bodies: bodies that should touch nothing; the engine reports the magnitude of the
+            contact force on each (``engine.contact_force``), in this order.
+        contacts: named contacts, whose force vectors the engine reports
+            (``engine.state.contacts``): the feet, and the hands where the robot has them.
     """
 
     robot: Robot
     model: mujoco.MjModel
     decimation: int
     contact_bodies: tuple[str, ...]
+    contacts: Mapping[str, ContactPair]
 
     @property
     def physics_dt(self) -> float:
@@ -64,15 +84,11 @@ def make_scene(
     ground.conaffinity = 0
     ground.friction = [GROUND_FRICTION, 0.005, 0.0001]
     contact_bodies = undesired_contact_bodies(robot) if sensors else ()
+    contacts = robot_contacts(robot) if sensors else {}
     for body in contact_bodies:
-        sensor = spec.add_sensor(name=f"contact_{body}")
-        sensor.type = mujoco.mjtSensor.mjSENS_CONTACT
-        sensor.objtype = mujoco.mjtObj.mjOBJ_BODY
-        sensor.objname = body
-        # data = force only, reduce = net force of all contacts, one slot.
-        sensor.intprm[0] = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE)
-        sensor.intprm[1] = 3
-        sensor.intprm[2] = 1
+        _add_contact_sensor(spec, f"contact_{body}", ContactPair(body))
+    for name, pair in contacts.items():
+        _add_contact_sensor(spec, f"named_contact_{name}", pair)
     model = spec.compile()
     # Where inertial and body frame coincide MuJoCo takes a short cut that would ignore a
     # randomised body_ipos.
@@ -82,7 +98,52 @@ def make_scene(
         model=model,
         decimation=decimation,
         contact_bodies=contact_bodies,
+        contacts=MappingProxyType(contacts),
     )
+
+
+def _add_contact_sensor(spec: mujoco.MjSpec, name: str, pair: ContactPair) -> None:
+    """Report the net force of all contacts of a pair, world axes, exerted BY ``pair.body``."""
+    sensor = spec.add_sensor(name=name)
+    sensor.type = mujoco.mjtSensor.mjSENS_CONTACT
+    sensor.objtype = mujoco.mjtObj.mjOBJ_BODY
+    sensor.objname = pair.body
+    if pair.other is not None:
+        sensor.reftype = mujoco.mjtObj.mjOBJ_BODY
+        sensor.refname = pair.other
+    # data = force only, reduce = net force of all contacts, one slot.
+    sensor.intprm[0] = 1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE)
+    sensor.intprm[1] = 3
+    sensor.intprm[2] = 1
+
+
+def robot_contacts(robot: Robot) -> dict[str, ContactPair]:
+    """Named contacts every scene has: ``left_foot, right_foot, left_hand, right_hand``.
+
+    Feet are the robot's feet; hands are its end effectors at the wrists, where it has some. A hand
+    that is a point without geometry stands for the body that carries it.
+    """
+    found = {side: ContactPair(foot) for side, foot in zip(_FEET, robot.feet, strict=True)}
+    for side in ("left", "right"):
+        wrist = robot.human_map.get(f"{side}_wrist")
+        if wrist in robot.end_effectors and wrist not in robot.feet:
+            found[f"{side}_hand"] = ContactPair(_carrier(robot.model, wrist))
+    return found
+
+
+def _carrier(model: mujoco.MjModel, name: str) -> str:
+    """The body itself, or the body it is welded to where it has no collision geometry."""
+    body = model.body(name).id
+    weld = int(model.body_weldid[body])
+    while body != weld and not _touches(model, body):
+        body = int(model.body_parentid[body])
+    return model.body(body).name
+
+
+def _touches(model: mujoco.MjModel, body: int) -> bool:
+    first = int(model.body_geomadr[body])
+    geoms = slice(first, first + int(model.body_geomnum[body]))
+    return bool((model.geom_conaffinity[geoms] | model.geom_contype[geoms]).any())
 
 
 def undesired_contact_bodies(robot: Robot) -> tuple[str, ...]:

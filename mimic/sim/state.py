@@ -1,72 +1,132 @@
-"""What every engine publishes, computed from positions and velocities alone."""
+"""The state of the world by name: ``engine.state.robot.joint_pos``, ``.objects``, ``.contacts``.
+
+Everything here is a view: reading a quantity gives the engine's tensor of this moment, so that an
+object of this module may be kept while the engine steps. Tensors are [N, ...] with environments
+first, float32 on the engine's device, quaternions wxyz, world frame z up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from mimic.sim.kinematics import Kinematics
-from mimic.sim.scene import Scene
-
-BodyKinematics = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
-MAX_SPEED = 1e3
-"""Joint speeds no real motor reaches: the state has blown up even if it is still finite."""
+if TYPE_CHECKING:
+    from mimic.sim.engine import Engine
 
 
-class EngineState:
-    """State tensors of an engine (see ``mimic.sim.engine.Engine``) and the check on them.
+class RowsOfEnvironments:
+    """Marks an object whose tensors hold one row for each environment.
 
-    Poses and velocities of bodies come from one batched kinematics in torch behind every engine,
-    so that they belong to the new state and differ between engines only as ``qpos`` does.
+    Terms may read the rows of some environments only, see ``mimic.envs.rows``.
     """
 
     rows_of_environments = True
-    """Terms may read the rows of some environments, see ``mimic.envs.rows``."""
 
-    qpos: torch.Tensor
-    qvel: torch.Tensor
-    body_pos_w: torch.Tensor
-    body_quat_w: torch.Tensor
-    body_lin_vel_w: torch.Tensor
-    body_ang_vel_w: torch.Tensor
-    contact_force: torch.Tensor
 
-    def __init__(self, scene: Scene, num_envs: int, device: torch.device | str) -> None:
-        self.scene = scene
-        self.num_envs = num_envs
-        self.device = torch.device(device)
-        self._kinematics = Kinematics(scene.robot, self.device)
-        self._kinematics_of_all: BodyKinematics = self._kinematics
-        self.contact_force = torch.zeros(num_envs, len(scene.contact_bodies), device=self.device)
+class RobotState(RowsOfEnvironments):
+    """Pose and velocity of the robot. J joints and B bodies in the robot's own order."""
 
-    def wrap_kinematics(self, wrap: Callable[[BodyKinematics], BodyKinematics]) -> None:
-        """Compute the bodies of all environments through ``wrap`` of the function that does it."""
-        self._kinematics_of_all = wrap(self._kinematics)
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        joints = engine.scene.robot.num_joints
+        self._joint_pos = slice(7, 7 + joints)
+        self._joint_vel = slice(6, 6 + joints)
 
-    def non_finite(self) -> torch.Tensor:
-        """[N] bool: environments whose state is not finite or has blown up."""
-        # A sum or a maximum over one non-finite value is not finite: two reductions are enough.
-        fine = torch.isfinite(self.qpos.sum(1)) & (self.qvel.abs().amax(1) < MAX_SPEED)
-        return ~fine
+    @property
+    def root_pos_w(self) -> torch.Tensor:
+        """[N, 3] position of the floating base in the world, m."""
+        return self._engine.qpos[:, :3]
 
-    def _publish(self, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Make [N, 7 + J], [N, 6 + J] the state; the tensors must not change afterwards."""
-        self.qpos, self.qvel = qpos, qvel
-        state = self._kinematics_of_all(qpos, qvel)
-        self.body_pos_w, self.body_quat_w, self.body_lin_vel_w, self.body_ang_vel_w = state
+    @property
+    def root_quat_w(self) -> torch.Tensor:
+        """[N, 4] orientation of the floating base in the world, wxyz."""
+        return self._engine.qpos[:, 3:7]
 
-    def _publish_some(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Replace the rows ``env_ids`` [n] of the state by [n, 7 + J], [n, 6 + J]."""
-        self.qpos[env_ids] = qpos
-        self.qvel[env_ids] = qvel
-        pos, quat, lin_vel, ang_vel = self._kinematics(qpos, qvel)
-        self.body_pos_w[env_ids] = pos
-        self.body_quat_w[env_ids] = quat
-        self.body_lin_vel_w[env_ids] = lin_vel
-        self.body_ang_vel_w[env_ids] = ang_vel
+    @property
+    def root_lin_vel_w(self) -> torch.Tensor:
+        """[N, 3] velocity of the floating base's origin along the axes of the world, m/s."""
+        return self._engine.qvel[:, :3]
 
-    def _publish_contact(self, forces: torch.Tensor) -> None:
-        """Take [N, 3 C] or [N, C, 3] net contact forces (N) of ``scene.contact_bodies``."""
-        vectors = forces.reshape(self.num_envs, -1, 3)
-        self.contact_force = torch.linalg.vector_norm(vectors, dim=-1).to(self.device)
+    @property
+    def root_ang_vel_b(self) -> torch.Tensor:
+        """[N, 3] angular velocity of the floating base along its own axes, rad/s."""
+        return self._engine.qvel[:, 3:6]
+
+    @property
+    def joint_pos(self) -> torch.Tensor:
+        """[N, J] joint angles, rad."""
+        return self._engine.qpos[:, self._joint_pos]
+
+    @property
+    def joint_vel(self) -> torch.Tensor:
+        """[N, J] joint speeds, rad/s."""
+        return self._engine.qvel[:, self._joint_vel]
+
+    @property
+    def body_pos_w(self) -> torch.Tensor:
+        """[N, B, 3] origins of all bodies in the world, m."""
+        return self._engine.body_pos_w
+
+    @property
+    def body_quat_w(self) -> torch.Tensor:
+        """[N, B, 4] orientations of all bodies in the world, wxyz."""
+        return self._engine.body_quat_w
+
+    @property
+    def body_lin_vel_w(self) -> torch.Tensor:
+        """[N, B, 3] velocities of the bodies' origins in the world, m/s."""
+        return self._engine.body_lin_vel_w
+
+    @property
+    def body_ang_vel_w(self) -> torch.Tensor:
+        """[N, B, 3] angular velocities of the bodies along the axes of the world, rad/s."""
+        return self._engine.body_ang_vel_w
+
+
+class ObjectState(Protocol):
+    """Pose and velocity of an object's body frame: [N, 3] m, [N, 4], [N, 3] m/s, rad/s."""
+
+    @property
+    def pos_w(self) -> torch.Tensor: ...
+    @property
+    def quat_w(self) -> torch.Tensor: ...
+    @property
+    def lin_vel_w(self) -> torch.Tensor: ...
+    @property
+    def ang_vel_w(self) -> torch.Tensor: ...
+
+
+class ContactState(RowsOfEnvironments):
+    """The contact force on one named body, of the last physics step of the control step.
+
+    Physics computes contacts before it moves on, so the force belongs to the state one physics
+    step before the published one, on every engine alike. It is zero after a reset.
+    """
+
+    def __init__(self, engine: Engine, index: int) -> None:
+        self._engine = engine
+        self._index = index
+
+    @property
+    def force(self) -> torch.Tensor:
+        """[N, 3] sum of the contact forces that act on the body, in the world, N."""
+        return self._engine.named_contact_force[:, self._index]
+
+    @property
+    def magnitude(self) -> torch.Tensor:
+        """[N] length of ``force``, N."""
+        return torch.linalg.vector_norm(self.force, dim=-1)
+
+
+class SceneState(RowsOfEnvironments):
+    """The robot, the objects and the named contacts of a scene, all environments at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.robot = RobotState(engine)
+        self.objects: Mapping[str, ObjectState] = MappingProxyType({})
+        self.contacts: Mapping[str, ContactState] = MappingProxyType(
+            {name: ContactState(engine, i) for i, name in enumerate(engine.scene.contacts)}
+        )

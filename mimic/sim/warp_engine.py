@@ -19,9 +19,9 @@ wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)
 import mujoco_warp as mjw  # noqa: E402
 
 from mimic.sim.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes  # noqa: E402
+from mimic.sim.engine import Engine  # noqa: E402
 from mimic.sim.errors import EngineError  # noqa: E402
 from mimic.sim.scene import Scene  # noqa: E402
-from mimic.sim.state import EngineState  # noqa: E402
 
 # Flags that mean lost contacts or constraints. The rest say that the solver has used all of its
 # iterations, which is how it is meant to be set (MuJoCo's C code does not report it either).
@@ -36,7 +36,7 @@ _OTHER = (
 )
 
 
-class WarpEngine(EngineState):
+class WarpEngine(Engine):
     """``Engine`` on MuJoCo Warp. See ``mimic.sim.engine.Engine``.
 
     Warp's arrays are seen by torch where they lie. On a GPU the physics steps of a control step
@@ -79,23 +79,11 @@ class WarpEngine(EngineState):
         self._qpos, self._qvel = view(self._data.qpos), view(self._data.qvel)
         self._warmstart, self._ctrl = view(self._data.qacc_warmstart), view(self._data.ctrl)
         self._flags = view(self._data.overflow)
-        self._sensors = view(self._data.sensordata) if scene.contact_bodies else None
+        self._sensors = view(self._data.sensordata) if scene.model.nsensordata else None
         self._ctrl[:] = torch.as_tensor(scene.robot.default_joint_pos, dtype=torch.float32)
         self._reset_mask = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self._batched: dict[str, torch.Tensor] = {}
-        self._publish(self._qpos.clone(), self._qvel.clone())
-
-    def step(self, targets: torch.Tensor) -> None:
-        """Advance one control step with joint position targets [N, J] (rad).
-
-        Raises:
-            EngineError: contacts or constraints did not fit the buffers.
-        """
-        self.advance(targets)
-        self._publish(self._qpos.clone(), self._qvel.clone())
-        if self._sensors is not None:
-            self._publish_contact(self._sensors)
-        self._check_overflow()
+        self._publish(*self._read())
 
     def advance(self, targets: torch.Tensor) -> None:
         """The physics of ``step`` alone: state tensors are stale until the next ``step``."""
@@ -107,27 +95,6 @@ class WarpEngine(EngineState):
             if self._graph is None:
                 self._graph = self._captured()
             wp.capture_launch(self._graph, stream=wp.get_stream(self._wp_device))
-
-    def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Put the environments ``env_ids`` [n] into the states [n, 7 + J], [n, 6 + J]."""
-        qpos, qvel = self._own(qpos), self._own(qvel)
-        # Everything a world remembers is cleared: a blown-up one may hold NaN anywhere.
-        self._reset_mask.zero_()
-        self._reset_mask[env_ids] = True
-        kept = self._ctrl[env_ids].clone()
-        with self._on_torch_stream():
-            mjw.reset_data(self._model, self._data, reset=wp.from_torch(self._reset_mask))
-        self._ctrl[env_ids] = kept
-        self._qpos[env_ids] = qpos
-        self._qvel[env_ids] = qvel
-        self._warmstart[env_ids] = 0.0
-        self.contact_force[env_ids] = 0.0
-        self._publish_some(env_ids, qpos, qvel)
-
-    def set_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Replace the velocities [n, 6 + J] of some environments."""
-        self._qvel[env_ids] = self._own(qvel)
-        self._publish_some(env_ids, self._qpos[env_ids], self._qvel[env_ids])
 
     def model_field(self, name: str) -> torch.Tensor:
         """Per-environment values [N, ...] of an ``mjModel`` field, a copy.
@@ -184,8 +151,27 @@ class WarpEngine(EngineState):
             with wp.ScopedStream(wp.stream_from_torch(self.device)):
                 yield
 
-    def _own(self, values: torch.Tensor) -> torch.Tensor:
-        return values.to(self.device, torch.float32)
+    def _read(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._qpos.clone(), self._qvel.clone()
+
+    def _read_contacts(self) -> torch.Tensor | None:
+        # The sensor tells what its body does to others.
+        return None if self._sensors is None else -self._sensors
+
+    def _write(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        # Everything a world remembers is cleared: a blown-up one may hold NaN anywhere.
+        self._reset_mask.zero_()
+        self._reset_mask[env_ids] = True
+        kept = self._ctrl[env_ids].clone()
+        with self._on_torch_stream():
+            mjw.reset_data(self._model, self._data, reset=wp.from_torch(self._reset_mask))
+        self._ctrl[env_ids] = kept
+        self._qpos[env_ids] = self._own(qpos)
+        self._qvel[env_ids] = self._own(qvel)
+        self._warmstart[env_ids] = 0.0
+
+    def _write_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        self._qvel[env_ids] = self._own(qvel)
 
     def _field(self, name: str) -> Any:
         field = getattr(self._model, name, None)
@@ -196,7 +182,8 @@ class WarpEngine(EngineState):
             )
         return field
 
-    def _check_overflow(self) -> None:
+    def _check(self) -> None:
+        """Contacts and constraints must have fitted the buffers."""
         # Worlds that have blown up are reset and counted by the environment; they may touch
         # everything at once before that.
         seen = torch.where(self.non_finite(), torch.zeros_like(self._flags), self._flags)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mujoco
 import pytest
+import torch
 
 from mimic.sim import Engine, make_engine
 from mimic.sim.scene import Scene, make_scene
@@ -44,12 +45,16 @@ def test_undesired_contacts_leave_out_feet_and_hands(g1: Robot, g1_scene: Scene)
     assert {"pelvis", "torso_link", "left_knee_link", "right_knee_link"} <= set(
         g1_scene.contact_bodies
     )
-    assert g1_scene.model.nsensordata == 3 * len(g1_scene.contact_bodies)
+    sensors = len(g1_scene.contact_bodies) + len(g1_scene.contacts)
+    assert g1_scene.model.nsensordata == 3 * sensors
 
 
 def test_scene_without_sensors(g1: Robot) -> None:
     scene = make_scene(g1, sensors=False)
-    assert scene.contact_bodies == () and scene.model.nsensor == 0
+    assert scene.contact_bodies == () and scene.model.nsensor == 0 and not scene.contacts
+    engine = make_engine("mujoco", scene, 1, threads=1)
+    engine.step(torch.zeros(1, g1.num_joints))
+    assert engine.contact_force.shape == (1, 0) and not engine.state.contacts
 
 
 def test_feet_hold_the_ground_with_their_own_friction(g1: Robot, g1_scene: Scene) -> None:

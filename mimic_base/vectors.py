@@ -1,4 +1,4 @@
-"""Small vector helpers shared by the stages; arrays are [..., 3] in metres or unit length."""
+"""Small helpers for vectors and angles; arrays are [..., 3] in metres or of unit length."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
-from scipy.signal import butter, fftconvolve, sosfiltfilt
-from scipy.signal.windows import gaussian
 
 from mimic_base.rotations import cross
 
@@ -50,48 +47,6 @@ def smoothstep(x: Array, lower: float, upper: float) -> Array:
     return t * t * (3.0 - 2.0 * t)
 
 
-def low_pass(x: Array, fps: float, cutoff_hz: float) -> Array:
-    """Zero-phase Butterworth low-pass of second order along time, [T, ...].
-
-    The ends are padded by point reflection, so that the filter neither bends nor shifts them; a
-    clip too short to filter, or a cut-off above the Nyquist rate, comes back unchanged.
-    """
-    if cutoff_hz >= 0.45 * fps or len(x) < 6:
-        return x
-    sos = butter(2, cutoff_hz, fs=fps, output="sos")
-    pad = min(len(x) - 1, int(3 * fps / cutoff_hz))
-    return sosfiltfilt(sos, x, axis=0, padtype="odd", padlen=pad)
-
-
-def weighted_fill(x: Array, weight: Array, fps: float, seconds: float = 0.25) -> Array:
-    """`x` [T, ...] where its weight [T] is high, carried smoothly over where it is low.
-
-    Normalised convolution with ever wider windows; far from any evidence the weighted mean of the
-    clip is approached.
-    """
-    shape = (len(weight),) + (1,) * (x.ndim - 1)
-    w = weight.reshape(shape).astype(float)
-    total = float(weight.sum())
-    mean = (w * x).sum(axis=0) / total if total > _TINY else x.mean(axis=0)
-    filled = np.broadcast_to(mean, x.shape).astype(float)
-    for scale in (16.0, 4.0, 1.0):
-        sigma = max(seconds * scale * fps, 0.5)
-        top, bottom = _blurred(w * x, sigma), _blurred(w, sigma)
-        share = bottom / (bottom + 0.05)
-        filled = share * top / np.maximum(bottom, _TINY) + (1.0 - share) * filled
-    return w * x + (1.0 - w) * filled
-
-
-def _blurred(x: Array, sigma: float) -> Array:
-    """Gaussian filter along time; wide ones in the frequency domain, where width costs nothing."""
-    if sigma < 8.0:
-        return gaussian_filter1d(x, sigma, axis=0, mode="nearest")
-    reach = int(4.0 * sigma + 0.5)
-    window = gaussian(2 * reach + 1, sigma).reshape(-1, *(1,) * (x.ndim - 1))
-    padded = np.pad(x, [(reach, reach)] + [(0, 0)] * (x.ndim - 1), mode="edge")
-    return fftconvolve(padded, window / window.sum(), mode="valid", axes=0)
-
-
 def robust_direction(v: Array, weight: Array) -> Array:
     """Weighted mean direction [3] of unit vectors [T, 3], outliers beyond 20 degrees left out."""
     weight = np.maximum(weight, 1e-6)
@@ -113,6 +68,7 @@ def turned_within(v: Array, centre: Array, most: float) -> Array:
 
 
 def median(x: Array, weight: Array) -> float:
+    """The weighted median of `x` [T]; the plain one where all weights [T] are zero."""
     order = np.argsort(x)
     total = np.cumsum(weight[order])
     return (
@@ -123,6 +79,7 @@ def median(x: Array, weight: Array) -> float:
 
 
 def circular_median(angle: Array, weight: Array) -> float:
+    """The weighted median of angles [T] rad, taken around their weighted mean direction."""
     if weight.sum() <= 1e-9:
         weight = np.ones_like(weight)
     centre = np.angle((weight * np.exp(1j * angle)).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motions.robot.metrics import measure
+from motions.robot.quality.metrics import measure
 from retarget.page.table import quality_table
 from retarget.pipeline import RetargetSettings, retarget
 

@@ -18,8 +18,8 @@ from motions.robot.completion import complete
 from motions.robot.editing.cli import EditOptions, edit
 from motions.robot.editing.joining import fade_weight
 from motions.robot.formats.trajectory import RobotTrajectory
-from motions.robot.ground import sole_heights
 from motions.robot.motion import RobotMotion
+from motions.robot.quality.ground import sole_heights
 from motions.robot.robot_facts import robot_facts
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mimic_base.rotations import quat_continuous, quat_normalize
-from mimic_base.vectors import low_pass
+from mimic_base.signals import low_pass
 from motions import HumanMotion, RobotMotion
-from motions.robot.ground import ground_shift, sole_heights
-from motions.robot.metrics import measure
+from motions.robot.quality.ground import ground_shift, sole_heights
+from motions.robot.quality.metrics import measure
 from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts
 from retarget.feet.plan import plan_feet
 from retarget.fidelity import end_effector_figures

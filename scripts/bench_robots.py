@@ -3,7 +3,7 @@
     python scripts/bench_robots.py [--robots unitree_h1 ...] [--clips CLIP...] [--seconds 8]
 
 Without ``--clips`` the five generated demo clips are used, and five real ones of the corpus
-(``MIMIC_CORPUS``) where it is present. Figures are those of `motions.robot.metrics`; every clip is
+(``MIMIC_CORPUS``) where it is present. Figures: `motions.robot.quality.metrics`; every clip is
 cut to ``--seconds`` from ``--start``. With ``--pictures DIR`` a picture of each result is kept.
 """
 

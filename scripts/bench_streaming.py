@@ -5,7 +5,8 @@
 Prints two tables. Latency: every step's wall time and processor time, garbage collections and all.
 With several runs also the quietest run of every step: the frames, hence the work, are the same each
 time, so what differs between runs is other programs on the machine. Quality: the figures of
-`motions.robot.metrics`, and by how many frames the hinges and the root trail the whole-clip method.
+`motions.robot.quality.metrics`, and by how many frames the hinges and the root trail the
+whole-clip method.
 """
 
 from __future__ import annotations

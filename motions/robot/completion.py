@@ -20,7 +20,7 @@ from mimic_base.vectors import Array
 from motions.robot.coordinates import motion_from_coordinates
 from motions.robot.formats.trajectory import BodyPoses, RobotTrajectory
 from motions.robot.motion import RobotMotion
-from motions.robot.plausible import (
+from motions.robot.quality.plausible import (
     check_height,
     check_limits,
     exchanged_sides,

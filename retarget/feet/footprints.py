@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mimic_base.curves import smooth_curve, stiffness, upper_envelope
+from mimic_base.signals import smooth_curve, stiffness, upper_envelope
 from mimic_base.vectors import Array, smoothstep
 from retarget.feet.plan import SWING_HZ, FootPlan
 from retarget.person.scaling import Stance

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mimic_base.curves import smooth_curve, stiffness
 from mimic_base.rotations import (
     cross,
     matrix_to_quat,
@@ -15,7 +14,8 @@ from mimic_base.rotations import (
     quat_to_matrix,
     slerp,
 )
-from mimic_base.vectors import Array, low_pass, smoothstep, weighted_fill
+from mimic_base.signals import low_pass, smooth_curve, stiffness, weighted_fill
+from mimic_base.vectors import Array, smoothstep
 from retarget.feet.contacts import FootContacts, runs
 from retarget.person.calibration import CalibratedHuman
 from robots.frames import RobotFrames

@@ -8,7 +8,7 @@ import numpy as np
 
 from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
-from motions.robot.metrics import limb_errors
+from motions.robot.quality.metrics import limb_errors
 from retarget.projection import Feasibility, check_dynamics
 from robots.collision import check_geometry, lowest_point, sole_paths
 from robots.robot import Robot

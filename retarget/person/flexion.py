@@ -7,16 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mimic_base.rotations import cross, quat_inv_rotate, quat_rotate
-from mimic_base.vectors import (
-    Array,
-    across,
-    angle_about,
-    dot,
-    rotate_about,
-    smoothstep,
-    unit,
-    weighted_fill,
-)
+from mimic_base.signals import weighted_fill
+from mimic_base.vectors import Array, across, angle_about, dot, rotate_about, smoothstep, unit
 from motions import HumanMotion
 from robots.segments import LIMBS
 

@@ -12,7 +12,7 @@ from mimic_base.errors import InputError
 from mimic_base.vectors import Array
 from motions import RobotMotion
 from motions.robot.dynamics.feasibility import DynamicsSettings, Feasibility, check_dynamics
-from motions.robot.metrics import measure
+from motions.robot.quality.metrics import measure
 from robots.robot import Robot
 
 STANDS = 0.9

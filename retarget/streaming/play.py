@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
 from motions.robot.coordinates import motion_from_coordinates
-from motions.robot.metrics import measure
+from motions.robot.quality.metrics import measure
 from retarget.feet.contacts import detect_contacts
 from retarget.person.calibration import calibrate
 from retarget.streaming.pose import RobotPose

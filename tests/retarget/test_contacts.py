@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mimic_base.curves import smooth_curve, stiffness, upper_envelope
+from mimic_base.signals import smooth_curve, stiffness, upper_envelope
 from retarget.feet.contacts import detect_contacts, ground_height, runs
 from retarget.feet.footprints import glide_path
 from retarget.person.scaling import Stance, fit_root

@@ -18,8 +18,8 @@ from motions.robot.curation.judge import chunk_ranges, thresholds_from
 from motions.robot.curation.measures import distance_to_hull, ground_height
 from motions.robot.formats import RobotTrajectory, read_robot_trajectory
 from motions.robot.formats.writers import write_robot_trajectory
-from motions.robot.ground import sole_heights
 from motions.robot.motion import RobotMotion
+from motions.robot.quality.ground import sole_heights
 from robots import Robot
 from robots.kinematics import forward_kinematics
 

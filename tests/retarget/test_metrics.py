@@ -13,7 +13,7 @@ import pytest
 
 import robots
 from motions import HumanMotion
-from motions.robot.metrics import measure
+from motions.robot.quality.metrics import measure
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = Path(os.environ.get("MIMIC_BENCH", ROOT.parent / "shared" / "bench"))

@@ -14,7 +14,7 @@ from motions.robot.completion import complete
 from motions.robot.formats import RobotTrajectory, read_robot_trajectory
 from motions.robot.formats.orders import JOINT_ORDERS
 from motions.robot.formats.writers import write_robot_trajectory
-from motions.robot.ground import sole_heights
+from motions.robot.quality.ground import sole_heights
 from retarget.convert import main as convert_main
 from robots import Robot
 from robots.kinematics import forward_kinematics

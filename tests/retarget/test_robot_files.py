@@ -21,8 +21,8 @@ from motions.robot.formats import (
     trajectory_of,
 )
 from motions.robot.formats.writers import write_robot_trajectory
-from motions.robot.ground import sole_heights
 from motions.robot.motion import RobotMotion
+from motions.robot.quality.ground import sole_heights
 from motions.robot.robot_facts import robot_facts
 from retarget.convert import main as convert_main
 from retarget.edit import main as edit_main

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.signals import low_pass
+
 Array = NDArray[Any]
 
 CONTACT_HEIGHT = 0.04
@@ -19,21 +21,6 @@ _CONTACT_SPEED = 0.5
 """World speed at which a low joint counts as half as still, m/s."""
 _ROUNDS = 3
 _ROOT_HZ = 4.0
-
-
-def low_pass(x: Array, fps: float, cutoff_hz: float) -> Array:
-    """Zero-phase Butterworth low-pass of second order along time, [T, ...].
-
-    A clip too short to filter, or a cut-off above the Nyquist rate, comes back unchanged.
-    """
-    if cutoff_hz >= 0.45 * fps or len(x) < 6:
-        return x
-    # Here and not above: the policy player imports this package and should start quickly.
-    from scipy.signal import butter, sosfiltfilt
-
-    sos = butter(2, cutoff_hz, fs=fps, output="sos")
-    pad = min(len(x) - 1, int(3 * fps / cutoff_hz))
-    return sosfiltfilt(sos, x, axis=0, padtype="odd", padlen=pad)
 
 
 def fixed_bones(pos: Array, parents: tuple[int, ...], names: tuple[str, ...]) -> Array:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.signals import low_pass
 from motions.human.motion import SIDES, body_height
 from motions.human.readers.arrays import UNNAMED, numbers, stated_fps
-from motions.human.readers.footing import CONTACT_HEIGHT, fixed_bones, low_pass, walk_on_ground
+from motions.human.readers.footing import CONTACT_HEIGHT, fixed_bones, walk_on_ground
 from motions.human.readers.raw import RawClip, ReadOptions, need_fps
 
 Array = NDArray[Any]

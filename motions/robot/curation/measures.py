@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mimic_base.rotations import quat_rotate
-from mimic_base.vectors import Array, low_pass
+from mimic_base.signals import low_pass
+from mimic_base.vectors import Array
 from motions.robot.formats.trajectory import RobotTrajectory
-from motions.robot.plausible import sole_path
+from motions.robot.quality.plausible import sole_path
 from robots.collision import check_geometry, lowest_point
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot

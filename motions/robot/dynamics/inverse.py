@@ -7,7 +7,8 @@ from functools import lru_cache
 import mujoco
 import numpy as np
 
-from mimic_base.vectors import Array, low_pass
+from mimic_base.signals import low_pass
+from mimic_base.vectors import Array
 from robots.robot import Robot
 
 

@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 
 from mimic_base.rotations import quat_continuous, quat_normalize, quat_rotate
-from mimic_base.vectors import Array, low_pass
+from mimic_base.signals import low_pass
+from mimic_base.vectors import Array
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
 from retarget.person.calibration import CalibratedHuman

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mimic.sim.errors import EngineError
+from mimic_base.by_name import is_path, object_at
+
+if TYPE_CHECKING:
+    from mimic.sim.engine import Engine
 
 ENGINES: Mapping[str, str] = {
-    "mujoco": "mimic.sim.mujoco_engine:MujocoEngine",
-    "mjx": "mimic.sim.mjx_engine:MjxEngine",
-    "warp": "mimic.sim.warp_engine:WarpEngine",
+    "mujoco": "mimic.sim.engines.mujoco:MujocoEngine",
+    "mjx": "mimic.sim.engines.mjx:MjxEngine",
+    "warp": "mimic.sim.engines.warp:WarpEngine",
 }
-"""Engines and where they are."""
+"""Engines and where they are; any other is named ``package.module:Class``."""
 
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "mujoco": ("mjbatch",),
@@ -37,14 +40,20 @@ class EngineSpec:
 
     @classmethod
     def parse(cls, text: str) -> EngineSpec:
-        """Read ``name`` or ``name:key=value,key=value``.
+        """Read ``name``, ``name:key=value,key=value``, or the same after ``package.module:Class``.
 
         Raises:
             EngineError: unknown engine, or options that are not pairs.
         """
         name, _, rest = text.partition(":")
         if name != "auto" and name not in ENGINES:
-            raise EngineError(f"unknown engine '{name}'; known: auto, {', '.join(ENGINES)}")
+            cls_name, _, options_text = rest.partition(":")
+            if not is_path(f"{name}:{cls_name}"):
+                raise EngineError(
+                    f"unknown engine '{name}'; known: auto, {', '.join(ENGINES)}, or "
+                    "package.module:Class"
+                )
+            name, rest = f"{name}:{cls_name}", options_text
         options: dict[str, str] = {}
         for pair in filter(None, rest.split(",")):
             key, equals, value = pair.partition("=")
@@ -77,7 +86,7 @@ class EngineSpec:
 
 def missing_packages(engine: str) -> list[str]:
     """Python packages of an engine that are not installed."""
-    return [name for name in _PACKAGES[engine] if not _is_installed(name)]
+    return [name for name in _PACKAGES.get(engine, ()) if not _is_installed(name)]
 
 
 def _is_installed(name: str) -> bool:
@@ -88,20 +97,27 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def engine_class(engine: str) -> Any:
-    """The class behind an engine's name.
+def engine_class(engine: str) -> type[Engine]:
+    """The class behind an engine's name, or behind ``package.module:Class``.
 
     Raises:
-        EngineError: its extra is not installed.
+        EngineError: its extra is not installed, or the class is no engine.
     """
+    from mimic.sim.engine import Engine
+
     missing = missing_packages(engine)
     if missing:
         raise EngineError(
             f"engine '{engine}' needs {' and '.join(missing)}: "
             f"{INSTALL.format(extra=engine)}, or use --engine mujoco"
         )
-    module, _, name = ENGINES[engine].partition(":")
-    return getattr(importlib.import_module(module), name)
+    found = object_at(ENGINES.get(engine, engine), "engine")
+    if not (isinstance(found, type) and issubclass(found, Engine)):
+        raise EngineError(
+            f"engine '{engine}': {getattr(found, '__name__', found)} does not derive from "
+            "mimic.sim.Engine; see the docstring of that class"
+        )
+    return found
 
 
 def choose_engine(name: str, device: torch.device) -> str:
@@ -138,6 +154,13 @@ def _has_tpu() -> bool:
     return jax.default_backend() == "tpu"
 
 
+def engine_on_gpu(engine: str) -> bool:
+    """Whether an engine computes on a GPU; a stranger's says so by its ``on_gpu``."""
+    if engine in ENGINES:
+        return engine != "mujoco"
+    return engine_class(engine).on_gpu
+
+
 def pick_device(device: str, engine: str) -> str:
     """The torch device meant by ``auto``: a GPU where there is one and the engine computes on it.
 
@@ -145,7 +168,8 @@ def pick_device(device: str, engine: str) -> str:
         EngineError: a CUDA device is named and there is none.
     """
     if device == "auto":
-        on_gpu = torch.cuda.is_available() and EngineSpec.parse(engine).name != "mujoco"
+        name = EngineSpec.parse(engine).name
+        on_gpu = torch.cuda.is_available() and (name == "auto" or engine_on_gpu(name))
         return "cuda" if on_gpu else "cpu"
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise EngineError(f"device '{device}': this torch sees no GPU; use --device cpu")

@@ -43,6 +43,7 @@ class Engine(RowsOfEnvironments, ABC):
     Attributes:
         name: short name for reports.
         options: what may follow the name on the command line, with meanings.
+        on_gpu: whether ``--device auto`` means a GPU where there is one.
         state: the robot, objects and named contacts by name.
         qpos: [N, nq] floating base position (m) and orientation, joints (rad), then position and
             orientation of each free object in the scene's order.
@@ -56,6 +57,7 @@ class Engine(RowsOfEnvironments, ABC):
 
     name: ClassVar[str] = "engine"
     options: ClassVar[Mapping[str, str]] = {}
+    on_gpu: ClassVar[bool] = False
 
     qpos: torch.Tensor
     qvel: torch.Tensor
@@ -239,8 +241,8 @@ def make_engine(
     """Create an engine by name; ``auto`` picks the best one for the device.
 
     Args:
-        name: ``auto``, ``mujoco``, ``mjx`` or ``warp``, with options after a colon:
-            ``warp:nconmax=64,njmax=300``.
+        name: ``auto``, ``mujoco``, ``mjx``, ``warp`` or ``package.module:Class``, with options
+            after a colon: ``warp:nconmax=64,njmax=300``.
         device: torch device of the state tensors, and of the physics where the engine can.
         threads: of the ``mujoco`` engine; 0 means one per core.
 

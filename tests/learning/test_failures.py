@@ -13,8 +13,8 @@ import torch
 
 import robots
 from mimic.learning import checkpoints
+from mimic.sim.engines.mujoco import MujocoEngine
 from mimic.sim.errors import EngineError
-from mimic.sim.mujoco_engine import MujocoEngine
 from mimic_base.command_line import exit_on_user_error
 from tests.conftest import TINY
 from tests.envs.conftest import sway

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from mimic.sim import ENGINES, EngineError, choice, make_engine, pick_device
-from mimic.sim.buffers import BufferSizes, may_touch, most_contacts
 from mimic.sim.choice import EngineSpec, choose_engine
+from mimic.sim.engines.buffers import BufferSizes, may_touch, most_contacts
 from mimic.sim.errors import device_trouble
 from mimic.sim.scene import Scene
+from mimic_base.errors import MimicError
 
 REPO = Path(__file__).resolve().parents[2]
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
@@ -42,6 +43,35 @@ def test_names_and_options() -> None:
 def test_wrong_names_and_options(text: str, told: str, tiny_scene: Scene) -> None:
     with pytest.raises(EngineError, match=told):
         make_engine(text, tiny_scene, 1)
+
+
+def test_an_engine_of_ones_own_needs_no_word_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_scene: Scene
+) -> None:
+    (tmp_path / "my_engines.py").write_text(
+        "from mimic.sim.engines.mujoco import MujocoEngine\n"
+        "class Slow(MujocoEngine):\n"
+        "    name = 'slow'\n"
+        "    options = {'factor': 'how slow'}\n"
+        "    def __init__(self, scene, num_envs, *, device, threads, factor=1):\n"
+        "        super().__init__(scene, num_envs, device=device, threads=threads)\n"
+        "        self.factor = factor\n"
+        "Other = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert pick_device("auto", "my_engines:Slow") == "cpu"
+    engine = make_engine("my_engines:Slow:factor=7", tiny_scene, 2, threads=1)
+    assert engine.name == "slow" and vars(engine)["factor"] == 7
+    for text, told in (
+        ("my_engines:Slow:size=7", "has no option 'size'; it has: factor"),
+        ("my_engines:Fast", "no 'Fast' in 'my_engines'; it has: MujocoEngine, Slow, Other"),
+        ("my_engines:Other", "3 does not derive from mimic.sim.Engine"),
+        ("no_such_module:Fast", "module 'no_such_module' cannot be imported"),
+        ("my engines:Fast", "unknown engine 'my engines'"),
+    ):
+        with pytest.raises(MimicError, match=told) as caught:
+            make_engine(text, tiny_scene, 1)
+        assert "\n" not in str(caught.value)
 
 
 def test_negative_sizes_are_refused() -> None:
@@ -134,7 +164,7 @@ def test_what_a_library_says_about_its_device(error: Exception, told: str | None
 def test_an_engine_that_does_not_fit_the_device_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tiny_scene: Scene
 ) -> None:
-    from mimic.sim import mujoco_engine
+    from mimic.sim.engines import mujoco as mujoco_engine
 
     def refuse(*args: object) -> None:
         raise RuntimeError("Failed to allocate 99 bytes on device 'cuda:0'")

@@ -136,7 +136,7 @@ def test_a_field_of_the_program_is_refused(engine: Engine) -> None:
 
 def test_implementations(monkeypatch: pytest.MonkeyPatch) -> None:
     from mimic.sim import choice
-    from mimic.sim.mjx_engine import choose_implementation
+    from mimic.sim.engines.mjx import choose_implementation
 
     assert choose_implementation("auto", "cpu") == "jax"
     assert choose_implementation("auto", "tpu") == "jax"
@@ -151,7 +151,7 @@ def test_implementations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_compiled_programs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from mimic.sim.jax_exchange import cache_directory
+    from mimic.sim.engines.jax_exchange import cache_directory
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     monkeypatch.delenv("MIMIC_CACHE", raising=False)
@@ -163,7 +163,7 @@ def test_where_compiled_programs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_torch_and_jax_share_memory() -> None:
     import jax
 
-    from mimic.sim.jax_exchange import to_jax, to_torch
+    from mimic.sim.engines.jax_exchange import to_jax, to_torch
 
     tensor = torch.arange(32, dtype=torch.float32)
     array = to_jax(tensor, jax.devices("cpu")[0])

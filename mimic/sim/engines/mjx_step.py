@@ -12,7 +12,7 @@ import numpy as np
 from mujoco import mjx
 from mujoco.mjx._src import support
 
-from mimic.sim.buffers import BufferSizes
+from mimic.sim.engines.buffers import BufferSizes
 from mimic.sim.errors import EngineError
 from mimic.sim.scene import ContactPair, Scene
 

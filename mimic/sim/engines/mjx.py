@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import torch
 
-from mimic.sim.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes
 from mimic.sim.engine import Engine
+from mimic.sim.engines.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes
+from mimic.sim.engines.jax_exchange import jax_device, to_jax, to_torch, use_compilation_cache
+from mimic.sim.engines.mjx_step import ControlStep
 from mimic.sim.errors import EngineError
-from mimic.sim.jax_exchange import jax_device, to_jax, to_torch, use_compilation_cache
-from mimic.sim.mjx_step import ControlStep
 from mimic.sim.scene import Scene
 
 
@@ -27,6 +27,7 @@ class MjxEngine(Engine):
     """
 
     name = "mjx"
+    on_gpu = True
     options: Mapping[str, str] = {
         "impl": "auto, jax or warp",
         "nconmax": f"{NCONMAX_MEANING} (impl=warp)",

@@ -18,8 +18,8 @@ import warp as wp
 wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)
 import mujoco_warp as mjw  # noqa: E402
 
-from mimic.sim.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes  # noqa: E402
 from mimic.sim.engine import Engine  # noqa: E402
+from mimic.sim.engines.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes  # noqa: E402
 from mimic.sim.errors import EngineError  # noqa: E402
 from mimic.sim.scene import Scene  # noqa: E402
 
@@ -45,6 +45,7 @@ class WarpEngine(Engine):
     """
 
     name = "warp"
+    on_gpu = True
     options: Mapping[str, str] = {
         "nconmax": NCONMAX_MEANING,
         "njmax": NJMAX_MEANING,

@@ -1,0 +1,1 @@
+"""Engines, one file each; the registry is ``mimic.sim.choice.ENGINES``."""

@@ -1,4 +1,4 @@
-"""The results under $OUT as Markdown tables, for docs/engines.md."""
+"""The results under $OUT as Markdown tables, for docs/measured/engines.md."""
 
 from __future__ import annotations
 

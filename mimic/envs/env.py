@@ -26,6 +26,7 @@ from mimic.envs.terms import (
 )
 from mimic.envs.threads import few_threads
 from mimic.sim import Engine
+from mimic_base.errors import MimicError
 from robots import Robot
 
 
@@ -42,6 +43,22 @@ class EnvConfig:
     reset_noise: ResetNoise = field(default_factory=ResetNoise)
     episode_length_s: float = 10.0
     observation_noise: bool = True
+    physics_hz: float = 200.0
+    """Rate of the physics in training. 100 takes half the work for nearly the same motion;
+    evaluation and playing always use at least 200."""
+    randomisation_start: float = 1.0
+    """Strength of pushes and start noise at the first iteration of a training, as a share of the
+    task's own."""
+    randomisation_ramp: int = 0
+    """Iterations over which that strength grows to the task's own."""
+
+    def __post_init__(self) -> None:
+        if not self.physics_hz >= 1:
+            raise MimicError(f"physics_hz must be at least 1, got {self.physics_hz}")
+        if not 0 <= self.randomisation_start <= 1:
+            raise MimicError(
+                f"randomisation_start must lie in [0, 1], got {self.randomisation_start}"
+            )
 
 
 class TrackingEnv:
@@ -292,6 +309,34 @@ class TrackingEnv:
         self.generator.set_state(state["generator"].cpu())
         self.non_finite_resets = int(state["non_finite_resets"])
 
+    # training ------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the environment it is used in."""
+        return {
+            "task": self.task_name,
+            "robot": self.robot.name,
+            "robot_hash": self.robot.content_hash,
+            "motions": list(self.motion.hashes),
+            **{f"{group}_observations": size for group, size in self.spec.sizes.items()},
+            "actions": self.num_actions,
+        }
+
+    def begin_iteration(self, iteration: int) -> None:
+        """Tell the environment how many iterations of the training are done: curricula need it."""
+        start, ramp = self.cfg.randomisation_start, self.cfg.randomisation_ramp
+        done = iteration / ramp if ramp else 1.0
+        self.randomisation = 1.0 if done >= 1.0 else start + (1.0 - start) * done
+
+    def shared_statistics(self) -> list[torch.Tensor]:
+        """Tensors whose mean over all processes that train together each of them should have."""
+        return [self.command.sampler.failures, self.command.sampler.visits]
+
+    def reseed(self, seed: int) -> None:
+        """Begin new random numbers: starts, noise and events from here on."""
+        self.generator.manual_seed(seed)
+
     def close(self) -> None:
         """Nothing to release: kept for the VecEnv habit."""
 
@@ -388,9 +433,7 @@ class TrackingEnv:
             for group, values in groups.items():
                 span, width = self._noise[group]
                 if len(width):
-                    drawn = torch.rand(
-                        (count, len(width)), generator=generator, device=self.device
-                    )
+                    drawn = torch.rand((count, len(width)), generator=generator, device=self.device)
                     values[:, span] += width * (2.0 * drawn - 1.0)
         return TensorDict(groups, batch_size=[count], device=self.device)
 

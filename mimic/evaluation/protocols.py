@@ -11,6 +11,7 @@ from mimic.envs.mdp import terminations
 from mimic.envs.reset import ResetNoise
 from mimic.envs.sampling import SamplingConfig
 from mimic.envs.terms import TerminationTerm
+from mimic.sim.scene import PHYSICS_HZ
 from mimic_base.errors import MimicError
 
 Disturbances = Literal["none", "task"]
@@ -96,6 +97,7 @@ class Protocol:
             sampling=SamplingConfig(mode="start"),
             reset_noise=scaled_noise(task.reset_noise, self.start_noise),
             observation_noise=self.observation_noise,
+            physics_hz=max(PHYSICS_HZ, task.physics_hz),
         )
 
 

@@ -10,7 +10,7 @@ from mimic.envs.compiled import wants_compilation
 from mimic.envs.env import EnvConfig, TrackingEnv
 from mimic.envs.motion_library import find_motion_files, load_library
 from mimic.sim import make_engine
-from mimic.sim.scene import PHYSICS_HZ, make_scene
+from mimic.sim.scene import make_scene
 from mimic.tasks.tracking import faithful, tracking
 from mimic_base.errors import MimicError
 from motions import RobotMotion
@@ -56,12 +56,13 @@ def make_env(
     seed: int = 0,
     sampling: str = "adaptive",
     threads: int = 0,
-    physics_hz: float = PHYSICS_HZ,
+    physics_hz: float | None = None,
     compile: str = "off",
 ) -> TrackingEnv:
     """Build the environment of a task over motion files, folders or clips in memory.
 
     Args:
+        physics_hz: rate of the physics, by default the task's own.
         compile: whether the environment's own work goes through ``torch.compile``: ``on``,
             ``off``, or ``auto``, which is on where ``device`` is a GPU.
 
@@ -72,7 +73,7 @@ def make_env(
         raise MimicError(f"num_envs must be at least 1, got {num_envs}")
     config = task_config(task, sampling=sampling) if isinstance(task, str) else task
     body = robot if isinstance(robot, Robot) else robots.load(robot)
-    scene = make_scene(body, physics_hz=physics_hz)
+    scene = make_scene(body, physics_hz=config.physics_hz if physics_hz is None else physics_hz)
     paths = [m for m in motions if not isinstance(m, RobotMotion)]
     clips: list[Path | RobotMotion] = [m for m in motions if isinstance(m, RobotMotion)]
     if paths or not clips:

@@ -1,0 +1,61 @@
+"""What a trainer asks of an environment beside steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mimic.evaluation.protocols import get_protocol
+from mimic.tasks.tracking import tracking
+from mimic_base.errors import MimicError
+from tests.envs.conftest import MakeEnv
+
+
+def test_randomisation_grows_with_the_iterations(build: MakeEnv) -> None:
+    config = replace(tracking(), randomisation_start=0.25, randomisation_ramp=100)
+    env = build(config)
+    strengths = []
+    for iteration in (0, 50, 100, 500):
+        env.begin_iteration(iteration)
+        strengths.append(env.randomisation)
+    assert strengths == [0.25, 0.625, 1.0, 1.0]
+    steady = build()
+    steady.begin_iteration(0)
+    assert steady.randomisation == 1.0
+
+
+def test_an_environment_names_what_a_checkpoint_must_share(build: MakeEnv) -> None:
+    env = build()
+    sizes = {name: value.shape[1] for name, value in env.get_observations().items()}
+    assert env.identity == {
+        "task": env.task_name, "robot": env.robot.name, "robot_hash": env.robot.content_hash,
+        "motions": list(env.motion.hashes), "actor_observations": sizes["actor"],
+        "critic_observations": sizes["critic"], "actions": env.num_actions,
+    }  # fmt: skip
+
+
+def test_statistics_to_be_shared_are_the_samplers_own(build: MakeEnv) -> None:
+    env = build()
+    for statistic in env.shared_statistics():
+        statistic.fill_(3.0)
+    assert torch.all(env.command.sampler.failures == 3.0)
+    assert torch.all(env.command.sampler.visits == 3.0)
+
+
+def test_new_random_numbers_begin_where_they_are_told_to(build: MakeEnv) -> None:
+    env = build()
+    env.reseed(5)
+    first = env.uniform((4,), 0.0, 1.0)
+    env.reseed(5)
+    assert torch.equal(env.uniform((4,), 0.0, 1.0), first)
+
+
+def test_physics_is_coarser_in_training_alone() -> None:
+    task = replace(tracking(), physics_hz=100.0)
+    assert get_protocol("noisy-start").environment(task).physics_hz == 200.0
+    with pytest.raises(MimicError, match="physics_hz must be at least 1"):
+        replace(task, physics_hz=0.0)
+    with pytest.raises(MimicError, match=r"randomisation_start must lie in \[0, 1\]"):
+        replace(task, randomisation_start=2.0)

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files: written so that a reader never sees half of one, and archives of arrays read safely."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import errno
 import os
 import secrets
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import InputError, input_error
 
@@ -125,3 +128,47 @@ def save_npz(path: Path | str, **arrays: ArrayLike) -> None:
             raise TypeError(f"array {name!r} holds Python objects; only plain arrays are written")
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **plain)  # pyright: ignore[reportArgumentType]
+
+
+def load_npz(
+    path: Path | str,
+    *,
+    what: str = ".npz",
+    missing: str | None = None,
+    fix: str = "copy or export it again; numbers and texts only, no Python objects",
+) -> dict[str, NDArray[Any]]:
+    """All arrays of an ``.npz`` by name; no pickle in it is ever run.
+
+    Args:
+        what: what the file should be, for the error. missing: what mends an absent file.
+        fix: what mends a damaged one.
+
+    Raises `InputError` when the file is absent, empty, a directory, damaged, no archive, or holds
+    Python objects.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise input_error(path, "a motion file is expected, not a directory")
+    if not path.exists():
+        raise input_error(path, "no such file", fix=missing)
+    if path.stat().st_size == 0:
+        raise input_error(path, "the file is empty", fix=fix)
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise input_error(path, "a .npz archive is expected, not a single array", fix=fix)
+        with archive:
+            return {key: archive[key] for key in archive.files}
+    except InputError:
+        raise
+    except PermissionError:
+        raise  # the command line tells it as it is
+    except (
+        ValueError, EOFError, KeyError, OSError, SyntaxError, MemoryError, OverflowError,
+        NotImplementedError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "pickle" in reason.lower():
+            # numpy says the same of any file that is no archive at all.
+            reason = "it holds pickled objects or is no .npz archive"
+        raise input_error(path, f"not a readable {what}: {reason}", fix=fix) from error

@@ -25,15 +25,13 @@ def quat_mul(a: ArrayLike, b: ArrayLike) -> Array:
     """Hamilton product: the rotation `b` followed by `a`, [..., 4]."""
     aw, ax, ay, az = np.moveaxis(np.asarray(a), -1, 0)
     bw, bx, by, bz = np.moveaxis(np.asarray(b), -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
+    w = aw * bw - ax * bx - ay * by - az * bz
+    out = np.empty((*np.shape(w), 4), dtype=w.dtype)
+    out[..., 0] = w
+    out[..., 1] = aw * bx + ax * bw + ay * bz - az * by
+    out[..., 2] = aw * by - ax * bz + ay * bw + az * bx
+    out[..., 3] = aw * bz + ax * by - ay * bx + az * bw
+    return out
 
 
 def quat_conj(q: ArrayLike) -> Array:
@@ -148,20 +146,6 @@ def quat_of_yaw(yaw: ArrayLike) -> Array:
     half = 0.5 * np.asarray(yaw, dtype=np.float64)
     zero = np.zeros_like(half)
     return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=-1)
-
-
-def quat_from_two_vectors(a: ArrayLike, b: ArrayLike) -> Array:
-    """The smallest rotation [..., 4] that turns the direction of `a` into that of `b` [..., 3]."""
-    start, end = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
-    start = start / np.linalg.norm(start, axis=-1, keepdims=True)
-    end = end / np.linalg.norm(end, axis=-1, keepdims=True)
-    w = 1.0 + np.sum(start * end, axis=-1, keepdims=True)
-    q = np.concatenate([w, np.cross(start, end)], axis=-1)
-    # Opposite directions: half a turn about any axis across `start`.
-    axis = np.where(np.abs(start[..., :1]) < 0.9, np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))
-    across = np.cross(start, axis)
-    half_turn = np.concatenate([np.zeros_like(w), across], axis=-1)
-    return quat_normalize(np.where(w > 1e-9, q, half_turn))
 
 
 def angular_velocity(q: ArrayLike, fps: float) -> Array:

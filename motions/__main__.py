@@ -1,9 +1,8 @@
-"""``python -m motions convert | edit | info | fetch``."""
+"""``python -m motions convert | edit | info | fetch | curate | demo``."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -14,8 +13,10 @@ COMMANDS = {
     "edit": ("motions.robot.editing.cli", "cut, mirror, blend and join robot motions"),
     "info": ("motions.robot.formats.info", "what a robot motion file holds"),
     "fetch": ("motions.human.fetch", "get human motion data"),
+    "curate": ("motions.robot.curation.cli", "judge and repair robot motions"),
+    "demo": ("motions.demo", "write the generated human clips"),
 }
-"""Sub-command: the module whose `main(arguments)` runs it, and what it does."""
+"""Sub-command: the module whose `main(arguments, prog=...)` runs it, and what it does."""
 
 
 def usage() -> str:
@@ -33,12 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = ", ".join(COMMANDS)
         print(f"error: no command {words[0]!r} (expected one of {known})", file=sys.stderr)
         return USER_ERROR_EXIT_CODE
-    # Imported when asked for: the commands are independent, and not all come with every install.
+    # Imported when asked for: what one command needs should not slow the others down.
     name = COMMANDS[words[0]][0]
-    if importlib.util.find_spec(name) is None:
-        print(f"error: '{words[0]}' is not part of this installation", file=sys.stderr)
-        return USER_ERROR_EXIT_CODE
-    return importlib.import_module(name).main(words[1:]) or 0
+    program = importlib.import_module(name)
+    return program.main(words[1:], prog=f"python -m motions {words[0]}") or 0
 
 
 if __name__ == "__main__":

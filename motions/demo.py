@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import tyro
 
 from mimic_base.command_line import exit_on_user_error
 from motions.human import demo
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m motions.demo", description=__doc__)
-    parser.add_argument("directory", type=Path, help="where the .bvh files go")
-    parser.add_argument("names", nargs="*", help=f"clips to write (default: all of {demo.names()})")
-    options = parser.parse_args()
+@dataclass(frozen=True)
+class Options:
+    """Write the generated demo clips as BVH files."""
+
+    directory: tyro.conf.Positional[Path]
+    """Where the .bvh files go."""
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Clips to write; all of them unless given."""
+
+
+def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions demo") -> int:
+    """Write the clips; 0 when all went well."""
+    known = ", ".join(demo.names())
+    options = tyro.cli(Options, args=arguments, prog=prog, description=f"{Options.__doc__}\n\n"
+                       f"There are: {known}.")  # fmt: skip
     for name in options.names or demo.names():
         print(demo.write(name, options.directory / f"{name}.bvh"))
     return 0
 
 
 if __name__ == "__main__":
-    exit_on_user_error(main)
+    exit_on_user_error(lambda: main(prog="python -m motions.demo"))

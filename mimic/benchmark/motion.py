@@ -9,7 +9,6 @@ import numpy as np
 
 from mimic_base.rotations import quat_rotate
 from motions import RobotMotion
-from motions.robot.coordinates import motion_from_coordinates
 from robots import Robot
 
 BUNDLED = "assets/motions"
@@ -44,7 +43,7 @@ def squat(robot: Robot, seconds: float = 6.0, fps: float = 50.0) -> RobotMotion:
         turned = quat_rotate(body_quat[:, index, None], points[None])
         soles.append((turned + body_pos[:, index, None])[..., 2].min(1))
     root[:, 2] = -np.minimum(*soles)
-    return motion_from_coordinates(
+    return RobotMotion.from_coordinates(
         robot,
         root,
         upright,

@@ -17,7 +17,6 @@ from mimic_base.rotations import (
     quat_of_yaw,
 )
 from mimic_base.vectors import Array
-from motions.robot.coordinates import motion_from_coordinates
 from motions.robot.formats.trajectory import BodyPoses, RobotTrajectory
 from motions.robot.motion import RobotMotion
 from motions.robot.quality.plausible import (
@@ -71,7 +70,7 @@ def complete(
     if fps is not None:
         trajectory = trajectory.resample(check_fps(fps, f"{trajectory.where}: new fps"))
     figures: dict[str, Any] = {"import": {"notes": notes}} if notes else {}
-    motion = motion_from_coordinates(
+    motion = RobotMotion.from_coordinates(
         robot,
         trajectory.root_pos,
         trajectory.root_quat,

@@ -1,30 +1,34 @@
-"""The robot reference that retargeting writes and tracking reads."""
+"""The robot reference that retargeting writes and tracking reads, and its file.
+
+The file is BeyondMimic's ``.npz`` (the six arrays of `mimic_base.frame_fields` and `fps`) plus the
+names of its columns, the robot, where the clip comes from, foot contacts and figures of quality.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import input_error
-from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays
+from mimic_base.files import load_npz, save_npz
+from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, frame_shapes
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import angular_velocity, quat_continuous
-from motions.robot.motion_check import check, column_order
-from motions.robot.motion_file import (
-    SCHEMA,
-    read_robot_motion_fields,
-    write_robot_motion,
-)
+
+if TYPE_CHECKING:
+    from robots import Robot
 
 Array = NDArray[Any]
 
-
-__all__ = ["SCHEMA", "RobotMotion"]
+SCHEMA = "humanoid-mimic/robot-motion/1"
+MAKE_IT = "make the file with: python -m retarget CLIP --robot unitree_g1 --out DIR"
+_UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +60,7 @@ class RobotMotion(FrameArrays[Array]):
             put(self, key, np.asarray(getattr(self, key), dtype=np.float64))
         if self.contact.size == 0:
             put(self, "contact", np.zeros((len(self.joint_pos), 2)))
-        check(self, self._where)
+        _check(self, self._where)
 
     @property
     def _where(self) -> str:
@@ -115,11 +119,48 @@ class RobotMotion(FrameArrays[Array]):
             name=name,
         )
 
+    @classmethod
+    def from_coordinates(
+        cls,
+        robot: Robot,
+        root_pos: Array,
+        root_quat: Array,
+        joint_pos: Array,
+        *,
+        fps: float,
+        contact: ArrayLike | None = None,
+        quality: Mapping[str, Any] | None = None,
+        source: str = "",
+        licence: str = "",
+        name: str = "",
+    ) -> RobotMotion:
+        """The motion with the poses and velocities of all bodies of `robot`.
+
+        Args: `root_pos` [T, 3] m and `root_quat` [T, 4] wxyz of the floating base in the world,
+        `joint_pos` [T, J] rad in the robot's order, `contact` [T, 2] or None. Raises `InputError`
+        on values that no motion can have.
+        """
+        body_pos, body_quat = robot.body_poses(root_pos, root_quat, joint_pos)
+        return cls.build(
+            fps=fps,
+            joint_pos=joint_pos,
+            body_pos_w=body_pos,
+            body_quat_w=body_quat,
+            joint_names=robot.joint_names,
+            body_names=robot.body_names,
+            robot=robot.name,
+            contact=contact,
+            quality=quality,
+            source=source,
+            licence=licence,
+            name=name,
+        )
+
     # -- files -------------------------------------------------------------------------------
 
     def save(self, path: Path | str) -> None:
         """Write the motion as ``.npz`` (float32 arrays, no pickles), all of it or nothing."""
-        write_robot_motion(self, path)
+        _write(self, path)
 
     @classmethod
     def load(
@@ -137,7 +178,7 @@ class RobotMotion(FrameArrays[Array]):
         Raises `InputError` for every way in which the file cannot be used.
         """
         path = Path(path)
-        values = read_robot_motion_fields(path, joint_names, body_names, robot)
+        values = _read_fields(path, joint_names, body_names, robot)
         # Errors about the content name the file; the motion itself keeps its own name.
         return replace(cls(**{**values, "name": str(path)}), name=values["name"])
 
@@ -193,7 +234,7 @@ class RobotMotion(FrameArrays[Array]):
 
     def with_joint_order(self, names: Sequence[str]) -> RobotMotion:
         """The same motion with joints in the order of `names`, which must be the same set."""
-        order = column_order(self._where, "joint", self.joint_names, names, self.robot, whole=True)
+        order = _column_order(self._where, "joint", self.joint_names, names, self.robot, whole=True)
         return replace(
             self,
             joint_names=tuple(names),
@@ -206,6 +247,187 @@ class RobotMotion(FrameArrays[Array]):
 
         The first name becomes body 0, so it has to be the floating base.
         """
-        order = column_order(self._where, "body", self.body_names, names, self.robot, whole=False)
+        order = _column_order(self._where, "body", self.body_names, names, self.robot, whole=False)
         changed: dict[str, Any] = {k: getattr(self, k)[:, order] for k in BODY_FIELDS}
         return replace(self, body_names=tuple(names), **changed)
+
+
+def check_fits(
+    motion: RobotMotion,
+    robot: Robot,
+    *,
+    bodies: Sequence[str] | None = None,
+    where: object = None,
+) -> None:
+    """Refuse a motion that is not of `robot`; the one place where names are matched.
+
+    Args:
+        bodies: names of the bodies that are needed; all of the robot's unless given.
+        where: the file, for the error; the motion's name unless given.
+
+    Raises `InputError` naming the motion, what is missing or left over, and the fix.
+    """
+    where = motion._where if where is None else str(where)
+    fix = f"retarget the clip with --robot {robot.name}"
+    if motion.robot != robot.name:
+        raise input_error(
+            where,
+            f"the motion is not of robot '{robot.name}'",
+            found=f"a motion of robot '{motion.robot}'" if motion.robot else "no robot's name",
+            fix=fix,
+        )
+    wanted = robot.body_names if bodies is None else bodies
+    _column_order(where, "joint", motion.joint_names, robot.joint_names, motion.robot, fix=fix)
+    _column_order(where, "body", motion.body_names, wanted, motion.robot, whole=False, fix=fix)
+
+
+def _column_order(
+    where: str,
+    what: str,
+    have: Sequence[str],
+    want: Sequence[str],
+    robot: str,
+    *,
+    whole: bool = True,
+    fix: str = "retarget the clip for this robot",
+) -> list[int]:
+    """Where the columns `want` stand in `have`; with `whole` both must be the same set."""
+    missing = [n for n in want if n not in have]
+    extra = [n for n in have if n not in want] if whole else []
+    if missing or extra:
+        parts = []
+        if missing:
+            parts.append(f"it lacks {what} {', '.join(missing)}")
+        if extra:
+            parts.append(f"it has {what} {', '.join(extra)} that the robot lacks")
+        raise input_error(
+            where,
+            f"the motion does not fit the robot: {'; '.join(parts)}",
+            found=f"a motion of robot {robot!r} with {len(have)} {what} names",
+            fix=fix,
+        )
+    return [have.index(n) for n in want]
+
+
+def _check(motion: RobotMotion, where: str) -> None:
+    """Refuse values, shapes and names that no motion can have; `where` begins each error."""
+    for what, names in (("joint", motion.joint_names), ("body", motion.body_names)):
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise input_error(
+                where, f"{what} names must be unique", found=f"twice: {', '.join(twice)}"
+            )
+    frames = len(motion.joint_pos) if motion.joint_pos.ndim else 0
+    joints, bodies = len(motion.joint_names), len(motion.body_names)
+    shapes = frame_shapes(frames, joints, bodies) | {"contact": (frames, 2)}
+    for key, shape in shapes.items():
+        value = getattr(motion, key)
+        if value.shape != shape:
+            raise input_error(
+                where,
+                f"{key} has the wrong shape",
+                found=list(value.shape),
+                expected=f"{list(shape)} from {frames} frames, {joints} joint names and "
+                f"{bodies} body names",
+            )
+        if not np.isfinite(value).all():
+            frame = int(np.argwhere(~np.isfinite(value))[0][0])
+            raise input_error(
+                where,
+                f"{key} holds a value that is not finite",
+                found=f"frame {frame}",
+                fix="retarget the clip again or crop it before that frame",
+            )
+    if bodies == 0:
+        raise input_error(where, "there are no bodies", expected="body 0, the base")
+    if frames < 2:
+        raise input_error(
+            where,
+            "a clip needs at least two frames",
+            found=frames,
+            fix="use a longer clip: velocities need a neighbour frame",
+        )
+    error = np.abs(np.linalg.norm(motion.body_quat_w, axis=-1) - 1.0)
+    if error.max() > _UNIT_TOLERANCE:
+        frame, body = np.unravel_index(int(error.argmax()), error.shape)
+        norm = float(np.linalg.norm(motion.body_quat_w[frame, body]))
+        raise input_error(
+            where,
+            "body_quat_w must hold unit quaternions (wxyz)",
+            found=f"length {norm:.4f} at frame {frame}, body {motion.body_names[body]}",
+        )
+
+
+def _write(motion: RobotMotion, path: Path | str) -> None:
+    """Write ``.npz``: float32 arrays, names and texts as unicode arrays, no pickles."""
+    arrays: dict[str, Any] = {k: getattr(motion, k).astype(np.float32) for k in FRAME_FIELDS}
+    save_npz(
+        path,
+        **arrays,
+        fps=np.array([motion.fps]),
+        joint_names=np.array(motion.joint_names, dtype=np.str_),
+        body_names=np.array(motion.body_names, dtype=np.str_),
+        robot=np.array(motion.robot),
+        schema=np.array(SCHEMA),
+        source=np.array(motion.source),
+        licence=np.array(motion.licence),
+        contact=motion.contact.astype(np.float32),
+        quality=np.array(json.dumps(dict(motion.quality))),
+        name=np.array(motion.name),
+    )
+
+
+def _read_fields(
+    path: Path,
+    joint_names: Sequence[str] | None,
+    body_names: Sequence[str] | None,
+    robot: str | None,
+) -> dict[str, Any]:
+    """The fields of a `RobotMotion` from its file, not yet checked against each other."""
+    data = load_npz(path, what="motion file", missing=MAKE_IT, fix="retarget the clip again")
+    missing = [key for key in ("fps", *FRAME_FIELDS) if key not in data]
+    if missing:
+        raise input_error(
+            path,
+            f"not a robot motion, it lacks {', '.join(missing)}",
+            found=f"the arrays {', '.join(sorted(data)) or 'none'}",
+            fix=MAKE_IT,
+        )
+    schema = _text(data, "schema", SCHEMA)
+    if schema != SCHEMA:
+        raise input_error(path, "unknown schema", found=repr(schema), expected=repr(SCHEMA))
+    names: dict[str, tuple[str, ...]] = {}
+    for key, given in (("joint_names", joint_names), ("body_names", body_names)):
+        if given is None and key not in data:
+            raise input_error(
+                path,
+                f"the file carries no {key}, and columns without names may be in any order",
+                fix="retarget the clip again, or say the order: "
+                "RobotMotion.load(path, joint_names=..., body_names=...)",
+            )
+        found = given if given is not None else data[key].reshape(-1).tolist()
+        names[key] = tuple(str(n) for n in found)
+    for key in ("fps", *FRAME_FIELDS, "contact"):
+        if key in data and data[key].dtype.kind not in "fiub":
+            raise input_error(path, f"{key} must hold numbers", found=f"type {data[key].dtype}")
+    if data["fps"].size != 1:
+        raise input_error(path, "fps must be one number", found=data["fps"].tolist())
+    try:
+        quality = json.loads(_text(data, "quality", "{}"))
+    except json.JSONDecodeError as error:
+        raise input_error(path, f"quality is not JSON: {error}") from error
+    return {
+        "fps": float(data["fps"].reshape(-1)[0]),
+        **{key: data[key] for key in FRAME_FIELDS},
+        **names,
+        "robot": robot if robot is not None else _text(data, "robot", ""),
+        "source": _text(data, "source", ""),
+        "licence": _text(data, "licence", ""),
+        "contact": data.get("contact", np.zeros((0, 2))),
+        "quality": quality,
+        "name": _text(data, "name", "") or path.stem,
+    }
+
+
+def _text(data: Mapping[str, Array], key: str, default: str) -> str:
+    return str(data[key].reshape(-1)[0]) if key in data and data[key].size else default

@@ -14,7 +14,6 @@ from scipy.spatial.transform import Rotation, RotationSpline
 from mimic_base.resample import lerp_frames
 from mimic_base.vectors import Array
 from motions import RobotMotion
-from motions.robot.coordinates import motion_from_coordinates
 from motions.robot.dynamics.contact import GroundPoints, share_load
 from motions.robot.dynamics.feasibility import DynamicsSettings
 from motions.robot.dynamics.inverse import bare_model, coordinates, derivatives, required_forces
@@ -225,7 +224,7 @@ def rebuilt(
     motion: RobotMotion, robot: Robot, root: Array, quat: Array, joints: Array, contact: Array
 ) -> RobotMotion:
     """A motion with other coordinates (joints in the robot's order) and all bodies."""
-    return motion_from_coordinates(
+    return RobotMotion.from_coordinates(
         robot,
         root,
         quat,

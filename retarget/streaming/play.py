@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
-from motions.robot.coordinates import motion_from_coordinates
 from motions.robot.quality.metrics import measure
 from retarget.feet.contacts import detect_contacts
 from retarget.person.calibration import calibrate
@@ -113,7 +112,7 @@ def motion_of(
     quat = np.stack([pose.root_quat for pose in poses])
     joints = np.stack([pose.joint_pos for pose in poses])
     contact = None if human is None else source_contacts(human)
-    return motion_from_coordinates(
+    return RobotMotion.from_coordinates(
         robot,
         root,
         quat,

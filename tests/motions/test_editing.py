@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -12,8 +13,6 @@ from mimic_base.errors import InputError
 from mimic_base.rotations import quat_conj, quat_log, quat_mul, quat_of_yaw, yaw_of_quat
 from motions.__main__ import main
 from motions.robot.editing import (
-    JointMirror,
-    RobotFacts,
     align,
     blend,
     crop,
@@ -27,21 +26,47 @@ from motions.robot.editing import (
 from motions.robot.editing.joining import concatenate
 from motions.robot.formats import RobotTrajectory, read_robot_trajectory
 from motions.robot.formats.writers import write_robot_trajectory
+from robots.robot import Robot
 
 NAMES = ("left_hip", "right_hip", "waist", "left_knee", "right_knee")
-FACTS = RobotFacts(
-    name="toy",
-    joint_names=NAMES,
-    default_joint_pos=np.array([0.1, -0.1, 0.0, 0.4, 0.4]),
-    default_root_height=0.8,
-    joint_lower=np.full(5, -0.6),
-    joint_upper=np.full(5, 0.62),
-    mirror=JointMirror(
-        partner=dict(zip(NAMES, ("right_hip", "left_hip", "waist", "right_knee", "left_knee"),
-                         strict=True)),
-        sign=dict(zip(NAMES, (-1.0, -1.0, -1.0, 1.0, 1.0), strict=True)),
-    ),
-)  # fmt: skip
+TOY = """
+<mujoco><compiler angle="radian"/><worldbody><body name="base" pos="0 0 1"><freejoint/>
+  <geom size="0.1" mass="1"/>
+  <body name="left_thigh" pos="0 0.1 0"><joint name="left_hip" axis="1 0 0"/>
+    <geom size="0.05" mass="1"/></body>
+  <body name="right_thigh" pos="0 -0.1 0"><joint name="right_hip" axis="1 0 0"/>
+    <geom size="0.05" mass="1"/></body>
+  <body name="chest" pos="0 0 0.2"><joint name="waist" axis="0 0 1"/>
+    <geom size="0.05" mass="1"/></body>
+  <body name="left_shin" pos="0 0.1 -0.4"><joint name="left_knee" axis="0 1 0"/>
+    <geom size="0.05" mass="1"/></body>
+  <body name="right_shin" pos="0 -0.1 -0.4"><joint name="right_knee" axis="0 1 0"/>
+    <geom size="0.05" mass="1"/></body>
+</body></worldbody></mujoco>
+"""
+
+
+def toy_robot() -> Robot:
+    """Hips that roll, a waist that yaws, knees that pitch: signs -1, -1, -1, +1, +1."""
+    model = mujoco.MjModel.from_xml_string(TOY)
+    ones = np.ones(5)
+    values = dict.fromkeys(
+        ("kp", "kd", "effort_limit", "velocity_limit", "armature", "action_scale"), ones
+    )
+    values |= dict.fromkeys(("joint_lower", "soft_lower"), np.full(5, -0.6))
+    values |= dict.fromkeys(("joint_upper", "soft_upper"), np.full(5, 0.62))
+    return Robot(
+        name="toy", title="toy", vendor_xml=Path("toy.xml"), model_source="", model=model,
+        spec_factory=mujoco.MjSpec, vendor_factory=mujoco.MjSpec, joint_names=NAMES,
+        body_names=("base", "left_thigh", "right_thigh", "chest", "left_shin", "right_shin"),
+        default_joint_pos=np.array([0.1, -0.1, 0.0, 0.4, 0.4]), default_root_height=0.8,
+        root_body="base", anchor_body="base", key_bodies=("base",), end_effectors=(),
+        feet=("left_shin", "right_shin"), sole_points=(np.zeros((1, 3)), np.zeros((1, 3))),
+        human_map={}, **values,
+    )  # fmt: skip
+
+
+ROBOT = toy_robot()
 
 
 def motion(frames: int = 100, fps: float = 50.0, phase: float = 0.0, yaw: float = 0.0):
@@ -86,8 +111,8 @@ def test_crop_keeps_whole_frames_and_refuses_times_outside() -> None:
 
 def test_mirror_twice_is_the_identity_and_once_is_not() -> None:
     clip = motion(yaw=0.7)
-    once = mirror(clip, FACTS.mirror)
-    twice = mirror(once, FACTS.mirror)
+    once = mirror(clip, ROBOT)
+    twice = mirror(once, ROBOT)
     np.testing.assert_array_equal(twice.joint_pos, clip.joint_pos)
     np.testing.assert_array_equal(twice.root_pos, clip.root_pos)
     np.testing.assert_allclose(twice.root_quat, clip.root_quat, atol=1e-15)
@@ -101,7 +126,7 @@ def test_mirror_without_a_partner_is_refused() -> None:
     clip = motion()
     lone = replace(clip, joint_pos=clip.joint_pos[:, :1], joint_names=NAMES[:1])
     with pytest.raises(InputError, match="left_hip has no mirror partner"):
-        mirror(lone, FACTS.mirror)
+        mirror(lone, ROBOT)
 
 
 def test_time_scale_keeps_the_path() -> None:
@@ -186,13 +211,13 @@ def test_loop_ends_where_it_begins() -> None:
 @pytest.mark.parametrize("ramp", [ramp_in, ramp_out])
 def test_ramps_begin_at_rest_and_meet_the_clips_velocity(ramp) -> None:
     clip = motion()
-    long = ramp(clip, FACTS, 1.0)
+    long = ramp(clip, ROBOT, 1.0)
     assert long.num_frames == 150
     if ramp is ramp_out:
         long, clip = (replace(c, root_pos=c.root_pos[::-1], root_quat=c.root_quat[::-1],
                               joint_pos=c.joint_pos[::-1]) for c in (long, clip))  # fmt: skip
     np.testing.assert_allclose(long.joint_pos[50:], clip.joint_pos)
-    np.testing.assert_allclose(long.joint_pos[0], FACTS.default_joint_pos)
+    np.testing.assert_allclose(long.joint_pos[0], ROBOT.default_joint_pos)
     assert long.root_pos[0, 2] == pytest.approx(0.8)
     upright = quat_of_yaw(yaw_of_quat(long.root_quat[0]))
     np.testing.assert_allclose(np.abs(upright @ long.root_quat[0]), 1.0, atol=1e-12)
@@ -201,18 +226,18 @@ def test_ramps_begin_at_rest_and_meet_the_clips_velocity(ramp) -> None:
     # At the seam the velocity changes by no more than the clip's own acceleration does in a frame.
     jump = np.abs(speed[50] - speed[49]).max()
     assert jump < 2 * largest_acceleration(clip) / 50
-    assert (long.joint_pos <= FACTS.joint_upper + 1e-12).all()
-    assert (long.joint_pos >= FACTS.joint_lower - 1e-12).all()
+    assert (long.joint_pos <= ROBOT.joint_upper + 1e-12).all()
+    assert (long.joint_pos >= ROBOT.joint_lower - 1e-12).all()
 
 
 def test_every_edit_keeps_joint_limits() -> None:
     a, b = motion(), motion(phase=2.0)
-    edits = [stitch(a, b, 0.4), loop(a, 0.3), blend(a, b, 0.3), mirror(a, FACTS.mirror),
-             time_scale(a, 0.7), ramp_in(ramp_out(a, FACTS, 0.3), FACTS, 0.3)]  # fmt: skip
+    edits = [stitch(a, b, 0.4), loop(a, 0.3), blend(a, b, 0.3), mirror(a, ROBOT),
+             time_scale(a, 0.7), ramp_in(ramp_out(a, ROBOT, 0.3), ROBOT, 0.3)]  # fmt: skip
     for clip in edits:
         assert np.abs(clip.joint_pos).max() <= 0.5 + 1e-9 or clip is edits[-1]
-        assert (clip.joint_pos <= FACTS.joint_upper).all()
-        assert (clip.joint_pos >= FACTS.joint_lower).all()
+        assert (clip.joint_pos <= ROBOT.joint_upper).all()
+        assert (clip.joint_pos >= ROBOT.joint_lower).all()
 
 
 # -- the command -----------------------------------------------------------------------------
@@ -231,11 +256,11 @@ def test_edit_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--mirror"], "python -m retarget.edit"),
-        (["--ramp-in", "1"], "python -m retarget.edit"),
-        (["--to", "robot-motion"], "python -m retarget.edit"),
+        (["--mirror"], "--robot NAME"),
+        (["--ramp-in", "1"], "--robot NAME"),
+        (["--to", "robot-motion"], "--robot NAME"),
         (["--to", "cake"], "--to names no format"),
-        (["--ramp-out", "-1"], "--ramp-out|python -m retarget.edit"),
+        (["--ramp-out", "-1"], "--ramp-out|--robot NAME"),
         (["--start", "9"], "inside the clip"),
         (["--blend", "missing.npz"], "no such file"),
     ],

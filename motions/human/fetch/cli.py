@@ -37,9 +37,9 @@ class Options:
     """Seconds to wait for the server."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions fetch") -> int:
     """Fetch every clip; 0 when all went well, 2 when one could not be had."""
-    options = tyro.cli(Options, args=argv, prog="python -m motions fetch")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     if not options.clips:
         raise InputError("no clips given; say which: python -m motions fetch cmu/02_01")
     if not options.timeout > 0:

@@ -53,9 +53,9 @@ class Options(SourceOptions):
     """Limits on the measures."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions curate") -> int:
     """Judge every file; 0 when all could be read, 2 otherwise (a rejection is no error)."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget.curation")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     robot = robots.load(options.robot)
     settings = CurationSettings(repair=options.repair, thresholds=options.thresholds)
     if options.reference:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mimic_base.errors import input_error
 from mimic_base.resample import frames_between, stride_positions
-from motions.robot.editing.facts import JointMirror
 from motions.robot.formats.trajectory import RobotTrajectory
+
+if TYPE_CHECKING:
+    from robots import Robot
 
 _LEAST_SCALE = 0.01
 _REFLECT_POS = np.array([1.0, -1.0, 1.0])
@@ -26,21 +29,28 @@ def crop(motion: RobotTrajectory, start: float, end: float | None) -> RobotTraje
     )
 
 
-def mirror(motion: RobotTrajectory, joints: JointMirror) -> RobotTrajectory:
+def mirror(motion: RobotTrajectory, robot: Robot) -> RobotTrajectory:
     """The motion reflected in the world's x-z plane: left becomes right.
 
-    Raises `InputError` when `joints` does not know a joint of the motion.
+    Which joint is whose mirror image, and with which sign, is found in the robot's kinematics.
+    Raises `InputError` when the motion has a joint that the robot lacks, or lacks the partner of
+    one; `RobotError` when the robot is not symmetric.
     """
+    # Here and not above: it brings the physics engine along.
+    from robots.symmetry import mirror_map
+
+    found = mirror_map(robot)
     index, sign = [], []
     for name in motion.joint_names:
-        partner = joints.partner.get(name)
+        column = robot.joint_names.index(name) if name in robot.joint_names else -1
+        partner = robot.joint_names[int(found.joint_index[column])] if column >= 0 else None
         if partner is None or partner not in motion.joint_names:
             raise input_error(
                 motion.where, f"joint {name} has no mirror partner in the motion",
                 fix="mirror before joints are taken out, with the robot the motion is for",
             )  # fmt: skip
         index.append(motion.joint_names.index(partner))
-        sign.append(joints.sign[name])
+        sign.append(float(found.joint_sign[column]))
     contact = None if motion.contact is None else motion.contact[:, ::-1]
     return replace(
         motion,

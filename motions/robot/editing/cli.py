@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from mimic_base.errors import InputError, input_error
 from motions.robot.editing.basic import crop, mirror, time_scale
-from motions.robot.editing.facts import RobotFacts
 from motions.robot.editing.joining import align, blend, loop, stitch
-from motions.robot.editing.ramps import ramp_in, ramp_out
-from motions.robot.formats.cli import SourceOptions
-from motions.robot.formats.formats import FORMATS, WRITTEN
+from motions.robot.editing.ramps import ramp_in, ramp_out, settle
+from motions.robot.formats.cli import SourceOptions, load_robot, target_format
+from motions.robot.formats.formats import FORMATS
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.formats.trajectory import RobotTrajectory, trajectory_of
 from motions.robot.formats.writers import write_robot_trajectory
-from motions.robot.motion import RobotMotion
 
-Finish = Callable[[RobotTrajectory, int, int], RobotMotion]
-"""A complete motion from the edited one and the frames of its ramps at the start and the end."""
+if TYPE_CHECKING:
+    from robots import Robot
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditOptions(SourceOptions):
     """Edit a robot motion. Whatever the order of the options, the steps are: crop, time scale,
-    mirror, blend, join, loop, ramps."""
+    mirror, blend, join, loop, ramps.
+
+    With --robot the result can be mirrored and ramped, and becomes a complete motion file with the
+    pose of every body; without it, it stays in generalised coordinates.
+    """
 
     file: tyro.conf.Positional[Path]
     """Robot motion file of any known format."""
     out: Path
     """File to write."""
-    to: str = "trajectory"
-    """Format to write."""
+    robot: str | None = None
+    """Robot name, or a description file (.toml); needed for mirroring, ramps and body poses."""
+    to: str | None = None
+    """Format to write: with a robot robot-motion, else trajectory, unless given."""
     start: float = 0.0
     """Second to begin at."""
     end: float | None = None
@@ -61,38 +66,33 @@ class EditOptions(SourceOptions):
     """Name of the result; that of the output file unless given."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlainEditOptions(EditOptions):
-    """Edit a robot motion in generalised coordinates, without a robot's model.
-
-    Mirroring, ramps and complete motion files need the robot: `python -m retarget.edit`.
-    Whatever the order of the options, the steps are: crop, time scale, mirror, blend, join, loop,
-    ramps.
-    """
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m motions edit`."""
-    return edit(tyro.cli(PlainEditOptions, args=arguments, prog="python -m motions edit"))
-
-
-def edit(
-    options: EditOptions, facts: RobotFacts | None = None, finish: Finish | None = None
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    prog: str = "mimic motions edit",
+    robot: str | None = None,
 ) -> int:
+    """Edit one motion as the command line says; 0 when all went well.
+
+    Args:
+        prog: name of the program, for its help.
+        robot: what --robot is unless given.
+    """
+    default = EditOptions(file=tyro.MISSING, out=tyro.MISSING, robot=robot)
+    return edit(tyro.cli(EditOptions, args=arguments, prog=prog, default=default))
+
+
+def edit(options: EditOptions) -> int:
     """Edit one motion and write the result. Raises `InputError` for whatever cannot be done."""
+    to = target_format(options.to, options.robot)
     robot_needed = options.mirror or options.ramp_in or options.ramp_out
-    if options.to not in (*WRITTEN, "robot-motion"):
-        expected = ", ".join(("robot-motion", *WRITTEN))
-        raise input_error(None, "--to names no format that is written", found=repr(options.to),
-                          expected=expected)  # fmt: skip
-    if facts is None and (robot_needed or options.to == "robot-motion"):
+    if options.robot is None and (robot_needed or to == "robot-motion"):
         raise InputError(
-            "mirroring, ramps and complete motion files need the robot; "
-            "run: python -m retarget.edit FILE --robot NAME ... --out FILE"
+            "mirroring, ramps and complete motion files need the robot; say which with --robot NAME"
         )
-    suffix = ".npz" if options.to == "robot-motion" else FORMATS[options.to].extensions[0]
+    suffix = ".npz" if to == "robot-motion" else FORMATS[to].extensions[0]
     if options.out.suffix.lower() != suffix:
-        raise input_error(options.out, f"format {options.to} is written as {suffix}")
+        raise input_error(options.out, f"format {to} is written as {suffix}")
     for name in ("ramp_in", "ramp_out"):
         if not getattr(options, name) >= 0:
             raise input_error(None, f"--{name.replace('_', '-')} cannot be negative",
@@ -100,15 +100,19 @@ def edit(
     reading = options.read_options()
     motion = read_robot_trajectory(options.file, reading)
     others = {path: read_robot_trajectory(path, reading) for path in _others(options)}
-    motion, head, tail = apply(motion, options, others, facts)
+    robot = None if options.robot is None else load_robot(options.robot)
+    motion, head, tail = apply(motion, options, others, robot)
     motion = motion.with_texts(name=options.name or options.out.stem)
-    complete = None if finish is None else finish(motion, head, tail)
-    if complete is not None and options.to == "robot-motion":
-        complete.save(options.out)
-    else:
-        if complete is not None:
-            motion = trajectory_of(complete).with_texts(loop=motion.loop)
-        write_robot_trajectory(motion, options.out, options.to)
+    if robot is not None:
+        from motions.robot.completion import complete
+
+        motion = settle(motion.with_joint_order(robot.joint_names), robot, head, tail)
+        whole = complete(motion, robot, check=False)
+        if to == "robot-motion":
+            whole.save(options.out)
+        motion = trajectory_of(whole).with_texts(loop=motion.loop)
+    if to != "robot-motion":
+        write_robot_trajectory(motion, options.out, to)
     print(
         f"{options.out}: {motion.num_frames} frames at {motion.fps:g} fps, {motion.duration:.2f} s"
     )
@@ -119,14 +123,14 @@ def apply(
     motion: RobotTrajectory,
     options: EditOptions,
     others: dict[Path, RobotTrajectory],
-    facts: RobotFacts | None,
+    robot: Robot | None,
 ) -> tuple[RobotTrajectory, int, int]:
     """The edited motion, and how many of its frames are ramps at the start and at the end."""
     motion = crop(motion, options.start, options.end)
     if options.time_scale != 1.0:
         motion = time_scale(motion, options.time_scale)
-    if options.mirror and facts is not None:
-        motion = mirror(motion, facts.mirror)
+    if options.mirror and robot is not None:
+        motion = mirror(motion, robot)
     if options.blend is not None:
         other = others[options.blend].resample(motion.fps)
         motion = blend(motion, align(other, motion, 0), options.blend_weight)
@@ -135,11 +139,11 @@ def apply(
     if options.loop:
         motion = loop(motion, options.transition)
     length, head = motion.num_frames, 0
-    if options.ramp_in and facts is not None:
-        motion = ramp_in(motion, facts, options.ramp_in)
+    if options.ramp_in and robot is not None:
+        motion = ramp_in(motion, robot, options.ramp_in)
         head = motion.num_frames - length
-    if options.ramp_out and facts is not None:
-        motion = ramp_out(motion, facts, options.ramp_out)
+    if options.ramp_out and robot is not None:
+        motion = ramp_out(motion, robot, options.ramp_out)
     loops = options.loop and not (options.ramp_in or options.ramp_out)
     return replace(motion, loop=loops, bodies=None), head, motion.num_frames - length - head
 

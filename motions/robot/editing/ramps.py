@@ -2,35 +2,60 @@
 
 Every coordinate follows the quintic that begins at rest and arrives with the clip's own first
 velocity (and no acceleration), so positions and velocities are continuous. Angles are kept inside
-the limits. Feet may slide during a ramp; `python -m retarget.edit` puts the soles on the ground.
+the limits. Feet may slide during a ramp; `settle` puts the soles on the ground.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul, quat_of_yaw, yaw_of_quat
-from motions.robot.editing.facts import RobotFacts
-from motions.robot.editing.joining import concatenate, transition_frames
+from motions.robot.editing.joining import concatenate, fade_weight, transition_frames
 from motions.robot.formats.trajectory import RobotTrajectory
+
+if TYPE_CHECKING:
+    from robots import Robot
 
 Array = NDArray[Any]
 
 
-def ramp_in(motion: RobotTrajectory, facts: RobotFacts, seconds: float) -> RobotTrajectory:
+def ramp_in(motion: RobotTrajectory, robot: Robot, seconds: float) -> RobotTrajectory:
     """The clip with `seconds` before it that lead from the default pose to its first frame."""
     frames = transition_frames(seconds, motion.fps)
-    ramp = _ramp(motion.with_frames(0, 2), facts, frames)
+    ramp = _ramp(motion.with_frames(0, 2), robot, frames)
     return concatenate([ramp, motion])
 
 
-def ramp_out(motion: RobotTrajectory, facts: RobotFacts, seconds: float) -> RobotTrajectory:
+def ramp_out(motion: RobotTrajectory, robot: Robot, seconds: float) -> RobotTrajectory:
     """The clip with `seconds` after it that lead from its last frame to the default pose."""
-    return _reversed(ramp_in(_reversed(motion), facts, seconds))
+    return _reversed(ramp_in(_reversed(motion), robot, seconds))
+
+
+def settle(motion: RobotTrajectory, robot: Robot, head: int, tail: int) -> RobotTrajectory:
+    """The motion with the soles on the ground during ramps of `head` and `tail` frames.
+
+    The height of the lowest sole goes smoothly from zero, in the default pose, to what it is at the
+    clip's own end of the ramp; the clip itself is left as it is. Joints are in the robot's order.
+    """
+    # Here and not above: they bring the physics engine along.
+    from motions.robot.quality.ground import sole_heights
+    from robots.kinematics import forward_kinematics
+
+    pos, quat = forward_kinematics(robot, motion.root_pos, motion.root_quat, motion.joint_pos)
+    lowest = sole_heights(robot, pos, quat).min(axis=1)
+    root = motion.root_pos.copy()
+    if head:
+        way = fade_weight(np.arange(head) / head)
+        root[:head, 2] += way * lowest[head] - lowest[:head]
+    if tail:
+        last = motion.num_frames - tail - 1
+        way = 1.0 - fade_weight(np.arange(1, tail + 1) / tail)
+        root[last + 1 :, 2] += way * lowest[last] - lowest[last + 1 :]
+    return replace(motion, root_pos=root)
 
 
 def _reversed(motion: RobotTrajectory) -> RobotTrajectory:
@@ -45,21 +70,21 @@ def _reversed(motion: RobotTrajectory) -> RobotTrajectory:
     )
 
 
-def _ramp(start: RobotTrajectory, facts: RobotFacts, frames: int) -> RobotTrajectory:
+def _ramp(start: RobotTrajectory, robot: Robot, frames: int) -> RobotTrajectory:
     """`frames` - 1 frames that arrive at the first of the two frames `start`."""
     fps = start.fps
     duration = (frames - 1) / fps
     time = np.arange(frames - 1) / fps
-    order = [facts.joint_names.index(name) for name in start.joint_names]
+    order = [robot.joint_names.index(name) for name in start.joint_names]
     velocity = (start.joint_pos[1] - start.joint_pos[0]) * fps
-    joints = _arrive(facts.default_joint_pos[order], start.joint_pos[0], velocity, time, duration)
+    joints = _arrive(robot.default_joint_pos[order], start.joint_pos[0], velocity, time, duration)
     # A clip that is itself beyond a limit is not bent: only what the ramp adds is held back.
-    low = np.minimum(facts.joint_lower[order], start.joint_pos[0])
-    high = np.maximum(facts.joint_upper[order], start.joint_pos[0])
+    low = np.minimum(robot.joint_lower[order], start.joint_pos[0])
+    high = np.maximum(robot.joint_upper[order], start.joint_pos[0])
     speed = (start.root_pos[1] - start.root_pos[0]) * fps
     # Starting half the way back lets the base gather its speed without overshooting.
     place = start.root_pos[0] - 0.5 * duration * speed
-    place[2] = facts.default_root_height
+    place[2] = robot.default_root_height
     pos = _arrive(place, start.root_pos[0], speed, time, duration)
     quat = start.root_quat[0]
     turn_rate = quat_log(quat_mul(quat_conj(quat), start.root_quat[1])) * fps

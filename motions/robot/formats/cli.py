@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -17,12 +17,11 @@ from motions.robot.formats.detect import EXTENSIONS, ReadOptions
 from motions.robot.formats.formats import FORMATS, WRITTEN
 from motions.robot.formats.orders import parse_joint_order
 from motions.robot.formats.reading import read_robot_trajectory
-from motions.robot.formats.trajectory import RobotTrajectory, trajectory_of
+from motions.robot.formats.trajectory import trajectory_of
 from motions.robot.formats.writers import write_robot_trajectory
-from motions.robot.motion import RobotMotion
 
-Complete = Callable[[RobotTrajectory, float | None], RobotMotion]
-"""Gives a trajectory the poses of all bodies, at another frame rate where one is given."""
+if TYPE_CHECKING:
+    from robots import Robot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class SourceOptions:
     """What the user may say about the files that are read."""
 
     format: str | None = None
-    """Format of the files; detected unless given (see `python -m motions info --formats`)."""
+    """Format of the files; detected unless given (see `mimic motions info --formats`)."""
     fps: float | None = None
     """Frames per second of the files, where they carry none."""
     joint_order: str | None = None
@@ -55,61 +54,86 @@ class SourceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions(SourceOptions):
-    """Convert robot motions between formats."""
+    """Convert robot motions between formats.
+
+    With --robot the poses of all bodies are computed, and the file's joint order, quaternion order
+    and body poses are checked against the robot. Without it body poses are only carried over.
+    """
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Robot motion files, or folders of them."""
     out: Path
     """Directory for the results, one file per clip; existing ones are replaced."""
-    to: str = "trajectory"
-    """Format to write."""
+    robot: str | None = None
+    """Robot name, or a description file (.toml); completes the motions and checks them."""
+    to: str | None = None
+    """Format to write: with a robot robot-motion, else trajectory, unless given."""
     resample: float | None = None
     """Frames per second of the results; those of the file unless given."""
     output_joint_order: str | None = None
     """Order of the columns written; the format's own unless given."""
     licence: str | None = None
     """Licence to note in the results, where the format has room for it."""
+    fill_missing_joints: bool = False
+    """Hold joints that the file lacks at the robot's default pose (a 23-DoF G1 has no wrists)."""
+    check: bool = True
+    """Compare the file's bodies, feet, height and joint ranges with the robot's."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlainConvertOptions(ConvertOptions):
-    """Convert robot motions between formats, without a robot's model.
-
-    Formats that hold the poses of all bodies can be read, and written from files that hold them;
-    `python -m retarget.convert` adds them with the robot's kinematics and checks the files by it.
-    """
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m motions convert`; 0 when all went well, 2 when a file could not be used."""
-    options = tyro.cli(PlainConvertOptions, args=arguments, prog="python -m motions convert")
-    return convert(options)
-
-
-def convert(options: ConvertOptions, complete: Complete | None = None) -> int:
-    """Convert every file; a file that cannot be used is one line, and the others go on.
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    prog: str = "mimic motions convert",
+    robot: str | None = None,
+) -> int:
+    """Convert files as the command line says; 0 when all went well, 2 when one cannot be used.
 
     Args:
-        complete: the robot's kinematics; without it body poses are only carried over.
+        prog: name of the program, for its help.
+        robot: what --robot is unless given.
     """
-    if options.to not in (*WRITTEN, "robot-motion"):
+    default = ConvertOptions(files=tyro.MISSING, out=tyro.MISSING, robot=robot)
+    return convert(tyro.cli(ConvertOptions, args=arguments, prog=prog, default=default))
+
+
+def target_format(to: str | None, robot: str | None) -> str:
+    """The format that `--to` names; without it a complete motion where the robot is known."""
+    if to is None:
+        return "trajectory" if robot is None else "robot-motion"
+    if to not in (*WRITTEN, "robot-motion"):
         raise input_error(
             None,
             "--to names no format that is written",
-            found=repr(options.to),
+            found=repr(to),
             expected=", ".join(("robot-motion", *WRITTEN)),
         )
-    if options.to == "robot-motion" and complete is None:
-        raise InputError(
-            "a complete motion file needs the robot's kinematics; "
-            "run: python -m retarget.convert FILE... --robot NAME --out DIR"
-        )
+    return to
+
+
+def load_robot(name: str) -> Robot:
+    """The robot that `--robot` names; the physics engine is imported only then."""
+    import robots
+
+    return robots.load(name)
+
+
+def convert(options: ConvertOptions) -> int:
+    """Convert every file; a file that cannot be used is one line, and the others go on."""
+    to = target_format(options.to, options.robot)
+    if options.robot is None:
+        for said, option in ((to == "robot-motion", "--to robot-motion"),
+                             (options.fill_missing_joints, "--fill-missing-joints")):  # fmt: skip
+            if said:
+                raise InputError(
+                    f"{option} needs the robot's kinematics; say which robot with --robot NAME"
+                )
     reading = options.read_options()
     if options.resample is not None:
         check_fps(options.resample, "--resample", "try --resample 50")
     columns = parse_joint_order(options.output_joint_order)
     files = find_motion_files(options.files)
-    suffix = ".npz" if options.to == "robot-motion" else FORMATS[options.to].extensions[0]
+    robot = None if options.robot is None else load_robot(options.robot)
+    suffix = ".npz" if to == "robot-motion" else FORMATS[to].extensions[0]
 
     def one(path: Path, name: str) -> None:
         out = options.out / f"{name}{suffix}"
@@ -119,18 +143,26 @@ def convert(options: ConvertOptions, complete: Complete | None = None) -> int:
         if options.licence is not None:
             trajectory = trajectory.with_texts(licence=options.licence)
         notes = trajectory.notes
-        if complete is not None:
+        if robot is not None:
+            from motions.robot.completion import complete
+
             # Errors name the file; the motion keeps its own name.
-            motion = complete(trajectory.with_texts(name=str(path)), options.resample)
+            motion = complete(
+                trajectory.with_texts(name=str(path)),
+                robot,
+                fill_missing=options.fill_missing_joints,
+                fps=options.resample,
+                check=options.check,
+            )
             motion = replace(motion, name=trajectory.name)
             notes = motion.quality.get("import", {}).get("notes", notes)
-            if options.to == "robot-motion":
+            if to == "robot-motion":
                 motion.save(out)
             trajectory = trajectory_of(motion).with_texts(loop=trajectory.loop)
         elif options.resample is not None:
             trajectory = trajectory.resample(options.resample)
-        if options.to != "robot-motion":
-            write_robot_trajectory(trajectory, out, options.to, columns)
+        if to != "robot-motion":
+            write_robot_trajectory(trajectory, out, to, columns)
         print(
             f"{path}: {trajectory.num_frames} frames at {trajectory.fps:g} fps, "
             f"{len(trajectory.joint_names)} joints -> {out}"

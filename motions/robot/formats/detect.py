@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from mimic_base.errors import input_error
+from mimic_base.files import load_npz
 from motions.robot.formats.consistency import proven_order
 from motions.robot.formats.formats import FORMATS, Format
 from motions.robot.formats.pickles import read_plain_pickle
 from motions.robot.formats.quaternions import Order, gather_evidence, reorder
-from motions.robot.formats.raw import check_sound, load_arrays, names, text
+from motions.robot.formats.raw import check_sound, names, text
 from motions.robot.formats.readers import READERS, read_table
 
 TRAJECTORY_SCHEMA = "humanoid-mimic/robot-trajectory/1"
@@ -56,7 +57,7 @@ def read_content(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise input_error(path, "the pickle holds no dictionary", found=type(content).__name__)
         return {str(key): value for key, value in content.items()}
-    return load_arrays(path)
+    return dict(load_npz(path))
 
 
 def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:

@@ -26,9 +26,9 @@ class InfoOptions(SourceOptions):
     """List the known formats and joint orders instead."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m motions info`."""
-    options = tyro.cli(InfoOptions, args=arguments, prog="python -m motions info")
+def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions info") -> int:
+    """Print what the files hold; 0 when all could be read, 2 when one could not."""
+    options = tyro.cli(InfoOptions, args=arguments, prog=prog)
     if options.formats:
         print(formats_text())
         return 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.errors import InputError, input_error
+from mimic_base.errors import input_error
 from motions.robot.formats.trajectory import BodyPoses
 
 Array = NDArray[Any]
@@ -84,34 +82,6 @@ def check_sound(where: str, raw: RawRobotMotion) -> None:
             found=f"length {length[frame]:.3f} at frame {frame}",
             fix="are these columns a quaternion? choose the layout with --format",
         )
-
-
-def load_arrays(path: Path) -> dict[str, Array]:
-    """All arrays of an ``.npz``; pickled content, damage and missing files are `InputError`."""
-    if path.is_dir():
-        raise input_error(path, "a motion file is expected, not a directory")
-    if not path.exists():
-        raise input_error(path, "no such file")
-    if path.stat().st_size == 0:
-        raise input_error(path, "the file is empty")
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise input_error(path, "a .npz archive is expected, not a single array")
-        with archive:
-            return {key: archive[key] for key in archive.files}
-    except InputError:
-        raise
-    except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        if "pickle" in reason.lower():
-            # numpy says the same of any file that is no archive at all.
-            reason = "it holds pickled objects or is no .npz archive"
-        raise input_error(
-            path,
-            f"not a readable .npz: {reason}",
-            fix="copy or export it again; numbers and texts only, no Python objects",
-        ) from error
 
 
 def numbers(path: Path, data: dict[str, Any], key: str, *shape: int | None) -> Array:

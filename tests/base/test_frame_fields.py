@@ -10,7 +10,7 @@ import numpy as np
 from mimic.policy.observations import Reference
 from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, JOINT_FIELDS, frame_shapes
 
-REPO = Path(__file__).resolve().parents[1]
+REPO = Path(__file__).resolve().parents[2]
 
 
 def test_shapes_by_name() -> None:

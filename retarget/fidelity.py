@@ -25,7 +25,7 @@ from mimic_base.vectors import Array, across
 from motions import HumanMotion
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import leg_scale, scaled_hips
-from retarget.solvers.per_frame.frame import bodies_between
+from retarget.solvers.weights import bodies_between
 from robots.frames import robot_frames
 from robots.robot import Robot
 from robots.segments import LIMBS, SIDES, SegmentTrack

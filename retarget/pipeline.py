@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,10 +14,12 @@ from motions.robot.quality.metrics import measure
 from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts
 from retarget.feet.plan import plan_feet
 from retarget.fidelity import end_effector_figures
+from retarget.objectives import Objective
 from retarget.person.calibration import CalibratedHuman, calibrate
 from retarget.person.scaling import RootFitSettings
 from retarget.solvers.per_frame.clip import FrameSettings, solve_per_frame
 from retarget.solvers.whole_clip.clip import solve_whole_clip
+from retarget.solvers.whole_clip.obstacles import Obstacle
 from retarget.solvers.whole_clip.settings import ClipSettings
 from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
@@ -47,12 +49,17 @@ def retarget(
     *,
     fps: float | Literal["source"] = "source",
     settings: RetargetSettings | None = None,
+    objectives: Sequence[Objective] = (),
+    obstacles: Sequence[Obstacle] = (),
     progress: Progress | None = None,
 ) -> RobotMotion:
     """Retarget one clip.
 
     Args:
         fps: frame rate of the result; "source" keeps the clip's own.
+        objectives: the caller's own, of as many frames as the result, beside the person's; see
+            `retarget.objectives`.
+        obstacles: the caller's own, beside the ground and the robot's body (whole-clip method).
         progress: called with (solver frames done, of how many).
 
     Returns a `RobotMotion` with all bodies of the robot, contact confidences and `quality`.
@@ -65,12 +72,14 @@ def retarget(
     plan = plan_feet(person, contacts)
     if settings.method == "whole-clip":
         qpos = solve_whole_clip(
-            person, contacts, plan, robot, frames, settings.clip, settings.root, progress
-        )
+            person, contacts, plan, robot, frames, settings.clip, settings.root, progress,
+            extra=objectives, obstacles=obstacles,
+        )  # fmt: skip
     else:
         qpos = solve_per_frame(
-            person, contacts, plan, robot, frames, settings.per_frame, settings.root, progress
-        )
+            person, contacts, plan, robot, frames, settings.per_frame, settings.root, progress,
+            extra=objectives,
+        )  # fmt: skip
     body_pos, body_quat = forward_kinematics(robot, qpos[:, :3], qpos[:, 3:7], qpos[:, 7:])
     heights = sole_heights(robot, body_pos, body_quat)
     shift = ground_shift(heights, plan.confidence > 0.9)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
@@ -11,7 +9,8 @@ from mimic_base.rotations import quat_rotate, quat_to_matrix, slerp
 from mimic_base.vectors import Array
 from motions import RobotMotion
 from motions.robot.dynamics.inverse import coordinates
-from retarget.solvers.per_frame.frame import NUM_POINTS, Aim, bodies_between
+from retarget.objectives import Direction, Objective, Point
+from retarget.solvers.weights import bodies_between
 from retarget.solvers.whole_clip.obstacles import Ground, OwnBody
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.solver import ClipSolver
@@ -39,7 +38,7 @@ class PinnedFeet:
         self.qpos = coordinates(motion.root_pos, motion.root_quat, motion.joint_pos)
         self.robot, self.frames = robot, robot_frames(robot)
         pos, quat = forward_kinematics(robot, motion.root_pos, motion.root_quat, motion.joint_pos)
-        self.aim = _as_it_is(pos, quat, self.frames)
+        self.root, self.objectives = pos[:, 0], _as_it_is(robot, pos, quat, self.frames)
         self.solver = ClipSolver(robot, self.frames, motion.fps, ClipSettings())
         self.legs = _leg_joints(robot)
 
@@ -50,15 +49,23 @@ class PinnedFeet:
         every leg joint by at most `most_turn` rad: where more comes out, the whole change is
         scaled down.
         """
-        points = self.aim.points.copy()
-        points[:, 0, :2] += shift
+        path = self.root.copy()
+        path[:, :2] += shift
+        weight = np.broadcast_to([ROOT, ROOT, HEIGHT], path.shape)
+        root = Point(
+            name="root",
+            body=self.robot.body_names[0],
+            point=np.zeros(3),
+            target=path,
+            weight=weight,
+        )
         qpos, fps = self.qpos, self.fps
         mat = np.moveaxis(quat_to_matrix(qpos[:, 3:7]), 0, -1)
-        start = ClipState(points[:, 0].T.copy(), mat, qpos[:, 7:].T.copy())
+        start = ClipState(path.T.copy(), mat, qpos[:, 7:].T.copy())
         frames = len(qpos)
         state = self.solver.solve(
             start,
-            replace(self.aim, points=points),
+            [root, *self.objectives],
             ITERATIONS,
             obstacles=(Ground(self.robot, frames), OwnBody(self.robot)),
         )
@@ -88,26 +95,31 @@ def _leg_joints(robot: Robot) -> Array:
     return legs
 
 
-def _as_it_is(pos: Array, quat: Array, frames: RobotFrames) -> Aim:
-    """Aims that are met already by bodies at `pos` [T, B, 3], turned by `quat` [T, B, 4]."""
-    count = len(pos)
-    directions = np.zeros((count, 2 * len(SEGMENTS), 3))
-    weights = np.zeros((count, 2 * len(SEGMENTS)))
-    for k, name in enumerate(SEGMENTS):
+def _as_it_is(robot: Robot, pos: Array, quat: Array, frames: RobotFrames) -> list[Objective]:
+    """Objectives that are met already by bodies at `pos` [T, B, 3], turned by `quat` [T, B, 4]."""
+    result: list[Objective] = []
+    for name in SEGMENTS:
         if name in frames.rigid:
             continue
         link = frames.links[name]
-        for i, axis in ((2 * k, link.primary), (2 * k + 1, link.secondary)):
-            directions[:, i] = quat_rotate(quat[:, link.body - 1], axis)
-            weights[:, i] = LEG if name.endswith(("thigh", "shank")) else OTHER
-    points, strength = np.zeros((2, count, NUM_POINTS, 3))
-    points[:, 0], strength[:, 0] = pos[:, 0], (ROOT, ROOT, HEIGHT)
-    k = 1
+        weight = LEG if name.endswith(("thigh", "shank")) else OTHER
+        for kind, axis in (("primary", link.primary), ("secondary", link.secondary)):
+            target = quat_rotate(quat[:, link.body - 1], axis)
+            body = robot.body_names[link.body - 1]
+            result.append(
+                Direction(name=f"{name}.{kind}", body=body, axis=axis, target=target, weight=weight)
+            )
     for i, side in enumerate(SIDES):
         body = frames.links[f"{side}_foot"].body - 1
-        for local in (np.zeros(3), frames.ball[i], frames.heel[i]):
+        for part, local in (
+            ("ankle", np.zeros(3)), ("ball", frames.ball[i]), ("heel", frames.heel[i])
+        ):  # fmt: skip
             place = frames.foot_turns[i].T @ local
-            points[:, k] = pos[:, body] + quat_rotate(quat[:, body], place)
-            strength[:, k] = FOOT
-            k += 1
-    return Aim(directions, weights, points, strength)
+            target = pos[:, body] + quat_rotate(quat[:, body], place)
+            result.append(
+                Point(
+                    name=f"{side}_foot.{part}", body=robot.body_names[body], point=place,
+                    target=target, weight=FOOT,
+                )
+            )  # fmt: skip
+    return result

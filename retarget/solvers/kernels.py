@@ -132,6 +132,54 @@ def points(gram, force, pos, mat, root, body, local, target, weight):
 
 
 @kernel
+def body_rows(gram, force, rows, residual):
+    """Any rows [R, 6, T] on the twist of one body with residuals [R, T]; the cost."""
+    cost = 0.0
+    for k in range(rows.shape[0]):
+        j = rows[k]
+        for t in range(rows.shape[2]):
+            x, y, z, u, v, w, e = (
+                j[0, t],
+                j[1, t],
+                j[2, t],
+                j[3, t],
+                j[4, t],
+                j[5, t],
+                residual[k, t],
+            )
+            for i, value in enumerate(
+                (
+                    x * x,
+                    x * y,
+                    x * z,
+                    y * y,
+                    y * z,
+                    z * z,
+                    x * u,
+                    x * v,
+                    x * w,
+                    y * u,
+                    y * v,
+                    y * w,
+                    z * u,
+                    z * v,
+                    z * w,
+                    u * u,
+                    u * v,
+                    u * w,
+                    v * v,
+                    v * w,
+                    w * w,
+                )
+            ):
+                gram[i, t] += value
+            for i in range(6):
+                force[i, t] += j[i, t] * e
+            cost += e * e
+    return cost
+
+
+@kernel
 def hinges(diagonal, gradient, q, rest, rest_square, low, high, limit_square, held, held_square):
     """Rows of the hinges `q` [J, T] rad: rest posture, margin of the limits, held; the cost."""
     cost = 0.0

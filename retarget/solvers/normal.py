@@ -9,6 +9,9 @@ are. Layouts are [..., T] as in `tree`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import numpy as np
 
 from mimic_base.vectors import Array
@@ -48,6 +51,16 @@ class NormalEquations:
             self.gram, self.force, pose.pos, pose.mat, pose.root, body, local, target, weight
         )
 
+    def rows(self, body: int, rows: Array, residual: Array) -> None:
+        """Weighted rows `rows` [R, 6, T] on one body with weighted residuals `residual` [R, T].
+
+        A row is the derivative of its residual after the body's twist seen from the root: the
+        angular velocity (3), then the velocity (3) of the body's point at the root's origin. A
+        point at p (from the root) moves by v + w x p: a row g on its velocity is (p x g, g).
+        """
+        gram, force = self.gram[body], self.force[body]
+        self.cost += kernels.body_rows(gram, force, rows, np.ascontiguousarray(residual))
+
     def coordinates(self, dofs: slice, residual: Array, weight: Array) -> None:
         """Residuals [k, T] of coordinates themselves, `weight` broadcastable to them."""
         square = np.broadcast_to(weight * weight, residual.shape)
@@ -75,6 +88,35 @@ class NormalEquations:
         )  # fmt: skip
         for frame, rows, residual in self._dense:
             kernels.add_rows(blocks, gradient, frame, rows, residual)
+
+
+def frame_equations(
+    tree: BodyTree, pose: TreePose, objectives: Iterable[Adds]
+) -> tuple[Array, Array]:
+    """Hessian [n, n] and gradient [n] of half the objectives' cost at one configuration (T = 1).
+
+    In MuJoCo's tangent space, where the free joint turns about the root body's own axes.
+    """
+    normal = NormalEquations(tree, pose)
+    for each in objectives:
+        each.add(normal)
+    blocks, gradient = np.zeros((1, tree.num_dofs, tree.num_dofs)), np.zeros((1, tree.num_dofs))
+    normal.fill(blocks, gradient)
+    lower = np.tril(blocks[0])
+    hessian, right = lower + np.tril(lower, -1).T, gradient[0]
+    turn = pose.mat[1, :, :, 0]
+    hessian[:, 3:6] = hessian[:, 3:6] @ turn
+    hessian[3:6] = turn.T @ hessian[3:6]
+    right[3:6] = right[3:6] @ turn
+    return hessian, right
+
+
+class Adds(Protocol):
+    """What adds rows: an `objectives.Objective`."""
+
+    def add(self, normal: NormalEquations) -> None:
+        """Add its rows."""
+        ...
 
 
 def point_rows(tree: BodyTree, pose: TreePose, body: Array, frame: Array, at: Array) -> Array:

@@ -13,8 +13,6 @@ from retarget.feet.plan import FootPlan
 from retarget.person.body_constants import BodyConstants
 from retarget.person.calibration import CalibratedHuman, calibrate_with
 from retarget.person.scaling import scaled_hips
-from retarget.solvers.per_frame.frame import NUM_POINTS, Aim
-from retarget.solvers.per_frame.stages import direction_targets, first_guess
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
 from retarget.streaming.foot_locking import Footing, step_within
@@ -23,10 +21,16 @@ from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
-from retarget.targets import followed, foot_points
+from retarget.targets import (
+    direction_objectives,
+    first_guess,
+    followed,
+    foot_objectives,
+    root_objective,
+)
 from robots.frames import robot_frames
 from robots.robot import Robot
-from robots.segments import SEGMENTS, SIDES
+from robots.segments import SIDES
 
 
 class StreamingRetargeter:
@@ -118,65 +122,65 @@ class StreamingRetargeter:
             forward = self._turned(self._whole)[:, :, 0]
             heading = np.arctan2(forward[:, 1], forward[:, 0])
         plan = self._footing.plan(person, self._contacts, heading)
-        ankle, turned, targets = self._point(person, plan, self._contacts.ground.height)
+        ankle, turned = self._point(person, plan, self._contacts.ground.height)
         plan = self._footing.reachable(plan, self._contacts, turned)
         root_quat = self._pointing.data.qpos[3:7]
         root, target = self._footing.place(
             person, self._contacts, plan, ankle, root_quat, now, jump=status == "jump"
         )
-        qpos = self._solve(plan, root, target, *targets)
+        qpos = self._solve(person, plan, root, target)
         return RobotPose(
             qpos[:3].copy(), qpos[3:7].copy(), qpos[7:].copy(), plan.confidence[0].copy(), status
         )
 
-    def _point(
-        self, person: CalibratedHuman, plan: FootPlan, ground: float
-    ) -> tuple[Array, Array, tuple[Array, Array]]:
+    def _point(self, person: CalibratedHuman, plan: FootPlan, ground: float) -> tuple[Array, Array]:
         """Follow the directions of all segments.
 
-        Returns the ankles [2, 3] m seen from the root, the feet's orientations [2, 3, 3], and the
-        targets [1, K, 3] and weights [1, K] of the directions.
+        Returns the ankles [2, 3] m seen from the root, and the feet's orientations [2, 3, 3].
         """
         s, solver = self.settings, self._pointing
         segments = followed(person.segments, plan, self.frames)
-        points, strength = np.zeros((2, 1, NUM_POINTS, 3))
-        points[:, 0], strength[:, 0] = scaled_hips(person, self.frames, ground), 1.0
-        targets = direction_targets(segments, s.ik, 1)
-        aim = Aim(*targets, points, strength).at(0)
+        path = scaled_hips(person, self.frames, ground)
+        objectives = [
+            root_objective(self.robot, path, 1.0),
+            *direction_objectives(segments, self.robot, self.frames, s.ik.weights),
+        ]
         rest, weight = solver.rest, solver.rest_weight
         if self._last is None:
-            solver.put(first_guess(self.robot, person.segments["pelvis"], points[0, 0]))
-            solver.improve(aim, rest, weight, s.warm_up)
+            solver.put(first_guess(self.robot, person.segments["pelvis"], path[0]))
+            solver.improve(objectives, rest, weight, s.warm_up)
         else:
             keep = np.sqrt(weight**2 + s.ik.keep**2)
             posture = (weight**2 * rest + s.ik.keep**2 * solver.qpos[7:]) / keep**2
-            solver.improve(aim, posture, keep, s.orientation_iterations)
+            solver.improve(objectives, posture, keep, s.orientation_iterations)
         data = solver.data
         ankle = data.xpos[self._feet] - data.xpos[1]
-        return ankle, self._turned(solver), targets
+        return ankle, self._turned(solver)
 
     def _turned(self, solver: LiveSolver) -> Array:
         """Orientations [2, 3, 3] of a solver's feet, columns forward, left, up."""
         return solver.data.xmat[self._feet].reshape(2, 3, 3) @ self._turns
 
-    def _solve(
-        self, plan: FootPlan, root: Array, ankle: Array, target: Array, weight: Array
-    ) -> Array:
+    def _solve(self, person: CalibratedHuman, plan: FootPlan, root: Array, ankle: Array) -> Array:
         """The whole pose [7 + J], within all limits and above the ground."""
         s, solver, last = self.settings, self._whole, self._last
-        ik = s.ik
-        points, strength = foot_points(plan, ankle[None], self.frames, ik)
-        points[:, 0], strength[:, 0] = root, ik.root
+        weights = s.ik.weights
+        up, forward = weights.standing_foot
+        standing = {}
         for i, side in enumerate(SIDES):
-            k = 2 * SEGMENTS.index(f"{side}_foot")
-            target[:, k], target[:, k + 1] = plan.matrix[:, i, :, 2], plan.matrix[:, i, :, 0]
-            weight[:, k : k + 2] += plan.flat[:, i, None] * np.array(ik.standing_foot)
-        aim = Aim(target, weight, points, strength).at(0)
+            standing[f"{side}_foot.primary"] = up * plan.flat[:, i]
+            standing[f"{side}_foot.secondary"] = forward * plan.flat[:, i]
+        segments = followed(person.segments, plan, self.frames)
+        objectives = [
+            root_objective(self.robot, root[None], weights.root),
+            *direction_objectives(segments, self.robot, self.frames, weights, standing),
+            *foot_objectives(plan, ankle[None], self.robot, self.frames, weights),
+        ]
         guess = self._pointing.qpos
         guess[:3] = root
         if last is None:
             solver.put(guess)
-            solver.improve(aim, solver.rest, solver.rest_weight, s.warm_up, clear=True)
+            solver.improve(objectives, solver.rest, solver.rest_weight, s.warm_up, clear=True)
         else:
             step = solver.max_step
             wished = guess[7:].copy()
@@ -185,7 +189,7 @@ class StreamingRetargeter:
             solver.put(guess)
             posture, strong = self._posture(wished, last)
             solver.improve(
-                aim, posture, strong, s.position_iterations, previous=last[7:], clear=True
+                objectives, posture, strong, s.position_iterations, previous=last[7:], clear=True
             )
         qpos = solver.qpos
         if last is not None:

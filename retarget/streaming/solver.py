@@ -1,19 +1,23 @@
-"""The inverse kinematics of one frame, in a hurry: analytic Jacobians, one small QP per step.
+"""The inverse kinematics of one frame, in a hurry: normal equations and one small QP per step.
 
-The tasks, weights and limits are those of the per-frame method
-(`retarget.solvers.per_frame.frame`). Its solver goes through mink and qpsolvers, which build every
-matrix anew with checks on the way; here the normal equations are put together once and handed to
-DAQP (Arnstrom, Bemporad, Axehill 2022) directly, joint limits and speeds as simple bounds.
+The objectives, weights and limits are those of the per-frame method
+(`retarget.solvers.per_frame.problem`). Its solver goes through mink and qpsolvers, which build
+every matrix anew with checks on the way; here the normal equations are handed to DAQP (Arnstrom,
+Bemporad, Axehill 2022) directly, joint limits and speeds as simple bounds.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import daqp
 import mujoco
 import numpy as np
 
 from mimic_base.vectors import Array
-from retarget.solvers.per_frame.frame import Aim, FrameSolver, IkSettings
+from retarget.objectives import Objective, stacked
+from retarget.solvers.per_frame.problem import FrameProblem, IkSettings
+from retarget.solvers.tree import TreePose
 from robots.frames import RobotFrames
 from robots.robot import Robot
 
@@ -21,17 +25,17 @@ _FAR = 1e30
 """DAQP's infinity."""
 
 
-class LiveSolver(FrameSolver):
+class LiveSolver(FrameProblem):
     """Solves one frame after another; `qpos` [7 + J] is its present configuration."""
 
     def __init__(self, robot: Robot, frames: RobotFrames, fps: float, settings: IkSettings) -> None:
         super().__init__(robot, frames, fps, settings)
-        self.data = self.configuration.data
+        self.data = mujoco.MjData(self.model)
         nv = int(self.model.nv)
         self._low, self._high = np.full(nv, -_FAR), np.full(nv, _FAR)
-        self._hinge = np.arange(6, nv)
+        self._revolute = np.arange(6, nv)
         self._damping = settings.damping * np.eye(nv)
-        self.max_step = self.step_limit.max_step
+        self.put(self.model.qpos0)
 
     @property
     def qpos(self) -> Array:
@@ -44,7 +48,7 @@ class LiveSolver(FrameSolver):
 
     def improve(
         self,
-        aim: Aim,
+        objectives: Sequence[Objective],
         posture: Array,
         posture_weight: Array,
         iterations: int,
@@ -52,29 +56,28 @@ class LiveSolver(FrameSolver):
         *,
         clear: bool = False,
     ) -> None:
-        """Move the present configuration towards `aim`.
+        """Move the present configuration towards `objectives` (of one frame).
 
-        Args: `posture` [J] rad that hinges are drawn to, with weights [J] per radian; `previous`
-        [J] the last frame's hinges, from which none moves further than its speed allows (None for
+        Args: `posture` [J] rad that joints are drawn to, with weights [J] per radian; `previous`
+        [J] the last frame's angles, from which none moves further than its speed allows (None for
         no such limit); `clear` keeps all of the robot above the ground.
         """
-        self.pose.set(aim.directions, aim.direction_weights, aim.points, aim.point_weights)
+        terms = stacked(objectives, self.tree, 1)
         square = posture_weight * posture_weight
         lower, upper = self.lower, self.upper
         if previous is not None:
             lower = np.maximum(lower, previous - self.max_step)
             upper = np.minimum(upper, previous + self.max_step)
-        data, hinge = self.data, self._hinge
+        data, revolute = self.data, self._revolute
         for _ in range(iterations):
-            jacobian, right, _ = self.pose.compute_qp_residual(self.configuration)
-            hessian = jacobian.T @ jacobian
+            pose = self.tree.pose_at(data.qpos)
+            hessian, gradient = self.equations(pose, terms)
             hessian += self._damping
-            hessian[hinge, hinge] += square
-            gradient = -(right @ jacobian)
+            hessian[revolute, revolute] += square
             q = data.qpos[7:]
             gradient[6:] += square * (q - posture)
             self._low[6:], self._high[6:] = lower - q, upper - q
-            step = self._minimise(hessian, gradient, clear)
+            step = self._minimise(hessian, gradient, pose if clear else None)
             if step is None:
                 break
             largest = float(np.abs(step[3:]).max())
@@ -88,15 +91,13 @@ class LiveSolver(FrameSolver):
             if largest < self.settings.tolerance:
                 break
 
-    def _minimise(self, hessian: Array, gradient: Array, clear: bool) -> Array | None:
+    def _minimise(self, hessian: Array, gradient: Array, clear: TreePose | None) -> Array | None:
         rows, room = np.zeros((0, len(gradient))), np.zeros(0)
-        if clear:
-            limit = self.ground_limit.compute_qp_inequalities(self.configuration, 0.0)
-            if limit.G is not None and limit.h is not None:
-                rows, room = limit.G, limit.h
+        if clear is not None:
+            rows, room = self.ground.inequalities(clear) or (rows, room)
         high = np.concatenate([self._high, room])
         low = np.concatenate([self._low, np.full(len(room), -_FAR)])
-        # A hinge a rounding error outside its range must not make the step infeasible.
+        # A joint a rounding error outside its range must not make the step infeasible.
         low = np.minimum(low, high)
         sense = np.zeros(len(high), dtype=np.int32)
         step, _, flag, _ = daqp.solve(hessian, gradient, rows, high, low, sense)
@@ -104,4 +105,4 @@ class LiveSolver(FrameSolver):
 
     def depth(self) -> float:
         """How deep (m) the lowest point of the present configuration is in the ground, or 0."""
-        return max(0.0, -float(self.ground_limit.heights(self.configuration).min()))
+        return max(0.0, -float(self.ground.heights(self.tree.pose_at(self.data.qpos)).min()))

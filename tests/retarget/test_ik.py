@@ -5,12 +5,22 @@ from dataclasses import replace
 
 import mink
 import numpy as np
+import pytest
 
 from mimic_base.rotations import quat_mul, quat_rotate
+from mimic_base.surface import FLAT, Slope, Surface
+from retarget.objectives import Direction, Point, stacked
 from retarget.pipeline import RetargetSettings, retarget
 from retarget.solvers.per_frame.clip import FrameSettings
-from retarget.solvers.per_frame.frame import IkSettings, rest_posture
-from retarget.solvers.per_frame.tasks import FrameStepLimit, GroundLimit, JointTask, PoseTask, Tree
+from retarget.solvers.per_frame.problem import FrameProblem, GroundPoints, IkSettings
+from retarget.solvers.per_frame.solver import (
+    FrameStepLimit,
+    GroundLimit,
+    JointTask,
+    ObjectiveTask,
+)
+from retarget.solvers.tree import BodyTree
+from retarget.solvers.weights import ObjectiveWeights, rest_posture
 from robots.frames import robot_frames
 from robots.robot import Robot
 from robots.segments import SEGMENTS
@@ -39,28 +49,57 @@ def _slopes(
     return slopes
 
 
-def test_jacobians_match_finite_differences(robot: Robot) -> None:
-    bodies = [1, 5, 7, 16, 20, robot.model.nbody - 1]
-    local = np.random.default_rng(5).normal(size=(len(bodies), 3))
-    task = PoseTask(Tree(robot.model), bodies, local, bodies[::-1], local)
-    configuration = _configuration(robot)
-    jacobian = task.compute_jacobian(configuration)
-    q = configuration.q
-    for i, slope in enumerate(_slopes(task.compute_error, configuration)):
-        assert np.allclose(slope, jacobian[:, i], atol=1e-6), f"dof {i}"
-    assert np.array_equal(q, configuration.q)
+class SlowRows(mink.Task):
+    """Directions and points as a task of mink's own, with Jacobians by finite differences."""
+
+    def __init__(self, objectives: list[Direction | Point]) -> None:
+        self.objectives = objectives
+        super().__init__(cost=np.ones(3 * len(objectives)))
+
+    def compute_error(self, configuration: mink.Configuration) -> np.ndarray:
+        data, rows = configuration.data, []
+        for each in self.objectives:
+            body = data.body(each.body)
+            mat = body.xmat.reshape(3, 3)
+            if isinstance(each, Direction):
+                rows.append(each.weight * (mat @ each.axis - each.target))
+            else:
+                rows.append(each.weight * (body.xpos + mat @ each.point - each.target))
+        return np.concatenate(rows)
+
+    def compute_jacobian(self, configuration: mink.Configuration) -> np.ndarray:
+        return np.stack(_slopes(self.compute_error, configuration), axis=1)
 
 
-def test_the_quick_residual_is_minks_own(robot: Robot) -> None:
-    task = PoseTask(Tree(robot.model), [3, 9], np.eye(3)[:2], [1, 12], np.eye(3)[1:])
-    rng = np.random.default_rng(8)
-    task.set(rng.normal(size=(2, 3)), np.array([1.0, 2.0]), np.eye(3)[:2], rng.random((2, 3)))
+def test_the_objectives_of_a_frame_are_minks_own(robot: Robot) -> None:
+    """Their quadratic cost is that of a mink task with the same rows, Jacobians and all."""
+    rng = np.random.default_rng(5)
+    objectives: list[Direction | Point] = []
+    for k in (1, 5, 7, 16, 20, robot.model.nbody - 1):
+        body, local, target = robot.model.body(k).name, *rng.normal(size=(2, 3))
+        objectives.append(
+            Direction(name="d", body=body, axis=_unit(local), target=_unit(target), weight=1.3)
+        )
+        weight = rng.random((1, 3)) + 0.5
+        objectives.append(
+            Point(name="p", body=body, point=local, target=target[None], weight=weight)
+        )
     configuration = _configuration(robot)
-    quick, slow = (
-        task.compute_qp_residual(configuration),
-        mink.Task.compute_qp_residual(task, configuration),
-    )
-    assert np.allclose(quick[0], slow[0]) and np.allclose(quick[1], slow[1])
+    problem = FrameProblem(robot, robot_frames(robot), 50.0, IkSettings())
+    task = ObjectiveTask(problem)
+    task.terms = stacked(objectives, problem.tree, 1)
+    quick = task.compute_qp_objective(configuration)
+    for each in objectives:
+        if isinstance(each, Point):
+            object.__setattr__(each, "weight", np.asarray(each.weight)[0])
+            object.__setattr__(each, "target", each.target[0])
+    slow = SlowRows(objectives).compute_qp_objective(configuration)
+    assert np.allclose(quick.c, slow.c, atol=1e-5)
+    assert np.allclose(quick.H, slow.H, atol=1e-5)
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / np.linalg.norm(v)
 
 
 def test_the_joint_task_draws_hinges_to_their_angles(robot: Robot) -> None:
@@ -83,17 +122,27 @@ def test_the_step_limit_counts_from_the_previous_frame(robot: Robot) -> None:
     assert np.allclose(room.h[robot.num_joints :], 0.18)
 
 
-def test_the_ground_limit_is_the_height_of_the_points(robot: Robot) -> None:
+@pytest.mark.parametrize("surface", [FLAT, Slope(along_x=0.3, along_y=-0.2, level=0.1)])
+def test_the_ground_limit_is_the_height_of_the_points(robot: Robot, surface: Surface) -> None:
     """Its rows are the points' vertical Jacobian, its right side what is left above the ground."""
     configuration = _configuration(robot)
     bodies = np.array([5, 12, 20, 28])
     points = np.random.default_rng(2).normal(scale=0.1, size=(4, 3))
-    limit = GroundLimit(Tree(robot.model), bodies, points, allowed=0.0)
-    limit.near = 100.0
-    rows = limit.compute_qp_inequalities(configuration, 0.02)
+    tree = BodyTree(robot.model)
+    low = GroundPoints(tree, bodies, points, surface, allowed=0.0)
+    low.near = 100.0
+    rows = GroundLimit(tree, low).compute_qp_inequalities(configuration, 0.02)
+
+    def heights(c: mink.Configuration) -> np.ndarray:
+        data = c.data
+        at = data.xpos[bodies] + np.einsum(
+            "pij,pj->pi", data.xmat[bodies].reshape(-1, 3, 3), points
+        )
+        return surface.clearance(at)
+
     assert rows.G is not None and rows.h is not None
-    assert np.allclose(rows.h, limit.heights(configuration))
-    for i, slope in enumerate(_slopes(limit.heights, configuration)):
+    assert np.allclose(rows.h, heights(configuration))
+    for i, slope in enumerate(_slopes(heights, configuration)):
         assert np.allclose(slope, -rows.G[:, i], atol=1e-6), f"dof {i}"
 
 
@@ -114,12 +163,12 @@ def test_someone_lying_on_the_floor_does_not_sink_into_it(robot: Robot, walk) ->
 
 
 def test_waist_and_wrists_rest_straight(robot: Robot) -> None:
-    rest, weight = rest_posture(robot, IkSettings())
+    rest, weight = rest_posture(robot, ObjectiveWeights())
     for i, name in enumerate(robot.joint_names):
         if "waist" in name or "wrist" in name:
-            assert rest[i] == 0.0 and weight[i] > IkSettings().rest_other, name
+            assert rest[i] == 0.0 and weight[i] > ObjectiveWeights().rest_other, name
         else:
-            assert weight[i] == IkSettings().rest_other, name
+            assert weight[i] == ObjectiveWeights().rest_other, name
 
 
 def test_every_segment_has_axes_on_the_robot(robot: Robot) -> None:

@@ -10,8 +10,8 @@ from motions import HumanMotion
 from retarget import retarget
 from retarget.page.picture import _body_sides
 from retarget.solvers.normal import NormalEquations
-from retarget.solvers.per_frame.frame import IkSettings, bodies_between, rest_posture
 from retarget.solvers.tree import BodyTree
+from retarget.solvers.weights import ObjectiveWeights, bodies_between, rest_posture
 from retarget.solvers.whole_clip.obstacles import Ground
 from robots import Robot
 from robots.collision import check_geometry
@@ -62,7 +62,7 @@ def test_the_waist_is_found_whichever_end_floats(t1: Robot, g1: Robot) -> None:
             )
         ]
         assert sorted(found) == sorted(waist)
-        settings = IkSettings()
+        settings = ObjectiveWeights()
         _, weight = rest_posture(robot, settings)
         for joint in waist:
             assert weight[robot.joint_names.index(joint)] == settings.rest_waist

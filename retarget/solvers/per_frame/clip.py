@@ -1,31 +1,37 @@
 """Retargeting frame by frame, each warm-started from the last: the way that needs no future.
 
-Smoothness comes from a filter on the solution and a last pass that puts standing feet back.
+Stage 1 follows directions only (limbs, flexion axes, trunk, planned feet); its result tells where
+the feet are against the pelvis, from which the root and the footprints are fitted. Stage 2 starts
+from it and adds positions: root and feet. The result is smoothed by a zero-phase filter, and a last
+pass puts standing feet back in their place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
 from mimic_base.rotations import quat_continuous, quat_normalize, quat_rotate
 from mimic_base.signals import low_pass
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
+from retarget.objectives import Direction, DirectionStack, Objective, Point, Posture, stacked
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
-from retarget.solvers.per_frame.frame import Aim, FrameSolver, IkSettings
-from retarget.solvers.per_frame.stages import first_guess, solve_clip, solve_orientations
-from retarget.targets import orientation_aim, position_aim
+from retarget.solvers.per_frame.problem import IkSettings
+from retarget.solvers.per_frame.solver import FrameSolver
+from retarget.targets import first_guess, orientation_objectives, position_objectives
 from robots.frames import RobotFrames
 from robots.robot import Robot
-from robots.segments import SEGMENTS, SIDES
+from robots.segments import LIMBS, SIDES
 
 Progress = Callable[[int, int], None]
+FrameProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class FrameSettings:
     """Of the per-frame method."""
 
     ik: IkSettings = field(default_factory=IkSettings)
+    """Weights and limits of the solver."""
     smooth_hz: float | None = 7.0
     """Cut-off of the zero-phase filter on the solution, Hz; None leaves it as solved."""
 
@@ -46,26 +53,34 @@ def solve_per_frame(
     settings: FrameSettings,
     fit: RootFitSettings,
     progress: Progress | None = None,
+    *,
+    ground: Surface = FLAT,
+    extra: Sequence[Objective] = (),
 ) -> Array:
-    """Both stages of the solver, frame by frame; qpos [T, 7 + J]."""
+    """Both stages of the solver, frame by frame; qpos [T, 7 + J].
+
+    `extra` objectives of T frames are the caller's own; they count from stage 2 on.
+    """
     ik, count = settings.ik, person.num_frames
-    solver = FrameSolver(robot, frames, person.fps, ik)
+    solver = FrameSolver(robot, frames, person.fps, ik, ground)
     passes = 2 if settings.smooth_hz is None else 3
     stage = (lambda k: None) if progress is None else partial(_stage, progress, count, passes)
-    aim = orientation_aim(person, contacts, plan, frames, ik)
-    guess = first_guess(robot, person.segments["pelvis"], aim.points[0, 0])
-    first = solve_orientations(solver, aim, guess, ik.iterations[0], stage(0))
-    aim, plan = position_aim(person, plan, first, aim, robot, frames, ik, fit)
-    guesses = np.concatenate([aim.points[:, 0], first[:, 3:]], axis=1)
-    second = solve_clip(solver, aim, guesses, ik.iterations[1], stage(1))
+    objectives, path = orientation_objectives(person, contacts, plan, robot, frames, ik.weights)
+    guess = first_guess(robot, person.segments["pelvis"], path[0])
+    first = solve_orientations(solver, objectives, count, guess, ik.iterations[0], stage(0))
+    objectives, root, plan = position_objectives(
+        person, plan, first, path, robot, frames, ik.weights, fit
+    )
+    guesses = np.concatenate([root, first[:, 3:]], axis=1)
+    second = solve_clip(solver, [*objectives, *extra], guesses, ik.iterations[1], stage(1))
     if settings.smooth_hz is None:
         return second
     smooth = _smoothed(second, person.fps, settings.smooth_hz)
-    aim = _hold_smooth(aim, smooth, solver, plan)
-    return solve_clip(solver, aim, smooth, ik.iterations[2], stage(2))
+    last = [*_after_smoothing(objectives, smooth, solver, plan), *extra]
+    return solve_clip(solver, last, smooth, ik.iterations[2], stage(2), rest=False)
 
 
-def _stage(progress: Progress, count: int, passes: int, k: int) -> Callable[[int], None]:
+def _stage(progress: Progress, count: int, passes: int, k: int) -> FrameProgress:
     return lambda t: progress(k * count + t + 1, passes * count)
 
 
@@ -77,18 +92,137 @@ def _smoothed(qpos: Array, fps: float, cutoff_hz: float) -> Array:
     return out
 
 
-def _hold_smooth(aim: Aim, smooth: Array, solver: FrameSolver, plan: FootPlan) -> Aim:
-    """The aim of the last pass: the smoothed solution, with standing feet where they belong."""
+def _after_smoothing(
+    objectives: Sequence[Objective], smooth: Array, solver: FrameSolver, plan: FootPlan
+) -> list[Objective]:
+    """What the last pass follows: the smoothed solution, with standing feet where they belong."""
     ik = solver.settings
-    directions, weights = aim.directions.copy(), np.zeros_like(aim.direction_weights)
-    pelvis = 2 * SEGMENTS.index("pelvis")
-    local = solver.axes[pelvis : pelvis + 2]
-    directions[:, pelvis : pelvis + 2] = quat_rotate(smooth[:, None, 3:7], local)
-    weights[:, pelvis : pelvis + 2] = ik.pelvis_hold
-    for i, side in enumerate(SIDES):
-        k = 2 * SEGMENTS.index(f"{side}_foot")
-        weights[:, k : k + 2] = plan.flat[:, i, None] * np.array(ik.standing_foot)
-    points, strength = aim.points.copy(), aim.point_weights.copy()
-    points[:, 0] = smooth[:, :3]
-    strength[:, [1, 4]] *= 0.1
-    return Aim(directions, weights, points, strength, smooth[:, 7:])
+    feet = {
+        f"{side}_foot.{axis}": plan.flat[:, i] * ik.weights.standing_foot[k]
+        for i, side in enumerate(SIDES)
+        for k, axis in enumerate(("primary", "secondary"))
+    }
+    result: list[Objective] = []
+    for each in objectives:
+        if isinstance(each, Direction) and each.name.startswith("pelvis."):
+            target = quat_rotate(smooth[:, 3:7], each.axis)
+            result.append(replace(each, target=target, weight=ik.pelvis_hold))
+        elif isinstance(each, Direction) and each.name in feet:
+            result.append(replace(each, weight=feet[each.name]))
+        elif isinstance(each, Point) and each.name == "root":
+            result.append(replace(each, target=smooth[:, :3]))
+        elif isinstance(each, Point) and each.name.endswith("_foot.ankle"):
+            result.append(replace(each, weight=0.1 * each.weight))
+        elif isinstance(each, Point):
+            result.append(each)
+    return [*result, Posture(name="posture", target=smooth[:, 7:], weight=ik.posture)]
+
+
+def solve_orientations(
+    solver: FrameSolver,
+    objectives: Sequence[Objective],
+    frames: int,
+    start: Array,
+    iterations: int,
+    progress: FrameProgress | None = None,
+) -> Array:
+    """Stage 1: every frame from its predecessor, begun at `start` [7 + J]; qpos [T, 7 + J].
+
+    No velocity limit applies yet. Where an arm or leg is caught (wound up against a joint limit,
+    though another posture would do), the frame is solved again from the rest posture, and the
+    better posture is carried back in time for as long as it is the better one.
+    """
+    settings = solver.settings
+    bad = np.radians(settings.bad_limb_deg)
+    terms = stacked(objectives, solver.tree, frames)
+    limbs = limb_directions(solver, objectives, frames)
+    result = np.empty((frames, solver.model.nq))
+    error = np.empty(frames)
+    solver.start(start)
+    solver.placed = False
+    previous: Array | None = None
+    next_try = 0
+    for t in range(frames):
+        steps = settings.warm_up if t == 0 else iterations
+        now = _frame(terms, t)
+        result[t] = solver.frame(now, None, steps, previous)
+        error[t] = worst_limb(solver, limbs, t)
+        if error[t] > bad and t >= next_try:
+            next_try = t + max(1, int(0.2 * solver.fps))
+            fresh = np.concatenate([result[t, :7], solver.rest])
+            candidate = solver.frame(now, fresh, 25, None)
+            better = worst_limb(solver, limbs, t)
+            if better < 0.6 * error[t]:
+                result[t], error[t] = candidate, better
+                _carry_back(solver, terms, limbs, result, error, t, iterations)
+            solver.configuration.update(result[t])
+        previous = result[t, 7:]
+        if progress is not None:
+            progress(t)
+    solver.placed = True
+    return result
+
+
+def limb_directions(
+    solver: FrameSolver, objectives: Sequence[Objective], frames: int
+) -> DirectionStack:
+    """The directions that arms and legs follow along their bones."""
+    names = {f"{limb}.primary" for limb in LIMBS}
+    limbs = [each for each in objectives if isinstance(each, Direction) and each.name in names]
+    return DirectionStack.of(limbs, solver.tree, frames)
+
+
+def worst_limb(solver: FrameSolver, limbs: DirectionStack, t: int) -> float:
+    """Largest angle (rad) by which a limb of the current configuration misses its direction."""
+    mat = solver.configuration.data.xmat[limbs.body].reshape(-1, 3, 3)
+    cosine = np.einsum("kij,kj,ki->k", mat, limbs.axis, limbs.target[..., t])
+    return float(np.arccos(np.clip(cosine.min(initial=1.0), -1.0, 1.0)))
+
+
+def _carry_back(
+    solver: FrameSolver,
+    terms: Sequence[Objective],
+    limbs: DirectionStack,
+    result: Array,
+    error: Array,
+    start: int,
+    iterations: int,
+) -> None:
+    for t in range(start - 1, -1, -1):
+        candidate = solver.frame(_frame(terms, t), result[t + 1], iterations, result[t + 1, 7:])
+        better = worst_limb(solver, limbs, t)
+        if better > error[t] - np.radians(3.0):
+            break
+        result[t], error[t] = candidate, better
+
+
+def solve_clip(
+    solver: FrameSolver,
+    objectives: Sequence[Objective],
+    guesses: Array,
+    iterations: int,
+    progress: FrameProgress | None = None,
+    *,
+    rest: bool = True,
+) -> Array:
+    """Solve all frames in order, each from its own guess; qpos and `guesses` are [T, 7 + J].
+
+    `rest`: whether joints are drawn to the rest posture beside the objectives.
+    """
+    frames = len(guesses)
+    terms = stacked(objectives, solver.tree, frames)
+    result = np.empty((frames, solver.model.nq))
+    solver.start(guesses[0])
+    previous: Array | None = None
+    for t in range(frames):
+        # The first frame has no predecessor to lean on: it is iterated to convergence.
+        steps = solver.settings.warm_up if t == 0 else iterations
+        result[t] = solver.frame(_frame(terms, t), guesses[t], steps, previous, rest=rest)
+        previous = result[t, 7:]
+        if progress is not None:
+            progress(t)
+    return result
+
+
+def _frame(terms: Sequence[Objective], t: int) -> list[Objective]:
+    return [each.at(slice(t, t + 1)) for each in terms]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mimic_base.vectors import Array
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
+from retarget.objectives import Objective
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
-from retarget.solvers.per_frame.stages import pelvis_axes
-from retarget.solvers.whole_clip.obstacles import Ground, OwnBody
+from retarget.solvers.whole_clip.obstacles import Ground, Obstacle, OwnBody
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.solver import ClipSolver
 from retarget.solvers.whole_clip.state import between, key_frames
-from retarget.targets import orientation_aim, position_aim
+from retarget.targets import orientation_objectives, pelvis_axes, position_objectives
 from robots.frames import RobotFrames
 from robots.robot import Robot
 
@@ -31,9 +31,16 @@ def solve_whole_clip(
     settings: ClipSettings,
     fit: RootFitSettings,
     progress: Progress | None = None,
+    *,
+    extra: Sequence[Objective] = (),
+    obstacles: Sequence[Obstacle] = (),
 ) -> Array:
-    """Both stages of the solver and the fit of the root between them; qpos [T, 7 + J]."""
-    count, ik, iterations = person.num_frames, settings.ik, settings.iterations
+    """Both stages of the solver and the fit of the root between them; qpos [T, 7 + J].
+
+    `extra` objectives of T frames and `obstacles` are the caller's own, beside the person's
+    objectives, the ground and the robot's own body; they count in stage 2.
+    """
+    count, weights, iterations = person.num_frames, settings.weights, settings.iterations
     done = 0
 
     def advance() -> None:
@@ -44,13 +51,13 @@ def solve_whole_clip(
 
     # Stage 1 at key frames: a posture far from the rest pose is found in a few steps, since all of
     # the body's directions pull at once.
-    aim = orientation_aim(person, contacts, plan, frames, ik)
+    objectives, path = orientation_objectives(person, contacts, plan, robot, frames, weights)
     keys = key_frames(count, person.fps, settings.key_hz)
     coarse = ClipSolver(robot, frames, person.fps * (len(keys) - 1) / (count - 1), settings)
-    state = coarse.start(aim.points[keys, 0], pelvis_axes(person.segments["pelvis"])[keys])
+    state = coarse.start(path[keys], pelvis_axes(person.segments["pelvis"])[keys])
     state = coarse.solve(
         state,
-        aim.at(keys),
+        [each.at(keys) for each in objectives],
         iterations[0],
         smooth=settings.loose,
         tolerance=settings.coarse_tolerance,
@@ -59,11 +66,18 @@ def solve_whole_clip(
     state = between(state, keys, count)
 
     # Stage 2 at every frame: positions too, clear of the ground and of the body itself.
-    aim, _ = position_aim(person, plan, state.qpos(), aim, robot, frames, ik, fit)
-    state = replace(state, root=aim.points[:, 0].T.copy())
+    objectives, root, _ = position_objectives(
+        person, plan, state.qpos(), path, robot, frames, weights, fit
+    )
+    state = replace(state, root=root.T.copy())
     solver = ClipSolver(robot, frames, person.fps, settings)
-    obstacles = Ground(robot, count), OwnBody(robot)
-    state = solver.solve(state, aim, iterations[1], obstacles=obstacles, callback=advance)
+    state = solver.solve(
+        state,
+        [*objectives, *extra],
+        iterations[1],
+        obstacles=[Ground(robot, count), OwnBody(robot), *obstacles],
+        callback=advance,
+    )
     if progress is not None:
         progress(sum(iterations), sum(iterations))
     return state.qpos()

@@ -7,17 +7,18 @@ minimised instead of filters before and after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from threadpoolctl import threadpool_limits
 
 from mimic_base.vectors import Array
+from retarget.objectives import Objective, stacked
 from retarget.solvers import kernels
 from retarget.solvers.normal import NormalEquations
-from retarget.solvers.per_frame.frame import Aim, rest_posture
 from retarget.solvers.tree import BodyTree, rotation_matrix, rotation_vector
+from retarget.solvers.weights import rest_posture
 from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
 from retarget.solvers.whole_clip.damping import STILL, Stretch, Trust
 from retarget.solvers.whole_clip.obstacles import Obstacle
@@ -25,7 +26,7 @@ from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState
 from robots.frames import RobotFrames
 from robots.robot import Robot
-from robots.segments import SEGMENTS, SIDES
+from robots.segments import SIDES
 
 REACH = 0.15
 """s; settled frames this close to an unsettled one are solved again with it."""
@@ -42,30 +43,6 @@ LIFT, STIR = 1e-3, 0.02
 so much (rad): what was held takes part in the next step only."""
 
 
-@dataclass(frozen=True)
-class Targets:
-    """An `Aim` with time as the last axis: [2 K, 3, T], [2 K, T], [P, 3, T], [P, 3, T]."""
-
-    directions: Array
-    direction_weights: Array
-    points: Array
-    point_weights: Array
-
-    @classmethod
-    def of(cls, aim: Aim) -> Targets:
-        fields = aim.directions, aim.direction_weights, aim.points, aim.point_weights
-        return cls(*(np.ascontiguousarray(np.moveaxis(each, 0, -1)) for each in fields))
-
-    def at(self, part: slice | Array) -> Targets:
-        """Some of the frames."""
-        return Targets(
-            self.directions[..., part],
-            self.direction_weights[..., part],
-            self.points[..., part],
-            self.point_weights[..., part],
-        )
-
-
 class ClipSolver:
     """Whole-clip inverse kinematics of one robot at one frame rate."""
 
@@ -79,23 +56,13 @@ class ClipSolver:
         self.fps = fps
         self.settings = s = settings or ClipSettings()
         self.tree = BodyTree(robot.model)
-        links = [frames.links[name] for name in SEGMENTS]
-        axes = [axis for link in links for axis in (link.primary, link.secondary)]
-        self.axes = np.repeat([link.body for link in links], 2), np.stack(axes)
-        feet = []
-        for i, side in enumerate(SIDES):
-            turn = frames.foot_turns[i].T
-            body = frames.links[f"{side}_foot"].body
-            for point in (np.zeros(3), frames.ball[i], frames.heel[i]):
-                feet.append((body, turn @ point))
-        self.feet = np.array([body for body, _ in feet]), np.stack([p for _, p in feet])
         lower, upper = robot.joint_lower.copy(), robot.joint_upper.copy()
         for joint, (low, high) in frames.flexion.items():
             lower[joint], upper[joint] = max(lower[joint], low), min(upper[joint], high)
         self.lower, self.upper = lower[:, None], upper[:, None]
         margin = np.minimum(s.limit_margin, 0.1 * (self.upper - self.lower))
         self.inner = self.lower + margin, self.upper - margin
-        rest, weight = rest_posture(robot, s.ik)
+        rest, weight = rest_posture(robot, s.weights)
         self.rest = np.clip(rest, lower, upper)[:, None]
         self.rest_weight = weight[:, None]
         pace = (fps / 30.0) ** 2
@@ -119,7 +86,7 @@ class ClipSolver:
     def solve(
         self,
         state: ClipState,
-        aim: Aim,
+        objectives: Sequence[Objective],
         iterations: int,
         *,
         obstacles: Sequence[Obstacle] = (),
@@ -127,22 +94,25 @@ class ClipSolver:
         tolerance: float = 0.01,
         callback: Callable[[], None] | None = None,
     ) -> ClipState:
-        """Improve `state` towards `aim` (of T frames).
+        """Improve `state` towards `objectives` (of T frames).
 
         Args:
-            smooth: factor on the weights of accelerations. tolerance: rad; a frame is settled when
-                it moves less. callback: called after every iteration.
+            obstacles: what the pose must keep clear of.
+            smooth: factor on the weights of accelerations.
+            tolerance: rad; a frame is settled when it moves less.
+            callback: called after every iteration.
         """
         state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
                         joints=state.joints.copy())  # fmt: skip
-        targets, trust = Targets.of(aim), Trust.fresh(state, self.settings.damping)
+        terms = stacked(objectives, self.tree, state.frames)
+        trust = Trust.fresh(state, self.settings.damping)
         stretch = Stretch.whole(state.frames)
         unsettled = np.ones(state.frames, bool)
         reach = round(REACH * self.fps)
         # Small matrices: threads of the linear algebra library would only wait for each other.
         with threadpool_limits(1, user_api="blas"):
             for k in range(iterations):
-                change = self.step(state, targets, stretch, obstacles, smooth, trust)
+                change = self.step(state, terms, stretch, obstacles, smooth, trust)
                 # What has not come to rest by then takes turns between two contacts: a little
                 # unrest is better than no end.
                 enough = tolerance * 2.0 ** max(0.0, (k - PATIENCE) / 4.0)
@@ -158,7 +128,7 @@ class ClipSolver:
     def step(
         self,
         state: ClipState,
-        targets: Targets,
+        terms: Sequence[Objective],
         stretch: Stretch,
         obstacles: Sequence[Obstacle],
         smooth: float,
@@ -166,7 +136,9 @@ class ClipSolver:
     ) -> Array:
         """One Gauss-Newton step of some of the frames, in place; their largest changes [K], rad."""
         s, frames = self.settings, stretch.frames
-        whole, state, targets = state, state.at(frames), targets.at(frames)
+        whole, state = state, state.at(frames)
+        if len(frames) < whole.frames:
+            terms = [term.at(frames) for term in terms]
         system = BandedSystem(len(frames), self.tree.num_dofs, self.precision, self._store)
         self._store = system.store
         coupling = self._coupling(state, smooth)
@@ -178,7 +150,8 @@ class ClipSolver:
             joints = state.joints[:, part]
             pose = self.tree.pose(state.root[:, part], state.mat[..., part], joints)
             normal = NormalEquations(self.tree, pose)
-            self._targets(normal, targets.at(part))
+            for term in terms:
+                term.at(part).add(normal)
             self._joints(normal, joints, trust.held[:, frames[part]])
             for obstacle in obstacles:
                 obstacle(normal, pose, frames[part])
@@ -211,12 +184,6 @@ class ClipSolver:
         moved = np.abs(joints - state.joints).max(axis=0)
         moved = np.maximum(moved, np.abs(step[:, 3:6]).max(axis=1))
         return np.where(lifted & stretch.free, np.maximum(moved, STIR), moved)
-
-    def _targets(self, normal: NormalEquations, targets: Targets) -> None:
-        normal.directions(*self.axes, targets.directions, targets.direction_weights)
-        points, weights = targets.points, targets.point_weights
-        normal.coordinates(slice(0, 3), normal.pose.root - points[0], weights[0])
-        normal.points(*self.feet, points[1:], weights[1:])
 
     def _joints(self, normal: NormalEquations, q: Array, held: Array) -> None:
         s = self.settings

@@ -1,0 +1,159 @@
+"""The inverse kinematics of one frame as a problem: its settings, rows, limits and the ground.
+
+A frame's problem is to minimise, over a step dx of the root and the joints,
+
+    sum_k |w_k (r_k + J_k dx)|^2 + |w_q (q + dq - q_rest)|^2 + damping |dx|^2
+
+within joint limits, the joints' speed limits counted from the frame before, and with every sole and
+outer point above the ground. `solver.FrameSolver` hands it to mink, `streaming.solver.LiveSolver`
+to DAQP directly; both take the same objectives as the whole-clip solver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mimic_base.surface import FLAT, Surface
+from mimic_base.vectors import Array
+from retarget.objectives import Objective
+from retarget.solvers.normal import frame_equations, point_rows
+from retarget.solvers.tree import BodyTree, TreePose
+from retarget.solvers.weights import ObjectiveWeights, rest_posture
+from robots.collision import check_geometry, outer_points
+from robots.frames import RobotFrames
+from robots.robot import Robot
+
+
+@dataclass(frozen=True)
+class IkSettings:
+    """Numbers of the solvers that go frame by frame."""
+
+    weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
+    """Of the person's objectives and of the rest posture."""
+    posture: float = 1.0
+    """Pull of every joint to the smoothed solution (last pass)."""
+    pelvis_hold: float = 3.0
+    """Weight of the smoothed pelvis' directions (last pass)."""
+    keep: float = 0.02
+    """Pull of every joint to its last angle: keeps singular poses from spinning."""
+    damping: float = 1e-5
+    """Added to the diagonal of the normal equations."""
+    iterations: tuple[int, int, int] = (3, 4, 2)
+    """Most solver steps a frame: stage 1, stage 2, last pass after smoothing."""
+    tolerance: float = 1.5e-3
+    """rad; a frame is done when no joint moved more in a step."""
+    warm_up: int = 80
+    """Solver steps for the first frame, from the default pose."""
+    max_step: float = 0.45
+    """rad per frame at most, beside the joints' own velocity limits."""
+    velocity_share: float = 0.95
+    """Share of the joints' velocity limits that is used."""
+    bad_limb_deg: float = 30.0
+    """A limb that misses its direction by more sets off a fresh start (stage 1)."""
+    catch_up: float = 3.0
+    """Pull of a joint that is more than a frame's step away from where stage 1 has it."""
+
+
+class FrameProblem:
+    """What every frame of one robot has in common: limits, rest posture, points over the ground."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        frames: RobotFrames,
+        fps: float,
+        settings: IkSettings,
+        ground: Surface = FLAT,
+    ) -> None:
+        self.robot, self.frames, self.settings, self.fps = robot, frames, settings, fps
+        self.model = robot.model
+        self.tree = BodyTree(robot.model)
+        self.max_step = np.minimum(
+            robot.velocity_limit * settings.velocity_share / fps, settings.max_step
+        )
+        self.lower, self.upper = robot.joint_lower.copy(), robot.joint_upper.copy()
+        # A robot's elbow may bend backwards; once it does, the arm is caught in a mirrored pose
+        # that fits the directions nearly as well and has no short way out.
+        for joint, (low, high) in frames.flexion.items():
+            self.lower[joint], self.upper[joint] = low, high
+        self.ground = ground_points(robot, self.tree, ground)
+        rest, self.rest_weight = rest_posture(robot, settings.weights)
+        self.rest = np.clip(rest, self.lower, self.upper)
+
+    def equations(self, pose: TreePose, objectives: Sequence[Objective]) -> tuple[Array, Array]:
+        """Hessian [n, n] and gradient [n] of the objectives, in MuJoCo's tangent space."""
+        return frame_equations(self.tree, pose, objectives)
+
+
+class GroundPoints:
+    """Points of the robot that stay above a surface: ``c >= -allowed`` after the step, linearised.
+
+    The clearance is ``c = z - h(x, y)``, its derivative after the place ``(-dh/dx, -dh/dy, 1)``.
+    The root can always rise, so the constraint never makes a frame infeasible.
+    """
+
+    near = 0.06
+    """m; only points that low can reach the ground within a step."""
+
+    def __init__(
+        self,
+        tree: BodyTree,
+        bodies: Array,
+        points: Array,
+        surface: Surface = FLAT,
+        allowed: float = 0.001,
+    ) -> None:
+        """`points` [P, 3] m in the frames of `bodies` [P]."""
+        self.tree, self.surface, self.allowed = tree, surface, allowed
+        self.bodies, self.points = np.asarray(bodies, dtype=int), np.asarray(points, float)
+
+    def heights(self, pose: TreePose) -> Array:
+        """Clearances [P] m of all points at one configuration."""
+        if self.surface.is_flat:
+            vertical = pose.mat[self.bodies, 2, :, 0]
+            height = pose.pos[self.bodies, 2, 0] + np.einsum("ij,ij->i", vertical, self.points)
+            return height + pose.root[2, 0]
+        return self.surface.clearance(self._places(pose, slice(None)) + pose.root[:, 0])
+
+    def inequalities(self, pose: TreePose) -> tuple[Array, Array] | None:
+        """Rows G [K, n] and bounds h [K] of ``G dx <= h`` for the low points; None without any.
+
+        Columns are in MuJoCo's tangent space, where the free joint turns about the body's axes.
+        """
+        height = self.heights(pose)
+        low = np.flatnonzero(height < self.near)
+        if not len(low):
+            return None
+        at = self._places(pose, low)
+        jacobian = point_rows(self.tree, pose, self.bodies[low], np.zeros(len(low), int), at)
+        if self.surface.is_flat:
+            rows = jacobian[:, 2]
+        else:
+            place = at + pose.root[:, 0]
+            along_x, along_y = self.surface.gradient(place[:, 0], place[:, 1])
+            rows = jacobian[:, 2] - along_x[:, None] * jacobian[:, 0]
+            rows -= along_y[:, None] * jacobian[:, 1]
+        rows[:, 3:6] = rows[:, 3:6] @ pose.mat[1, :, :, 0]
+        return -rows, height[low] + self.allowed
+
+    def _places(self, pose: TreePose, which: Array | slice) -> Array:
+        """[K, 3] m of some points, seen from the root."""
+        bodies = self.bodies[which]
+        turned = (pose.mat[bodies, :, :, 0] @ self.points[which, :, None])[:, :, 0]
+        return pose.pos[bodies, :, 0] + turned
+
+
+def ground_points(robot: Robot, tree: BodyTree, surface: Surface = FLAT) -> GroundPoints:
+    """Feet by their sole points, all else by the outer points of the vendor's geometry."""
+    bodies, points = [], []
+    for foot, sole in zip(robot.feet, robot.sole_points, strict=True):
+        bodies += [robot.model.body(foot).id] * len(sole)
+        points.append(sole)
+    for name, outer in outer_points(check_geometry(robot)):
+        if name not in robot.feet:
+            bodies += [robot.model.body(name).id] * len(outer)
+            points.append(outer)
+    return GroundPoints(tree, np.array(bodies), np.concatenate(points), surface)

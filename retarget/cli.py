@@ -31,9 +31,9 @@ from retarget.pipeline import RetargetSettings, retarget
 from robots.robot import Robot
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget") -> int:
     """Retarget every clip; 0 when all went well, 2 when one could not be used."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     if not options.clips and options.manifest is None:
         raise InputError("no clips given; say which: python -m retarget CLIP... --out DIR")
     reading = reading_options(options)

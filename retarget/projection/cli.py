@@ -47,12 +47,14 @@ class Options:
     """With --project: move the base, slow down, or both."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.dynamics"
+) -> int:
     """Print a line per motion: frames that are feasible, force that contacts cannot provide over
     the weight, the largest joint torque over its limit, frames whose zero-moment point lies outside
     the support polygon (and by how much at worst), frames without contact. With --project, a table
     of one motion before and after."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget.dynamics")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     if not options.motions:
         raise InputError("no motions given; say which: python -m retarget.dynamics MOTION.npz")
     if not 0.0 < options.friction < float("inf"):

@@ -48,9 +48,11 @@ class Options:
     """Joints of an unknown skeleton, such as pelvis=Root,left_hip=LHip."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.streaming"
+) -> int:
     """Play a clip, or serve a live stream until it ends."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget.streaming")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     if options.out is not None and options.out.suffix != ".npz":
         raise input_error(
             options.out, "the motion is written as .npz", fix=f"--out {options.out}.npz"

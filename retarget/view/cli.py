@@ -36,9 +36,9 @@ class Options(SourceOptions):
     """Load every motion, start, print the address and end."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.view") -> int:
     """Serve until Ctrl-C."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget.view")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     require_viser()
     if not 0 <= options.port < 65536:
         raise input_error(None, "--port must be 0 to 65535", found=options.port)

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from mimic_base.errors import InputError, input_error
 from motions.robot.formats.cli import SourceOptions
-from retarget.view.sources import Pair, find_pairs, load_show
+
+if TYPE_CHECKING:
+    from retarget.view.sources import Pair
 
 INSTALL = "pip install -c constraints.txt -e '.[view]'"
 
@@ -45,9 +48,11 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     if not options.files:
         raise InputError("no motion given; say which: python -m retarget.view MOTION.npz [CLIP]")
     reading = options.read_options()
-    pairs = find_pairs(options.files, reading)
     from retarget.view.app import Entry, Viewer
     from retarget.view.server import address, close_server, open_server
+    from retarget.view.sources import find_pairs, load_show
+
+    pairs = find_pairs(options.files, reading)
 
     names = entry_names(pairs)
     entries = [

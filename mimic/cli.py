@@ -48,7 +48,7 @@ MOTIONS = Group(
     {
         "show": Command("mimic.commands.show_motions:ShowMotions", "figures of motion files"),
         "info": Command("motions.robot.formats.info:main", "what a file of any format holds"),
-        "convert": Command("motions.robot.formats.cli:main", "other tools' motions into motion files"),
+        "convert": Command("motions.robot.formats.cli:main", "other formats into motion files"),
         "edit": Command("motions.robot.editing.cli:main", "crop, mirror, blend, join, loop, ramp"),
         "check": Command("retarget.projection.cli:main", "torques, contacts, balance; mend them"),
         "curate": Command("motions.robot.curation.cli:main", "keep, repair or reject, why"),

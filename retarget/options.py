@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mimic_base.errors import input_error
-from retarget.choices import Backend, Method
+from retarget.batch.run import Backend
+from retarget.pipeline import Method
 
 SkeletonMap = Annotated[str, tyro.conf.arg(metavar="ROLE=JOINT,...")]
 

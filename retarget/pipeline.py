@@ -11,7 +11,6 @@ from mimic_base.signals import low_pass
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
 from motions.robot.quality.metrics import measure
-from retarget.choices import Method
 from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts
 from retarget.feet.plan import plan_feet
 from retarget.fidelity import end_effector_figures
@@ -26,6 +25,7 @@ from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
+Method = Literal["whole-clip", "per-frame"]
 Progress = Callable[[int, int], None]
 
 

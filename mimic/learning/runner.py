@@ -12,7 +12,7 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 from torch.utils.tensorboard import SummaryWriter
 
-from mimic.envs.symmetry import reflections
+from mimic.envs.commands.motion import motion_command
 from mimic.envs.threads import few_threads
 from mimic.learning.average import WeightAverage
 from mimic.learning.checkpoints import (
@@ -155,7 +155,7 @@ class Runner:
     def _iterate(self, obs: TensorDict, pace: Pace) -> tuple[TensorDict, IterationStats]:
         config, ppo, env = self.config, self.ppo, self.env
         started = time.perf_counter()
-        env.randomisation = self.randomisation
+        env.begin_iteration(self.iteration)
         log = MeanLog()
         reward = 0.0
         lengths: list[torch.Tensor] = []
@@ -212,19 +212,8 @@ class Runner:
 
     def _share_sampler(self) -> None:
         """Let every rank draw starts by the failures of all."""
-        sampler = getattr(getattr(self.env, "command", None), "sampler", None)
-        if sampler is not None:
-            for statistic in (sampler.failures, sampler.visits):
-                self.ranks.average(statistic)
-
-    @property
-    def randomisation(self) -> float:
-        """Strength of pushes and start noise at the coming iteration, 0 to 1."""
-        c = self.config
-        if not c.randomisation_ramp:
-            return 1.0
-        done = min(1.0, self.iteration / c.randomisation_ramp)
-        return c.randomisation_start + (1.0 - c.randomisation_start) * done
+        for statistic in self.env.shared_statistics():
+            self.ranks.average(statistic)
 
     # state ---------------------------------------------------------------------------------
 
@@ -236,7 +225,7 @@ class Runner:
             "task": env.task_name,
             "robot": env.robot.name,
             "robot_hash": env.robot.content_hash,
-            "motions": list(env.motion.hashes),
+            "motions": env.identity["motions"],
             "actor_observations": self.sizes["actor"],
             "critic_observations": self.sizes["critic"],
             "actions": env.num_actions,
@@ -345,7 +334,7 @@ class Runner:
             "seed": self.seed,
             "num_envs": self.env.num_envs,
         }
-        reference = None if clip is None else reference_clip(self.env.motion, clip)
+        reference = None if clip is None else reference_clip(motion_command(self.env).library, clip)
         contract = contract_of_env(self.env, training, clip=clip)
         obs = self.env.get_observations()["actor"]
         export_policy(self.policy(), contract, obs, path, reference)
@@ -368,7 +357,7 @@ class Runner:
             learning_rate_range=c.learning_rate_range, max_grad_norm=c.max_grad_norm,
             use_clipped_value_loss=c.clipped_value_loss, schedule=c.schedule,
             desired_kl=c.desired_kl, workers=c.workers, device=self.device, ranks=self.ranks,
-            reflections=reflections(env) if c.symmetry else None,
+            reflections=env.spec.reflections() if c.symmetry else None,
         )  # fmt: skip
 
     def _diverged(self, reason: str) -> MimicError:

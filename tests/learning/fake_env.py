@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+from mimic.envs.spec import EnvSpec, ObservationEntry
+
 JOINTS = 4
 FRAMES = 50
 BODIES = ("pelvis", "torso_link", "hand")
@@ -75,6 +77,42 @@ class FakeEnv:
     @property
     def episode_length_buf(self) -> torch.Tensor:
         return self.state["episode_length_buf"]
+
+    @property
+    def commands(self) -> dict[str, Any]:
+        told = {"hashes": list(self.motion.hashes), "reference_lead": self.reference_lead}
+        motion = SimpleNamespace(
+            library=self.motion, reference_lead=self.reference_lead, describe=lambda: told
+        )
+        return {"motion": motion}
+
+    @property
+    def spec(self) -> EnvSpec:
+        return EnvSpec(
+            num_envs=self.num_envs, num_actions=JOINTS, control_dt=self.control_dt,
+            device=torch.device("cpu"), task=self.task_name, robot=self.robot.name,
+            observations={
+                group: tuple(ObservationEntry(**each) for each in self.observation_layout(group))
+                for group in ("actor", "critic")
+            },
+            default_joint_pos=tuple(self.robot.default_joint_pos),
+            action_scale=tuple(self.robot.action_scale),
+        )  # fmt: skip
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "task": self.task_name, "robot": self.robot.name,
+            "robot_hash": self.robot.content_hash, "motions": list(self.motion.hashes),
+            **{f"{group}_observations": size for group, size in self.spec.sizes.items()},
+            "actions": self.num_actions,
+        }  # fmt: skip
+
+    def shared_statistics(self) -> list[torch.Tensor]:
+        return []
+
+    def begin_iteration(self, iteration: int) -> None:
+        pass
 
     def observation_layout(self, group: str) -> list[dict[str, Any]]:
         sizes = {"command": 2 * JOINTS, "joint_pos": JOINTS, "actions": JOINTS}

@@ -51,7 +51,7 @@ def main(out: Path) -> None:
         sampler = SimpleNamespace(
             failures=torch.tensor([1.0, 3.0]) * (group.rank + 1), visits=torch.ones(2)
         )
-        env.command = SimpleNamespace(sampler=sampler)
+        env.shared_statistics = lambda: [sampler.failures, sampler.visits]
         runner = Runner(env, CONFIG, out / "run", seed=SEED, ranks=group)
         first = runner.ppo.actor.state_dict()
         own = {"own": 5.0} if group.rank else {}

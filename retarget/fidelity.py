@@ -23,6 +23,7 @@ import numpy as np
 from mimic_base.rotations import quat_rotate
 from mimic_base.vectors import Array, across
 from motions import HumanMotion
+from retarget.person.body_constants import middle
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import leg_scale, scaled_hips
 from retarget.solvers.weights import bodies_between
@@ -121,6 +122,7 @@ def position_errors(
     ground: float,
     body_pos_w: Array,
     body_quat_w: Array,
+    path: Array | None = None,
 ) -> dict[str, PositionErrors]:
     """Position errors of hands and feet, and of the head where source and robot have one.
 
@@ -128,11 +130,13 @@ def position_errors(
         human: the clip that `person` was calibrated from.
         ground: m, height of the ground in the source's world (`contacts.FootContacts.ground`).
         body_pos_w, body_quat_w: [T, B, 3] m and [T, B, 4] of the robot at the same frames.
+        path: [T, 3] m of the robot's hips, where its ground is not flat.
 
     A hand is where its wrist is (the body of that role), a foot where its ankle is.
     """
     frames = robot_frames(robot)
-    scale, path = leg_scale(person, frames), scaled_hips(person, frames, ground)
+    scale = leg_scale(person, frames)
+    path = scaled_hips(person, frames, ground) if path is None else path
     hips = body_pos_w[:, 0] + quat_rotate(body_quat_w[:, 0], frames.hips)
     roles = {name: LIMBS[lower][1] for name, (_, lower) in LIMB_OF.items()}
     if "head" in robot.human_map and "head" in human.roles:
@@ -140,7 +144,7 @@ def position_errors(
     result = {}
     for name, role in roles.items():
         place = body_pos_w[:, robot.body_names.index(robot.human_map[role])]
-        wanted = scale * (human.role(role) - person.hips)
+        wanted = scale * (human.role(role) - middle(human, "hip"))
         result[name] = PositionErrors(
             world=np.linalg.norm(place - (path + wanted), axis=1),
             root=np.linalg.norm(place - (hips + wanted), axis=1),
@@ -176,13 +180,14 @@ def end_effector_figures(
     ground: float,
     body_pos_w: Array,
     body_quat_w: Array,
+    path: Array | None = None,
 ) -> dict[str, Any]:
     """The means of `orientation_errors` and `position_errors`, as nested plain numbers.
 
     `foot` and `hand` join left and right. A figure that could not be measured is None.
     """
     turned = orientation_errors(robot, person, body_quat_w)
-    placed = position_errors(robot, human, person, ground, body_pos_w, body_quat_w)
+    placed = position_errors(robot, human, person, ground, body_pos_w, body_quat_w, path)
     return {
         "foot_deg": _mean(turned, "foot"),
         "foot_p95_deg": _p95(turned, "foot"),

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
 from mimic_base.rotations import quat_rotate
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from robots.geom_types import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, SPHERE
 from robots.robot import Robot
@@ -191,9 +192,26 @@ def may_collide(
     return bool(meets) and not relatives(model, a, b) and (min(a, b), max(a, b)) not in touching
 
 
-def lowest_point(geometry: CheckGeometry, names: tuple[str, ...], pos: Array, quat: Array) -> Array:
-    """Height [T] of the lowest point of all collision geometry; poses [T, B, 3], [T, B, 4]."""
+def lowest_point(
+    geometry: CheckGeometry,
+    names: tuple[str, ...],
+    pos: Array,
+    quat: Array,
+    ground: Surface = FLAT,
+) -> Array:
+    """Height [T] of the lowest point of all collision geometry; poses [T, B, 3], [T, B, 4].
+
+    Over a `ground` that is not flat: the least height of any point over it.
+    """
     lowest = np.full(len(pos), np.inf)
+    if not ground.is_flat:
+        for hull in geometry.hulls:
+            if len(hull.points):
+                body = names.index(hull.body)
+                world = pos[:, body, None] + quat_rotate(quat[:, body, None], hull.points[None])
+                height = ground.clearance(world).min(axis=1) - hull.radius
+                lowest = np.minimum(lowest, height)
+        return lowest
     index = [names.index(hull.body) for hull in geometry.hulls]
     # Low bodies first: most frames of most other hulls are then ruled out by their radius alone.
     for k in np.argsort([pos[:, body, 2].mean() for body in index], kind="stable"):

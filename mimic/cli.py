@@ -1,43 +1,188 @@
-"""The ``mimic`` command: what there is, how good and how fast it is, and export."""
+"""The ``mimic`` command: everything the program does, in one tree of sub-commands.
+
+The tree is a table of names. What a sub-command needs is imported when it is called, so that help
+is quick, and this is the one place of the package that names modules of ``retarget``.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
 
-import tyro
-from tyro.conf import subcommand
+from mimic_base.command_line import USER_ERROR_EXIT_CODE, exit_on_user_error
 
-from mimic.commands.benchmark import Benchmark
-from mimic.commands.evaluate import Evaluate
-from mimic.commands.export import Export
-from mimic.commands.list_tasks import ListTasks
-from mimic.commands.parity import Parity
-from mimic.commands.show_motions import ShowMotions
-from mimic.commands.show_robots import ShowRobots
-from mimic_base.command_line import exit_on_user_error
+DISTRIBUTION = "humanoid-mimic"
+COMPLETION = "--print-completion"
 
-Command = (
-    Annotated[ListTasks, subcommand("list", prefix_name=False)]
-    | Annotated[ShowMotions, subcommand("motions", prefix_name=False)]
-    | Annotated[ShowRobots, subcommand("robots", prefix_name=False)]
-    | Annotated[Evaluate, subcommand("evaluate", prefix_name=False)]
-    | Annotated[Parity, subcommand("parity", prefix_name=False)]
-    | Annotated[Export, subcommand("export", prefix_name=False)]
-    | Annotated[Benchmark, subcommand("benchmark", prefix_name=False)]
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command that does something."""
+
+    target: str
+    """``module:name`` of a function ``(arguments, *, prog) -> exit code``, or of a dataclass of
+    options with a method ``run() -> exit code``."""
+    summary: str
+    """What it does, for the list of commands."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sub-commands below one word."""
+
+    summary: str
+    """What they are about, for the list of commands."""
+    commands: Mapping[str, Command]
+    """Word -> sub-command."""
+    default: str
+    """The sub-command that is meant where none is named."""
+
+
+MOTIONS = Group(
+    "robot motions and human clips: show, convert, edit, check, curate",
+    {
+        "show": Command("mimic.commands.show_motions:ShowMotions", "figures of motion files"),
+        "info": Command("motions.robot.formats.info:main", "what a file of any format holds"),
+        "convert": Command("motions.robot.formats.cli:main", "other formats into motion files"),
+        "edit": Command("motions.robot.editing.cli:main", "crop, mirror, blend, join, loop, ramp"),
+        "check": Command("retarget.projection.cli:main", "torques, contacts, balance; mend them"),
+        "curate": Command("motions.robot.curation.cli:main", "keep, repair or reject, why"),
+        "fetch": Command("motions.human.fetch.cli:main", "get human clips from their owners"),
+        "demo": Command("motions.demo:main", "write the generated human clips"),
+    },
+    default="show",
 )
+ROBOTS = Group(
+    "the robots there are; add one of your own",
+    {
+        "list": Command("mimic.commands.show_robots:ListRobots", "robots and their models"),
+        "add": Command("mimic.commands.show_robots:AddRobot", "describe a robot by its model"),
+    },
+    default="list",
+)
+SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
+    "motions": {
+        "retarget": Command("retarget.cli:main", "human clips into motions of a robot"),
+        "stream": Command("retarget.streaming.cli:main", "the same frame by frame, live"),
+        "view": Command("retarget.view.cli:main", "motions and their clips in a browser"),
+        "motions": MOTIONS,
+        "robots": ROBOTS,
+    },
+    "policies": {
+        "list": Command("mimic.commands.list_tasks:ListTasks", "tasks to train, with sizes"),
+        "train": Command("mimic.commands.train:main", "train a policy, or go on training"),
+        "play": Command("mimic.commands.play:Play", "watch a policy: figures, video, window"),
+        "evaluate": Command("mimic.commands.evaluate:Evaluate", "success and errors of a policy"),
+        "export": Command("mimic.commands.export:Export", "a run's policy as an ONNX file"),
+    },
+    "all of it": {
+        "demo": Command("mimic.commands.demo:Demo", "clips in; video, report and policy out"),
+        "benchmark": Command("mimic.commands.benchmark:Benchmark", "environment steps a second"),
+        "parity": Command("mimic.commands.parity:Parity", "where two engines differ"),
+    },
+}
+"""Heading -> word -> what it means."""
+COMMANDS: Mapping[str, Command | Group] = {
+    word: command for section in SECTIONS.values() for word, command in section.items()
+}
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit code."""
-    command: Command = tyro.cli(
-        Command,  # type: ignore[arg-type]
-        args=sys.argv[1:] if arguments is None else arguments,
-        prog="mimic",
-        description="Humanoid motion imitation: what there is, how good and how fast it is.",
+    """Run one sub-command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if words else USER_ERROR_EXIT_CODE
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"mimic {version(DISTRIBUTION)}")
+        return 0
+    if words[0].partition("=")[0] == COMPLETION:
+        from mimic.completion import script
+
+        shell = words[0].partition("=")[2] or " ".join(words[1:2])
+        print(script(shell, COMMANDS))
+        return 0
+    word, rest = words[0], words[1:]
+    if word not in COMMANDS:
+        return _unknown("mimic", word, COMMANDS)
+    command, prog = COMMANDS[word], f"mimic {word}"
+    if isinstance(command, Group):
+        group = command
+        if rest and rest[0] in ("-h", "--help"):
+            print(group_overview(prog, group))
+            return 0
+        word = group.default
+        if rest and rest[0] in group.commands:
+            word, rest = rest[0], rest[1:]
+        elif rest and _is_a_word(rest[0]):
+            return _unknown(prog, rest[0], group.commands)
+        command, prog = group.commands[word], f"{prog} {word}"
+    return call(command, rest, prog)
+
+
+def call(command: Command, arguments: Sequence[str], prog: str) -> int:
+    """Import what a sub-command needs and run it with its own arguments."""
+    module, _, name = command.target.partition(":")
+    target: Any = getattr(importlib.import_module(module), name)
+    if isinstance(target, type):
+        import tyro
+
+        return tyro.cli(target, args=arguments, prog=prog).run()
+    return target(arguments, prog=prog) or 0
+
+
+def overview() -> str:
+    """The answer to ``mimic --help``."""
+    lines = [
+        "usage: mimic COMMAND [--help | ...]",
+        "",
+        "Humanoid motion imitation: human clips in, motions of a robot and policies out.",
+    ]
+    for heading, section in SECTIONS.items():
+        lines += ["", f"{heading}:"]
+        lines += [f"  {word:10} {command.summary}" for word, command in section.items()]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "options:",
+            "  --version                         the program's release",
+            f"  {COMPLETION} {{bash,zsh}}     the shell's completion, to be sourced by it",
+        ]
     )
-    return command.run()
+
+
+def group_overview(prog: str, group: Group) -> str:
+    """The answer to ``--help`` of a group."""
+    lines = [
+        f"usage: {prog} COMMAND [--help | ...]",
+        "",
+        group.summary[0].upper() + group.summary[1:] + ".",
+        "",
+    ]
+    for word, command in group.commands.items():
+        also = " (unless another is named)" if word == group.default else ""
+        lines.append(f"  {word:10} {command.summary}{also}")
+    return "\n".join(lines)
+
+
+def _is_a_word(text: str) -> bool:
+    """Whether an argument can only be meant as a sub-command: neither option nor file."""
+    return not text.startswith("-") and text.isidentifier() and not Path(text).exists()
+
+
+def _unknown(prog: str, word: str, known: Mapping[str, Any]) -> int:
+    near = get_close_matches(word, known, n=1)
+    hint = f"did you mean '{prog} {near[0]}'?" if near else f"expected one of {', '.join(known)}"
+    print(f"error: {prog}: no command '{word}'; {hint}", file=sys.stderr)
+    return USER_ERROR_EXIT_CODE
 
 
 def main() -> NoReturn:

@@ -9,7 +9,6 @@ from pathlib import Path
 import tyro
 
 from mimic_base.command_line import exit_on_user_error
-from motions.human import demo
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,8 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions demo") -> int:
     """Write the clips; 0 when all went well."""
+    from motions.human import demo
+
     known = ", ".join(demo.names())
     options = tyro.cli(Options, args=arguments, prog=prog, description=f"{Options.__doc__}\n\n"
                        f"There are: {known}.")  # fmt: skip

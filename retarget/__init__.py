@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from motions.robot.quality.metrics import measure
-from retarget.page.table import quality_table
-from retarget.pipeline import RetargetSettings, retarget
+from typing import TYPE_CHECKING
+
+from mimic_base.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from motions.robot.metrics import measure
+    from retarget.page.table import quality_table
+    from retarget.pipeline import RetargetSettings, retarget
 
 __all__ = ["RetargetSettings", "measure", "quality_table", "retarget"]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "RetargetSettings": "retarget.pipeline",
+        "measure": "motions.robot.metrics",
+        "quality_table": "retarget.page.table",
+        "retarget": "retarget.pipeline",
+    },
+)

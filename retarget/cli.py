@@ -7,33 +7,27 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import robots
 from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import atomic_write_text, check_folder_writable, check_writable
 from mimic_base.resample import check_fps
-from motions import read_human_motion
-from retarget import page
-from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
-from retarget.batch.summary import run_with_progress, summary_table
-from retarget.batch.work import Work, check_not_its_clip, crop_seconds
 from retarget.options import Options, is_batch, names_a_file, output_files, reading_options
-from retarget.page.entry import entries_of_records, entry_of_clip
-from retarget.page.table import detection_line, quality_table
-from retarget.pipeline import RetargetSettings, retarget
-from robots.robot import Robot
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from retarget import page
+    from robots.robot import Robot
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget") -> int:
     """Retarget every clip; 0 when all went well, 2 when one could not be used."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     if not options.clips and options.manifest is None:
         raise InputError("no clips given; say which: python -m retarget CLIP... --out DIR")
     reading = reading_options(options)
@@ -46,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.report, "--report names a directory", expected="a file",
             fix=f"--report {options.report / 'report.html'}",
         )  # fmt: skip
+    from rich.console import Console
+
     one_file = names_a_file(options)
     robot = robots.load(options.robot)
     check_writable(options.out) if one_file else check_folder_writable(options.out)
@@ -54,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(soft_wrap=True)
     if is_batch(options):
         return batch(options, robot, reading, console)
+    from rich.markup import escape
+
     broken = 0
-    entries = []
+    entries: list[page.ClipEntry] = []
     for clip, out in zip(options.clips, output_files(options), strict=True):
         try:
             entry = _one(clip, out, robot, options, reading, console)
@@ -68,8 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"error: {text}", file=sys.stderr, flush=True)
             broken += 1
             if options.report is not None:
+                from retarget import page
+
                 entries.append(page.ClipEntry(name=out.stem, error=text))
     if options.report is not None:
+        from retarget import page
+
         atomic_write_text(options.report, page.clip_page(entries, robot.title))
         console.print(f"wrote {escape(str(options.report))}")
     if len(options.clips) > 1:
@@ -85,6 +87,21 @@ def _one(
     reading: dict[str, Any],
     console: Console,
 ) -> page.ClipEntry | None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from motions import read_human_motion
+    from retarget.batch.work import check_not_its_clip, crop_seconds
+    from retarget.page.table import detection_line, quality_table
+    from retarget.pipeline import RetargetSettings, retarget
+
     check_not_its_clip(out, clip)
     human = read_human_motion(clip, **reading)
     human = crop_seconds(human, options.start, options.end, where=clip)
@@ -122,11 +139,20 @@ def _one(
         console.print(f"  wrote {escape(str(image))}")
     if options.report is None:
         return None
+    from retarget.page.entry import entry_of_clip
+
     return entry_of_clip(out.stem, human, motion, robot)
 
 
 def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Console) -> int:
     """Retarget the clips of folders and manifests; see `main` for the exit code."""
+    from rich.markup import escape
+
+    from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
+    from retarget.batch.summary import run_with_progress, summary_table
+    from retarget.batch.work import Work
+    from retarget.pipeline import RetargetSettings
+
     workers = options.workers
     if workers is not None and workers < 0:
         raise input_error(None, "--workers must not be negative", found=workers)
@@ -155,6 +181,9 @@ def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Cons
     )  # fmt: skip
     console.print(summary_table(records))
     if options.report is not None:
+        from retarget import page
+        from retarget.page.entry import entries_of_records
+
         text = page.dataset_page(entries_of_records(records), robot.title)
         atomic_write_text(options.report, text)
         console.print(f"wrote {escape(str(options.report))}")

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mimic_base.errors import input_error
-from retarget.batch.run import Backend
-from retarget.pipeline import Method
+from retarget.choices import Backend, Method
 
 SkeletonMap = Annotated[str, tyro.conf.arg(metavar="ROLE=JOINT,...")]
 

@@ -12,6 +12,7 @@ from mimic_base.surface import FLAT, Surface
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
 from motions.robot.quality.metrics import measure
+from retarget.choices import Method
 from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts
 from retarget.feet.plan import plan_feet
 from retarget.feet.terrain import flattened, lowered, on_surface
@@ -27,7 +28,6 @@ from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
-Method = Literal["whole-clip", "per-frame"]
 Progress = Callable[[int, int], None]
 
 

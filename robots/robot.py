@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.kinematics import forward_kinematics
+
+if TYPE_CHECKING:
+    import mujoco
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -30,7 +30,7 @@ from mimic_base.files import atomic_write_text  # noqa: E402
 from motions import read_human_motion  # noqa: E402
 from motions.human import demo  # noqa: E402
 from retarget import retarget  # noqa: E402
-from retarget.cli import crop_seconds  # noqa: E402
+from retarget.batch.work import crop_seconds  # noqa: E402
 
 CORPUS_CLIPS = (
     "lafan1_bvh/walk.bvh",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import robots
-from demo import DemoArguments, chosen_clips, quality_rows, run
+from mimic.commands.demo import Demo, chosen_clips, quality_rows
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from motions import InputError, RobotMotion
@@ -69,12 +69,12 @@ def test_the_policys_own_clips_are_chosen() -> None:
 
 def test_mistakes_are_found_before_the_work(policy: Path, tmp_path: Path) -> None:
     with pytest.raises(MimicError, match="gone.onnx' does not exist; name another with --policy"):
-        run(DemoArguments(policy=tmp_path / "gone.onnx", out=tmp_path / "out"))
+        Demo(policy=tmp_path / "gone.onnx", out=tmp_path / "out").run()
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):
-        run(DemoArguments(policy=policy, out=tmp_path / "file"))
+        Demo(policy=policy, out=tmp_path / "file").run()
     with pytest.raises(MimicError, match="unknown demo clip"):
-        run(DemoArguments(policy=policy, out=tmp_path / "out", clips=("moonwalk",)))
+        Demo(policy=policy, out=tmp_path / "out", clips=("moonwalk",)).run()
     assert not (tmp_path / "out").exists()
 
 

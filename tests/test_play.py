@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import robots
+from mimic.commands.play import Play
 from mimic_base.errors import MimicError
 from motions import InputError
-from play import PlayArguments, play
 from robots import RobotError
 from tests.viewer.support import swaying_motion, write_policy
 
@@ -58,10 +58,10 @@ def test_without_opengl_the_video_shows_stick_figures(files: Path, tmp_path: Pat
 def test_with_opengl_the_video_is_rendered(files: Path, tmp_path: Path, capsys) -> None:
     video = tmp_path / "out.mp4"
     picture = tmp_path / "out.png"
-    args = PlayArguments(
+    args = Play(
         policy=files / "inside.onnx", video=video, picture=picture, size=(160, 96), fps=12.5
     )
-    assert play(args) == 0
+    assert args.run() == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert "sway: " in printed and f"{video}: " in printed and "OpenGL" not in printed
@@ -72,12 +72,12 @@ def test_a_run_directory_knows_its_motions(files: Path, tmp_path: Path, capsys) 
     (tmp_path / "policy.onnx").write_bytes((files / "policy.onnx").read_bytes())
     config = {"motion": [str(files / "sway.npz")], "robot": "unitree_g1"}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert play(PlayArguments(policy=tmp_path)) == 0
+    assert Play(policy=tmp_path).run() == 0
     printed = capsys.readouterr().out
     assert "sway: " in printed and "--video out.mp4" in printed
     (tmp_path / "config.json").write_text(json.dumps({**config, "motion": ["gone.npz"]}))
     with pytest.raises(MimicError, match="gone.npz.*--motion"):
-        play(PlayArguments(policy=tmp_path))
+        Play(policy=tmp_path).run()
 
 
 def test_a_checkpoint_plays_like_its_export(tmp_path: Path, capsys) -> None:
@@ -93,16 +93,16 @@ def test_a_checkpoint_plays_like_its_export(tmp_path: Path, capsys) -> None:
     assert runner.last_checkpoint is not None
     outcomes = []
     for policy in (runner.last_checkpoint, tmp_path / "policy.onnx"):
-        assert play(PlayArguments(policy=policy, motion=(tmp_path / "sway.npz",))) == 0
+        assert Play(policy=policy, motion=(tmp_path / "sway.npz",)).run() == 0
         outcomes.append(capsys.readouterr().out)
     assert outcomes[0] == outcomes[1]
 
 
 def refused(files: Path, message: str, **arguments) -> None:
-    args = PlayArguments(**{"policy": files / "policy.onnx", "motion": (files / "sway.npz",),
+    args = Play(**{"policy": files / "policy.onnx", "motion": (files / "sway.npz",),
                             **arguments})  # fmt: skip
     with pytest.raises((MimicError, InputError, RobotError), match=message) as caught:
-        play(args)
+        args.run()
     assert "\n" not in str(caught.value)
 
 

@@ -26,8 +26,8 @@ class Evaluate:
     """Episodes of each clip; by default the protocol's own number."""
     start_noise: float | None = None
     """Noise on the start state as a fraction of training's; by default the protocol's own."""
-    robot: Path | None = None
-    """Description of a robot of your own, when the policy is for one."""
+    robot: str | None = None
+    """Robot name or description file (.toml), when it is not the one the policy names."""
     engine: str = "auto"
     """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     device: str = "auto"

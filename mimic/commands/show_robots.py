@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -97,21 +96,5 @@ class AddRobot:
             table.add_row(what, f"{guess.confidence:.2f}", guess.reason, style=style)
         console.print(table)
         say(console, f"wrote {added.out} and {added.picture}: look at the picture, then use")
-        say(console, f"  python -m retarget CLIP --robot {added.out} --out DIR")
+        say(console, f"  mimic retarget CLIP --robot {added.out} --out DIR")
         return 0
-
-
-RobotsCommand = (
-    Annotated[ListRobots, tyro.conf.subcommand("list", prefix_name=False)]
-    | Annotated[AddRobot, tyro.conf.subcommand("add", prefix_name=False)]
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShowRobots:
-    """List robots (``mimic robots``), or add one of your own (``mimic robots add FILE``)."""
-
-    action: tyro.conf.OmitSubcommandPrefixes[RobotsCommand] = ListRobots()
-
-    def run(self) -> int:
-        return self.action.run()

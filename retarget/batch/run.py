@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Literal
 
 from retarget.batch.jobs import Job
 from retarget.batch.on_ray import on_ray
 from retarget.batch.record import Record, finished, job_key
 from retarget.batch.work import Task, Work, begin_worker, broken, retarget_job
+from retarget.choices import Backend
 
-Backend = Literal["processes", "ray"]
-"""A pool of processes on this machine, or the CPUs of a Ray cluster."""
 Report = Callable[[Record, bool], None]
 """Called for each clip with its record and whether it had been finished before."""
 

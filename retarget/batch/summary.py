@@ -20,8 +20,9 @@ from rich.table import Table
 
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record
-from retarget.batch.run import Backend, run_batch
+from retarget.batch.run import run_batch
 from retarget.batch.work import Work
+from retarget.choices import Backend
 from retarget.page.table import GOALS, figure
 
 

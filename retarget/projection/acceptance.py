@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mimic_base.errors import InputError
 from mimic_base.vectors import Array
-from motions import RobotMotion
-from motions.robot.dynamics.feasibility import DynamicsSettings, Feasibility, check_dynamics
-from motions.robot.quality.metrics import measure
-from robots.robot import Robot
+from retarget.choices import Means
+
+if TYPE_CHECKING:
+    from motions import RobotMotion
+    from motions.robot.dynamics.feasibility import DynamicsSettings, Feasibility
+    from robots.robot import Robot
 
 STANDS = 0.9
 """Confidence of a contact above which the foot should not slip."""
-Means = Literal["both", "shift", "warp"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ class State:
 
     @classmethod
     def of(cls, motion: RobotMotion, robot: Robot, settings: DynamicsSettings) -> State:
+        from motions.robot.dynamics.feasibility import check_dynamics
+        from motions.robot.quality.metrics import measure
+
         dynamics = check_dynamics(motion, robot, settings)
         contact = motion.contact > STANDS if motion.contact.any() else None
         quality = measure(

@@ -7,20 +7,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
 
 import robots
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import atomic_write_text, check_writable
 from motions import RobotMotion
-from motions.robot.dynamics.feasibility import DynamicsSettings, check_dynamics
-from retarget.projection.acceptance import Means, ProjectionSettings
-from retarget.projection.projection import project
-from retarget.projection.tables import add_check, check_record, check_table, projection_table
-from robots.robot import Robot
+from retarget.choices import Means
+from retarget.projection.acceptance import ProjectionSettings
+
+if TYPE_CHECKING:
+    from motions.robot.dynamics.feasibility import DynamicsSettings
+    from robots.robot import Robot
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,23 @@ class Options:
     """With --project: move the base, slow down, or both."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.dynamics"
+) -> int:
     """Print a line per motion: frames that are feasible, force that contacts cannot provide over
     the weight, the largest joint torque over its limit, frames whose zero-moment point lies outside
     the support polygon (and by how much at worst), frames without contact. With --project, a table
     of one motion before and after."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget.dynamics")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     if not options.motions:
         raise InputError("no motions given; say which: python -m retarget.dynamics MOTION.npz")
     if not 0.0 < options.friction < float("inf"):
         raise InputError(f"--friction must be a number above zero (found {options.friction:g})")
+    from rich.console import Console
+
+    from motions.robot.dynamics.feasibility import DynamicsSettings, check_dynamics
+    from retarget.projection.tables import add_check, check_record, check_table
+
     dynamics = DynamicsSettings(friction=options.friction)
     if options.json is not None:
         check_writable(options.json)
@@ -83,6 +90,12 @@ def _load(path: Path, robot: str) -> tuple[RobotMotion, Robot]:
 
 
 def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from retarget.projection.projection import project
+    from retarget.projection.tables import check_record, projection_table
+
     settings = ProjectionSettings(
         max_shift=options.max_shift,
         max_slow_down=options.max_slow_down,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from retarget.streaming.pose import RobotPose
-from retarget.streaming.retargeter import StreamingRetargeter
-from retarget.streaming.settings import StreamSettings
-from retarget.streaming.skeleton import HumanFrame, Skeleton, frames_of
+from typing import TYPE_CHECKING
+
+from mimic_base.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from retarget.streaming.pose import RobotPose
+    from retarget.streaming.retargeter import StreamingRetargeter
+    from retarget.streaming.settings import StreamSettings
+    from retarget.streaming.skeleton import HumanFrame, Skeleton, frames_of
 
 __all__ = [
     "HumanFrame",
@@ -15,3 +20,15 @@ __all__ = [
     "StreamingRetargeter",
     "frames_of",
 ]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "HumanFrame": "retarget.streaming.skeleton",
+        "RobotPose": "retarget.streaming.pose",
+        "Skeleton": "retarget.streaming.skeleton",
+        "StreamSettings": "retarget.streaming.settings",
+        "StreamingRetargeter": "retarget.streaming.retargeter",
+        "frames_of": "retarget.streaming.skeleton",
+    },
+)

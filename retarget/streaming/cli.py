@@ -6,24 +6,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
 
 import robots
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import check_writable
-from motions import HumanMotion, read_human_motion
-from retarget.batch.work import crop_seconds
 from retarget.options import SkeletonMap, parse_skeleton_map
-from retarget.page.table import detection_line, quality_table
-from retarget.streaming.lines import LineStream
-from retarget.streaming.play import latency_table, motion_of, play, quiet
-from retarget.streaming.pose import RobotPose
-from retarget.streaming.retargeter import StreamingRetargeter
-from retarget.streaming.skeleton import Skeleton, frames_of
-from robots.robot import Robot
+
+if TYPE_CHECKING:
+    from motions import HumanMotion
+    from retarget.streaming.pose import RobotPose
+    from robots.robot import Robot
 
 
 @dataclass(frozen=True)
@@ -48,13 +43,25 @@ class Options:
     """Joints of an unknown skeleton, such as pelvis=Root,left_hip=LHip."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.streaming"
+) -> int:
     """Play a clip, or serve a live stream until it ends."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget.streaming")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     if options.out is not None and options.out.suffix != ".npz":
         raise input_error(
             options.out, "the motion is written as .npz", fix=f"--out {options.out}.npz"
         )
+    from rich.console import Console
+    from rich.markup import escape
+
+    from motions import read_human_motion
+    from retarget.batch.work import crop_seconds
+    from retarget.page.table import detection_line, quality_table
+    from retarget.streaming.play import latency_table, motion_of, play, quiet
+    from retarget.streaming.retargeter import StreamingRetargeter
+    from retarget.streaming.skeleton import Skeleton, frames_of
+
     skeleton_map = parse_skeleton_map(options.skeleton_map)
     robot = robots.load(options.robot)
     if options.out is not None:
@@ -89,6 +96,12 @@ def _serve(
     skeleton_map: dict[str, str] | None,
 ) -> int:
     """Poses go to standard output, so that all else goes to standard error."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from retarget.streaming.lines import LineStream
+    from retarget.streaming.play import latency_table, motion_of, quiet
+
     console = Console(stderr=True, soft_wrap=True)
     # A live stream has no end in sight: poses are kept only where they are asked for.
     poses: list[RobotPose] | None = None if options.out is None else []

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from mimic_base.errors import InputError, input_error
 from motions.robot.formats.cli import SourceOptions
-from retarget.view.sources import Pair, find_pairs, load_show
+
+if TYPE_CHECKING:
+    from retarget.view.sources import Pair
 
 INSTALL = "pip install -c constraints.txt -e '.[view]'"
 
@@ -36,18 +39,20 @@ class Options(SourceOptions):
     """Load every motion, start, print the address and end."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.view") -> int:
     """Serve until Ctrl-C."""
-    options = tyro.cli(Options, args=arguments, prog="python -m retarget.view")
+    options = tyro.cli(Options, args=arguments, prog=prog)
     require_viser()
     if not 0 <= options.port < 65536:
         raise input_error(None, "--port must be 0 to 65535", found=options.port)
     if not options.files:
         raise InputError("no motion given; say which: python -m retarget.view MOTION.npz [CLIP]")
     reading = options.read_options()
-    pairs = find_pairs(options.files, reading)
     from retarget.view.app import Entry, Viewer
     from retarget.view.server import address, close_server, open_server
+    from retarget.view.sources import find_pairs, load_show
+
+    pairs = find_pairs(options.files, reading)
 
     names = entry_names(pairs)
     entries = [

@@ -6,24 +6,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 import robots
 from mimic_base.errors import InputError
 from mimic_base.files import atomic_write_text
-from motions.robot.completion import complete, joints_from_bodies
-from motions.robot.curation.judge import ClipVerdict, curate, thresholds_from
-from motions.robot.curation.measures import Measures
 from motions.robot.curation.settings import CurationSettings, Thresholds
 from motions.robot.formats.cli import SourceOptions, find_motion_files, for_each
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.motion import RobotMotion
-from robots.robot import Robot
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from motions.robot.curation.judge import ClipVerdict
+    from motions.robot.curation.measures import Measures
+    from robots.robot import Robot
 
 _COLOURS = {"keep": "green", "repair": "cyan", "in part": "yellow", "reject": "red"}
 
@@ -56,6 +56,8 @@ class Options(SourceOptions):
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions curate") -> int:
     """Judge every file; 0 when all could be read, 2 otherwise (a rejection is no error)."""
     options = tyro.cli(Options, args=arguments, prog=prog)
+    from rich.console import Console
+
     robot = robots.load(options.robot)
     settings = CurationSettings(repair=options.repair, thresholds=options.thresholds)
     if options.reference:
@@ -88,6 +90,9 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions c
 
 
 def _judge(path: Path, options: Options, robot: Robot, settings: CurationSettings) -> ClipVerdict:
+    from motions.robot.completion import joints_from_bodies
+    from motions.robot.curation.judge import curate
+
     trajectory = read_robot_trajectory(path, options.read_options())
     if not trajectory.joint_names:
         trajectory = joints_from_bodies(trajectory, robot)
@@ -96,6 +101,8 @@ def _judge(path: Path, options: Options, robot: Robot, settings: CurationSetting
 
 
 def _from_references(options: Options, robot: Robot, settings: CurationSettings) -> Thresholds:
+    from motions.robot.curation.judge import thresholds_from
+
     figures: list[Measures] = []
     for path in find_motion_files(options.reference):
         verdict = _judge(path, options, robot, settings)
@@ -111,6 +118,8 @@ def _limits(thresholds: Thresholds) -> list[str]:
 
 def kept_motions(verdict: ClipVerdict, robot: Robot, name: str) -> list[RobotMotion]:
     """The parts worth keeping, as complete motions; numbered when there are several."""
+    from motions.robot.completion import complete
+
     parts = [part for part in verdict.kept if part[1] - part[0] > 1]
     result = []
     for number, (start, stop) in enumerate(parts, start=1):
@@ -131,6 +140,9 @@ def kept_motions(verdict: ClipVerdict, robot: Robot, name: str) -> list[RobotMot
 
 def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
     """One line per clip; measures are the worst of its chunks."""
+    from rich.markup import escape
+    from rich.table import Table
+
     grid = Table(padding=(0, 0))
     grid.add_column("file", overflow="fold", min_width=10)
     grid.add_column("verdict")
@@ -166,6 +178,8 @@ def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
 
 def details(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> list[str]:
     """What was repaired, and why and where chunks were rejected; times in the file."""
+    from rich.markup import escape
+
     lines = []
     for path, verdict in verdicts:
         fps = verdict.motion.fps

@@ -1,0 +1,76 @@
+"""``mimic play``: watch a policy track a motion.
+
+mimic play runs/tracking/2026-01-31_12-00-00-walk --video walk.mp4
+mimic play policy.onnx --motion walk.npz squat.npz --viewer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mimic.viewer.gl import MISSING, settle_backend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play:
+    """Watch a policy track a motion: its figures, a video, a window."""
+
+    policy: Annotated[Path, tyro.conf.Positional]
+    """Run directory, policy.onnx, or checkpoint.pt."""
+    motion: tuple[Path, ...] = ()
+    """Robot motions (.npz) or folders of them; a run knows those it was trained on."""
+    video: Path | None = None
+    """Write this video (.mp4), the reference as a blue ghost."""
+    picture: Path | None = None
+    """Write this picture (.png): moments of the first motion side by side."""
+    viewer: bool = False
+    """Open a window (needs a screen)."""
+    size: tuple[int, int] = (960, 540)
+    """Width and height of the video, pixels."""
+    fps: float = 25.0
+    """Frames of video per second; the policy itself runs at its own rate."""
+    robot: str | None = None
+    """Robot name or description file, when it is not the one the policy names."""
+
+    def run(self) -> int:
+        """Simulate every clip once, without noise, and show what happened."""
+        # MuJoCo reads MUJOCO_GL when it is imported, which the modules below do.
+        drawing = self.video is not None or self.picture is not None
+        if drawing and settle_backend() is None:
+            print(MISSING)
+        from mimic.viewer.rollout import roll_out
+        from mimic.viewer.sources import find_playable
+        from mimic.viewer.strips import write_strip
+        from mimic.viewer.video import check_picture, check_video, write_rollouts
+        from mimic.viewer.window import require_display, show
+
+        if self.viewer:
+            require_display()
+        if self.video is not None:
+            check_video(self.video, self.size, self.fps)
+        if self.picture is not None:
+            check_picture(self.picture)
+        playable = find_playable(self.policy, self.motion, self.robot)
+        for note in playable.notes:
+            print(note)
+        rollouts = []
+        for clip in playable.clips:
+            rollout = roll_out(playable.player, clip.reference, playable.robot, clip=clip.name)
+            rollouts.append(rollout)
+            print(rollout.summary(), flush=True)
+        if self.video is not None:
+            size, fps = self.size, self.fps
+            count = write_rollouts(self.video, playable.robot, rollouts, size=size, fps=fps)
+            print(f"{self.video}: {count} frames, {size[0]} x {size[1]}, {fps:g} fps")
+        if self.picture is not None:
+            write_strip(self.picture, playable.robot, rollouts[0])
+            print(self.picture)
+        if self.viewer:
+            show(playable.robot, rollouts)
+        if not drawing and not self.viewer:
+            print("watch it with --video out.mp4, or --viewer for a window")
+        return 0

@@ -23,7 +23,6 @@ import numpy as np
 from mimic_base.rotations import quat_rotate
 from mimic_base.vectors import Array, across
 from motions import HumanMotion
-from retarget.person.body_constants import middle
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import leg_scale, scaled_hips
 from retarget.solvers.weights import bodies_between
@@ -144,7 +143,7 @@ def position_errors(
     result = {}
     for name, role in roles.items():
         place = body_pos_w[:, robot.body_names.index(robot.human_map[role])]
-        wanted = scale * (human.role(role) - middle(human, "hip"))
+        wanted = scale * (human.role(role) - person.hips)
         result[name] = PositionErrors(
             world=np.linalg.norm(place - (path + wanted), axis=1),
             root=np.linalg.norm(place - (hips + wanted), axis=1),

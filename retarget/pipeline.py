@@ -104,6 +104,8 @@ def retarget(
         ground=ground,
     )
     path = scaled_hips(person, frames, contacts.ground, plan.support)
+    if source_ground is not None:
+        person = calibrate(human)  # feet and hips as they are in the world
     quality["fidelity"] |= end_effector_figures(
         robot, human, person, contacts.ground, body_pos, body_quat, path
     )

@@ -51,7 +51,8 @@ class Arguments:
 
 def train(reference: Path, seed: int, args: Arguments) -> Path:
     """The folder of a finished run on `reference`, made unless it is there."""
-    iterations = max(1, args.samples // PRESETS["cpu"].samples_per_iteration)
+    preset = PRESETS["cpu"]
+    iterations = max(1, args.samples // (preset.loop.num_envs * preset.algorithm.steps))
     # Another file of the same name, or another judgement, is another run.
     content = hashlib.sha256(reference.read_bytes()).hexdigest()[:8]
     out = args.out / f"{reference.stem}-{content}-seed{seed}-{iterations}-{args.episodes}"

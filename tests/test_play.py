@@ -81,14 +81,14 @@ def test_a_run_directory_knows_its_motions(files: Path, tmp_path: Path, capsys) 
 
 
 def test_a_checkpoint_plays_like_its_export(tmp_path: Path, capsys) -> None:
-    from mimic.learning import Runner, TrainConfig
+    from mimic.learning import run_config, start_runner
     from mimic.tasks import make_env
 
     motion = swaying_motion(robots.load("unitree_g1"), frames=16)
     motion.save(tmp_path / "sway.npz")
     env = make_env("tracking", [tmp_path / "sway.npz"], num_envs=2, threads=1)
-    config = TrainConfig(num_envs=2, actor_hidden=(8,), critic_hidden=(8,), workers=1)
-    runner = Runner(env, config, tmp_path)
+    config = run_config(num_envs=2, actor_hidden=(8,), critic_hidden=(8,), workers=1)
+    runner = start_runner(env, config, tmp_path)
     runner.save()
     assert runner.last_checkpoint is not None
     outcomes = []

@@ -31,7 +31,6 @@ class Export:
     """The robot it was trained on, when its description has moved since."""
 
     def run(self) -> int:
-        from mimic.envs.commands.motion import motion_command
         from mimic.learning import load_policy
         from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
         from mimic.policy.contract import contract_of_env
@@ -44,7 +43,7 @@ class Export:
         env = self._environment(checkpoint, identity)
         clip = None
         if self.clip is not None:
-            names = list(motion_command(env).library.names)
+            names = list(env.motion.names)
             if self.clip not in names:
                 raise MimicError(f"no clip '{self.clip}' in this run; it has {', '.join(names)}")
             clip = names.index(self.clip)
@@ -53,7 +52,7 @@ class Export:
             "samples": state["samples"],
             "wall_s": round(float(state["wall_s"]), 1),
             "seed": state["seed"],
-            "num_envs": state["config"]["num_envs"],
+            "num_envs": state["config"]["loop"]["num_envs"],
         }
         out = self.out
         if out is None:
@@ -64,7 +63,7 @@ class Export:
             contract_of_env(env, training, clip=clip),
             _observations(env, policy),
             out,
-            None if clip is None else reference_clip(motion_command(env).library, clip),
+            None if clip is None else reference_clip(env.motion, clip),
         )
         size = out.stat().st_size / 1e6
         say(
@@ -102,7 +101,7 @@ class Export:
             "task": env.task_name,
             "robot": env.robot.name,
             "robot_hash": env.robot.content_hash,
-            "motions": env.identity["motions"],
+            "motions": list(env.motion.hashes),
             "actor_observations": sizes["actor"],
             "critic_observations": sizes["critic"],
             "actions": env.num_actions,

@@ -1,8 +1,13 @@
-"""Train a policy that tracks motions.
+"""Train a policy.
 
 mimic train tracking-no-state-estimation --motion walk.npz
-mimic train tracking --motion clips/ --preset gpu --num-envs 8192
+mimic train tracking --motion clips/ --preset gpu --loop.num-envs 8192 --algorithm.clip 0.1
+mimic train tracking --motion walk.npz --task.rewards.body-position.weight 2
 mimic train --resume runs/tracking/2026-01-31_12-00-00-walk
+mimic train --config runs/tracking/2026-01-31_12-00-00-walk/config.json
+
+`mimic train TASK --help` also lists every number of the task (--task.*). Options without a group,
+as --num-envs or --learning-rate, stand for the one of that name in --loop.* or --algorithm.*.
 """
 
 from __future__ import annotations
@@ -10,36 +15,46 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from mimic.learning import PRESETS, TrainConfig
-from mimic.learning.run_dir import create_run_dir, read_config, write_config
+from mimic.configuration import read_json
+from mimic.learning.config import PRESETS, SHORT_NAMES, LoopConfig, PPOConfig, RunConfig
+from mimic.learning.registry import config_class
+from mimic.learning.run_dir import CONFIG, create_run_dir, read_config, write_config
+from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
+    from mimic.envs.env import EnvConfig
     from mimic.learning.distributed import Ranks
+    from mimic.learning.runner import Runner
 
-
-JUDGING = ("judge_every", "judge_episodes", "judge_until")
+SCHEMA = "humanoid-mimic/run/2"
+TASK_GROUP = "--task."
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArguments:
-    """Train a policy that tracks motions; Ctrl-C saves, --resume continues."""
+    """Train a policy; Ctrl-C saves, --resume continues."""
 
     task: Annotated[str, tyro.conf.Positional] = ""
-    """Task to train; `mimic list` shows them. A resumed run knows its own."""
+    """Task to train, first of all arguments; `mimic list` shows them; package.module:function is
+    one of your own. A resumed run knows its own."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them. A resumed run knows its own."""
+    algorithm: str = "ppo"
+    """How it learns: ppo, or package.module:Class of your own."""
     preset: Literal["cpu", "gpu"] = "cpu"
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None
-    """Run directory (or one of its checkpoints) to continue, up to --iterations."""
+    """Run directory (or one of its checkpoints) to continue, up to --loop.iterations."""
+    config: Path | None = None
+    """config.json of another run, to start the same one again."""
     init_from: Path | None = None
     """Run directory or checkpoint whose networks a new run starts from, to fine-tune on other
     motions."""
@@ -53,6 +68,9 @@ class TrainArguments:
     """Whether the environment's own work goes through torch.compile; auto: on a GPU."""
     sampling: Literal["adaptive", "beyondmimic"] = "adaptive"
     """How starts are drawn: failures per visit, or BeyondMimic's published rule."""
+    drift_limit: float | None = None
+    """Episodes also end when the robot's anchor is this far from the reference's, horizontally, m.
+    0: never, as in BeyondMimic. By default 0.7 (preset cpu) or never (gpu)."""
     name: str = ""
     """Ends the run directory's name."""
     seed: int = 0
@@ -66,42 +84,223 @@ class TrainArguments:
     """Episodes of each clip in a judgement."""
     judge_until: float = 0.0
     """End the training once this share of a judgement's episodes finishes; 0 goes on."""
-    config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    algorithm_config: Annotated[Any, tyro.conf.arg(name="algorithm")] = field(
+        default_factory=PPOConfig
+    )
+    task_config: tyro.conf.Suppress[Any] = None
+    saved_task: tyro.conf.Suppress[Any] = None
+
+
+KEPT = (
+    "task", "algorithm", "preset", "robot", "engine", "device", "compile", "sampling", "name",
+    "seed", "judge_every", "judge_episodes", "judge_until",
+)  # fmt: skip
+"""Arguments that are kept in the run directory beside its configuration."""
+
+
+# the command line ------------------------------------------------------------------------------
 
 
 def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArguments:
-    """Read the command line; what is not given comes from the resumed run or the preset."""
+    """Read the command line; what is not given comes from the resumed run or the preset.
+
+    Raises:
+        MimicError: options that exclude each other, an unreadable run, an unknown algorithm.
+    """
+    arguments = with_groups(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset")
+    first.add_argument("--algorithm")
     first.add_argument("--resume", type=Path)
+    first.add_argument("--config", type=Path)
     known, _ = first.parse_known_args(arguments)
-    defaults = TrainArguments(config=PRESETS.get(known.preset or "cpu", PRESETS["cpu"]))
-    if known.resume is not None:
+    if known.resume is not None and known.config is not None:
+        raise MimicError("--resume continues a run, --config starts one: give only one of them")
+    saved = known.resume or known.config
+    if saved is not None:
         if known.preset is not None:
             raise MimicError("--preset cannot be changed when a run is resumed; leave it out")
-        defaults = saved_arguments(known.resume)
-    args = tyro.cli(
-        TrainArguments, args=list(arguments), default=defaults, prog=prog, description=__doc__
-    )
+        defaults = saved_arguments(saved)
+        if known.algorithm not in (None, defaults.algorithm):
+            raise MimicError(f"{saved}: this run's algorithm is '{defaults.algorithm}'")
+    else:
+        defaults = preset_arguments(known.preset or "cpu", known.algorithm or "ppo")
+    kind: type[TrainArguments] = TrainArguments
+    asked = any(each in ("-h", "--help") for each in arguments)
+    if any(each.startswith(TASK_GROUP) for each in arguments) or asked:
+        name = task_of(arguments) or defaults.task
+        if name:
+            kind, defaults = with_task_options(defaults, name)
+        elif not asked:
+            raise MimicError(
+                "options of a task (--task.*) need its name, first of all arguments: "
+                "mimic train TASK ..."
+            )
+    args = tyro.cli(kind, args=arguments, default=defaults, description=__doc__, prog=prog)
+    if kind is TrainArguments:
+        args = dataclasses.replace(args, task_config=None, saved_task=defaults.saved_task)
     if args.resume is not None and args.init_from is not None:
         raise MimicError("--resume continues a run, --init-from starts one: give only one of them")
     return args
 
 
+def with_groups(arguments: Sequence[str]) -> list[str]:
+    """Options without a group (``--num-envs``) as those with one (``--loop.num-envs``)."""
+    found = []
+    for each in arguments:
+        name, equals, value = each.partition("=")
+        plain = name.removeprefix("--").replace("-", "_")
+        negated = plain.startswith("no_") and plain[3:] in SHORT_NAMES
+        place = SHORT_NAMES.get(plain[3:] if negated else plain)
+        if not name.startswith("--") or place is None or plain == "drift_limit":
+            found.append(each)
+            continue
+        group, _, last = place.rpartition(".")
+        last = ("no-" if negated else "") + last
+        found.append(f"--{group}.{last}".replace("_", "-") + equals + value)
+    return found
+
+
+def preset_arguments(preset: str, algorithm: str) -> TrainArguments:
+    """The defaults of a new run."""
+    chosen = PRESETS.get(preset, PRESETS["cpu"])
+    config = chosen.algorithm if algorithm == "ppo" else config_class(algorithm)()
+    return TrainArguments(
+        preset="gpu" if preset == "gpu" else "cpu",
+        algorithm=algorithm,
+        loop=chosen.loop,
+        algorithm_config=config,
+    )
+
+
 def saved_arguments(run: Path) -> TrainArguments:
-    """The arguments a run was started with."""
-    saved = read_config(run)
+    """The arguments a run was started with, of this or the first schema.
+
+    Raises:
+        MimicError: no configuration there, or one that cannot be read.
+    """
+    if run.suffix == ".json":
+        source, saved = str(run), read_json(run)
+    else:
+        source, saved = f"{run}: {CONFIG}", read_config(run)
     try:
-        return TrainArguments(
-            **{name: saved[name] for name in ("task", "preset", "robot", "engine", "device")},
-            **{name: saved[name] for name in ("sampling", "name", "seed")},
-            **{name: saved[name] for name in JUDGING if name in saved},
-            compile=saved.get("compile", "auto"),
-            motion=tuple(Path(each) for each in saved["motion"]),
-            config=TrainConfig.from_dict(saved["train"]),
-        )
+        given = {name: saved[name] for name in KEPT if name in saved}
+        motion = tuple(Path(each) for each in saved["motion"])
+        if "run" not in saved:
+            return _of_first_schema(given, motion, saved["train"], source)
+        config = RunConfig.from_plain(saved["run"], source=source)
     except (KeyError, TypeError) as error:
-        raise MimicError(f"{run}: config.json was not written by train.py ({error})") from error
+        raise MimicError(f"{source} was not written by mimic train ({error})") from error
+    return TrainArguments(
+        **given,
+        motion=motion,
+        loop=config.loop,
+        algorithm_config=config.algorithm,
+        saved_task=(source, saved["task"], saved["run"].get("task")),
+    )
+
+
+def _of_first_schema(
+    given: dict[str, Any], motion: tuple[Path, ...], flat: Mapping[str, Any], source: str
+) -> TrainArguments:
+    # Imported here: it needs torch.
+    from mimic.learning.checkpoints import config_of_first_schema
+
+    config, unknown = config_of_first_schema(flat)
+    if unknown:
+        print(
+            f"note: {source}: left out {', '.join(unknown)}, of another version of the program",
+            file=sys.stderr,
+        )
+    task = {name: value for name, value in flat.items() if name in SHORT_NAMES}
+    return TrainArguments(
+        **given,
+        motion=motion,
+        loop=config.loop,
+        algorithm_config=config.algorithm,
+        drift_limit=task.get("drift_limit", 0.0),
+        saved_task=(source, given["task"], task),
+    )
+
+
+def task_of(arguments: Sequence[str]) -> str:
+    """The task named on the command line; empty where it does not come first."""
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0]
+    return ""
+
+
+def with_task_options(
+    defaults: TrainArguments, name: str
+) -> tuple[type[TrainArguments], TrainArguments]:
+    """Arguments that have an option for every number of a task."""
+    task = base_task(dataclasses.replace(defaults, task=name))
+    kind = dataclasses.make_dataclass(
+        "TrainArguments",
+        [("task_config", Annotated[Any, tyro.conf.arg(name="task")], field(default=None))],
+        bases=(TrainArguments,),
+        frozen=True,
+        kw_only=True,
+    )
+    kind.__doc__ = TrainArguments.__doc__
+    given = {each.name: getattr(defaults, each.name) for each in dataclasses.fields(defaults)}
+    return kind, kind(**{**given, "task_config": task})
+
+
+# the task --------------------------------------------------------------------------------------
+
+
+def base_task(args: TrainArguments) -> EnvConfig:
+    """The task before options change it: the saved run's, else the preset's.
+
+    Raises:
+        MimicError: unknown task, or a saved one that cannot be read.
+    """
+    from mimic.configuration import from_plain
+    from mimic.envs.env import EnvConfig
+    from mimic.tasks.registry import task_config
+
+    if args.saved_task is not None:
+        source, name, plain = args.saved_task
+        if name == args.task and plain is not None and "rewards" in plain:
+            return from_plain(EnvConfig, plain, source=f"{source}: task")
+        numbers = {key: each for key, each in (plain or {}).items() if key in TASK_NUMBERS}
+        return dataclasses.replace(task_config(args.task, sampling=args.sampling), **numbers)
+    preset = PRESETS[args.preset]
+    task = task_config(args.task, sampling=args.sampling)
+    return limited(dataclasses.replace(task, **preset.task), preset.drift_limit)
+
+
+TASK_NUMBERS = ("physics_hz", "randomisation_start", "randomisation_ramp")
+
+
+def resolved_task(args: TrainArguments) -> EnvConfig:
+    """The task as it is trained, with every option of the command line."""
+    task = args.task_config if args.task_config is not None else base_task(args)
+    return task if args.drift_limit is None else limited(task, args.drift_limit)
+
+
+def limited(task: EnvConfig, limit: float) -> EnvConfig:
+    """A tracking task with another limit (m) of its drift from the reference; 0 takes it away.
+
+    Raises:
+        MimicError: a negative limit.
+    """
+    from mimic.tasks.tracking import with_drift_limit
+
+    if not limit >= 0:
+        raise MimicError(f"drift_limit must not be negative, got {limit}")
+    if "anchor_height" not in task.terminations:
+        # It has no anchor that could drift.
+        return task
+    if limit:
+        return with_drift_limit(task, limit)
+    kept = {name: term for name, term in task.terminations.items() if name != "anchor_drift"}
+    return dataclasses.replace(task, terminations=kept)
+
+
+# training --------------------------------------------------------------------------------------
 
 
 def train(args: TrainArguments) -> int:
@@ -119,79 +318,63 @@ def train(args: TrainArguments) -> int:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     # The loop itself names the checkpoint; this is for what fails before and after it.
-    where = f"{args.config.num_envs} environments on {device}"
+    where = f"{args.loop.num_envs} environments on {device}"
     with ranks(device) as group, one_line_of_device_trouble(where):
         return _train(args, group)
 
 
 def _train(args: TrainArguments, group: Ranks) -> int:
-    from mimic.envs.commands.motion import motion_command
     from mimic.evaluation.judge import TrainingJudge
-    from mimic.learning.runner import Runner
+    from mimic.learning.runner import start_runner
     from mimic.tasks import make_env
-    from mimic.tasks.registry import task_config
-    from mimic.tasks.tracking import with_drift_limit, with_randomisation_ramp
 
-    task = judged_by = task_config(args.task, sampling=args.sampling)
-    if args.config.drift_limit > 0:
-        task = with_drift_limit(task, args.config.drift_limit)
-    if args.config.randomisation_ramp:
-        task = with_randomisation_ramp(
-            task, args.config.randomisation_start, args.config.randomisation_ramp
-        )
+    task = resolved_task(args)
+    config = RunConfig(
+        task=task,
+        algorithm_name=args.algorithm,
+        algorithm=args.algorithm_config,
+        loop=args.loop,
+    )
     env = make_env(
         task,
         args.motion,
-        num_envs=args.config.num_envs,
+        num_envs=args.loop.num_envs,
         robot=args.robot,
         engine=args.engine,
         device=group.device,
         seed=group.seed(args.seed),
-        physics_hz=args.config.physics_hz,
         compile=args.compile,
     )
-    runner = Runner(env, args.config, device=group.device, seed=args.seed, ranks=group)
+    runner = start_runner(env, config, device=group.device, seed=args.seed, ranks=group)
     judge = None
     if args.judge_every and group.first:
         judge = TrainingJudge(
-            args.motion, judged_by, env.robot, args.engine,
+            args.motion, task, env.robot, args.engine,
             every=args.judge_every, episodes=args.judge_episodes, until=args.judge_until,
         )  # fmt: skip
     if args.resume is not None:
         runner.resume(args.resume)
-        if runner.iteration >= args.config.iterations:
+        if runner.iteration >= args.loop.iterations:
             raise MimicError(
                 f"{args.resume}: already has {runner.iteration} iterations; "
-                f"ask for more with --iterations"
+                f"ask for more with --loop.iterations"
             )
         folder = args.resume if args.resume.is_dir() else args.resume.parent.parent
     else:
         if args.init_from is not None:
             runner.initialise(args.init_from)
-        folder = create_run_dir(args.out, args.task, args.name) if group.first else None
+        folder = create_run_dir(args.out, task.task, args.name) if group.first else None
     runner.run_dir = folder
     if folder is None or not group.first:
         outcome = runner.learn()
         return 130 if outcome == "interrupted" else 0
-    write_config(
-        folder,
-        {
-            **{f.name: getattr(args, f.name) for f in dataclasses.fields(args)
-               if f.name not in ("config", "resume", "init_from", "out", "motion")},
-            "init_from": str(args.init_from) if args.init_from else None,
-            "motion": [str(path.resolve()) for path in args.motion],
-            "train": args.config.to_dict(),
-            "identity": runner.identity,
-            "observations": {name: env.observation_layout(name) for name in ("actor", "critic")},
-        },
-    )  # fmt: skip
-    library = motion_command(env).library
-    seconds = library.num_frames * env.control_dt
+    write_config(folder, record_of(args, runner))
+    seconds = env.motion.num_frames * env.control_dt
     of_ranks = f" on each of {group.size} devices" if group.size > 1 else ""
     print(
-        f"{args.task} on {env.robot.name}: {library.num_clips} clip(s), {seconds:.1f} s, "
+        f"{args.task} on {env.robot.name}: {len(env.motion.names)} clip(s), {seconds:.1f} s, "
         f"{env.num_envs} environments{of_ranks}, {group.device}, iterations {runner.iteration} to "
-        f"{args.config.iterations}\n{folder}",
+        f"{args.loop.iterations}\n{folder}",
         flush=True,
     )
     outcome = runner.learn(judge)
@@ -203,6 +386,26 @@ def _train(args: TrainArguments, group: Ranks) -> int:
     return 0
 
 
+def record_of(args: TrainArguments, runner: Runner) -> dict[str, Any]:
+    """What ``config.json`` of a run says: enough to start the same run again."""
+    return {
+        "schema": SCHEMA,
+        **{name: getattr(args, name) for name in KEPT},
+        "init_from": str(args.init_from) if args.init_from else None,
+        "motion": [str(path.resolve()) for path in args.motion],
+        "run": runner.config.to_plain(),
+        "identity": runner.env.identity,
+        "observations": {
+            group: [dataclasses.asdict(entry) for entry in entries]
+            for group, entries in runner.spec.observations.items()
+        },
+    }
+
+
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic train") -> int:
-    """Train; returns the exit code."""
+    """Run the command with ``arguments``, by default the process's own; returns the exit code."""
     return train(parse(sys.argv[1:] if arguments is None else arguments, prog=prog))
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

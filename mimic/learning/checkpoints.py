@@ -1,4 +1,17 @@
-"""Checkpoints: everything that decides what a run does next, in one file without pickled code."""
+"""Checkpoints: everything that decides what a run does next, in one file without pickled code.
+
+A checkpoint (schema ``/2``) is a mapping of
+
+* ``identity``: task, robot, motions, sizes: what it can be used with;
+* ``spec``: names and sizes of observations and actions, from which networks are built again;
+* ``config``: the run's ``RunConfig`` as plain values;
+* ``seed``, ``iteration``, ``samples``, ``wall_s``: how far the run is;
+* ``algorithm``: ``name`` and ``state``, which only the algorithm understands;
+* ``contract``: what ``policy.onnx`` would say about itself, as JSON, where there is one;
+* ``env``, ``random``: states of the environment and of the global random numbers.
+
+Files of schema ``/1`` are read as if they had been written this way.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +25,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from mimic.configuration import from_plain, to_plain
+from mimic.envs.spec import COMMAND, EnvSpec, ObservationEntry
+from mimic.learning.config import SHORT_NAMES, RunConfig, run_config
 from mimic_base.errors import MimicError
 from mimic_base.files import atomic_path
 
-SCHEMA = "humanoid-mimic/checkpoint/1"
+SCHEMA = "humanoid-mimic/checkpoint/2"
+FIRST_SCHEMA = "humanoid-mimic/checkpoint/1"
 LAST = "last.pt"
 
 
@@ -83,12 +100,95 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> dic
             f"{path}: not a readable checkpoint ({reason[:120]}); use another one of this run"
         ) from error
     schema = state.get("schema") if isinstance(state, dict) else None
+    if schema == FIRST_SCHEMA:
+        return upgraded(state)
     if schema != SCHEMA:
         raise MimicError(
             f"{path}: schema is {schema!r}, expected '{SCHEMA}'; "
             "use a checkpoint written by this program's train.py"
         )
     return state
+
+
+def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint of schema ``/1``, which knew PPO alone, in the present layout."""
+    old = state["config"]
+    config, _ = config_of_first_schema(old)
+    if state["average"] is not None and not config.algorithm.ema_decay:
+        # The field may have had another name; that there is an average is what counts.
+        config = run_config(config, ema_decay=0.5)
+    identity = state["identity"]
+    actions = identity["actions"]
+
+    def entries(size: int) -> list[dict[str, Any]]:
+        first = {"name": COMMAND, "size": min(actions, size)}
+        return [first, {"name": "other", "size": size - first["size"]}]
+
+    kept = ("identity", "seed", "iteration", "samples", "wall_s", "env", "random")
+    names = ("actor", "critic", "optimizer", "learning_rate", "average")
+    return {
+        "schema": SCHEMA,
+        **{name: state[name] for name in kept},
+        "config": config.to_plain(),
+        "spec": {
+            "task": identity["task"], "robot": identity["robot"], "num_actions": actions,
+            "control_dt": 0.02, "default_joint_pos": [0.0] * actions,
+            "action_scale": [1.0] * actions, "observations": {
+                group: entries(identity[f"{group}_observations"]) for group in ("actor", "critic")
+            },
+        },
+        "algorithm": {"name": "ppo", "state": {name: state[name] for name in names}},
+        "contract": None,
+    }  # fmt: skip
+
+
+def config_of_first_schema(flat: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
+    """The configuration of a run of the first schema, and its entries that are unknown now.
+
+    What belonged to the task there (physics rate, drift limit, randomisation) is left out.
+    """
+    values, unknown = {}, []
+    for name, value in flat.items():
+        place = SHORT_NAMES.get(name)
+        if place is None:
+            unknown.append(name)
+        elif not place.startswith("task."):
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return run_config(**values), unknown
+
+
+def spec_to_plain(spec: EnvSpec) -> dict[str, Any]:
+    """The part of a specification from which networks can be built again."""
+    return {
+        "task": spec.task,
+        "robot": spec.robot,
+        "num_actions": spec.num_actions,
+        "control_dt": spec.control_dt,
+        "default_joint_pos": list(spec.default_joint_pos),
+        "action_scale": list(spec.action_scale),
+        "observations": {
+            group: [to_plain(entry, ObservationEntry) for entry in entries]
+            for group, entries in spec.observations.items()
+        },
+    }
+
+
+def spec_from_plain(plain: Mapping[str, Any], source: Path | str) -> EnvSpec:
+    """A specification without environments, on the CPU."""
+    observations = {
+        group: tuple(
+            from_plain(ObservationEntry, entry, source=source, imports=False) for entry in entries
+        )
+        for group, entries in plain["observations"].items()
+    }
+    return EnvSpec(
+        num_envs=0,
+        device=torch.device("cpu"),
+        observations=observations,
+        default_joint_pos=tuple(plain["default_joint_pos"]),
+        action_scale=tuple(plain["action_scale"]),
+        **{name: plain[name] for name in ("task", "robot", "num_actions", "control_dt")},
+    )
 
 
 def check_identity(path: Path | str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -1,30 +1,47 @@
-"""Numbers of a training run, and the presets they come in."""
+"""Numbers of a training run, and the presets they come in.
+
+A run is ``RunConfig(task, algorithm, loop)``: what is learnt, how, and for how long. The numbers of
+a task belong to the task, those of an algorithm to its own configuration class.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from mimic.configuration import from_plain, nearest, to_plain
 from mimic_base.errors import MimicError
+
+if TYPE_CHECKING:
+    from mimic.envs.env import EnvConfig
 
 Activation = Literal["elu", "relu", "lrelu", "swish", "gelu", "mish", "tanh", "softplus"]
 
 
+def _at_least_one(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise MimicError(f"{name} must be at least 1, got {getattr(config, name)}")
+
+
+def _positive(config: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise MimicError(f"{name} must be positive, got {getattr(config, name)}")
+
+
+def _in_unit_interval(config: Any, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise MimicError(f"{name} must lie in [0, 1], got {getattr(config, name)}")
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides how a policy is trained, apart from the task itself.
+class ActorCriticConfig:
+    """The networks of an actor and its critic: all that must be known to play a checkpoint."""
 
-    PPO as in Schulman et al. 2017 (arXiv 1707.06347) with a learning rate steered by the KL
-    divergence between the policy before and after each step.
-    """
-
-    num_envs: int = 1024
-    """Environments simulated side by side."""
-    iterations: int = 1000
-    """Iterations of the whole run; a resumed run continues up to this number."""
-    steps_per_iteration: int = 24
-    """Control steps of each environment in an iteration."""
     actor_hidden: tuple[int, ...] = (256, 256, 128)
     """Widths of the actor's hidden layers."""
     critic_hidden: tuple[int, ...] = (256, 256, 128)
@@ -42,6 +59,23 @@ class TrainConfig:
     for the reference pose. What an action means stays the same."""
     output_gain: float = 0.01
     """Scale of the actor's last layer at the start; 0 keeps torch's own initialisation."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "init_std")
+        for name in ("actor_hidden", "critic_hidden"):
+            if any(width < 1 for width in getattr(self, name)):
+                raise MimicError(f"{name} must be widths of at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig:
+    """PPO as in Schulman et al. 2017 (arXiv 1707.06347), with a learning rate steered by the KL
+    divergence between the policy before and after each step."""
+
+    networks: ActorCriticConfig = field(default_factory=ActorCriticConfig)
+    """Actor and critic."""
+    steps: int = 24
+    """Control steps of each environment in an iteration."""
     learning_rate: float = 1e-3
     """Learning rate of Adam at the start."""
     learning_rate_range: tuple[float, float] = (1e-5, 1e-2)
@@ -57,9 +91,6 @@ class TrainConfig:
     """Passes over an iteration's samples."""
     minibatches: int = 4
     """Gradient steps in a pass."""
-    physics_hz: float = 200.0
-    """Rate of the physics in training. 100 takes half the work for nearly the same motion;
-    evaluation and playing always use at least 200."""
     symmetry: bool = False
     """Train on each sample's left-right mirror image too (Mittal et al. 2024, arXiv 2403.04359)."""
     gamma: float = 0.99
@@ -76,18 +107,26 @@ class TrainConfig:
     """Weight of the entropy bonus."""
     max_grad_norm: float = 1.0
     """Largest norm of a network's gradient."""
-    randomisation_start: float = 1.0
-    """Strength of pushes and start noise at the first iteration, as a share of the task's."""
-    randomisation_ramp: int = 0
-    """Iterations over which the strength grows to the task's own."""
-    drift_limit: float = 0.0
-    """Episodes also end when the robot's anchor is this far from the reference's, horizontally, m.
-    Without it, stepping in place pays nearly as well as walking. 0: never, as in BeyondMimic."""
     ema_decay: float = 0.0
     """Decay per iteration of an average of the actor's weights, used for evaluation and export;
     0 uses the weights themselves."""
     workers: int = 0
     """Threads that share a gradient step on the CPU; 0 is one per core."""
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "steps", "epochs", "minibatches")
+        _positive(self, "learning_rate", "desired_kl", "max_grad_norm", "clip")
+        _in_unit_interval(self, "gamma", "gae_lambda", "ema_decay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How long a run trains, on how many environments, and what it keeps."""
+
+    num_envs: int = 1024
+    """Environments simulated side by side."""
+    iterations: int = 1000
+    """Iterations of the whole run; a resumed run continues up to this number."""
     checkpoint_interval: int = 50
     """Iterations between checkpoints."""
     keep_checkpoints: int = 5
@@ -96,77 +135,181 @@ class TrainConfig:
     """Iterations between lines where the output is not a terminal."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_envs", "iterations", "steps_per_iteration", "epochs", "minibatches",
-            "checkpoint_interval", "keep_checkpoints", "log_interval",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise MimicError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("init_std", "learning_rate", "desired_kl", "max_grad_norm", "clip"):
-            if not getattr(self, name) > 0:
-                raise MimicError(f"{name} must be positive, got {getattr(self, name)}")
-        if not self.physics_hz >= 1:
-            raise MimicError(f"physics_hz must be at least 1, got {self.physics_hz}")
-        if not self.drift_limit >= 0:
-            raise MimicError(f"drift_limit must not be negative, got {self.drift_limit}")
-        for name in ("gamma", "gae_lambda", "ema_decay", "randomisation_start"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise MimicError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.minibatches > self.samples_per_iteration:
-            raise MimicError(
-                f"{self.minibatches} minibatches of {self.samples_per_iteration} samples: use "
-                "more environments, more steps per iteration or fewer minibatches"
-            )
+        _at_least_one(
+            self, "num_envs", "iterations", "checkpoint_interval", "keep_checkpoints",
+            "log_interval",
+        )  # fmt: skip
 
-    @property
-    def samples_per_iteration(self) -> int:
-        return self.num_envs * self.steps_per_iteration
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, texts and lists, as JSON gives them back."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a run learns."""
+
+    task: EnvConfig | None = None
+    """The task, every term with its numbers; None where the environment is given by other means."""
+    algorithm_name: str = "ppo"
+    """Name of the algorithm, or its ``package.module:Class``."""
+    algorithm: Any = field(default_factory=PPOConfig)
+    """Configuration of the algorithm: an instance of its class's ``Config``."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """The loop around both."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON holds it; see ``mimic.configuration``."""
+        return {
+            "task": to_plain(self.task, type(self.task)),
+            "algorithm_name": self.algorithm_name,
+            "algorithm": to_plain(self.algorithm, type(self.algorithm)),
+            "loop": to_plain(self.loop, LoopConfig),
+        }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """The configuration a run was started with; unknown names are of another version."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise MimicError(f"training configuration has unknown entries {', '.join(unknown)}")
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        return cls(**plain)
+    def from_plain(
+        cls, plain: Mapping[str, Any], *, source: str, task_type: type | None = None
+    ) -> RunConfig:
+        """Read what ``to_plain`` has written.
+
+        Args:
+            source: file it comes from, for refusals.
+            task_type: class of the task; None leaves the task unread, and its code unimported.
+
+        Raises:
+            MimicError: an unknown or missing field, an unknown algorithm.
+        """
+        from mimic.learning.registry import config_class
+
+        for name in ("algorithm_name", "algorithm", "loop"):
+            if name not in plain:
+                raise MimicError(
+                    f"{source}: {name}: missing field of RunConfig; given: "
+                    f"{', '.join(map(str, plain)) or '-'}"
+                )
+        name = plain["algorithm_name"]
+        task = None
+        if task_type is not None and plain.get("task") is not None:
+            task = from_plain(task_type, plain["task"], source=f"{source}: task")
+        return cls(
+            task=task,
+            algorithm_name=name,
+            algorithm=from_plain(
+                config_class(name), plain["algorithm"], source=f"{source}: algorithm"
+            ),
+            loop=from_plain(LoopConfig, plain["loop"], source=f"{source}: loop"),
+        )
 
 
-PRESETS: Mapping[str, TrainConfig] = {
+# presets ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A run's numbers for one kind of machine, with what they change in the task."""
+
+    algorithm: PPOConfig
+    """Numbers of PPO; another algorithm starts from its own."""
+    loop: LoopConfig
+    """Numbers of the loop."""
+    task: Mapping[str, float] = field(default_factory=dict)
+    """Fields of the task that it sets."""
+    drift_limit: float = 0.0
+    """Episodes of a tracking task also end when the robot's anchor is this far from the
+    reference's, horizontally, m. Without it, stepping in place pays nearly as well as walking.
+    0: never, as in BeyondMimic."""
+
+
+PRESETS: Mapping[str, Preset] = {
     # Sized for a laptop: a small batch, small networks, a start near the reference.
-    "cpu": TrainConfig(
-        num_envs=512,
-        init_std=0.5,
-        learning_rate=3e-4,
-        critic_learning_rate=1e-3,
-        desired_kl=0.035,
-        physics_hz=100.0,
-        clipped_value_loss=False,
-        entropy_coef=0.008,
-        gamma=0.98,
-        randomisation_start=0.25,
-        randomisation_ramp=3000,
+    "cpu": Preset(
+        algorithm=PPOConfig(
+            networks=ActorCriticConfig(init_std=0.5),
+            learning_rate=3e-4,
+            critic_learning_rate=1e-3,
+            desired_kl=0.035,
+            clipped_value_loss=False,
+            entropy_coef=0.008,
+            gamma=0.98,
+        ),
+        loop=LoopConfig(num_envs=512),
+        task={"physics_hz": 100.0, "randomisation_start": 0.25, "randomisation_ramp": 3000},
         drift_limit=0.7,
     ),
     # BeyondMimic's numbers (arXiv 2508.08241).
-    "gpu": TrainConfig(
-        num_envs=4096,
-        iterations=30_000,
-        actor_hidden=(512, 256, 128),
-        critic_hidden=(512, 256, 128),
-        init_std=1.0,
-        command_feedthrough=False,
-        output_gain=0.0,
-        desired_kl=0.01,
-        epochs=5,
-        checkpoint_interval=500,
+    "gpu": Preset(
+        algorithm=PPOConfig(
+            networks=ActorCriticConfig(
+                actor_hidden=(512, 256, 128),
+                critic_hidden=(512, 256, 128),
+                init_std=1.0,
+                command_feedthrough=False,
+                output_gain=0.0,
+            ),
+            desired_kl=0.01,
+            epochs=5,
+        ),
+        loop=LoopConfig(num_envs=4096, iterations=30_000, checkpoint_interval=500),
     ),
 }
+
+
+# short names -----------------------------------------------------------------------------------
+
+SHORT_NAMES: Mapping[str, str] = {
+    **{each.name: f"loop.{each.name}" for each in dataclasses.fields(LoopConfig)},
+    **{
+        each.name: f"algorithm.{each.name}"
+        for each in dataclasses.fields(PPOConfig)
+        if each.name not in ("networks", "steps")
+    },
+    **{
+        each.name: f"algorithm.networks.{each.name}"
+        for each in dataclasses.fields(ActorCriticConfig)
+    },
+    "steps_per_iteration": "algorithm.steps",
+    "physics_hz": "task.physics_hz",
+    "randomisation_start": "task.randomisation_start",
+    "randomisation_ramp": "task.randomisation_ramp",
+    "drift_limit": "task.terminations.anchor_drift.parameters.threshold",
+}
+"""Names without a group, as options of the command line and in run directories of the first
+schema, and the field each stands for."""
+
+
+def with_values(config: Any, values: Mapping[str, Any]) -> Any:
+    """A configuration with other values at dotted paths (``loop.num_envs``).
+
+    Raises:
+        MimicError: no such field.
+    """
+    for path, value in values.items():
+        config = _with_value(config, path.split("."), value, path)
+    return config
+
+
+def run_config(base: RunConfig | None = None, **values: Any) -> RunConfig:
+    """A configuration with values by their short names: ``run_config(num_envs=8, clip=0.1)``.
+
+    Raises:
+        MimicError: an unknown name.
+    """
+    for name in values:
+        if name not in SHORT_NAMES:
+            known = list(SHORT_NAMES)
+            raise MimicError(f"unknown setting '{name}'{nearest(name, known)}")
+    return with_values(
+        base or RunConfig(), {SHORT_NAMES[name]: value for name, value in values.items()}
+    )
+
+
+def _with_value(config: Any, path: list[str], value: Any, whole: str) -> Any:
+    if not path:
+        return value
+    name, rest = path[0], path[1:]
+    if isinstance(config, Mapping):
+        if name not in config:
+            raise MimicError(f"{whole}: no '{name}'{nearest(name, list(config))}")
+        return {**config, name: _with_value(config[name], rest, value, whole)}
+    known = [each.name for each in dataclasses.fields(config)] if config is not None else []
+    if name not in known:
+        raise MimicError(f"{whole}: no '{name}'{nearest(name, known)}")
+    changed: Any = config
+    return replace(changed, **{name: _with_value(getattr(changed, name), rest, value, whole)})

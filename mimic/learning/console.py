@@ -11,10 +11,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+LOSS = "loss/"
+SHORT = {"action_std": "std", "learning_rate": "lr"}
+"""How figures that many algorithms have are called in the one line of an iteration."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class IterationStats:
-    """Figures of one iteration; ``log`` is the mean of the environment's log over its steps."""
+    """Figures of one iteration.
+
+    Attributes:
+        figures: what the algorithm's update has given; losses are named ``loss/...``.
+        log: mean of the environment's log over the iteration's steps.
+    """
 
     iteration: int
     iterations: int
@@ -24,11 +33,9 @@ class IterationStats:
     wall_s: float
     reward: float
     episode_length_s: float | None
-    action_std: float
-    learning_rate: float
     collect_s: float
     learn_s: float
-    losses: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
     log: Mapping[str, float] = field(default_factory=dict)
 
     def part(self, prefix: str) -> dict[str, float]:
@@ -49,10 +56,15 @@ class IterationStats:
             name: getattr(self, name)
             for name in (
                 "iteration", "samples", "samples_per_s", "wall_s", "reward", "episode_length_s",
-                "action_std", "learning_rate", "collect_s", "learn_s",
+                "collect_s", "learn_s",
             )
         }  # fmt: skip
-        return own | {f"loss/{k}": v for k, v in self.losses.items()} | dict(self.log)
+        return own | dict(self.figures) | dict(self.log)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The algorithm's losses, without their prefix."""
+        return {k.removeprefix(LOSS): v for k, v in self.figures.items() if k.startswith(LOSS)}
 
 
 def summary(stats: IterationStats) -> str:
@@ -70,9 +82,11 @@ def summary(stats: IterationStats) -> str:
         parts.append(f"error {stats.log['error/key_body_mm']:.0f} mm")
     if "sampling/entropy" in stats.log:
         parts.append(f"sampling entropy {stats.log['sampling/entropy']:.2f}")
+    for name, value in stats.figures.items():
+        if "/" not in name:
+            short = SHORT.get(name, name.replace("_", " "))
+            parts.append(f"{short} {value:{'.1e' if name.endswith('rate') else '.3f'}}")
     parts += [
-        f"std {stats.action_std:.3f}",
-        f"lr {stats.learning_rate:.1e}",
         f"collect {stats.collect_s:.2f} s",
         f"learn {stats.learn_s:.2f} s",
     ]

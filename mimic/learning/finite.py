@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+from mimic.envs.spec import EnvSpec
 
-def what_is_not_finite(env: Any, obs: TensorDict, rewards: torch.Tensor) -> str | None:
+
+def what_is_not_finite(spec: EnvSpec, obs: TensorDict, rewards: torch.Tensor) -> str | None:
     """Name the first observation term or the rewards with a number that is not finite.
 
     Args:
@@ -24,7 +26,7 @@ def what_is_not_finite(env: Any, obs: TensorDict, rewards: torch.Tensor) -> str 
             # The entries are finite, only too large to be added up.
             continue
         column = int(wrong.any(0).nonzero()[0])
-        term = _term_of(env, group, column)
+        term = _term_of(spec, group, column)
         return f"observation '{term}' of group '{group}' is not finite in {_count(wrong.any(1))}"
     wrong = ~torch.isfinite(rewards)
     return f"the reward is not finite in {_count(wrong)}" if wrong.any() else None
@@ -35,9 +37,9 @@ def _count(environments: torch.Tensor) -> str:
     return f"{count} environment" if count == 1 else f"{count} environments"
 
 
-def _term_of(env: Any, group: str, column: int) -> str:
-    for entry in env.observation_layout(group):
-        column -= entry["size"] * entry.get("history", 1)
+def _term_of(spec: EnvSpec, group: str, column: int) -> str:
+    for entry in spec.observations.get(group, ()):
+        column -= entry.width
         if column < 0:
-            return entry["name"]
+            return entry.name
     return "?"

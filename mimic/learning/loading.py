@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
-from mimic.learning.config import TrainConfig
-from mimic.learning.models import PlainActor, build_networks
+from torch import nn
+
+from mimic.configuration import from_plain
+from mimic.learning.checkpoints import find_checkpoint, load_checkpoint, spec_from_plain
+from mimic.learning.distributed import SINGLE
+from mimic.learning.registry import algorithm_class, config_class
+from mimic_base.errors import MimicError
 
 
-def load_policy(run: Path | str) -> tuple[PlainActor, dict[str, Any]]:
+def load_policy(run: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Load the policy of a run directory or checkpoint file.
 
     Returns:
-        The deterministic policy (with averaged weights where the run keeps them), obs [N, D] ->
-        actions [N, A] on the CPU; and the checkpoint's ``identity`` (task, robot, motions, sizes).
+        The deterministic policy, obs [N, D] -> actions [N, A] on the CPU; and the checkpoint's
+        ``identity`` (task, robot, motions, sizes).
 
     Raises:
         MimicError: absent or damaged checkpoint.
     """
-    state = load_checkpoint(find_checkpoint(run))
-    identity = state["identity"]
-    sizes = {name: identity[f"{name}_observations"] for name in ("actor", "critic")}
-    actor, _ = build_networks(TrainConfig.from_dict(state["config"]), sizes, identity["actions"])
-    actor.load_state_dict(state["actor"])
-    policy = PlainActor(actor)
-    if state["average"] is not None:
-        policy.load_weights(state["average"]["weights"])
-    return policy, identity
+    path = find_checkpoint(run)
+    state = load_checkpoint(path)
+    return policy_of(state, path), state["identity"]
+
+
+def policy_of(state: Mapping[str, Any], path: Path) -> nn.Module:
+    """The policy in a checkpoint's state.
+
+    The networks are built from the sizes in the checkpoint: neither the task's code nor numbers
+    that only training needs are asked for, and such of another version are passed over.
+
+    Raises:
+        MimicError: the networks in the checkpoint are not those that its configuration describes.
+    """
+    name = state["algorithm"]["name"]
+    config = from_plain(
+        config_class(name),
+        state["config"]["algorithm"],
+        source=f"{path}: algorithm",
+        imports=False,
+        lenient=True,
+    )
+    spec = spec_from_plain(state["spec"], path)
+    algorithm = algorithm_class(name).build(spec, config, "cpu", SINGLE)
+    try:
+        algorithm.load_state_dict(state["algorithm"]["state"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise MimicError(
+            f"{path}: its networks do not fit its configuration ({reason[:120]}); use the version "
+            "of the program it was written by"
+        ) from error
+    return algorithm.policy()

@@ -1,20 +1,28 @@
-"""The training loop: roll out, update, report, save; stop and resume at any moment."""
+"""The training loop: roll out, update, report, save; stop and resume at any moment.
+
+It knows an environment (``mimic.learning.environment``) and an algorithm
+(``mimic.learning.algorithm``) by their protocols only.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from mimic.envs.commands.motion import motion_command
 from mimic.envs.threads import few_threads
-from mimic.learning.average import WeightAverage
+from mimic.learning.algorithm import (
+    Algorithm,
+    NonFiniteError,
+    StartsFromNetworks,
+    Transition,
+)
 from mimic.learning.checkpoints import (
     check_identity,
     find_checkpoint,
@@ -23,16 +31,17 @@ from mimic.learning.checkpoints import (
     save_checkpoint,
     seed_everything,
     set_random_state,
+    spec_to_plain,
 )
-from mimic.learning.config import TrainConfig
+from mimic.learning.config import RunConfig
 from mimic.learning.console import IterationStats, TrainingConsole
 from mimic.learning.distributed import SINGLE, Ranks
+from mimic.learning.environment import TrainingEnvironment
 from mimic.learning.finite import what_is_not_finite
-from mimic.learning.models import PlainActor, build_networks, command_feedthrough
-from mimic.learning.ppo import NonFiniteError, ParallelPPO
+from mimic.learning.registry import algorithm_class
 from mimic.learning.run_dir import ProgressFile
 from mimic.learning.session import MeanLog, Pace, stop_requests
-from mimic.policy.contract import contract_of_env
+from mimic.policy.contract import PolicyContract, contract_of_env
 from mimic.policy.export import export_policy, reference_clip
 from mimic.sim.errors import EngineError, device_trouble
 from mimic_base.errors import MimicError
@@ -40,8 +49,35 @@ from mimic_base.errors import MimicError
 Callback = Callable[[int, "Runner"], bool | None]
 
 
+def start_runner(
+    env: TrainingEnvironment,
+    config: RunConfig,
+    run_dir: Path | None = None,
+    *,
+    device: str = "cpu",
+    seed: int = 0,
+    ranks: Ranks = SINGLE,
+) -> Runner:
+    """Seed the global random numbers (torch, numpy, Python), then build algorithm and runner.
+
+    Every rank gets the same networks and explores with noise of its own.
+
+    Raises:
+        MimicError: unknown algorithm, or one that cannot learn in this environment.
+    """
+    seed_everything(seed)
+    kind = algorithm_class(config.algorithm_name)
+    algorithm = kind.build(env.spec, config.algorithm, device, ranks)
+    if not ranks.first:
+        seed_everything(ranks.seed(seed))
+    return Runner(env, algorithm, config, run_dir, device=device, seed=seed, ranks=ranks)
+
+
 class Runner:
     """Trains one policy in one environment and keeps its run directory.
+
+    Args:
+        seed: kept in checkpoints; the process is seeded by ``start_runner``.
 
     Attributes:
         iteration, samples, wall_s: how far the run is, over all its sessions.
@@ -50,45 +86,33 @@ class Runner:
 
     def __init__(
         self,
-        env: Any,
-        config: TrainConfig,
+        env: TrainingEnvironment,
+        algorithm: Algorithm,
+        config: RunConfig,
         run_dir: Path | None = None,
         *,
         device: str = "cpu",
         seed: int = 0,
         ranks: Ranks = SINGLE,
     ) -> None:
-        seed_everything(seed)
-        self.ranks = ranks
         self.env = env
+        self.spec = env.spec
+        self.algorithm = algorithm
         self.config = config
         self.run_dir = run_dir
         self.device = device
         self.seed = seed
+        self.ranks = ranks
         self.iteration = 0
         self.samples = 0
         self.wall_s = 0.0
         self._clock = time.perf_counter()
         self.last_checkpoint: Path | None = None
-        obs = env.get_observations().to(device)
-        self.sizes = {name: int(obs[name].shape[-1]) for name in ("actor", "critic")}
-        self.ppo = self._build(obs)
-        self.average = (
-            WeightAverage(self.ppo.actor, config.ema_decay) if config.ema_decay > 0 else None
-        )
-        # Without this the first iteration would see raw observations and the second others.
-        self.ppo.train_mode()
-        self.ppo.actor.update_normalization(obs)
-        self.ppo.critic.update_normalization(obs)
-        ranks.same_start([self.ppo.actor, self.ppo.critic])
-        if not ranks.first:
-            # The same networks, but noise of its own.
-            seed_everything(ranks.seed(seed))
 
     # training ------------------------------------------------------------------------------
 
     def learn(self, callback: Callback | None = None) -> str:
-        """Train up to ``config.iterations``.
+        """Train up to ``config.loop.iterations``.
 
         Args:
             callback: called after every iteration with its number and the runner; returning True
@@ -101,7 +125,7 @@ class Runner:
         Raises:
             MimicError: an observation or a loss is not finite; the last checkpoint is untouched.
         """
-        config = self.config
+        config = self.config.loop
         outcome = "finished"
         writer = progress = None
         if self.run_dir is not None and self.ranks.first:
@@ -153,98 +177,95 @@ class Runner:
             raise self._failed(trouble, "resume from it") from error
 
     def _iterate(self, obs: TensorDict, pace: Pace) -> tuple[TensorDict, IterationStats]:
-        config, ppo, env = self.config, self.ppo, self.env
+        algorithm, env, spec = self.algorithm, self.env, self.spec
+        steps, iterations = algorithm.steps, self.config.loop.iterations
         started = time.perf_counter()
         env.begin_iteration(self.iteration)
         log = MeanLog()
         reward = 0.0
         lengths: list[torch.Tensor] = []
         # Not inference_mode: what the environment keeps must stay writable outside of it.
-        with torch.no_grad(), few_threads(env.num_envs):
-            for _ in range(config.steps_per_iteration):
+        with torch.no_grad(), few_threads(spec.num_envs):
+            for _ in range(steps):
                 age = env.episode_length_buf.clone()
-                obs, rewards, dones, extras = env.step(ppo.act(obs).to(env.device))
-                obs, rewards, dones = (x.to(self.device) for x in (obs, rewards, dones))
-                wrong = what_is_not_finite(env, obs, rewards)
-                if wrong is not None:
-                    raise self._diverged(wrong)
-                ppo.process_env_step(obs, rewards, dones, extras)
-                reward += float(rewards.mean())
-                lengths.append(age[dones.to(age.device).bool()] + 1)
+                actions = algorithm.act(obs)
+                transition, extras = self._step(obs, actions)
+                obs = transition.next_obs
+                algorithm.observe(transition)
+                reward += float(transition.rewards.mean())
+                lengths.append(age[transition.dones.to(age.device)] + 1)
                 log.add(extras.get("log", {}))
-            collected = time.perf_counter()
-            ppo.compute_returns(obs)
+        collected = time.perf_counter()
         try:
-            losses = ppo.update()
+            figures = algorithm.update()
         except NonFiniteError as error:
             raise self._diverged(str(error)) from error
-        if self.average is not None:
-            self.average.update(ppo.actor)
-        figures = {"reward": reward / config.steps_per_iteration / env.control_dt, **log.mean()}
+        seen = {"reward": reward / steps / spec.control_dt, **log.mean()}
         ended = torch.cat(lengths).float()
         if len(ended):
-            figures["length"] = float(ended.mean()) * env.control_dt
-        figures = self.ranks.average_log(figures)
-        self._share_sampler()
+            seen["length"] = float(ended.mean()) * spec.control_dt
+        seen = self.ranks.average_log(seen)
+        for statistic in env.shared_statistics():
+            # Starts, for one, are drawn by the failures of all ranks.
+            self.ranks.average(statistic)
         finished = time.perf_counter()
 
         self.iteration += 1
-        samples = env.num_envs * config.steps_per_iteration * self.ranks.size
+        samples = spec.num_envs * steps * self.ranks.size
         self.samples += samples
         self.wall_s += finished - self._clock
         self._clock = finished
         return obs, IterationStats(
             iteration=self.iteration,
-            iterations=config.iterations,
+            iterations=iterations,
             samples=self.samples,
             samples_per_s=samples / (finished - started),
-            eta_s=pace.eta(finished - started, config.iterations - self.iteration),
+            eta_s=pace.eta(finished - started, iterations - self.iteration),
             wall_s=self.wall_s,
-            reward=figures.pop("reward"),
-            episode_length_s=figures.pop("length", None),
-            action_std=float(ppo.actor.output_std.mean()),
-            learning_rate=ppo.learning_rate,
+            reward=seen.pop("reward"),
+            episode_length_s=seen.pop("length", None),
             collect_s=collected - started,
             learn_s=finished - collected,
-            losses=losses,
-            log=figures,
+            figures=figures,
+            log=seen,
         )
 
-    def _share_sampler(self) -> None:
-        """Let every rank draw starts by the failures of all."""
-        for statistic in self.env.shared_statistics():
-            self.ranks.average(statistic)
+    def _step(self, obs: TensorDict, actions: torch.Tensor) -> tuple[Transition, dict[str, Any]]:
+        """A control step of the environment, on the algorithm's device and checked."""
+        there = self.spec.device
+        following, rewards, _, extras = self.env.step(actions.to(there))
+        following, rewards = following.to(self.device), rewards.to(self.device)
+        wrong = what_is_not_finite(self.spec, following, rewards)
+        if wrong is not None:
+            raise self._diverged(wrong)
+        return Transition(
+            obs=obs,
+            actions=actions,
+            rewards=rewards,
+            terminated=extras["terminated"].to(self.device),
+            truncated=extras["time_outs"].to(self.device),
+            next_obs=following,
+            final_ids=extras["final_ids"].to(self.device),
+            final_obs=extras["final_observations"].to(self.device),
+        ), extras
 
     # state ---------------------------------------------------------------------------------
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What a checkpoint must share with the environment it is resumed in."""
-        env = self.env
-        return {
-            "task": env.task_name,
-            "robot": env.robot.name,
-            "robot_hash": env.robot.content_hash,
-            "motions": env.identity["motions"],
-            "actor_observations": self.sizes["actor"],
-            "critic_observations": self.sizes["critic"],
-            "actions": env.num_actions,
-        }
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides what the run does next."""
         return {
-            "identity": self.identity,
-            "config": self.config.to_dict(),
+            "identity": self.env.identity,
+            "spec": spec_to_plain(self.spec),
+            "config": self.config.to_plain(),
             "seed": self.seed,
             "iteration": self.iteration,
             "samples": self.samples,
             "wall_s": self.wall_s,
-            "actor": self.ppo.actor.state_dict(),
-            "critic": self.ppo.critic.state_dict(),
-            "optimizer": self.ppo.optimizer.state_dict(),
-            "learning_rate": self.ppo.learning_rate,
-            "average": None if self.average is None else self.average.state_dict(),
+            "algorithm": {
+                "name": self.config.algorithm_name,
+                "state": self.algorithm.state_dict(),
+            },
+            "contract": contract_of_env(self.env, {}).to_json(),
             "env": self.env.state_dict(),
             "random": random_state(),
         }
@@ -257,7 +278,7 @@ class Runner:
             self.run_dir / "checkpoints",
             self.iteration,
             self.state_dict(),
-            self.config.keep_checkpoints,
+            self.config.loop.keep_checkpoints,
         )
         self.export(self.run_dir / "policy.onnx")
 
@@ -265,25 +286,17 @@ class Runner:
         """Continue from a checkpoint file, or from the last checkpoint of a run directory.
 
         Raises:
-            MimicError: absent or damaged checkpoint, or one of another task, robot or network.
+            MimicError: absent or damaged checkpoint, or one of another task, robot, algorithm or
+                network.
         """
         path = find_checkpoint(run)
         state = load_checkpoint(path, self.device)
-        check_identity(path, state["identity"], self.identity)
+        check_identity(path, state["identity"], self.env.identity)
+        self._check_algorithm(path, state)
         try:
-            self.ppo.actor.load_state_dict(state["actor"])
-            self.ppo.critic.load_state_dict(state["critic"])
-            self.ppo.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
-            raise MimicError(
-                f"{path}: its networks do not fit this configuration; resume with the widths it "
-                f"was trained with (actor {state['config']['actor_hidden']}, critic "
-                f"{state['config']['critic_hidden']}, command feedthrough "
-                f"{state['config']['command_feedthrough']})"
-            ) from error
-        self.ppo.learning_rate = state["learning_rate"]
-        if self.average is not None and state["average"] is not None:
-            self.average.load_state_dict(state["average"])
+            self.algorithm.load_state_dict(state["algorithm"]["state"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise self._does_not_fit(path, state) from error
         self.env.load_state_dict(state["env"])
         self.iteration, self.samples = state["iteration"], state["samples"]
         self.wall_s = state["wall_s"]
@@ -293,76 +306,77 @@ class Runner:
             # The checkpoint holds the random states of rank 0.
             own = self.ranks.seed(self.seed + self.iteration)
             seed_everything(own)
-            self.env.generator.manual_seed(own)
+            self.env.reseed(own)
 
     def initialise(self, run: Path | str) -> None:
         """Start from the networks and normalisers of another run; everything else is new.
 
         Raises:
-            MimicError: absent or damaged checkpoint, or networks of other sizes.
+            MimicError: absent or damaged checkpoint, networks of other sizes, or an algorithm
+                that cannot start this way.
         """
         path = find_checkpoint(run)
         state = load_checkpoint(path, self.device)
-        check_identity(path, state["identity"], {"robot": self.identity["robot"]})
-        try:
-            self.ppo.actor.load_state_dict(state["actor"])
-            self.ppo.critic.load_state_dict(state["critic"])
-        except RuntimeError as error:
+        check_identity(path, state["identity"], {"robot": self.env.identity["robot"]})
+        self._check_algorithm(path, state)
+        if not isinstance(self.algorithm, StartsFromNetworks):
             raise MimicError(
-                f"{path}: its networks do not fit this task and configuration (task "
-                f"{state['identity']['task']}, actor {state['config']['actor_hidden']}, critic "
-                f"{state['config']['critic_hidden']})"
-            ) from error
-        if self.average is not None:
-            self.average = WeightAverage(self.ppo.actor, self.config.ema_decay)
+                f"algorithm '{self.config.algorithm_name}' cannot start from another run's "
+                "networks; it has no load_networks"
+            )
+        try:
+            self.algorithm.load_networks(state["algorithm"]["state"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise self._does_not_fit(path, state) from error
+
+    def _check_algorithm(self, path: Path, state: Mapping[str, Any]) -> None:
+        found, wanted = state["algorithm"]["name"], self.config.algorithm_name
+        if found != wanted:
+            raise MimicError(
+                f"{path}: this checkpoint is of algorithm '{found}', this run of '{wanted}'; name "
+                f"it with --algorithm {found}"
+            )
+
+    def _does_not_fit(self, path: Path, state: Mapping[str, Any]) -> MimicError:
+        saved, ours = state["config"]["algorithm"], self.config.to_plain()["algorithm"]
+        changed = [
+            f"{name} {before} there, {now} here" for name, before, now in differences(saved, ours)
+        ]
+        return MimicError(
+            f"{path}: its networks do not fit this task ('{state['identity']['task']}' there, "
+            f"'{self.spec.task}' here) and configuration "
+            f"({'; '.join(changed) or 'the same numbers'})"
+        )
 
     # policy --------------------------------------------------------------------------------
 
-    def policy(self) -> PlainActor:
+    def policy(self) -> nn.Module:
         """The deterministic policy as it would be exported: obs [N, D] -> actions [N, A], CPU."""
-        plain = PlainActor(self.ppo.actor)
-        if self.average is not None:
-            plain.load_weights(self.average.weights)
-        return plain
+        return self.algorithm.policy()
 
-    def export(self, path: Path, clip: int | None = None) -> None:
-        """Write ``policy.onnx`` with its contract; ``clip`` puts a reference clip inside."""
+    def contract(self, clip: int | None = None) -> PolicyContract:
+        """What the policy says about itself; ``clip`` is the number of the clip put inside."""
         training = {
             "iterations": self.iteration,
             "samples": self.samples,
             "wall_s": round(self.wall_s, 1),
             "seed": self.seed,
-            "num_envs": self.env.num_envs,
+            "num_envs": self.spec.num_envs,
         }
-        reference = None if clip is None else reference_clip(motion_command(self.env).library, clip)
-        contract = contract_of_env(self.env, training, clip=clip)
+        return contract_of_env(self.env, training, clip=clip)
+
+    def export(self, path: Path, clip: int | None = None) -> None:
+        """Write ``policy.onnx`` with its contract; ``clip`` puts a reference clip inside."""
+        env: Any = self.env
+        reference = None if clip is None else reference_clip(env.motion, clip)
         obs = self.env.get_observations()["actor"]
-        export_policy(self.policy(), contract, obs, path, reference)
+        export_policy(self.policy(), self.contract(clip), obs, path, reference)
 
-    # parts ---------------------------------------------------------------------------------
-
-    def _build(self, obs: TensorDict) -> ParallelPPO:
-        c, env = self.config, self.env
-        feedthrough = command_feedthrough(env) if c.command_feedthrough else None
-        actor, critic = build_networks(c, self.sizes, env.num_actions, feedthrough)
-        storage = RolloutStorage(
-            "rl", env.num_envs, c.steps_per_iteration, obs, [env.num_actions], self.device
-        )
-        return ParallelPPO(
-            actor.to(self.device), critic.to(self.device), storage,
-            num_learning_epochs=c.epochs, num_mini_batches=c.minibatches, clip_param=c.clip,
-            gamma=c.gamma, lam=c.gae_lambda, value_loss_coef=c.value_coef,
-            entropy_coef=c.entropy_coef, learning_rate=c.learning_rate,
-            critic_learning_rate=c.critic_learning_rate,
-            learning_rate_range=c.learning_rate_range, max_grad_norm=c.max_grad_norm,
-            use_clipped_value_loss=c.clipped_value_loss, schedule=c.schedule,
-            desired_kl=c.desired_kl, workers=c.workers, device=self.device, ranks=self.ranks,
-            reflections=env.spec.reflections() if c.symmetry else None,
-        )  # fmt: skip
+    # failures ------------------------------------------------------------------------------
 
     def _diverged(self, reason: str) -> MimicError:
         return self._failed(
-            reason, "resume from it or start with a lower --learning-rate or --desired-kl"
+            reason, "resume from it, or start with a lower learning rate (--algorithm.*)"
         )
 
     def _failed(self, reason: str, advice: str) -> MimicError:
@@ -372,3 +386,17 @@ class Runner:
             else "no checkpoint had been written yet"
         )
         return MimicError(f"iteration {self.iteration + 1}: {reason}; {kept}; {advice}")
+
+
+def differences(
+    a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """The entries in which two trees of plain values differ: dotted name, in ``a``, in ``b``."""
+    found = []
+    for name in dict.fromkeys([*a, *b]):
+        before, now = a.get(name), b.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            found += differences(before, now, f"{prefix}{name}.")
+        elif before != now:
+            found.append((prefix + name, before, now))
+    return found

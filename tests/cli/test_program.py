@@ -117,7 +117,7 @@ def test_bash_completes_commands_and_their_options() -> None:
     assert complete(code, "mimic", "motions", "--de") == ["--demo"]
     assert complete(code, "mimic", "motions", "edit", "--time") == ["--time-scale"]
     assert complete(code, "mimic", "retarget", "walk.bvh", "--rob") == ["--robot"]
-    assert "--iterations" in complete(code, "mimic", "train", "--it")
+    assert "--loop.iterations" in complete(code, "mimic", "train", "--loop.it")
     assert complete(code, "mimic", "retarget", "wa") == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mimic.learning import Runner, TrainConfig
+from mimic.learning import run_config, start_runner
 from mimic.learning.run_dir import write_config
 from mimic.policy.player import PolicyPlayer
 from mimic.tasks import make_env
@@ -19,12 +19,12 @@ def trained(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory of one tiny iteration."""
     folder = tmp_path_factory.mktemp("run")
     env = make_env("tracking", [clip], num_envs=2, threads=1)
-    config = TrainConfig(
+    config = run_config(
         num_envs=2, iterations=1, steps_per_iteration=4, minibatches=1, epochs=1, workers=1,
         actor_hidden=(8,), critic_hidden=(8,),
     )  # fmt: skip
     write_config(folder, {"robot": "unitree_g1", "motion": [str(clip)]})
-    Runner(env, config, folder).learn()
+    start_runner(env, config, folder).learn()
     return folder
 
 

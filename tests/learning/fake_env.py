@@ -9,6 +9,8 @@ import torch
 from tensordict import TensorDict
 
 from mimic.envs.spec import EnvSpec, ObservationEntry
+from mimic.learning.algorithms.ppo import PPO
+from mimic.learning.runner import Runner
 
 JOINTS = 4
 FRAMES = 50
@@ -73,30 +75,24 @@ class FakeEnv:
             "episode_length_buf": torch.zeros(num_envs, dtype=torch.long),
         }
         self.poison: str | None = None
+        self.iterations_begun: list[int] = []
+        self.statistics: list[torch.Tensor] = []
 
     @property
     def episode_length_buf(self) -> torch.Tensor:
         return self.state["episode_length_buf"]
 
     @property
-    def commands(self) -> dict[str, Any]:
-        told = {"hashes": list(self.motion.hashes), "reference_lead": self.reference_lead}
-        motion = SimpleNamespace(
-            library=self.motion, reference_lead=self.reference_lead, describe=lambda: told
-        )
-        return {"motion": motion}
-
-    @property
     def spec(self) -> EnvSpec:
         return EnvSpec(
-            num_envs=self.num_envs, num_actions=JOINTS, control_dt=self.control_dt,
-            device=torch.device("cpu"), task=self.task_name, robot=self.robot.name,
+            num_envs=self.num_envs, num_actions=self.num_actions, control_dt=self.control_dt,
+            device=torch.device(self.device), task=self.task_name, robot=self.robot.name,
             observations={
                 group: tuple(ObservationEntry(**each) for each in self.observation_layout(group))
                 for group in ("actor", "critic")
             },
-            default_joint_pos=tuple(self.robot.default_joint_pos),
-            action_scale=tuple(self.robot.action_scale),
+            default_joint_pos=tuple(self.default_joint_pos.tolist()),
+            action_scale=tuple(self.action_scale.tolist()),
         )  # fmt: skip
 
     @property
@@ -104,15 +100,18 @@ class FakeEnv:
         return {
             "task": self.task_name, "robot": self.robot.name,
             "robot_hash": self.robot.content_hash, "motions": list(self.motion.hashes),
-            **{f"{group}_observations": size for group, size in self.spec.sizes.items()},
+            **{f"{name}_observations": size for name, size in self.spec.sizes.items()},
             "actions": self.num_actions,
         }  # fmt: skip
 
-    def shared_statistics(self) -> list[torch.Tensor]:
-        return []
-
     def begin_iteration(self, iteration: int) -> None:
-        pass
+        self.iterations_begun.append(iteration)
+
+    def shared_statistics(self) -> list[torch.Tensor]:
+        return self.statistics
+
+    def reseed(self, seed: int) -> None:
+        self.generator.manual_seed(seed)
 
     def observation_layout(self, group: str) -> list[dict[str, Any]]:
         sizes = {"command": 2 * JOINTS, "joint_pos": JOINTS, "actions": JOINTS}
@@ -148,6 +147,8 @@ class FakeEnv:
         time_outs = (s["episode_length_buf"] >= self.max_episode_length) & ~failed
         dones = failed | time_outs
         s["failures"] += torch.bincount(s["frame"][failed] // 5, minlength=10).float()
+        final_ids = dones.nonzero().squeeze(-1)
+        final = self.get_observations()[final_ids]
         s["frame"][dones] = torch.randint(FRAMES, (int(dones.sum()),), generator=self.generator)
         s["joint_pos"][dones] = 0.0
         s["episode_length_buf"][dones] = 0
@@ -161,7 +162,11 @@ class FakeEnv:
             "sampling/entropy": 0.9,
         }
         rewards = reward * self.control_dt
-        return self.get_observations(), rewards, dones, {"time_outs": time_outs, "log": log}
+        extras = {
+            "time_outs": time_outs, "terminated": failed, "final_ids": final_ids,
+            "final_observations": final, "log": log,
+        }  # fmt: skip
+        return self.get_observations(), rewards, dones, extras
 
     def state_dict(self) -> dict[str, Any]:
         copied = {name: value.clone() for name, value in self.state.items()}
@@ -170,3 +175,9 @@ class FakeEnv:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.state = {name: value.clone() for name, value in state["state"].items()}
         self.generator.set_state(state["generator"])
+
+
+def ppo_of(runner: Runner) -> PPO:
+    """The runner's algorithm, which is PPO."""
+    assert isinstance(runner.algorithm, PPO)
+    return runner.algorithm

@@ -7,13 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
-from mimic.learning.runner import Runner
+from mimic.learning.runner import start_runner
 from tests.learning.fake_env import FakeEnv
 from tests.learning.test_runner import SMALL
 
 
 class DyingEnv(FakeEnv):
-    steps_left = 3 * SMALL.steps_per_iteration + 2
+    steps_left = 3 * SMALL.algorithm.steps + 2
 
     def step(self, actions):  # noqa: ANN001, ANN201
         self.steps_left -= 1
@@ -23,4 +23,4 @@ class DyingEnv(FakeEnv):
 
 
 if __name__ == "__main__":
-    Runner(DyingEnv(seed=5), SMALL, Path(sys.argv[1]), seed=5).learn()
+    start_runner(DyingEnv(seed=5), SMALL, Path(sys.argv[1]), seed=5).learn()

@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 import torch
+from packaging.version import Version
 
 from mimic.learning import distributed
 from mimic.learning.distributed import SINGLE, ranks
 from mimic_base.errors import MimicError
-from tests.learning.test_runner import SMALL
+from tests.learning.test_runner import SAMPLES, SMALL
 
 REPO = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(
-    version("rsl-rl-lib") < "5.5", reason="rsl_rl shares its normalisers since 5.5"
+    Version(version("rsl-rl-lib")) < Version("5.5"),
+    reason="rsl_rl shares its normalisers since 5.5",
 )
 
 
@@ -78,7 +80,7 @@ def test_weights_learning_rate_and_normalisers_stay_the_same(run: Any) -> None:
     assert any(moved), "nothing was learnt"
     counts = [value for name, value in zero["actor"].items() if name.endswith("count")]
     # The first observation of 16 environments before and 2 iterations of 6 steps, on each rank.
-    assert [int(count) for count in counts] == [2 * 16 * (1 + 2 * SMALL.steps_per_iteration)]
+    assert [int(count) for count in counts] == [2 * 16 * (1 + 2 * SMALL.algorithm.steps)]
 
 
 def test_the_gradient_is_that_of_all_samples_together(run: Any) -> None:
@@ -106,7 +108,7 @@ def test_the_run_is_written_once_with_samples_of_both(run: Any) -> None:
     out, results = run
     lines = (out / "run" / "progress.jsonl").read_text().splitlines()
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2]
-    samples = 2 * 2 * SMALL.num_envs * SMALL.steps_per_iteration
+    samples = 2 * 2 * SAMPLES
     assert [r["samples"] for r in results] == [samples] * 2
     assert json.loads(lines[-1])["samples"] == samples
     assert len(list((out / "run").glob("events.*"))) == 1

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import robots
+from mimic.commands.train import main
 from mimic.learning import checkpoints
 from mimic.sim.engines.mujoco import MujocoEngine
 from mimic.sim.errors import EngineError
@@ -19,7 +20,6 @@ from mimic_base.command_line import exit_on_user_error
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 from tests.sim.engines import needs
-from train import main
 
 TASK = "tracking-no-state-estimation"
 STEPS = 4
@@ -163,21 +163,19 @@ def test_a_state_that_is_not_finite_is_counted_and_training_goes_on(
 def test_a_number_that_is_not_finite_names_its_term_and_the_checkpoint(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mimic.envs.environment import Environment
-    from mimic.envs.observing import ObservationGroups
+    from mimic.envs.env import TrackingEnv
 
-    real, calls = ObservationGroups.terms, [0]
+    real, calls = TrackingEnv._observation_groups, [0]
 
-    def groups(self: ObservationGroups, env: Any) -> dict[str, torch.Tensor]:
-        found = real(self, env)
-        # Twice to compare views of some environments with all, once at the start.
-        calls[0] += isinstance(env, Environment)
-        if calls[0] == 2 + STEPS + 2:
+    def groups(self: TrackingEnv) -> dict[str, torch.Tensor]:
+        found = real(self)
+        calls[0] += 1
+        if calls[0] == 1 + STEPS + 2:
             found["actor"][2, 0] = torch.nan
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(ObservationGroups, "terms", groups)
+        patch.setattr(TrackingEnv, "_observation_groups", groups)
         code, text = train("--iterations", 4)
     run = only_run(tmp_path)
     assert code == 2 and text.count("\n") == 1
@@ -189,12 +187,12 @@ def test_a_number_that_is_not_finite_names_its_term_and_the_checkpoint(
 def test_a_device_that_is_full_before_the_first_iteration(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mimic.learning import runner
+    from mimic.learning.algorithms import ppo
 
     def refuse(*args: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 70.00 GiB.")
 
-    monkeypatch.setattr(runner, "RolloutStorage", refuse)
+    monkeypatch.setattr(ppo, "RolloutStorage", refuse)
     code, text = train("--iterations", 1)
     assert code == 2 and text.count("\n") == 1
     assert "8 environments on cpu: the device is out of memory; use fewer" in text

@@ -21,7 +21,7 @@ from mimic.learning.checkpoints import (
     seed_everything,
     set_random_state,
 )
-from mimic.learning.config import PRESETS, TrainConfig
+from mimic.learning.config import PRESETS, RunConfig, run_config
 from mimic.learning.console import IterationStats, TrainingConsole, clock
 from mimic.learning.run_dir import (
     ProgressFile,
@@ -104,10 +104,11 @@ def test_run_directories_never_share_a_name(tmp_path: Path) -> None:
 
 
 def test_the_configuration_tells_every_session(tmp_path: Path) -> None:
-    write_config(tmp_path, {"task": "a", "train": PRESETS["gpu"].to_dict()})
-    write_config(tmp_path, {"task": "a", "train": PRESETS["gpu"].to_dict()})
+    config = RunConfig(algorithm=PRESETS["gpu"].algorithm, loop=PRESETS["gpu"].loop)
+    for _ in range(2):
+        write_config(tmp_path, {"task": "a", "run": config.to_plain()})
     saved = read_config(tmp_path)
-    assert TrainConfig.from_dict(saved["train"]) == PRESETS["gpu"]
+    assert RunConfig.from_plain(saved["run"], source="config.json") == config
     assert len(saved["sessions"]) == 2
     assert saved["sessions"][0]["versions"]["torch"] == torch.__version__
     with pytest.raises(MimicError, match=r"no config\.json"):
@@ -138,18 +139,19 @@ def test_progress_past_the_resumed_iteration_and_torn_lines_are_dropped(tmp_path
         ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"gamma": 1.5}, r"gamma must lie in \[0, 1\]"),
-        ({"num_envs": 1, "steps_per_iteration": 2}, "4 minibatches of 2 samples"),
+        ({"actor_hidden": (8, 0)}, r"actor_hidden must be widths of at least 1, got \(8, 0\)"),
+        ({"learning_rat": 1.0}, "unknown setting 'learning_rat'; did you mean 'learning_rate'"),
     ],
 )
 def test_impossible_numbers_are_refused(values: dict[str, Any], text: str) -> None:
     with pytest.raises(MimicError, match=text):
-        TrainConfig(**values)
+        run_config(**values)
 
 
 STATS = IterationStats(
     iteration=20, iterations=40, samples=491_520, samples_per_s=5120.0, eta_s=3671.0, wall_s=96.0,
-    reward=2.5, episode_length_s=1.25, action_std=0.39, learning_rate=1e-3, collect_s=3.5,
-    learn_s=1.3, losses={"value": 0.1},
+    reward=2.5, episode_length_s=1.25, collect_s=3.5,
+    learn_s=1.3, figures={"loss/value": 0.1, "action_std": 0.39, "learning_rate": 1e-3},
     log={"reward/pose": 0.7, "reward/total": 2.5, "termination/fall": 0.03,
          "termination/time_out": 0.01, "sampling/entropy": 0.9, "error/key_body_mm": 81.0},
 )  # fmt: skip
@@ -164,6 +166,7 @@ def test_without_a_terminal_there_are_plain_lines_every_few_iterations() -> None
     # The first one always, then every tenth.
     assert [line.split()[1] for line in lines if line.startswith("it")] == ["19/40", "20/40"]
     assert "5,120/s" in lines[0] and "ETA 1:01:11" in lines[0] and "error 81 mm" in lines[0]
+    assert "std 0.390  lr 1.0e-03  collect 3.50 s" in lines[0]
     assert lines[1].split() == ["rewards", "pose", "0.700"]
     assert lines[2].split() == ["ends", "fall", "75", "%", "time_out", "25", "%"]
     assert "\x1b" not in stream.getvalue()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from tensordict import TensorDict
 
-from mimic.learning.average import WeightAverage
-from mimic.learning.config import TrainConfig
-from mimic.learning.models import FeedthroughActor, PlainActor, build_networks, command_feedthrough
+from mimic.learning.config import ActorCriticConfig
+from mimic.learning.modules.actor_critic import FeedthroughActor, PlainActor, build_networks
+from mimic.learning.modules.average import WeightAverage
 from tests.learning.fake_env import JOINTS, FakeEnv
 
 
-def actor_of(env: FakeEnv, config: TrainConfig) -> FeedthroughActor:
+def actor_of(env: FakeEnv, config: ActorCriticConfig) -> FeedthroughActor:
     obs = env.get_observations()
     sizes = {name: obs[name].shape[1] for name in ("actor", "critic")}
-    actor, _ = build_networks(config, sizes, JOINTS, command_feedthrough(env))
+    actor, _ = build_networks(config, sizes, JOINTS, env.spec.command_feedthrough())
     assert isinstance(actor, FeedthroughActor)
     return actor
 
@@ -22,7 +22,7 @@ def actor_of(env: FakeEnv, config: TrainConfig) -> FeedthroughActor:
 def test_an_untrained_feedthrough_policy_asks_for_the_reference_pose() -> None:
     env = FakeEnv()
     obs = env.get_observations()
-    actions = actor_of(env, TrainConfig(output_gain=1e-6))(obs)
+    actions = actor_of(env, ActorCriticConfig(output_gain=1e-6))(obs)
     targets = env.default_joint_pos + env.action_scale * actions
     torch.testing.assert_close(targets, obs["actor"][:, :JOINTS], rtol=0, atol=1e-4)
 
@@ -30,7 +30,9 @@ def test_an_untrained_feedthrough_policy_asks_for_the_reference_pose() -> None:
 def test_small_output_gain_makes_the_network_small_at_the_start() -> None:
     obs = FakeEnv().get_observations()
     sizes = {"actor": 16, "critic": 20}
-    actor, _ = build_networks(TrainConfig(command_feedthrough=False, output_gain=0.01), sizes, 4)
+    actor, _ = build_networks(
+        ActorCriticConfig(command_feedthrough=False, output_gain=0.01), sizes, 4
+    )
     assert 0 < actor(obs).abs().max() < 0.1
 
 
@@ -38,9 +40,9 @@ def test_a_plain_actor_is_the_deterministic_model() -> None:
     env = FakeEnv()
     obs = env.get_observations()
     for feedthrough in (True, False):
-        config = TrainConfig(command_feedthrough=feedthrough, output_gain=0.0)
+        config = ActorCriticConfig(command_feedthrough=feedthrough, output_gain=0.0)
         sizes = {"actor": 16, "critic": 20}
-        actor, _ = build_networks(config, sizes, JOINTS, command_feedthrough(env))
+        actor, _ = build_networks(config, sizes, JOINTS, env.spec.command_feedthrough())
         actor.train()
         actor.update_normalization(obs)
         torch.testing.assert_close(PlainActor(actor)(obs["actor"]), actor(obs))
@@ -49,7 +51,7 @@ def test_a_plain_actor_is_the_deterministic_model() -> None:
 def test_stochastic_actions_spread_around_the_fed_through_mean() -> None:
     env = FakeEnv(num_envs=4000)
     obs = env.get_observations()
-    actor = actor_of(env, TrainConfig(init_std=0.3))
+    actor = actor_of(env, ActorCriticConfig(init_std=0.3))
     with torch.no_grad():
         samples = actor(obs, stochastic_output=True)
         torch.testing.assert_close(actor.output_mean, actor(obs))
@@ -73,7 +75,7 @@ def test_log_and_scalar_standard_deviation_start_alike() -> None:
     obs = FakeEnv().get_observations()
     assert isinstance(obs, TensorDict)
     for kind in ("scalar", "log"):
-        config = TrainConfig(init_std=0.7, std_type=kind, command_feedthrough=False)
+        config = ActorCriticConfig(init_std=0.7, std_type=kind, command_feedthrough=False)
         actor, _ = build_networks(config, {"actor": 16, "critic": 20}, 4)
         actor(obs, stochastic_output=True)
         torch.testing.assert_close(actor.output_std, torch.full((16, 4), 0.7))

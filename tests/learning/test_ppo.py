@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+from packaging.version import Version
 from rsl_rl.algorithms import PPO
 from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
-from mimic.learning import ppo as ppo_module
-from mimic.learning.config import TrainConfig
-from mimic.learning.models import build_networks
-from mimic.learning.ppo import NonFiniteError, ParallelPPO
+from mimic.learning.algorithm import NonFiniteError
+from mimic.learning.algorithms import ppo as ppo_module
+from mimic.learning.algorithms.ppo import ParallelPPO
+from mimic.learning.config import ActorCriticConfig
+from mimic.learning.modules.actor_critic import build_networks
 
 ENVS, STEPS, ACTIONS = 32, 6, 3
 SIZES = {"actor": 8, "critic": 11}
 # rsl_rl 5.4 updates its normalisers during the rollout, which ours and 5.5 do after it.
-NORMALISE = version("rsl-rl-lib") >= "5.5"
+NORMALISE = Version(version("rsl-rl-lib")) >= Version("5.5")
 
 
 def observations(generator: torch.Generator) -> TensorDict:
@@ -31,7 +33,7 @@ def observations(generator: torch.Generator) -> TensorDict:
 
 def make(kind: type[PPO], **options: Any) -> PPO:
     torch.manual_seed(1)
-    config = TrainConfig(
+    config = ActorCriticConfig(
         actor_hidden=(16, 16), critic_hidden=(16,), output_gain=0.0, command_feedthrough=False,
         obs_normalization=NORMALISE,
     )  # fmt: skip

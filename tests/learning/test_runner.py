@@ -8,27 +8,27 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from mimic.learning import TrainConfig
+from mimic.learning import run_config
 from mimic.learning.checkpoints import load_checkpoint
 from mimic.learning.loading import load_policy
-from mimic.learning.runner import Runner
+from mimic.learning.runner import Runner, start_runner
 from mimic.policy.player import PolicyPlayer
 from mimic.sim import EngineError
 from mimic_base.errors import MimicError
-from tests.learning.fake_env import FakeEnv
+from tests.learning.fake_env import FakeEnv, ppo_of
 
 REPO = Path(__file__).resolve().parents[2]
-SMALL = TrainConfig(
+SMALL = run_config(
     num_envs=16, iterations=4, steps_per_iteration=6, actor_hidden=(16,), critic_hidden=(16,),
     ema_decay=0.5, workers=1, checkpoint_interval=2, keep_checkpoints=2,
 )  # fmt: skip
+SAMPLES = SMALL.loop.num_envs * SMALL.algorithm.steps
 
 
 def assert_same(a: Any, b: Any, where: str = "") -> None:
@@ -48,7 +48,7 @@ def assert_same(a: Any, b: Any, where: str = "") -> None:
 
 def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    Runner(FakeEnv(seed=5), SMALL, whole, seed=5).learn()
+    start_runner(FakeEnv(seed=5), SMALL, whole, seed=5).learn()
 
     run = subprocess.run(
         [sys.executable, "-m", "tests.learning.killed_run", str(killed)],
@@ -58,7 +58,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None
     assert load_checkpoint(killed)["iteration"] == 2
     assert len((killed / "progress.jsonl").read_text().splitlines()) == 3
 
-    resumed = Runner(FakeEnv(seed=99), SMALL, killed, seed=99)
+    resumed = start_runner(FakeEnv(seed=99), SMALL, killed, seed=99)
     resumed.resume(killed)
     assert resumed.iteration == 2
     assert resumed.learn() == "finished"
@@ -68,7 +68,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None
     for state in (a, b):
         del state["seed"]
     assert_same(a, b)
-    assert b["samples"] == 4 * SMALL.samples_per_iteration
+    assert b["samples"] == 4 * SAMPLES
     rows = [
         [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
         for folder in (whole, killed)
@@ -79,7 +79,8 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path: Path) -> None
 
 
 def test_a_run_directory_holds_checkpoints_curves_and_policy(tmp_path: Path) -> None:
-    runner = Runner(FakeEnv(), replace(SMALL, iterations=5, checkpoint_interval=1), tmp_path)
+    config = run_config(SMALL, iterations=5, checkpoint_interval=1)
+    runner = start_runner(FakeEnv(), config, tmp_path)
     seen: list[int] = []
     assert runner.learn(lambda iteration, _: seen.append(iteration)) == "finished"
     assert seen == [1, 2, 3, 4, 5]
@@ -97,19 +98,19 @@ def test_a_run_directory_holds_checkpoints_curves_and_policy(tmp_path: Path) -> 
 
 
 def test_export_and_loading_use_the_averaged_weights() -> None:
-    runner = Runner(FakeEnv(), SMALL)
+    runner = start_runner(FakeEnv(), SMALL)
     runner.learn()
-    assert runner.average is not None
+    assert ppo_of(runner).average is not None
     exported = dict(runner.policy().named_parameters())["mlp.2.weight"]
-    trained = dict(runner.ppo.actor.named_parameters())["mlp.2.weight"]
-    assert torch.equal(exported, runner.average.weights["mlp.2.weight"])
+    trained = dict(ppo_of(runner).trainer.actor.named_parameters())["mlp.2.weight"]
+    assert torch.equal(exported, ppo_of(runner).average.weights["mlp.2.weight"])
     assert not torch.equal(exported, trained)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_after_the_iteration_and_saves(tmp_path: Path, number: int) -> None:
     before = signal.getsignal(number)
-    runner = Runner(FakeEnv(), replace(SMALL, checkpoint_interval=100), tmp_path)
+    runner = start_runner(FakeEnv(), run_config(SMALL, checkpoint_interval=100), tmp_path)
 
     def interrupt(iteration: int, _: Runner) -> None:
         if iteration == 2:
@@ -130,7 +131,7 @@ def ctrl_c_raises() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c_raises")
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
-    runner = Runner(FakeEnv(), SMALL, tmp_path)
+    runner = start_runner(FakeEnv(), SMALL, tmp_path)
 
     def impatient(iteration: int, _: Runner) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -142,7 +143,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_a_callback_can_stop_the_run(tmp_path: Path) -> None:
-    runner = Runner(FakeEnv(), SMALL, tmp_path)
+    runner = start_runner(FakeEnv(), SMALL, tmp_path)
     assert runner.learn(lambda iteration, _: iteration == 3) == "stopped"
     assert load_checkpoint(tmp_path)["iteration"] == 3
 
@@ -158,7 +159,7 @@ def test_numbers_that_are_not_finite_end_the_run_and_spare_the_checkpoint(
     tmp_path: Path, poison: str, text: str
 ) -> None:
     env = FakeEnv()
-    runner = Runner(env, SMALL, tmp_path)
+    runner = start_runner(env, SMALL, tmp_path)
 
     def spoil(iteration: int, _: Runner) -> None:
         if iteration == 3:
@@ -169,7 +170,8 @@ def test_numbers_that_are_not_finite_end_the_run_and_spare_the_checkpoint(
     assert "0000002.pt" in str(caught.value) and "\n" not in str(caught.value)
     saved = load_checkpoint(tmp_path)
     assert saved["iteration"] == 2
-    assert all(torch.isfinite(value).all() for value in saved["actor"].values())
+    weights = saved["algorithm"]["state"]["actor"].values()
+    assert all(torch.isfinite(value).all() for value in weights)
 
 
 @pytest.mark.parametrize(
@@ -181,15 +183,15 @@ def test_numbers_that_are_not_finite_end_the_run_and_spare_the_checkpoint(
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, change: Any, text: str) -> None:
-    Runner(FakeEnv(), replace(SMALL, iterations=1), tmp_path).learn()
+    start_runner(FakeEnv(), run_config(SMALL, iterations=1), tmp_path).learn()
     env = FakeEnv()
     change(env)
     with pytest.raises(MimicError, match=text):
-        Runner(env, SMALL).resume(tmp_path)
+        start_runner(env, SMALL).resume(tmp_path)
 
 
 def test_a_checkpoint_of_other_observations_or_networks_is_refused(tmp_path: Path) -> None:
-    Runner(FakeEnv(), replace(SMALL, iterations=1), tmp_path).learn()
+    start_runner(FakeEnv(), run_config(SMALL, iterations=1), tmp_path).learn()
 
     class WideEnv(FakeEnv):
         def get_observations(self) -> Any:
@@ -197,36 +199,41 @@ def test_a_checkpoint_of_other_observations_or_networks_is_refused(tmp_path: Pat
             obs["actor"] = torch.cat([obs["actor"], obs["actor"][:, :2]], -1)
             return obs
 
+        def observation_layout(self, group: str) -> list[dict[str, Any]]:
+            more = {"name": "more", "size": 2, "scale": 1.0, "history": 1}
+            return super().observation_layout(group) + ([more] if group == "actor" else [])
+
     with pytest.raises(MimicError, match="actor_observations 16, the environment has 18"):
-        Runner(WideEnv(), SMALL).resume(tmp_path)
-    with pytest.raises(MimicError, match=r"do not fit .*actor \[16\]"):
-        Runner(FakeEnv(), replace(SMALL, actor_hidden=(8,))).resume(tmp_path)
+        start_runner(WideEnv(), SMALL).resume(tmp_path)
+    with pytest.raises(MimicError, match=r"do not fit .*actor_hidden \[16\] there, \[8\] here"):
+        start_runner(FakeEnv(), run_config(SMALL, actor_hidden=(8,))).resume(tmp_path)
 
 
 def test_training_improves_the_fake_task() -> None:
-    config = replace(
+    config = run_config(
         SMALL, num_envs=64, iterations=25, steps_per_iteration=16, command_feedthrough=False,
         ema_decay=0.0, gamma=0.5, schedule="fixed", learning_rate=3e-3, entropy_coef=0.0,
     )  # fmt: skip
     rewards: list[float] = []
-    runner = Runner(FakeEnv(num_envs=64), config)
-    runner.learn(lambda *_: rewards.append(float(runner.ppo.storage.rewards.mean())))
+    runner = start_runner(FakeEnv(num_envs=64), config)
+    runner.learn(lambda *_: rewards.append(float(ppo_of(runner).trainer.storage.rewards.mean())))
     assert sum(rewards[-5:]) > 1.1 * sum(rewards[:5])
 
 
 def test_a_run_can_start_from_anothers_networks(tmp_path: Path) -> None:
-    first = Runner(FakeEnv(), SMALL, tmp_path, seed=1)
+    first = start_runner(FakeEnv(), SMALL, tmp_path, seed=1)
     first.learn()
-    second = Runner(FakeEnv(motion_seed=3), SMALL, seed=2)
+    second = start_runner(FakeEnv(motion_seed=3), SMALL, seed=2)
     second.initialise(tmp_path)
-    assert second.iteration == 0 and second.average is not None
-    assert_same(second.ppo.actor.state_dict(), first.ppo.actor.state_dict())
+    assert second.iteration == 0 and ppo_of(second).average is not None
+    theirs = ppo_of(first).trainer.actor.state_dict()
+    assert_same(ppo_of(second).trainer.actor.state_dict(), theirs)
     # The other run's last weights, not its average, are where this one's average begins.
-    own = dict(second.ppo.actor.named_parameters())
+    own = dict(ppo_of(second).trainer.actor.named_parameters())
     for name, value in second.policy().named_parameters():
         assert torch.equal(value, own[name])
     with pytest.raises(MimicError, match="do not fit"):
-        Runner(FakeEnv(), replace(SMALL, actor_hidden=(8,))).initialise(tmp_path)
+        start_runner(FakeEnv(), run_config(SMALL, actor_hidden=(8,))).initialise(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +248,7 @@ def test_a_failing_device_ends_in_one_line_with_the_checkpoint(
     error: Exception, told: str, tmp_path: Path
 ) -> None:
     class FailingEnv(FakeEnv):
-        steps_left = 3 * SMALL.steps_per_iteration + 2
+        steps_left = 3 * SMALL.algorithm.steps + 2
 
         def step(self, actions: torch.Tensor) -> Any:
             self.steps_left -= 1
@@ -249,7 +256,7 @@ def test_a_failing_device_ends_in_one_line_with_the_checkpoint(
                 raise error
             return super().step(actions)
 
-    runner = Runner(FailingEnv(seed=5), SMALL, tmp_path, seed=5)
+    runner = start_runner(FailingEnv(seed=5), SMALL, tmp_path, seed=5)
     with pytest.raises(MimicError) as caught:
         runner.learn()
     text = str(caught.value)
@@ -264,5 +271,5 @@ def test_a_programming_error_is_not_dressed_up(tmp_path: Path) -> None:
             raise RuntimeError("shape '[3]' is invalid for input of size 4")
 
     with pytest.raises(RuntimeError, match="shape") as caught:
-        Runner(WrongEnv(), SMALL, tmp_path).learn()
+        start_runner(WrongEnv(), SMALL, tmp_path).learn()
     assert not isinstance(caught.value, MimicError)

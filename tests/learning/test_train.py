@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import robots
+from mimic.commands.train import parse, train
 from mimic.learning import PRESETS
 from mimic.policy.player import PolicyPlayer
 from mimic.viewer.rollout import roll_out
@@ -17,7 +18,6 @@ from mimic_base.errors import MimicError
 from motions import RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway
-from train import parse, train
 
 REPO = Path(__file__).resolve().parents[2]
 TASK = "tracking-no-state-estimation"
@@ -44,7 +44,8 @@ def run(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_cpu_preset_limits_drift(run: Path) -> None:
-    assert json.loads((run / "config.json").read_text())["train"]["drift_limit"] == 0.7
+    task = json.loads((run / "config.json").read_text())["run"]["task"]
+    assert task["terminations"]["anchor_drift"]["parameters"] == {"threshold": 0.7}
     first = json.loads((run / "progress.jsonl").read_text().splitlines()[0])
     assert "termination/anchor_drift" in first
     assert PRESETS["gpu"].drift_limit == 0.0
@@ -52,7 +53,7 @@ def test_the_cpu_preset_limits_drift(run: Path) -> None:
 
 def test_a_run_leaves_everything_and_can_be_resumed(run: Path) -> None:
     saved = json.loads((run / "config.json").read_text())
-    assert saved["seed"] == 7 and saved["train"]["num_envs"] == 8
+    assert saved["seed"] == 7 and saved["run"]["loop"]["num_envs"] == 8
     assert saved["identity"]["robot"] == "tiny" and saved["sessions"][0]["versions"]["mujoco"]
     assert PolicyPlayer(run / "policy.onnx").contract.training["iterations"] == 2
     with pytest.raises(MimicError, match="already has 2 iterations; ask for more"):
@@ -72,7 +73,7 @@ def test_coarser_physics_and_mirrored_samples(clip: Path, tmp_path: Path) -> Non
     # It is played on the physics it is judged by all the same.
     rollout = roll_out(policy, policy.reference(RobotMotion.load(clip)), robots.load(TINY))
     assert len(rollout.qpos) > 1
-    assert json.loads((folder / "config.json").read_text())["train"]["symmetry"] is True
+    assert json.loads((folder / "config.json").read_text())["run"]["algorithm"]["symmetry"] is True
     assert train(parse(["--resume", str(folder), "--iterations", "2"])) == 0
 
 
@@ -109,10 +110,11 @@ def test_a_run_is_not_resumed_on_other_motions_or_tasks(run: Path, tmp_path: Pat
 
 
 def test_presets_are_defaults_that_options_override() -> None:
-    assert parse([TASK, "--motion", "x.npz"]).config == PRESETS["cpu"]
+    plain = parse([TASK, "--motion", "x.npz"])
+    assert (plain.algorithm_config, plain.loop) == (PRESETS["cpu"].algorithm, PRESETS["cpu"].loop)
     args = parse([TASK, "--motion", "a.npz", "b.npz", "--preset", "gpu", "--clip", "0.3"])
-    assert args.config.num_envs == 4096 and args.config.clip == 0.3
-    assert args.config.actor_hidden == (512, 256, 128)
+    assert args.loop.num_envs == 4096 and args.algorithm_config.clip == 0.3
+    assert args.algorithm_config.networks.actor_hidden == (512, 256, 128)
     assert [path.name for path in args.motion] == ["a.npz", "b.npz"]
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 
+from mimic.learning.algorithms.ppo import ParallelPPO, _Rollout
+from mimic.learning.config import run_config
 from mimic.learning.distributed import SINGLE, Ranks, ranks
-from mimic.learning.ppo import ParallelPPO, _Rollout
-from mimic.learning.runner import Runner
-from tests.learning.fake_env import FakeEnv
+from mimic.learning.runner import start_runner
+from tests.learning.fake_env import FakeEnv, ppo_of
 from tests.learning.test_runner import SMALL
 
 SEED = 11
-CONFIG = replace(SMALL, iterations=3, checkpoint_interval=3)
+CONFIG = run_config(SMALL, iterations=3, checkpoint_interval=3)
 
 
 def gradients(ppo: ParallelPPO, group: Ranks, rows: slice) -> torch.Tensor:
@@ -48,12 +47,10 @@ def main(out: Path) -> None:
     with ranks("cpu") as group:
         env: Any = FakeEnv(seed=group.seed(SEED))
         # What the start sampler of a real environment counts, different on every rank.
-        sampler = SimpleNamespace(
-            failures=torch.tensor([1.0, 3.0]) * (group.rank + 1), visits=torch.ones(2)
-        )
-        env.shared_statistics = lambda: [sampler.failures, sampler.visits]
-        runner = Runner(env, CONFIG, out / "run", seed=SEED, ranks=group)
-        first = runner.ppo.actor.state_dict()
+        failures, visits = torch.tensor([1.0, 3.0]) * (group.rank + 1), torch.ones(2)
+        env.statistics = [failures, visits]
+        runner = start_runner(env, CONFIG, out / "run", seed=SEED, ranks=group)
+        first = ppo_of(runner).trainer.actor.state_dict()
         own = {"own": 5.0} if group.rank else {}
         result = {
             "rank": group.rank,
@@ -63,7 +60,7 @@ def main(out: Path) -> None:
         }
         # Here only one rank wants to stop; both must.
         outcome = runner.learn(lambda iteration, _: iteration == 2 and group.rank == 1)
-        ppo = runner.ppo
+        ppo = ppo_of(runner).trainer
         result |= {
             "outcome": outcome,
             "iteration": runner.iteration,
@@ -71,8 +68,8 @@ def main(out: Path) -> None:
             "learning_rate": ppo.learning_rate,
             "actor": ppo.actor.state_dict(),
             "critic": ppo.critic.state_dict(),
-            "failures": sampler.failures,
-            "visits": sampler.visits,
+            "failures": failures,
+            "visits": visits,
         }
         half = slice(32 * group.rank, 32 * (group.rank + 1))
         result["gradient_of_both"] = gradients(ppo, group, half)

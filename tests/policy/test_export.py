@@ -13,16 +13,14 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from mimic.learning import TrainConfig
-from mimic.learning.models import PlainActor
-from mimic.learning.runner import Runner
+from mimic.learning import Runner, run_config, start_runner
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, contract_of_env
 from mimic.policy.export import export_policy
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from tests.learning.fake_env import FRAMES, JOINTS, FakeEnv
 
-SMALL = TrainConfig(
+SMALL = run_config(
     num_envs=16, iterations=1, steps_per_iteration=4, actor_hidden=(16, 8), critic_hidden=(8,),
     workers=1, output_gain=0.0,
 )  # fmt: skip
@@ -30,7 +28,7 @@ SMALL = TrainConfig(
 
 @pytest.fixture(scope="module")
 def runner() -> Runner:
-    made = Runner(FakeEnv(), SMALL)
+    made = start_runner(FakeEnv(), SMALL)
     made.learn()
     return made
 
@@ -67,10 +65,8 @@ def scale_weights(model: onnx.ModelProto, factor: float) -> None:
 def test_the_file_answers_as_torch_for_any_batch(
     tmp_path: Path, feedthrough: bool, normalise: bool
 ) -> None:
-    config = TrainConfig(**{
-        **SMALL.__dict__, "command_feedthrough": feedthrough, "obs_normalization": normalise,
-    })  # fmt: skip
-    made = Runner(FakeEnv(), config)
+    config = run_config(SMALL, command_feedthrough=feedthrough, obs_normalization=normalise)
+    made = start_runner(FakeEnv(), config)
     made.learn()
     made.export(tmp_path / "policy.onnx")
     player = PolicyPlayer(tmp_path / "policy.onnx")
@@ -104,6 +100,7 @@ def test_a_clip_inside_gives_its_frames_and_stays_on_the_last(
     path = tmp_path / "clip.onnx"
     runner.export(path, clip=1)
     player = PolicyPlayer(path)
+    assert isinstance(runner.env, FakeEnv)
     inside, library = player.reference_inside(), runner.env.motion
     assert inside.num_frames == FRAMES
     for name in ("joint_pos", "joint_vel", "body_quat_w", "body_ang_vel_w"):
@@ -124,7 +121,7 @@ def test_a_clip_inside_gives_its_frames_and_stays_on_the_last(
 
 def test_weights_that_are_not_finite_are_not_exported(runner: Runner, tmp_path: Path) -> None:
     policy = copy.deepcopy(runner.policy())
-    next(iter(policy.mlp.parameters())).data[0, 0] = torch.nan
+    next(iter(policy.parameters())).data[0, 0] = torch.nan
     contract = contract_of_env(runner.env, {})
     obs = runner.env.get_observations()["actor"]
     with pytest.raises(MimicError, match=r"'mlp\.0\.weight' holds numbers that are not finite"):
@@ -146,7 +143,7 @@ def test_a_policy_that_onnx_computes_differently_leaves_no_file(
     class Unstable(nn.Module):
         """Traced once, it is another function afterwards."""
 
-        def __init__(self, policy: PlainActor) -> None:
+        def __init__(self, policy: nn.Module) -> None:
             super().__init__()
             self.policy = policy
             self.calls = 0

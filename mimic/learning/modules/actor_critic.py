@@ -12,7 +12,7 @@ from rsl_rl.modules import HiddenState
 from tensordict import TensorDict
 from torch import nn
 
-from mimic.learning.config import TrainConfig
+from mimic.learning.config import ActorCriticConfig
 
 GROUPS = {"actor": ["actor"], "critic": ["critic"]}
 
@@ -63,9 +63,6 @@ class FeedthroughActor(MLPModel):
             return self.distribution.sample()
         return self.distribution.deterministic_output(mean)
 
-    def as_onnx(self, verbose: bool = False) -> nn.Module:
-        return PlainActor(self)
-
 
 class PlainActor(nn.Module):
     """An actor as a function of one tensor, ``obs`` [N, D] -> deterministic actions [N, A]."""
@@ -106,7 +103,7 @@ class _CommandedAction(nn.Module):
 
 
 def build_networks(
-    config: TrainConfig,
+    config: ActorCriticConfig,
     sizes: Mapping[str, int],
     num_actions: int,
     feedthrough: tuple[Sequence[float], Sequence[float]] | None = None,
@@ -147,21 +144,6 @@ def build_networks(
         # The derivative of ELU is taken from its result, so the input need not be kept.
         _set_inplace(model.mlp, True)
     return actor, critic
-
-
-def command_feedthrough(env: Any) -> tuple[list[float], list[float]]:
-    """Offset and gain [J] that turn the commanded joint positions of ``env`` into actions."""
-    first = env.observation_layout("actor")[0]
-    joints = env.num_actions
-    if first["name"] != "command" or first["size"] < joints:
-        raise ValueError(
-            f"command feedthrough needs the reference joint positions first in the actor's "
-            f"observations, found '{first['name']}' of size {first['size']}"
-        )
-    scale = float(first["scale"])
-    default = env.default_joint_pos.cpu().double()
-    action_scale = env.action_scale.cpu().double()
-    return (default * scale).tolist(), (1.0 / (action_scale * scale)).tolist()
 
 
 def _set_inplace(module: nn.Module, value: bool) -> None:

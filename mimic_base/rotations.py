@@ -148,6 +148,17 @@ def quat_of_yaw(yaw: ArrayLike) -> Array:
     return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=-1)
 
 
+def yaw_quat(q: ArrayLike) -> Array:
+    """The rotation [..., 4] about world z that has the heading of `q` [..., 4]."""
+    return quat_of_yaw(yaw_of_quat(q))
+
+
+def first_two_columns(q: ArrayLike) -> Array:
+    """First two columns of the rotation matrix, row by row, [..., 6] (Zhou et al. 2019)."""
+    matrix = quat_to_matrix(q)
+    return matrix[..., :2].reshape(*matrix.shape[:-2], 6)
+
+
 def angular_velocity(q: ArrayLike, fps: float) -> Array:
     """World-frame angular velocity [T, ..., 3] in rad/s of unit quaternions [T, ..., 4].
 

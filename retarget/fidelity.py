@@ -121,6 +121,7 @@ def position_errors(
     ground: float,
     body_pos_w: Array,
     body_quat_w: Array,
+    path: Array | None = None,
 ) -> dict[str, PositionErrors]:
     """Position errors of hands and feet, and of the head where source and robot have one.
 
@@ -128,11 +129,13 @@ def position_errors(
         human: the clip that `person` was calibrated from.
         ground: m, height of the ground in the source's world (`contacts.FootContacts.ground`).
         body_pos_w, body_quat_w: [T, B, 3] m and [T, B, 4] of the robot at the same frames.
+        path: [T, 3] m of the robot's hips, where its ground is not flat.
 
     A hand is where its wrist is (the body of that role), a foot where its ankle is.
     """
     frames = robot_frames(robot)
-    scale, path = leg_scale(person, frames), scaled_hips(person, frames, ground)
+    scale = leg_scale(person, frames)
+    path = scaled_hips(person, frames, ground) if path is None else path
     hips = body_pos_w[:, 0] + quat_rotate(body_quat_w[:, 0], frames.hips)
     roles = {name: LIMBS[lower][1] for name, (_, lower) in LIMB_OF.items()}
     if "head" in robot.human_map and "head" in human.roles:
@@ -176,13 +179,14 @@ def end_effector_figures(
     ground: float,
     body_pos_w: Array,
     body_quat_w: Array,
+    path: Array | None = None,
 ) -> dict[str, Any]:
     """The means of `orientation_errors` and `position_errors`, as nested plain numbers.
 
     `foot` and `hand` join left and right. A figure that could not be measured is None.
     """
     turned = orientation_errors(robot, person, body_quat_w)
-    placed = position_errors(robot, human, person, ground, body_pos_w, body_quat_w)
+    placed = position_errors(robot, human, person, ground, body_pos_w, body_quat_w, path)
     return {
         "foot_deg": _mean(turned, "foot"),
         "foot_p95_deg": _p95(turned, "foot"),

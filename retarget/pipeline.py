@@ -8,16 +8,18 @@ from typing import Literal
 
 from mimic_base.rotations import quat_continuous, quat_normalize
 from mimic_base.signals import low_pass
+from mimic_base.surface import FLAT, Surface
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
 from motions.robot.quality.metrics import measure
 from retarget.choices import Method
 from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts
 from retarget.feet.plan import plan_feet
+from retarget.feet.terrain import flattened, lowered, on_surface
 from retarget.fidelity import end_effector_figures
 from retarget.objectives import Objective
 from retarget.person.calibration import CalibratedHuman, calibrate
-from retarget.person.scaling import RootFitSettings
+from retarget.person.scaling import RootFitSettings, scaled_hips
 from retarget.solvers.per_frame.clip import FrameSettings, solve_per_frame
 from retarget.solvers.whole_clip.clip import solve_whole_clip
 from retarget.solvers.whole_clip.obstacles import Obstacle
@@ -49,6 +51,8 @@ def retarget(
     *,
     fps: float | Literal["source"] = "source",
     settings: RetargetSettings | None = None,
+    ground: Surface = FLAT,
+    source_ground: Surface | None = None,
     objectives: Sequence[Objective] = (),
     obstacles: Sequence[Obstacle] = (),
     progress: Progress | None = None,
@@ -57,6 +61,10 @@ def retarget(
 
     Args:
         fps: frame rate of the result; "source" keeps the clip's own.
+        ground: the surface that the robot walks on, in its own world.
+        source_ground: the surface that the person walked on, in the clip's world; without it a
+            flat floor at the height where slow soles gather. A robot on the same scene at its own
+            size has ``ground=source_ground.scaled(s)``, with s the ratio of the legs.
         objectives: the caller's own, of as many frames as the result, beside the person's; see
             `retarget.objectives`.
         obstacles: the caller's own, beside the ground and the robot's body (whole-clip method).
@@ -67,9 +75,9 @@ def retarget(
     settings = settings or RetargetSettings()
     rate = human.fps if fps == "source" else float(fps)
     original = human.resample(rate)
-    human, person, contacts = prepare(human, rate, settings)
+    human, person, contacts = prepare(human, rate, settings, source_ground)
     frames = robot_frames(robot)
-    plan = plan_feet(person, contacts)
+    plan = on_surface(plan_feet(person, contacts), person, contacts, frames, ground)
     if settings.method == "whole-clip":
         qpos = solve_whole_clip(
             person, contacts, plan, robot, frames, settings.clip, settings.root, progress,
@@ -81,7 +89,7 @@ def retarget(
             extra=objectives,
         )  # fmt: skip
     body_pos, body_quat = forward_kinematics(robot, qpos[:, :3], qpos[:, 3:7], qpos[:, 7:])
-    heights = sole_heights(robot, body_pos, body_quat)
+    heights = sole_heights(robot, body_pos, body_quat, ground)
     shift = ground_shift(heights, plan.confidence > 0.9)
     body_pos[..., 2] += shift
     qpos[:, 2] += shift
@@ -93,9 +101,13 @@ def retarget(
         qpos[:, 7:],
         source=original,
         contact=contacts.foot,
+        ground=ground,
     )
+    path = scaled_hips(person, frames, contacts.ground, plan.support)
+    if source_ground is not None:
+        person = calibrate(human)  # feet and hips as they are in the world
     quality["fidelity"] |= end_effector_figures(
-        robot, human, person, contacts.ground, body_pos, body_quat
+        robot, human, person, contacts.ground, body_pos, body_quat, path
     )
     return RobotMotion.build(
         fps=rate,
@@ -114,20 +126,32 @@ def retarget(
 
 
 def prepare(
-    human: HumanMotion, rate: float, settings: RetargetSettings
+    human: HumanMotion,
+    rate: float,
+    settings: RetargetSettings,
+    ground: Surface | None = None,
 ) -> tuple[HumanMotion, CalibratedHuman, FootContacts]:
-    """What the solvers are given of a clip: filtered at `rate`, calibrated, with its contacts."""
+    """What the solvers are given of a clip: filtered at `rate`, calibrated, with its contacts.
+
+    On a `ground` that the person walked on, soles, feet and hips are relative to it.
+    """
     human = _at_rate(human, rate, settings.source_hz)
-    person = calibrate(human)
-    joints = sorted(set(human.roles.values()))
+    person = original = calibrate(human)
+    joints = human.pos_w[:, sorted(set(human.roles.values()))]
+    if ground is not None:
+        person = flattened(person, ground)
+        joints = joints.copy()
+        joints[..., 2] = ground.clearance(joints)
     contacts = detect_contacts(
         person.ball,
         person.heel,
         person.fps,
         person.leg_length,
         settings.contacts,
-        lowest=human.pos_w[:, joints, 2].min(axis=1),
+        lowest=joints[..., 2].min(axis=1),
     )
+    if ground is not None:
+        person = lowered(person, original, ground, contacts)
     return human, person, contacts
 
 

@@ -12,6 +12,7 @@ Objectives are named: ``root``; ``SEGMENT.primary`` and ``SEGMENT.secondary`` fo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from mimic_base.vectors import Array, across
 from retarget.feet.contacts import FootContacts
 from retarget.feet.footprints import ankle_targets, stances_from
 from retarget.feet.plan import FootPlan, footprint_offsets, with_orientation
+from retarget.feet.terrain import sole_height
 from retarget.objectives import Direction, Objective, Point
 from retarget.person.calibration import CalibratedHuman
-from retarget.person.scaling import RootFitSettings, fit_root, leg_scale, scaled_hips
+from retarget.person.scaling import RootFitSettings, Stance, fit_root, leg_scale, scaled_hips
 from retarget.solvers.weights import ObjectiveWeights
 from robots.frames import RobotFrames
 from robots.kinematics import forward_kinematics
@@ -42,7 +44,7 @@ def orientation_objectives(
 
     Returns the objectives and that path.
     """
-    path = scaled_hips(person, frames, contacts.ground)
+    path = scaled_hips(person, frames, contacts.ground, plan.support)
     segments = followed(person.segments, plan, frames)
     directions = direction_objectives(segments, robot, frames, weights)
     return [root_objective(robot, path, 1.0), *directions], path
@@ -74,7 +76,10 @@ def position_objectives(
     ball = leg_scale(person, frames) * person.ball
     stances = stances_from(plan, ankle, offsets, ball, person.fps)
     path = path - quat_rotate(first[:, 3:7], frames.hips)
-    root, footprints = fit_root(path, stances, person.fps, fit)
+    heights = None
+    if plan.tilt is not None:
+        heights = partial(footprint_heights, plan, frames)
+    root, footprints = fit_root(path, stances, person.fps, fit, heights=heights)
     wanted = root[:, None] + ankle
     ankle = ankle_targets(plan, offsets, stances, footprints, wanted, frames, person.fps)
     standing = standing_weights(plan, weights)
@@ -85,6 +90,15 @@ def position_objectives(
         *foot_objectives(plan, ankle, robot, frames, weights),
     ]
     return objectives, root, plan
+
+
+def footprint_heights(plan: FootPlan, frames: RobotFrames, stance: Stance, places: Array) -> Array:
+    """Heights [n] m of a stance's footprint at `places` [n, 2] m on the plan's ground."""
+    assert plan.tilt is not None
+    window, foot = slice(stance.start, stance.stop), stance.foot
+    sole = frames.soles[foot] - frames.ball[foot]
+    tilt, heading = plan.tilt[window, foot], plan.heading[window, foot]
+    return sole_height(plan.ground, places, heading, tilt, sole)
 
 
 def root_objective(robot: Robot, path: Array, weight: float) -> Point:

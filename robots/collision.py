@@ -7,20 +7,27 @@ hide a hand in a thigh.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import mujoco
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
 
+from mimic_base.cache import digest_of, load_arrays, save_arrays
 from mimic_base.rotations import quat_rotate
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from robots.geom_types import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, SPHERE
+from robots.models import colliding, compile_spec, model_files
 from robots.robot import Robot
 
 _NEAR_SOLE = 0.01
+_CACHE = "geometry"
+_SCHEMA = "humanoid-mimic/check-geometry/1"
+"""To be raised whenever this module computes something else."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,8 @@ class CheckGeometry:
     """What a motion is checked against.
 
     Attributes:
-        model: vendor model. geoms: hull of each collision geom, by its index.
+        model: vendor model without what is only seen.
+        geoms: hull of each collision geom, by its index.
         soles: per foot (left, right) points with their radius already taken off the height.
         touching: body pairs that touch in the zero pose and are left out of self-collision.
     """
@@ -53,14 +61,25 @@ class CheckGeometry:
 
 
 def check_geometry(robot: Robot) -> CheckGeometry:
-    """Geometry of a robot's vendor model; compiled once per robot."""
+    """Geometry of a robot's vendor model; compiled once per robot, and kept on disk."""
     return _load(robot)
 
 
 @lru_cache(maxsize=8)
 def _load(robot: Robot) -> CheckGeometry:
-    model = robot.vendor_spec().compile()
-    _let_collide(model)
+    spec = colliding(robot.vendor_spec())
+    key = _key(robot, spec)
+    kept = None if key is None else load_arrays(_CACHE, robot.name, key)
+    if kept is not None:
+        with contextlib.suppress(KeyError, ValueError, TypeError, IndexError, mujoco.FatalError):
+            return _unpacked(kept)
+    geometry = _computed(compile_spec(spec, robot.vendor_xml), robot.feet)
+    if key is not None:
+        save_arrays(_CACHE, robot.name, key, _packed(geometry))
+    return geometry
+
+
+def _computed(model: mujoco.MjModel, feet: tuple[str, str]) -> CheckGeometry:
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     hulls = {}
@@ -68,22 +87,57 @@ def _load(robot: Robot) -> CheckGeometry:
         collides = model.geom_contype[geom] or model.geom_conaffinity[geom]
         if int(model.geom_bodyid[geom]) != 0 and collides:
             hulls[geom] = _hull(model, geom)
-    soles = tuple(tuple(_sole(model, data, foot)) for foot in robot.feet)
+    soles = tuple(tuple(_sole(model, data, foot)) for foot in feet)
     touching = frozenset(pair for pair, _ in self_contacts(model, data, frozenset()))
     return CheckGeometry(model, hulls, (soles[0], soles[1]), touching)
 
 
-def _let_collide(model: mujoco.MjModel) -> None:
-    """Models that leave contacts to a list of pairs: their collision shapes count all the same.
+def _key(robot: Robot, spec: mujoco.MjSpec) -> str | None:
+    """Hash of all that the geometry depends on; None where that is unknown."""
+    files = model_files(spec, robot.vendor_xml)
+    edits = getattr(robot.vendor_factory, "args", None)
+    if files is None or edits is None:
+        return None
+    try:
+        return digest_of([_SCHEMA, mujoco.__version__, repr(edits), repr(robot.feet), *files])
+    except OSError:
+        return None
 
-    Shapes are in groups from 3 on, by MuJoCo's custom; a model that has none is its visible hulls.
-    """
-    on_robot = model.geom_bodyid > 0
-    if (on_robot & ((model.geom_contype | model.geom_conaffinity) > 0)).any():
-        return
-    shapes = on_robot & (model.geom_group >= 3)
-    chosen = shapes if shapes.any() else on_robot
-    model.geom_contype[chosen] = model.geom_conaffinity[chosen] = 1
+
+def _packed(geometry: CheckGeometry) -> dict[str, Array]:
+    """A geometry as arrays; the model in MuJoCo's own binary form."""
+    model = geometry.model
+    binary = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, binary)
+    hulls = [*geometry.geoms.values(), *geometry.soles[0], *geometry.soles[1]]
+    about = {
+        "geoms": list(geometry.geoms),
+        "soles": [len(sole) for sole in geometry.soles],
+        "bodies": [hull.body for hull in hulls],
+        "radii": [hull.radius for hull in hulls],
+        "touching": sorted(geometry.touching),
+    }
+    points = [hull.points for hull in hulls]
+    return {
+        "model": binary,
+        "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+        "points": np.concatenate(points),
+        "ends": np.cumsum([len(each) for each in points]),
+    }
+
+
+def _unpacked(kept: Mapping[str, Array]) -> CheckGeometry:
+    model = mujoco.MjModel.from_binary_path("kept.mjb", {"kept.mjb": kept["model"].tobytes()})
+    about: dict[str, Any] = json.loads(kept["about"].tobytes())
+    parts = np.split(kept["points"], kept["ends"][:-1])
+    hulls = [
+        Hull(body, points, float(radius))
+        for body, points, radius in zip(about["bodies"], parts, about["radii"], strict=True)
+    ]
+    count, (left, right) = len(about["geoms"]), about["soles"]
+    geoms = dict(zip(about["geoms"], hulls[:count], strict=True))
+    soles = (tuple(hulls[count : count + left]), tuple(hulls[count + left : count + left + right]))
+    return CheckGeometry(model, geoms, soles, frozenset((a, b) for a, b in about["touching"]))
 
 
 def _points(model: mujoco.MjModel, geom: int) -> tuple[Array, float]:
@@ -122,6 +176,8 @@ def _hull(model: mujoco.MjModel, geom: int) -> Hull:
 def _outermost(points: Array) -> Array:
     """Of many points [K, 3], those that can be the lowest of all."""
     if len(points) > 64:
+        from scipy.spatial import ConvexHull, QhullError
+
         with contextlib.suppress(QhullError):
             return points[ConvexHull(points).vertices]
     return points
@@ -191,9 +247,26 @@ def may_collide(
     return bool(meets) and not relatives(model, a, b) and (min(a, b), max(a, b)) not in touching
 
 
-def lowest_point(geometry: CheckGeometry, names: tuple[str, ...], pos: Array, quat: Array) -> Array:
-    """Height [T] of the lowest point of all collision geometry; poses [T, B, 3], [T, B, 4]."""
+def lowest_point(
+    geometry: CheckGeometry,
+    names: tuple[str, ...],
+    pos: Array,
+    quat: Array,
+    ground: Surface = FLAT,
+) -> Array:
+    """Height [T] of the lowest point of all collision geometry; poses [T, B, 3], [T, B, 4].
+
+    Over a `ground` that is not flat: the least height of any point over it.
+    """
     lowest = np.full(len(pos), np.inf)
+    if not ground.is_flat:
+        for hull in geometry.hulls:
+            if len(hull.points):
+                body = names.index(hull.body)
+                world = pos[:, body, None] + quat_rotate(quat[:, body, None], hull.points[None])
+                height = ground.clearance(world).min(axis=1) - hull.radius
+                lowest = np.minimum(lowest, height)
+        return lowest
     index = [names.index(hull.body) for hull in geometry.hulls]
     # Low bodies first: most frames of most other hulls are then ruled out by their radius alone.
     for k in np.argsort([pos[:, body, 2].mean() for body in index], kind="stable"):

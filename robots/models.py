@@ -129,12 +129,58 @@ def skeleton(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     for geom in list(spec.geoms):
         if not carries_mass(spec, geom):
             spec.delete(geom)
+    return without_unused_meshes(spec)
+
+
+def without_unused_meshes(spec: mujoco.MjSpec) -> mujoco.MjSpec:
+    """Delete meshes that no geom shows, and what refers to deleted parts."""
     used = {geom.meshname for geom in spec.geoms}
     for mesh in list(spec.meshes):
         if (mesh.name or Path(mesh.file).stem) not in used:
             spec.delete(mesh)
     drop_dangling(spec)
     return spec
+
+
+def colliding(spec: mujoco.MjSpec) -> mujoco.MjSpec:
+    """Leave out geometry that neither collides nor carries mass; `spec` itself is changed.
+
+    Models that leave contacts to a list of pairs: their collision shapes count all the same. Shapes
+    are in groups from 3 on, by MuJoCo's custom; a model that has none is its visible hulls.
+    """
+    on_robot = [geom for geom in spec.geoms if geom.parent.name != "world"]
+    if not any(geom.contype or geom.conaffinity for geom in on_robot):
+        for geom in [geom for geom in on_robot if geom.group >= 3] or on_robot:
+            geom.contype = geom.conaffinity = 1
+    for geom in list(spec.geoms):
+        if not (geom.contype or geom.conaffinity or carries_mass(spec, geom)):
+            spec.delete(geom)
+    return without_unused_meshes(spec)
+
+
+def model_files(spec: mujoco.MjSpec, path: Path) -> list[Path] | None:
+    """The files that a model read from `path` depends on; None where one cannot be found."""
+    folder = Path(spec.modelfiledir or path.parent)
+    folder = folder if folder.is_absolute() else path.parent
+    files, texts = [], [path]
+    while texts:
+        text = texts.pop()
+        files.append(text)
+        try:
+            root = ElementTree.parse(text).getroot()
+        except (OSError, ElementTree.ParseError):
+            return None
+        texts += [path.parent / include.get("file", "") for include in root.iter("include")]
+        if len(files) > 100:
+            return None
+    for mesh in spec.meshes:
+        if mesh.file:
+            places = [folder / spec.meshdir / mesh.file, folder / mesh.file]
+            found = next((place for place in places if place.is_file()), None)
+            if found is None:
+                return None
+            files.append(found)
+    return files
 
 
 def carries_mass(spec: mujoco.MjSpec, geom: mujoco.MjsGeom) -> bool:

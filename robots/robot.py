@@ -22,7 +22,8 @@ class Robot:
     """A humanoid as every package sees it. Arrays over joints are in model (= actuator) order.
 
     Attributes:
-        model: compiled robot alone: free joint, hinges, our overlay; no ground.
+        model: compiled robot alone: free joint, hinges, our overlay; no ground, and nothing that is
+            only seen (`robots.shapes.drawn_model` has it).
         vendor_xml: the vendor's MJCF or URDF.
         joint_names: [J] hinge joints.
         body_names: [B] all bodies but the world; the first is the floating base.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
@@ -11,11 +13,26 @@ from numpy.typing import NDArray
 from robots.geom_types import BOX, CAPSULE, CYLINDER, ELLIPSOID, MESH, SPHERE
 from robots.meshes import Mesh, hull, simplified
 
+if TYPE_CHECKING:
+    from robots.robot import Robot
+
 _VISIBLE_GROUPS = 3
 """MuJoCo's viewer shows the geoms of groups 0 to 2; collision shapes are kept in later ones."""
 _DEFAULT_RGBA = (0.5, 0.5, 0.5, 1.0)
 _ROUND = 16
 """Points around a round shape."""
+
+
+@lru_cache(maxsize=4)
+def drawn_model(robot: Robot) -> mujoco.MjModel:
+    """The robot's model with all that its vendor draws, compiled once per robot."""
+    return robot.spec().compile()
+
+
+@lru_cache(maxsize=4)
+def vendor_model(robot: Robot) -> mujoco.MjModel:
+    """The vendor's own model, drawn and colliding geometry, compiled once per robot."""
+    return robot.vendor_spec().compile()
 
 
 @dataclass(frozen=True)

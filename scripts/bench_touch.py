@@ -133,7 +133,7 @@ def measure(row: Row, checkouts: Sequence[Path], rounds: int, folder: Path) -> d
     found = {str(checkout): Spent() for checkout in checkouts}
     for checkout in checkouts:
         for way in row.ways:
-            if _is_meant(way, checkout) and _run(way, checkout, folder) is not None:
+            if _is_meant(way, checkout, folder) and _run(way, checkout, folder) is not None:
                 found[str(checkout)].way = way
                 break
     for _ in range(rounds):
@@ -164,12 +164,18 @@ def _title(checkout: Path) -> str:
     return checkout.name[-20:]
 
 
-def _is_meant(way: Sequence[str], checkout: Path) -> bool:
+def _environment(checkout: Path, folder: Path) -> dict[str, str]:
+    """The checkout's own code, its bytecode in a folder of its own: it may be read-only."""
+    names = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**names, "PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
+def _is_meant(way: Sequence[str], checkout: Path, folder: Path) -> bool:
     """Whether help is that of the sub-command asked for; a parser may answer with its own."""
     if way[:2] != MIMIC or way[-1] != "--help":
         return True
     shown = subprocess.run(
-        [sys.executable, *way], cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout)},
+        [sys.executable, *way], cwd=checkout, env=_environment(checkout, folder),
         capture_output=True, text=True, check=False,
     ).stdout  # fmt: skip
     usage = shown.partition("usage:")[2].partition("\n")[0]
@@ -179,10 +185,9 @@ def _is_meant(way: Sequence[str], checkout: Path) -> bool:
 def _run(way: Sequence[str], checkout: Path, folder: Path) -> tuple[float, float] | None:
     """CPU and wall seconds of a process and its children; None where it fails."""
     shutil.rmtree(folder / "out", ignore_errors=True)
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *way], cwd=checkout, env=environment,
+        [sys.executable, *way], cwd=checkout, env=_environment(checkout, folder),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     _, status, used = os.wait4(process.pid, 0)

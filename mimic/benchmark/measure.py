@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from mimic.benchmark.stages import STAGES, clock_of, timed_stages
-from mimic.envs.env import TrackingEnv
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import Environment
 from mimic.envs.threads import few_threads
 from mimic.machine import usable_cores
 from mimic.sim import pick_device
@@ -181,7 +182,7 @@ class _Round:
     dones: int
 
 
-def _round(env: TrackingEnv, policy: nn.Module, generator: torch.Generator, steps: int) -> _Round:
+def _round(env: Environment, policy: nn.Module, generator: torch.Generator, steps: int) -> _Round:
     standing_s = _standing(env, generator, steps)
     with timed_stages(env) as clock:
         timed_s, policy_s, dones = _steps(env, policy, generator, steps)
@@ -193,7 +194,7 @@ def _round(env: TrackingEnv, policy: nn.Module, generator: torch.Generator, step
 
 
 def _steps(
-    env: TrackingEnv, policy: nn.Module, generator: torch.Generator, steps: int
+    env: Environment, policy: nn.Module, generator: torch.Generator, steps: int
 ) -> tuple[float, float, int]:
     """Seconds in the environment and in the policy, and ended episodes, of ``steps`` steps."""
     now = clock_of(env.device)
@@ -213,7 +214,7 @@ def _steps(
     return environment_s, policy_s, int(dones)
 
 
-def _standing(env: TrackingEnv, generator: torch.Generator, steps: int) -> float:
+def _standing(env: Environment, generator: torch.Generator, steps: int) -> float:
     """Seconds of ``steps`` steps of physics alone; the environment then goes on where it was."""
     engine, robot, n, device = env.engine, env.robot, env.num_envs, env.device
     now = clock_of(device)
@@ -236,14 +237,14 @@ def _standing(env: TrackingEnv, generator: torch.Generator, steps: int) -> float
     return seconds
 
 
-def _actions(env: TrackingEnv, generator: torch.Generator) -> torch.Tensor:
+def _actions(env: Environment, generator: torch.Generator) -> torch.Tensor:
     """Actions [N, J] that ask for the reference pose, with noise."""
-    wanted = (env.command.joint_pos - env.default_joint_pos) / env.action_scale
+    wanted = (motion_command(env).joint_pos - env.default_joint_pos) / env.action_scale
     noise = torch.randn(wanted.shape, generator=generator).to(wanted)
     return wanted + ACTION_NOISE * noise
 
 
-def _policy(env: TrackingEnv) -> nn.Module:
+def _policy(env: Environment) -> nn.Module:
     layers: list[nn.Module] = []
     size = int(env.get_observations()["actor"].shape[-1])
     for width in HIDDEN:
@@ -252,7 +253,7 @@ def _policy(env: TrackingEnv) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(size, env.num_actions)).to(env.device)
 
 
-def _steps_for(env: TrackingEnv, generator: torch.Generator, seconds: float) -> int:
+def _steps_for(env: Environment, generator: torch.Generator, seconds: float) -> int:
     """How many steps take about ``seconds``, at least five."""
     now = clock_of(env.device)
     started = now()
@@ -261,7 +262,7 @@ def _steps_for(env: TrackingEnv, generator: torch.Generator, seconds: float) -> 
     return max(5, round(seconds * WARM_UP_STEPS / (now() - started)))
 
 
-def _ppo_iteration(env: TrackingEnv, seed: int, threads: int) -> tuple[float, int]:
+def _ppo_iteration(env: Environment, seed: int, threads: int) -> tuple[float, int]:
     """Seconds and samples of one iteration of the device's preset."""
     from dataclasses import replace
 

@@ -9,22 +9,23 @@ from typing import Any
 
 import torch
 
-from mimic.envs.env import TrackingEnv
+from mimic.envs.environment import Environment
 
 STAGES: Mapping[str, tuple[str, ...]] = {
-    "physics": ("engine.advance",),
-    "kinematics": ("engine.step",),
-    "reference": ("command.update", "command.advance"),
-    "terminations": ("_terminations",),
-    "rewards": ("_rewards",),
-    "observations": ("_compute_observations",),
-    "resets": ("reset_envs",),
-    "events": ("_interval_events",),
-    "log": ("_log",),
+    "physics": ("advance",),
+    "kinematics": ("engine",),
+    "reference": ("commands",),
+    "terminations": ("terminations",),
+    "rewards": ("rewards",),
+    "observations": ("observations", "observation_terms", "final_observations"),
+    "resets": ("resets",),
+    "events": ("events",),
+    "log": ("log",),
 }
-"""Stages of ``TrackingEnv.step`` and the methods they are made of.
+"""Stages of ``Environment.step`` and the parts (``env.parts``) they are made of; ``advance`` is the
+engine's own.
 
-A stage counts what its methods do themselves, without other stages called inside.
+A stage counts what its parts do themselves, without other stages called inside.
 """
 
 
@@ -69,28 +70,22 @@ def clock_of(device: torch.device | str) -> Callable[[], float]:
 
 
 @contextmanager
-def timed_stages(env: TrackingEnv) -> Iterator[StageClock]:
-    """Time the stages of ``env`` inside the block.
-
-    Raises:
-        AttributeError: the environment has no such part any more; ``STAGES`` is out of date.
-    """
+def timed_stages(env: Environment) -> Iterator[StageClock]:
+    """Time the stages of ``env`` inside the block."""
     clock = StageClock(clock_of(env.device))
-    patched: list[tuple[Any, str]] = []
-    try:
-        for stage, methods in STAGES.items():
-            for method in methods:
-                owner: Any = env
-                *path, name = method.split(".")
-                for part in path:
-                    owner = getattr(owner, part)
-                setattr(owner, name, _timed(getattr(owner, name), stage, clock))
-                patched.append((owner, name))
-        yield clock
-    finally:
-        for owner, name in patched:
+    stage_of = {part: stage for stage, parts in STAGES.items() for part in parts}
+
+    def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return _timed(function, stage_of[part], clock)
+
+    engine: Any = env.engine
+    with env.parts.wrapped(timed):
+        engine.advance = timed("advance", engine.advance)
+        try:
+            yield clock
+        finally:
             # The instance's attribute hid the class's method.
-            delattr(owner, name)
+            del engine.advance
 
 
 def _timed(function: Callable[..., Any], stage: str, clock: StageClock) -> Callable[..., Any]:

@@ -31,6 +31,7 @@ class Export:
     """The robot it was trained on, when its description has moved since."""
 
     def run(self) -> int:
+        from mimic.envs.commands.motion import motion_command
         from mimic.learning import load_policy
         from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
         from mimic.policy.contract import contract_of_env
@@ -43,7 +44,7 @@ class Export:
         env = self._environment(checkpoint, identity)
         clip = None
         if self.clip is not None:
-            names = list(env.motion.names)
+            names = list(motion_command(env).library.names)
             if self.clip not in names:
                 raise MimicError(f"no clip '{self.clip}' in this run; it has {', '.join(names)}")
             clip = names.index(self.clip)
@@ -63,7 +64,7 @@ class Export:
             contract_of_env(env, training, clip=clip),
             _observations(env, policy),
             out,
-            None if clip is None else reference_clip(env.motion, clip),
+            None if clip is None else reference_clip(motion_command(env).library, clip),
         )
         size = out.stat().st_size / 1e6
         say(
@@ -101,7 +102,7 @@ class Export:
             "task": env.task_name,
             "robot": env.robot.name,
             "robot_hash": env.robot.content_hash,
-            "motions": list(env.motion.hashes),
+            "motions": env.identity["motions"],
             "actor_observations": sizes["actor"],
             "critic_observations": sizes["critic"],
             "actions": env.num_actions,

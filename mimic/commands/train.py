@@ -23,14 +23,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from mimic.configuration import read_json
-from mimic.learning.config import PRESETS, SHORT_NAMES, LoopConfig, PPOConfig, RunConfig
+from mimic.learning.config import (
+    PRESETS,
+    SHORT_NAMES,
+    LoopConfig,
+    PPOConfig,
+    RunConfig,
+    with_values,
+)
 from mimic.learning.registry import config_class
 from mimic.learning.run_dir import CONFIG, create_run_dir, read_config, write_config
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
-    from mimic.envs.env import EnvConfig
+    from mimic.envs.environment import TaskConfig
     from mimic.learning.distributed import Ranks
     from mimic.learning.runner import Runner
 
@@ -251,37 +258,47 @@ def with_task_options(
 # the task --------------------------------------------------------------------------------------
 
 
-def base_task(args: TrainArguments) -> EnvConfig:
+def base_task(args: TrainArguments) -> TaskConfig:
     """The task before options change it: the saved run's, else the preset's.
 
     Raises:
         MimicError: unknown task, or a saved one that cannot be read.
     """
     from mimic.configuration import from_plain
-    from mimic.envs.env import EnvConfig
+    from mimic.envs.environment import TaskConfig
     from mimic.tasks.registry import task_config
 
     if args.saved_task is not None:
         source, name, plain = args.saved_task
         if name == args.task and plain is not None and "rewards" in plain:
-            return from_plain(EnvConfig, plain, source=f"{source}: task")
+            return from_plain(TaskConfig, plain, source=f"{source}: task")
         numbers = {key: each for key, each in (plain or {}).items() if key in TASK_NUMBERS}
-        return dataclasses.replace(task_config(args.task, sampling=args.sampling), **numbers)
+        return with_numbers(task_config(args.task, sampling=args.sampling), numbers)
     preset = PRESETS[args.preset]
     task = task_config(args.task, sampling=args.sampling)
-    return limited(dataclasses.replace(task, **preset.task), preset.drift_limit)
+    return limited(with_numbers(task, preset.task), preset.drift_limit)
 
 
 TASK_NUMBERS = ("physics_hz", "randomisation_start", "randomisation_ramp")
 
 
-def resolved_task(args: TrainArguments) -> EnvConfig:
+def with_numbers(task: TaskConfig, numbers: Mapping[str, Any]) -> TaskConfig:
+    """A task with the numbers that have short names; a curriculum it has not is left out."""
+    for name, value in numbers.items():
+        _, _, path = SHORT_NAMES[name].partition(".")
+        if path.startswith("curriculum.") and path.split(".")[1] not in task.curriculum:
+            continue
+        task = with_values(task, {path: value})
+    return task
+
+
+def resolved_task(args: TrainArguments) -> TaskConfig:
     """The task as it is trained, with every option of the command line."""
     task = args.task_config if args.task_config is not None else base_task(args)
     return task if args.drift_limit is None else limited(task, args.drift_limit)
 
 
-def limited(task: EnvConfig, limit: float) -> EnvConfig:
+def limited(task: TaskConfig, limit: float) -> TaskConfig:
     """A tracking task with another limit (m) of its drift from the reference; 0 takes it away.
 
     Raises:
@@ -369,10 +386,14 @@ def _train(args: TrainArguments, group: Ranks) -> int:
         outcome = runner.learn()
         return 130 if outcome == "interrupted" else 0
     write_config(folder, record_of(args, runner))
-    seconds = env.motion.num_frames * env.control_dt
+    libraries = [each.library for each in env.commands.values() if hasattr(each, "library")]
+    about = "".join(
+        f" {each.num_clips} clip(s), {each.num_frames * env.control_dt:.1f} s,"
+        for each in libraries
+    )
     of_ranks = f" on each of {group.size} devices" if group.size > 1 else ""
     print(
-        f"{args.task} on {env.robot.name}: {len(env.motion.names)} clip(s), {seconds:.1f} s, "
+        f"{args.task} on {env.robot.name}:{about} "
         f"{env.num_envs} environments{of_ranks}, {group.device}, iterations {runner.iteration} to "
         f"{args.loop.iterations}\n{folder}",
         flush=True,

@@ -102,7 +102,8 @@ class StartSampler:
         rate = torch.where(self.visits > 0, rate, torch.zeros_like(rate))
         weight = (decay[:, None] * rate[self._neighbours]).sum(0) * uniform
         total = weight.sum()
-        focused = weight / total if total > 0 else uniform
+        # Without a question to the device.
+        focused = torch.where(total > 0, weight / total.clamp_min(1e-30), uniform)
         return config.uniform_share * uniform + (1 - config.uniform_share) * focused
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -123,16 +124,15 @@ class StartSampler:
         frame = (inside / self.bins_of_clip[clip] * (length[clip] - 1)).long()
         return clip, torch.minimum(frame, length[clip] - 2).clamp_min(0)
 
-    def metrics(self) -> dict[str, float]:
-        """Normalised entropy and the most likely bin, for the log."""
+    def metrics(self) -> dict[str, torch.Tensor]:
+        """Normalised entropy and the most likely bin, for the log; left on the device."""
         p = self.probabilities()
         entropy = -(p * torch.log(p.clamp_min(1e-12))).sum() / math.log(max(self.num_bins, 2))
         top, bin_of_top = p.max(0)
-        values = torch.stack([entropy, top, bin_of_top.to(p)]).tolist()
         return {
-            "sampling/entropy": values[0],
-            "sampling/top1_probability": values[1],
-            "sampling/top1_bin": values[2],
+            "sampling/entropy": entropy,
+            "sampling/top1_probability": top,
+            "sampling/top1_bin": bin_of_top.to(p),
         }
 
     def state_dict(self) -> dict[str, torch.Tensor]:

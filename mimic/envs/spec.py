@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -39,6 +39,12 @@ class ObservationEntry:
     """Control steps whose values stand side by side."""
     delay: tuple[int, int] = (0, 0)
     """Fewest and most control steps by which the values were late in training."""
+    filter: float = 0.0
+    """Cut-off (Hz) of the low-pass filter on the values; 0: none."""
+    function: str = ""
+    """Where the term's function is declared, ``module:name``."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the function."""
 
     @property
     def width(self) -> int:

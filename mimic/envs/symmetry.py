@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from mimic.envs.mdp import observations
+from mimic.envs.observation import Table, mirror_rule
 from mimic_base.errors import MimicError
 from robots.symmetry import MirrorMap, mirror_map
 
 if TYPE_CHECKING:
-    from mimic.envs.env import TrackingEnv
-
-_POLAR = (1.0, -1.0, 1.0)
-_AXIAL = (-1.0, 1.0, -1.0)
-# R -> S R S with S = diag(1, -1, 1), first two columns, row by row.
-_TWO_COLUMNS = (1.0, -1.0, -1.0, 1.0, 1.0, -1.0)
-
-Table = tuple[list[int], list[float]]
+    from mimic.envs.environment import Environment
 
 
 @dataclass(frozen=True)
@@ -36,29 +27,30 @@ class Reflection:
         return values[..., self.index] * self.sign
 
 
-def reflections(env: TrackingEnv) -> dict[str, Reflection]:
+def reflections(env: Environment) -> dict[str, Reflection]:
     """Reflections of each observation group of ``env``, and of ``actions``.
+
+    A history is reflected value by value.
 
     Raises:
         MimicError: a term has no known reflection. RobotError: the robot is not symmetric.
     """
     robot = mirror_map(env.robot)
-    tables: dict[str, Table] = {"actions": _joints(robot, 1)}
     keys = _key_bodies(env, robot)
+    tables: dict[str, Table] = {
+        "actions": _side_by_side([term.mirror(robot) for term in env.action_terms.values()])
+    }
     for group, terms in env.cfg.observations.items():
-        index: list[int] = []
-        sign: list[float] = []
+        parts: list[Table] = []
         for name, term in terms.items():
-            rule = _RULES.get(term.function)
+            rule = mirror_rule(term.function)
             if rule is None:
                 raise MimicError(
-                    f"observation '{name}' has no left-right reflection; train without symmetry"
+                    f"observation '{name}' has no left-right reflection; train without symmetry, "
+                    "or declare it with mimic.envs.observation.observable"
                 )
-            offset = len(index)
-            columns, signs = rule(robot, keys)
-            index += [offset + column for column in columns]
-            sign += signs
-        tables[group] = (index, sign)
+            parts += [rule(robot, keys)] * term.history
+        tables[group] = _side_by_side(parts)
     return {
         name: Reflection(
             torch.tensor(index, device=env.device), torch.tensor(sign, device=env.device)
@@ -67,7 +59,17 @@ def reflections(env: TrackingEnv) -> dict[str, Reflection]:
     }
 
 
-def _key_bodies(env: TrackingEnv, robot: MirrorMap) -> list[int]:
+def _side_by_side(tables: list[Table]) -> Table:
+    index: list[int] = []
+    signs: list[float] = []
+    for columns, sign in tables:
+        offset = len(index)
+        index += [offset + column for column in columns]
+        signs += sign
+    return index, signs
+
+
+def _key_bodies(env: Environment, robot: MirrorMap) -> list[int]:
     """For each key body the place of its partner among the key bodies."""
     names = list(env.robot.body_names)
     own = [names.index(name) for name in env.robot.key_bodies]
@@ -77,30 +79,3 @@ def _key_bodies(env: TrackingEnv, robot: MirrorMap) -> list[int]:
         raise MimicError(
             f"{env.robot.name}: the key bodies are not the same left and right"
         ) from error
-
-
-def _joints(robot: MirrorMap, repeats: int) -> Table:
-    count = len(robot.joint_index)
-    index = np.concatenate([robot.joint_index + block * count for block in range(repeats)])
-    return index.tolist(), np.tile(robot.joint_sign, repeats).tolist()
-
-
-def _blocks(pairs: list[int], signs: tuple[float, ...]) -> Table:
-    width = len(signs)
-    index = [pair * width + column for pair in pairs for column in range(width)]
-    return index, list(signs) * len(pairs)
-
-
-_Rule = Callable[[MirrorMap, list[int]], Table]
-_RULES: Mapping[Callable[..., torch.Tensor], _Rule] = {
-    observations.command: lambda robot, keys: _joints(robot, 2),
-    observations.joint_pos: lambda robot, keys: _joints(robot, 1),
-    observations.joint_vel: lambda robot, keys: _joints(robot, 1),
-    observations.actions: lambda robot, keys: _joints(robot, 1),
-    observations.motion_anchor_pos_b: lambda robot, keys: _blocks([0], _POLAR),
-    observations.base_lin_vel: lambda robot, keys: _blocks([0], _POLAR),
-    observations.base_ang_vel: lambda robot, keys: _blocks([0], _AXIAL),
-    observations.motion_anchor_ori_b: lambda robot, keys: _blocks([0], _TWO_COLUMNS),
-    observations.body_pos_b: lambda robot, keys: _blocks(keys, _POLAR),
-    observations.body_ori_b: lambda robot, keys: _blocks(keys, _TWO_COLUMNS),
-}

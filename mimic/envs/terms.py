@@ -1,4 +1,4 @@
-"""Terms: an environment is a list of named pure functions with weights and parameters."""
+"""Terms: an environment is a set of named pure functions with weights and parameters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,46 @@ TermFunction = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class ObservationTerm:
-    """``function(env, **parameters) -> [N, d]``, times ``scale``, plus uniform +-``noise``."""
+    """``function(env, **parameters) -> [N, d]``, times ``scale``, plus uniform +-``noise``.
+
+    What follows is done to the noisy values in this order: filter, delay, history. The environment
+    keeps what that needs and forgets it with each restart: a new episode begins as if its first
+    value had been there for ever.
+    """
 
     function: TermFunction
+    """Pure; declared with ``mimic.envs.observation.observable`` it is also known to the player of
+    exported policies and to symmetric training."""
     noise: float = 0.0
+    """Half width of the uniform noise, in the units of the scaled value."""
     scale: float = 1.0
+    """Factor of the value."""
+    history: int = 1
+    """Control steps whose values stand side by side, the oldest first."""
+    delay: tuple[int, int] = (0, 0)
+    """Fewest and most control steps by which the values are late; drawn for each environment at
+    each restart. On a robot the delay is the robot's own."""
+    filter: float = 0.0
+    """Cut-off (Hz) of a first-order low-pass filter; 0: none."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of ``function``."""
+
+    def __post_init__(self) -> None:
+        if self.history < 1:
+            raise MimicError(f"an observation's history must be at least 1, got {self.history}")
+        least, most = self.delay
+        if not 0 <= least <= most:
+            raise MimicError(
+                f"an observation's delay must be a range of control steps such as (0, 2), got "
+                f"{self.delay}"
+            )
+        if not self.filter >= 0:
+            raise MimicError(f"an observation's filter must not be negative, got {self.filter}")
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the observed value depends on earlier steps."""
+        return self.history > 1 or self.delay[1] > 0 or self.filter > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +62,11 @@ class RewardTerm:
     """``function(env, **parameters) -> [N]``, times ``weight`` and the control step."""
 
     function: TermFunction
+    """Pure."""
     weight: float
+    """Negative for a penalty."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of ``function``."""
     tracking: bool = False
     """Whether the term says how well the command is followed, 0 to 1. The normalised return of
     an evaluation is the sum of these alone, over their largest value."""
@@ -47,18 +84,42 @@ class TerminationTerm:
     """``function(env, **parameters) -> [N] bool``; a time-out is a truncation, not a failure."""
 
     function: TermFunction
+    """Pure."""
     time_out: bool = False
+    """Whether the episode is cut off though nothing went wrong."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of ``function``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventTerm:
-    """``function(env, env_ids, **parameters)`` at start-up, or again at random intervals (s)."""
+    """``function(env, env_ids, **parameters)``: something happens to some environments.
+
+    ``startup``: once, to all. ``reset``: to those that restart, after their new state is set.
+    ``interval``: to each at random times of its own.
+    """
 
     function: Callable[..., None]
-    mode: Literal["startup", "interval"]
+    """Changes the environments ``env_ids`` [n]: their physics, their state."""
+    mode: Literal["startup", "reset", "interval"]
+    """When it happens."""
     interval_s: tuple[float, float] = (0.0, 0.0)
+    """Shortest and longest time between two events of an environment (``interval``), s."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of ``function``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurriculumTerm:
+    """``function(env, iteration, **parameters)``: the task changes as training goes on.
+
+    Called before every iteration of the learner. What it returns is logged, if it is a number.
+    """
+
+    function: Callable[..., float | None]
+    """Changes the environment as a whole, such as its strength of randomisation."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of ``function``."""
 
 
 def check_shape(name: str, value: torch.Tensor, expected: tuple[int, ...]) -> torch.Tensor:

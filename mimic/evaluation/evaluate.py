@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 import robots
-from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.motion_library import find_motion_files
 from mimic.envs.threads import few_threads
 from mimic.evaluation.metrics import EpisodeTally, state_errors
@@ -32,7 +33,7 @@ def evaluate(
     motions: Sequence[Path | str | RobotMotion] = (),
     protocol: Protocol | str = "noisy-start",
     *,
-    task: str | EnvConfig | None = None,
+    task: str | TaskConfig | None = None,
     robot: Path | str | Robot | None = None,
     engine: str = "auto",
     device: str = "auto",
@@ -73,10 +74,11 @@ def evaluate(
         raise MimicError(
             f"{loaded.source}: the policy comes without a clip; name one with --motion FILE"
         )
-    config = task if isinstance(task, EnvConfig) else task_config(task or loaded.task)
+    config = task if isinstance(task, TaskConfig) else task_config(task or loaded.task)
     device = pick_device(device, engine)
     env = _make_env(config, clips, protocol, chosen_robot, engine, device, seed, max_envs, threads)
     notes = loaded.check(env)
+    library = motion_command(env).library
     tally, clip_of_episode = _play(env, loaded.act, protocol, progress)
     everything = torch.ones_like(clip_of_episode, dtype=torch.bool)
     return EvaluationResult(
@@ -90,9 +92,9 @@ def evaluate(
         control_dt=env.control_dt,
         clips=tuple(
             tally.summary(name, clip_of_episode == index, env.control_dt)
-            for index, name in enumerate(env.motion.names)
+            for index, name in enumerate(library.names)
         ),
-        motion_hashes=env.motion.hashes,
+        motion_hashes=library.hashes,
         total=tally.summary("total", everything, env.control_dt),
         notes=tuple(notes),
         details=loaded.details,
@@ -101,7 +103,7 @@ def evaluate(
 
 def _load(
     policy: Path | str | LoadedPolicy | PolicyFunction,
-    task: str | EnvConfig | None,
+    task: str | TaskConfig | None,
     robot: Path | str | Robot | None,
 ) -> LoadedPolicy:
     if isinstance(policy, LoadedPolicy):
@@ -120,7 +122,7 @@ def _load(
 
 
 def _make_env(
-    config: EnvConfig,
+    config: TaskConfig,
     clips: Sequence[Path | str | RobotMotion],
     protocol: Protocol,
     robot: Robot,
@@ -129,7 +131,7 @@ def _make_env(
     seed: int,
     max_envs: int,
     threads: int,
-) -> TrackingEnv:
+) -> Environment:
     paths = [clip for clip in clips if not isinstance(clip, RobotMotion)]
     loaded: list[RobotMotion | Path] = [clip for clip in clips if isinstance(clip, RobotMotion)]
     if paths:
@@ -147,13 +149,14 @@ def _make_env(
 
 
 def _play(
-    env: TrackingEnv, act: PolicyFunction, protocol: Protocol, progress: Progress | None
+    env: Environment, act: PolicyFunction, protocol: Protocol, progress: Progress | None
 ) -> tuple[EpisodeTally, torch.Tensor]:
     """Play all episodes; return their tally and the clip [E] of each."""
-    planned_of_clip = env.motion.length.cpu() - 1
+    library = motion_command(env).library
+    planned_of_clip = library.length.cpu() - 1
     if protocol.time_limit_s is not None:
         planned_of_clip = planned_of_clip.clamp_max(round(protocol.time_limit_s / env.control_dt))
-    clip = torch.arange(env.motion.num_clips).repeat_interleave(protocol.episodes)
+    clip = torch.arange(library.num_clips).repeat_interleave(protocol.episodes)
     # Episodes of like length share a round, so that no round waits long for a few.
     clip = clip[torch.argsort(planned_of_clip[clip], stable=True)]
     planned = planned_of_clip[clip]
@@ -177,7 +180,7 @@ def _play(
 
 
 def _play_round(
-    env: TrackingEnv,
+    env: Environment,
     act: PolicyFunction,
     protocol: Protocol,
     clip: torch.Tensor,
@@ -189,7 +192,7 @@ def _play_round(
     everyone = torch.arange(env.num_envs, device=env.device)
     padded = torch.cat([clip, clip[:1].expand(env.num_envs - count)]).to(env.device)
     with torch.no_grad(), few_threads(env.num_envs):
-        env.reset_to(everyone, padded, torch.zeros_like(padded))
+        motion_command(env).restart(everyone, padded, torch.zeros_like(padded))
         obs = env.observe()["actor"]
         step = 0
         while tally.running.any():

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from mimic.envs.env import EnvConfig
+from mimic.envs.environment import TaskConfig
 from mimic.evaluation.evaluate import evaluate
 from mimic.evaluation.metrics import Summary
 from mimic.evaluation.protocols import get_protocol
@@ -52,7 +52,7 @@ class TrainingJudge:
     def __init__(
         self,
         motions: Sequence[Path],
-        task: EnvConfig,
+        task: TaskConfig,
         robot: Robot,
         engine: str,
         *,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mimic.envs.commands.motion import motion_command
+
 if TYPE_CHECKING:
-    from mimic.envs.env import TrackingEnv
+    from mimic.envs.environment import Environment
 
 UNITS: Mapping[str, str] = {
     "key_body_mm": "mm",
@@ -31,7 +33,7 @@ def mean_absolute(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a - b).abs().mean(-1)
 
 
-def state_errors(env: TrackingEnv) -> dict[str, torch.Tensor]:
+def state_errors(env: Environment) -> dict[str, torch.Tensor]:
     """Errors [N] of the current states.
 
     Returns:
@@ -40,12 +42,12 @@ def state_errors(env: TrackingEnv) -> dict[str, torch.Tensor]:
         rewards do. ``joint_rad``, ``joint_velocity_rad_s``: mean over joints.
         ``velocity_m_s``: key-body velocities in the world.
     """
-    c = env.command
+    c, robot = motion_command(env), env.state.robot
     return {
         "key_body_mm": 1e3 * mean_distance(c.robot_body_pos_w, c.body_pos_w),
         "key_body_anchor_mm": 1e3 * mean_distance(c.robot_body_pos_w, c.body_pos_relative_w),
-        "joint_rad": mean_absolute(env.engine.qpos[:, 7:], c.joint_pos),
-        "joint_velocity_rad_s": mean_absolute(env.engine.qvel[:, 6:], c.joint_vel),
+        "joint_rad": mean_absolute(robot.joint_pos, c.joint_pos),
+        "joint_velocity_rad_s": mean_absolute(robot.joint_vel, c.joint_vel),
         "velocity_m_s": mean_distance(c.robot_body_lin_vel_w, c.body_lin_vel_w),
     }
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 import robots
-from mimic.envs.env import TrackingEnv
+from mimic.envs.commands.motion import ResetNoise, motion_command
+from mimic.envs.environment import Environment
 from mimic.envs.motion_library import find_motion_files
-from mimic.envs.reset import ResetNoise
 from mimic.envs.threads import few_threads
 from mimic.evaluation.policies import LoadedPolicy, open_policy
 from mimic.evaluation.protocols import PROTOCOLS
@@ -150,7 +150,7 @@ def parity(
     # No noise and no events: what two engines are given is the same to the last bit.
     config = PROTOCOLS["appendix-f"].environment(task_config(loaded.task))
 
-    def build(engine: str) -> TrackingEnv:
+    def build(engine: str) -> Environment:
         env = make_env(
             config, clips, num_envs=len(clips) * episodes, robot=robot, engine=engine, seed=seed,
             device=pick_device(device, engine), threads=threads,
@@ -163,7 +163,7 @@ def parity(
 
 
 def _compare(
-    ours: TrackingEnv, other: TrackingEnv, policy: LoadedPolicy, seconds: float, seed: int
+    ours: Environment, other: Environment, policy: LoadedPolicy, seconds: float, seed: int
 ) -> ParityReport:
     steps = round(seconds / ours.control_dt)
     with torch.no_grad(), few_threads(ours.num_envs):
@@ -179,30 +179,30 @@ def _compare(
     )
 
 
-def _start(envs: Sequence[TrackingEnv], seed: int) -> None:
+def _start(envs: Sequence[Environment], seed: int) -> None:
     """Every environment at the start of its clip, perturbed alike."""
     first, count = envs[0], envs[0].num_envs
     everyone = torch.arange(count)
-    clip = everyone % first.motion.num_clips
+    clip = everyone % motion_command(first).library.num_clips
     first.generator.manual_seed(seed)
     noise = ResetNoise(position=(0.0, 0.0, 0.0), lin_vel=(0.1, 0.1, 0.05), joint_pos=0.02)
-    first.reset_to(everyone.to(first.device), clip.to(first.device),
-                   torch.zeros_like(clip).to(first.device), noise)  # fmt: skip
-    for env in envs[1:]:
-        at = clip.to(env.device)
-        env.reset_to(everyone.to(env.device), at, torch.zeros_like(at), ResetNoise.none())
-        _copy_state(first, env)
+    for env in envs:
+        command, at = motion_command(env), clip.to(env.device)
+        command.reset_noise = noise if env is first else ResetNoise.none()
+        command.restart(everyone.to(env.device), at, torch.zeros_like(at))
+        if env is not first:
+            _copy_state(first, env)
     for env in envs:
         env.observe()
 
 
-def _copy_state(source: TrackingEnv, target: TrackingEnv) -> None:
+def _copy_state(source: Environment, target: Environment) -> None:
     qpos, qvel = (x.to(target.device) for x in (source.engine.qpos, source.engine.qvel))
     target.engine.reset(torch.arange(target.num_envs, device=target.device), qpos, qvel)
 
 
 def _synchronised(
-    ours: TrackingEnv, other: TrackingEnv, policy: LoadedPolicy, steps: int, seed: int
+    ours: Environment, other: Environment, policy: LoadedPolicy, steps: int, seed: int
 ) -> tuple[Boundary, ...]:
     _start((ours, other), seed)
     tracks = {name: _Track(BOUNDS[name]) for name in BOUNDS}
@@ -211,9 +211,8 @@ def _synchronised(
     base = ["base x", "base y", "base z", *(f"base quaternion {axis}" for axis in "wxyz")]
     speeds = [*(f"base velocity {axis}" for axis in "xyz"), *(f"base spin {a}" for a in "xyz")]
     terms = {
-        group: [entry["name"] for entry in layout for _ in range(entry["size"])]
-        for group in ("actor", "critic")
-        if (layout := ours.observation_layout(group))
+        group: [entry.name for entry in entries for _ in range(entry.width)]
+        for group, entries in ours.spec.observations.items()
     }
     for step in range(steps):
         time = step * ours.control_dt
@@ -238,7 +237,7 @@ def _synchronised(
 
 
 def _free(
-    ours: TrackingEnv, other: TrackingEnv, policy: LoadedPolicy, steps: int, seed: int
+    ours: Environment, other: Environment, policy: LoadedPolicy, steps: int, seed: int
 ) -> float:
     """Mean number of steps for which key bodies stay within ``APART_M``; each acts for itself."""
     _start((ours, other), seed)
@@ -249,26 +248,27 @@ def _free(
         obs = [
             env.step(policy.act(o))[0]["actor"] for env, o in zip((ours, other), obs, strict=True)
         ]
-        bodies = [env.command.robot_body_pos_w.cpu() for env in (ours, other)]
+        bodies = [motion_command(env).robot_body_pos_w.cpu() for env in (ours, other)]
         together &= (bodies[0] - bodies[1]).square().sum(-1).sqrt().mean(-1) < APART_M
         total += float(together.float().mean())
     return total
 
 
-def _targets(env: TrackingEnv, actions: torch.Tensor) -> torch.Tensor:
+def _targets(env: Environment, actions: torch.Tensor) -> torch.Tensor:
     """[N, J] joint targets (rad) that actions ask for."""
-    return env.default_joint_pos_of_env + env.action_scale * actions.to(env.device)
+    return env.targets(actions.to(env.device))
 
 
-def _effort(env: TrackingEnv, targets: torch.Tensor) -> torch.Tensor:
+def _effort(env: Environment, targets: torch.Tensor) -> torch.Tensor:
     """[N, J] torque (N m) of the motors in the new state, on the CPU."""
     robot = env.robot
     kp, kd, limit = (
         torch.as_tensor(each, dtype=torch.float32)
         for each in (robot.kp, robot.kd, robot.effort_limit)
     )
-    qpos, qvel = env.engine.qpos[:, 7:].cpu(), env.engine.qvel[:, 6:].cpu()
-    return (kp * (targets.cpu() - qpos) - kd * qvel).clamp(-limit, limit)
+    state = env.state.robot
+    error = targets.cpu() - state.joint_pos.cpu()
+    return (kp * error - kd * state.joint_vel.cpu()).clamp(-limit, limit)
 
 
 class _Track:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mimic.envs.commands.motion import motion_command
 from mimic_base.errors import MimicError
 from motions import RobotMotion
 
 if TYPE_CHECKING:
-    from mimic.envs.env import TrackingEnv
+    from mimic.envs.environment import Environment
     from mimic.policy.player import PolicyPlayer
 
 PolicyFunction = Callable[[torch.Tensor], torch.Tensor]
@@ -38,7 +39,7 @@ class LoadedPolicy:
     task: str
     robot: str
     motions: tuple[Path | RobotMotion, ...] = ()
-    check: Callable[[TrackingEnv], list[str]] = lambda env: []
+    check: Callable[[Environment], list[str]] = lambda env: []
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,7 +93,7 @@ def _from_checkpoint(path: Path) -> LoadedPolicy:
     def act(obs: torch.Tensor) -> torch.Tensor:
         return policy(obs.cpu()).to(obs.device)
 
-    def check(env: TrackingEnv) -> list[str]:
+    def check(env: Environment) -> list[str]:
         size = int(env.get_observations()["actor"].shape[-1])
         if size != identity["actor_observations"] or env.num_actions != identity["actions"]:
             raise MimicError(
@@ -131,7 +132,7 @@ def _clip_inside(player: PolicyPlayer) -> RobotMotion:
     )
 
 
-def _check_contract(player: PolicyPlayer, env: TrackingEnv) -> list[str]:
+def _check_contract(player: PolicyPlayer, env: Environment) -> list[str]:
     """Refuse an environment whose robot or observations differ from the policy's contract."""
     contract = player.contract
     wanted = [(t.name, t.size, t.scale, t.history) for t in contract.observations]
@@ -142,10 +143,11 @@ def _check_contract(player: PolicyPlayer, env: TrackingEnv) -> list[str]:
             f"{player.path}: the policy observes {_layout(wanted)}; task '{env.task_name}' gives "
             f"{_layout(found)}; evaluate it on the task it was trained for, '{contract.task}'"
         )
-    if contract.reference_lead != env.reference_lead:
+    lead = motion_command(env).reference_lead
+    if contract.reference_lead != lead:
         raise MimicError(
             f"{player.path}: the policy observes the reference {contract.reference_lead} step(s) "
-            f"ahead, task '{env.task_name}' gives it {env.reference_lead} ahead; train it again "
+            f"ahead, task '{env.task_name}' gives it {lead} ahead; train it again "
             "with the installed version"
         )
     if contract.joint_names != env.robot.joint_names:
@@ -173,7 +175,7 @@ def _layout(terms: list[tuple[str, int, float, int]]) -> str:
     return ", ".join(f"{name}[{size}]" for name, size, _, _ in terms)
 
 
-def _hash_note(trained_on: str, env: TrackingEnv) -> list[str]:
+def _hash_note(trained_on: str, env: Environment) -> list[str]:
     if trained_on == env.robot.content_hash:
         return []
     return [

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mimic.envs.env import EnvConfig
+from mimic.envs.environment import TaskConfig, quiet_task
+from mimic.envs.failure import ROOT_HEIGHT, ROOT_TILT
 from mimic.envs.mdp import terminations
-from mimic.envs.reset import ResetNoise
-from mimic.envs.sampling import SamplingConfig
 from mimic.envs.terms import TerminationTerm
-from mimic.sim.scene import PHYSICS_HZ
 from mimic_base.errors import MimicError
 
 Disturbances = Literal["none", "task"]
@@ -22,8 +20,8 @@ def _failure(function: Any, threshold: float) -> TerminationTerm:
 
 
 APPENDIX_F_FAILURES: Mapping[str, TerminationTerm] = {
-    "root_height": _failure(terminations.root_height, 0.25),
-    "root_tilt": _failure(terminations.root_tilt, 0.8),
+    "root_height": _failure(terminations.root_height, ROOT_HEIGHT),
+    "root_tilt": _failure(terminations.root_tilt, ROOT_TILT),
 }
 """SuperMimic (arXiv 2610.28480), appendix F: pelvis height (m), projected gravity."""
 
@@ -83,38 +81,20 @@ class Protocol:
             "time_limit_s": self.time_limit_s,
         }
 
-    def environment(self, task: EnvConfig) -> EnvConfig:
+    def environment(self, task: TaskConfig) -> TaskConfig:
         """The task as this protocol plays it.
 
         Only the tracking rewards stay, since the normalised return counts nothing else. There are
         no terminations: failures are judged from outside, on states that nobody has reset.
         """
-        return replace(
+        quiet = quiet_task(
             task,
-            rewards={name: term for name, term in task.rewards.items() if term.tracking},
-            terminations={},
-            events=dict(task.events) if self.disturbances == "task" else {},
-            sampling=SamplingConfig(mode="start"),
-            reset_noise=scaled_noise(task.reset_noise, self.start_noise),
             observation_noise=self.observation_noise,
-            physics_hz=max(PHYSICS_HZ, task.physics_hz),
+            start_noise=self.start_noise,
+            disturbances=self.disturbances == "task",
         )
-
-
-def scaled_noise(noise: ResetNoise, scale: float) -> ResetNoise:
-    """Start noise with every half width multiplied by ``scale``."""
-
-    def three(values: tuple[float, float, float]) -> tuple[float, float, float]:
-        x, y, z = values
-        return (scale * x, scale * y, scale * z)
-
-    return ResetNoise(
-        position=three(noise.position),
-        roll_pitch_yaw=three(noise.roll_pitch_yaw),
-        lin_vel=three(noise.lin_vel),
-        ang_vel=three(noise.ang_vel),
-        joint_pos=scale * noise.joint_pos,
-    )
+        tracking = {name: term for name, term in task.rewards.items() if term.tracking}
+        return replace(quiet, rewards=tracking, terminations={})
 
 
 PROTOCOLS: Mapping[str, Protocol] = {

@@ -15,7 +15,7 @@ from mimic.configuration import from_plain, nearest, to_plain
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
-    from mimic.envs.env import EnvConfig
+    from mimic.envs.environment import TaskConfig
 
 Activation = Literal["elu", "relu", "lrelu", "swish", "gelu", "mish", "tanh", "softplus"]
 
@@ -145,7 +145,7 @@ class LoopConfig:
 class RunConfig:
     """Everything that decides what a run learns."""
 
-    task: EnvConfig | None = None
+    task: TaskConfig | None = None
     """The task, every term with its numbers; None where the environment is given by other means."""
     algorithm_name: str = "ppo"
     """Name of the algorithm, or its ``package.module:Class``."""
@@ -210,7 +210,7 @@ class Preset:
     loop: LoopConfig
     """Numbers of the loop."""
     task: Mapping[str, float] = field(default_factory=dict)
-    """Fields of the task that it sets."""
+    """Numbers of the task that it sets, by their short names."""
     drift_limit: float = 0.0
     """Episodes of a tracking task also end when the robot's anchor is this far from the
     reference's, horizontally, m. Without it, stepping in place pays nearly as well as walking.
@@ -266,8 +266,8 @@ SHORT_NAMES: Mapping[str, str] = {
     },
     "steps_per_iteration": "algorithm.steps",
     "physics_hz": "task.physics_hz",
-    "randomisation_start": "task.randomisation_start",
-    "randomisation_ramp": "task.randomisation_ramp",
+    "randomisation_start": "task.curriculum.randomisation.parameters.start",
+    "randomisation_ramp": "task.curriculum.randomisation.parameters.iterations",
     "drift_limit": "task.terminations.anchor_drift.parameters.threshold",
 }
 """Names without a group, as options of the command line and in run directories of the first

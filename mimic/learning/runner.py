@@ -16,6 +16,7 @@ from tensordict import TensorDict
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from mimic.envs.commands.motion import motion_command
 from mimic.envs.threads import few_threads
 from mimic.learning.algorithm import (
     Algorithm,
@@ -367,8 +368,7 @@ class Runner:
 
     def export(self, path: Path, clip: int | None = None) -> None:
         """Write ``policy.onnx`` with its contract; ``clip`` puts a reference clip inside."""
-        env: Any = self.env
-        reference = None if clip is None else reference_clip(env.motion, clip)
+        reference = None if clip is None else reference_clip(motion_command(self.env).library, clip)
         obs = self.env.get_observations()["actor"]
         export_policy(self.policy(), self.contract(clip), obs, path, reference)
 

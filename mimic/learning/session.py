@@ -46,16 +46,17 @@ class MeanLog:
     """Mean of each entry of the environment's log over the steps that had it."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
 
     def add(self, log: Mapping[str, Any]) -> None:
         for name, value in log.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+            # Tensors are added up where they are; the device is asked once, at the end.
+            self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def mean(self) -> dict[str, float]:
-        return {name: total / self._counts[name] for name, total in self._sums.items()}
+        return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
 
 
 class Pace:

@@ -10,7 +10,11 @@ from typing import Any
 
 from mimic_base.errors import MimicError
 
-SCHEMA = "humanoid-mimic/policy/1"
+SCHEMA = "humanoid-mimic/policy/2"
+"""The schema of new files."""
+READABLE = ("humanoid-mimic/policy/1", SCHEMA)
+"""Schemas that are read. ``/1`` knows neither histories nor commands: what ``/2`` adds has
+defaults that say what ``/1`` meant."""
 METADATA_KEY = "humanoid_mimic"
 GOLDEN_KEY = "humanoid_mimic_golden"
 
@@ -31,12 +35,28 @@ class RobotInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class ObservationInfo:
-    """A term of the observation; it fills ``size * history`` entries, multiplied by ``scale``."""
+    """A term of the observation; it fills ``size * history`` entries, multiplied by ``scale``.
+
+    Who plays the policy computes the value, filters it, and lays the last ``history`` values side
+    by side, the oldest first; at the start all are the first one.
+    """
 
     name: str
     size: int
     scale: float = 1.0
     history: int = 1
+    filter: float = 0.0
+    """Cut-off (Hz) of the first-order low-pass filter on the values; 0: none."""
+    delay: tuple[int, int] = (0, 0)
+    """Fewest and most control steps by which values were late in training: a fact about the
+    training that nobody has to imitate, since a robot's values are late by themselves."""
+    function: str = ""
+    """Where the observation is declared, ``module:name``; empty: by its name among ours."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the function."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delay", tuple(self.delay))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +103,8 @@ class PolicyContract:
     clip_inside: int | None = None
     """Index into ``motions`` of the clip whose frames the file itself gives out."""
     training: Mapping[str, Any] = field(default_factory=dict)
+    commands: Mapping[str, Any] = field(default_factory=dict)
+    """What the task's commands say of themselves, by name."""
     quaternion: str = "wxyz"
     schema: str = SCHEMA
 
@@ -115,12 +137,13 @@ class PolicyContract:
         if not isinstance(data, dict):
             raise MimicError("the policy's contract is not a JSON object")
         schema = data.get("schema")
-        if schema != SCHEMA:
+        if schema not in READABLE:
             raise MimicError(
-                f"the policy's contract has schema {schema!r}, this program reads '{SCHEMA}'; "
-                "export the policy again with the installed version"
+                f"the policy's contract has schema {schema!r}, this program reads "
+                f"{' and '.join(repr(each) for each in READABLE)}; export the policy again with "
+                "the installed version"
             )
-        optional = {"clip_inside", "training", "quaternion"}
+        optional = {"clip_inside", "training", "quaternion", "commands"}
         missing = [f.name for f in fields(cls) if f.name not in data and f.name not in optional]
         if missing:
             raise MimicError(f"the policy's contract lacks {', '.join(missing)}")
@@ -186,6 +209,11 @@ def _check(c: PolicyContract) -> None:
         refuse(f"quaternion is '{c.quaternion}', expected 'wxyz'")
     if not c.observations or any(t.size < 1 or t.history < 1 for t in c.observations):
         refuse("observations must have terms of at least one entry")
+    for term in c.observations:
+        if len(term.delay) != 2 or not 0 <= term.delay[0] <= term.delay[1]:
+            refuse(f"observation '{term.name}' has the delay {term.delay}")
+        if not term.filter >= 0:
+            refuse(f"observation '{term.name}' has the filter {term.filter}")
     if c.anchor_body not in c.body_names:
         refuse(f"anchor_body '{c.anchor_body}' is not among body_names")
     if c.clip_inside is not None and not 0 <= c.clip_inside < len(c.motions):
@@ -195,37 +223,58 @@ def _check(c: PolicyContract) -> None:
 def contract_of_env(
     env: Any, training: Mapping[str, Any], clip: int | None = None
 ) -> PolicyContract:
-    """The contract of a policy trained in a tracking environment.
+    """The contract of a policy trained in an environment.
 
     Args:
-        env: ``mimic.envs.TrackingEnv`` or anything with the same attributes.
+        env: ``mimic.envs.Environment`` or anything with the same attributes.
         clip: index of the clip that goes into the file.
+
+    Raises:
+        MimicError: an action does not mean position targets of all joints.
     """
-    robot, library = env.robot, env.motion
+    robot, spec = env.robot, env.spec
 
     def numbers(values: Sequence[float]) -> tuple[float, ...]:
         return tuple(float(value) for value in values)
 
-    motions = tuple(
-        MotionInfo(name=name, hash=digest, fps=float(fps), frames=int(frames))
-        for name, digest, fps, frames in zip(
-            library.names, library.hashes, library.source_fps, library.length, strict=True
+    # Of the commands that track clips the first gives the file its motions.
+    tracked = [each for each in env.commands.values() if hasattr(each, "library")]
+    motions: tuple[MotionInfo, ...] = ()
+    lead = 0
+    if tracked:
+        library, lead = tracked[0].library, int(tracked[0].reference_lead)
+        motions = tuple(
+            MotionInfo(name=name, hash=digest, fps=float(fps), frames=int(frames))
+            for name, digest, fps, frames in zip(
+                library.names, library.hashes, library.source_fps, library.length, strict=True
+            )
         )
-    )
+    if spec.num_actions != len(robot.joint_names):
+        raise MimicError(
+            f"task '{spec.task}' has {spec.num_actions} actions for {len(robot.joint_names)} "
+            "joints; a policy file promises a position target for every joint"
+        )
     per_joint: dict[str, Any] = {name: numbers(getattr(robot, name)) for name in PER_JOINT}
+    per_joint |= {
+        "default_joint_pos": numbers(spec.default_joint_pos),
+        "action_scale": numbers(spec.action_scale),
+    }
     return PolicyContract(
-        task=env.task_name,
+        task=spec.task,
         robot=RobotInfo(name=robot.name, hash=robot.content_hash),
         joint_names=tuple(robot.joint_names),
         **per_joint,
         control_dt=float(env.control_dt),
         physics_dt=float(env.scene.physics_dt),
-        observations=tuple(ObservationInfo(**each) for each in env.observation_layout("actor")),
+        observations=tuple(
+            ObservationInfo(**asdict(entry)) for entry in spec.observations["actor"]
+        ),
         anchor_body=robot.anchor_body,
         root_body=robot.root_body,
         body_names=tuple(robot.key_bodies),
         motions=motions,
-        reference_lead=int(env.reference_lead),
+        reference_lead=lead,
         clip_inside=clip,
         training=dict(training),
+        commands={name: command.describe() for name, command in env.commands.items()},
     )

@@ -1,24 +1,35 @@
-"""The actor's observation terms in numpy, by the names the contract uses."""
+"""What a policy's observations are built from on a robot: numpy, one robot, no torch.
+
+The observations themselves are declared in ``mimic.envs.mdp.observations`` (or in a package of
+one's own): the same functions that the simulation calls are called here with a robot's numbers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mimic.policy.contract import PolicyContract
+from mimic.envs.observation import find_observation
+from mimic.policy.contract import ObservationInfo, PolicyContract
 from mimic_base.errors import MimicError
 from mimic_base.frame_fields import FrameArrays
-from mimic_base.rotations import quat_conj, quat_inv_rotate, quat_mul, quat_to_matrix
 
 Array = NDArray[np.float64]
+OURS = "mimic.envs.mdp.observations"
+"""The module that a contract means where it gives an observation's name only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RobotState:
-    """What one robot measures in a control step; joints in the contract's order.
+    """What one robot measures in a control step; joints and key bodies in the contract's order.
+
+    What is None is not measured: a policy that observes it is refused.
 
     Attributes:
         joint_pos, joint_vel: [J] rad, rad/s.
@@ -26,6 +37,8 @@ class RobotState:
         anchor_quat_w: [4] wxyz, orientation of the anchor body.
         anchor_pos_w: [3] m; only policies trained with state estimation need it.
         root_lin_vel_b: [3] m/s of the floating base in its own frame; likewise.
+        root_pos_w, root_quat_w: [3] m, [4] of the floating base.
+        body_pos_w, body_quat_w: [B, 3] m, [B, 4] of the key bodies.
     """
 
     joint_pos: ArrayLike
@@ -34,6 +47,10 @@ class RobotState:
     anchor_quat_w: ArrayLike
     anchor_pos_w: ArrayLike | None = None
     root_lin_vel_b: ArrayLike | None = None
+    root_pos_w: ArrayLike | None = None
+    root_quat_w: ArrayLike | None = None
+    body_pos_w: ArrayLike | None = None
+    body_quat_w: ArrayLike | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,20 +69,59 @@ class Reference(FrameArrays[Array]):
 
 @dataclass(frozen=True)
 class Situation:
-    """What an observation term may look at."""
+    """What an observation is a function of, by the names that environments use.
+
+    Attributes:
+        commands: by name; what each holds is numpy without a leading axis.
+    """
 
     contract: PolicyContract
-    state: RobotState
-    reference: Reference
+    robot: RobotState
+    reference: Reference | None
+    """One frame: the one that is observed."""
     last_action: Array
+    further_commands: Mapping[str, Any] = field(default_factory=dict)
+    """Commands that are not clips, from whoever plays the policy."""
 
     @property
-    def anchor(self) -> int:
-        return self.contract.body_names.index(self.contract.anchor_body)
+    def state(self) -> Any:
+        """``state.robot``: what is measured."""
+        return SimpleNamespace(robot=Measured(self.robot))
 
-    def measured(self, name: str) -> Array:
-        """An entry of the state, refused when the robot does not give it."""
-        value = getattr(self.state, name)
+    @property
+    def actions(self) -> Array:
+        """[A] the policy's last action."""
+        return np.asarray(self.last_action, np.float64)
+
+    @property
+    def default_joint_pos_of_env(self) -> Array:
+        """[J] rad."""
+        return np.asarray(self.contract.default_joint_pos)
+
+    default_joint_pos = default_joint_pos_of_env
+
+    @property
+    def commands(self) -> Mapping[str, Any]:
+        """The motion command under every name that the contract knows, and further ones."""
+        tracked = [
+            name for name, told in self.contract.commands.items() if "reference_lead" in told
+        ] or ["motion"]
+        return {
+            **{name: _Motion(self) for name in tracked if self.reference is not None},
+            **self.further_commands,
+        }
+
+
+class Measured:
+    """A robot's state whose entries are refused, by name, where the robot does not give them."""
+
+    def __init__(self, state: RobotState) -> None:
+        self._state = state
+
+    def __getattr__(self, name: str) -> Array:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(self._state, name, None)
         if value is None:
             raise MimicError(
                 f"this policy observes '{name}', which the robot does not measure; use a policy "
@@ -74,85 +130,85 @@ class Situation:
         return np.asarray(value, np.float64)
 
 
-Term = Callable[[Situation], Array]
+class _Motion:
+    """The motion command as observations read it, for one robot."""
+
+    def __init__(self, situation: Situation) -> None:
+        contract = situation.contract
+        anchor = contract.body_names.index(contract.anchor_body)
+        frame = situation.reference
+        assert frame is not None
+        self._measured = Measured(situation.robot)
+        self.target_joints = np.concatenate([frame.joint_pos, frame.joint_vel])
+        self.target_anchor_pos_w = frame.body_pos_w[anchor]
+        self.target_anchor_quat_w = frame.body_quat_w[anchor]
+
+    @property
+    def robot_anchor_pos_w(self) -> Array:
+        return self._measured.anchor_pos_w
+
+    @property
+    def robot_anchor_quat_w(self) -> Array:
+        return self._measured.anchor_quat_w
+
+    @property
+    def robot_body_pos_w(self) -> Array:
+        return self._measured.body_pos_w
+
+    @property
+    def robot_body_quat_w(self) -> Array:
+        return self._measured.body_quat_w
 
 
-def command(s: Situation) -> Array:
-    """Reference joint positions and velocities, [2 J]."""
-    return np.concatenate([s.reference.joint_pos, s.reference.joint_vel])
-
-
-def motion_anchor_pos_b(s: Situation) -> Array:
-    """Reference anchor position in the robot's anchor frame, [3] m."""
-    offset = s.reference.body_pos_w[s.anchor] - s.measured("anchor_pos_w")
-    return quat_inv_rotate(s.measured("anchor_quat_w"), offset)
-
-
-def motion_anchor_ori_b(s: Situation) -> Array:
-    """Reference anchor orientation in the robot's anchor frame, two matrix columns, [6]."""
-    inverse = quat_conj(s.measured("anchor_quat_w"))
-    relative = quat_mul(inverse, s.reference.body_quat_w[s.anchor])
-    return quat_to_matrix(relative)[:, :2].reshape(6)
-
-
-def base_lin_vel(s: Situation) -> Array:
-    """Velocity of the floating base in its own frame, [3] m/s."""
-    return s.measured("root_lin_vel_b")
-
-
-def base_ang_vel(s: Situation) -> Array:
-    """Angular velocity of the floating base in its own frame, [3] rad/s."""
-    return s.measured("root_ang_vel_b")
-
-
-def joint_pos(s: Situation) -> Array:
-    """Joint positions relative to the default pose, [J] rad."""
-    return s.measured("joint_pos") - np.asarray(s.contract.default_joint_pos)
-
-
-def joint_vel(s: Situation) -> Array:
-    """Joint velocities, [J] rad/s."""
-    return s.measured("joint_vel")
-
-
-def actions(s: Situation) -> Array:
-    """Last action as the policy gave it, [J]."""
-    return np.asarray(s.last_action, np.float64)
-
-
-TERMS: Mapping[str, Term] = {
-    term.__name__: term
-    for term in (
-        command, motion_anchor_pos_b, motion_anchor_ori_b, base_lin_vel, base_ang_vel,
-        joint_pos, joint_vel, actions,
-    )
-}  # fmt: skip
-
-
-def build_observation(situation: Situation) -> NDArray[np.float32]:
-    """The observation [D] as the contract lays it out.
+class ObservationBuilder:
+    """Builds the observations of one robot, step after step: it remembers filters and histories.
 
     Raises:
-        MimicError: a term without a function here, of another size, with a history, or one that
-            needs what the robot does not measure.
+        MimicError: the contract names an observation that is not declared anywhere.
     """
-    parts = []
-    for info in situation.contract.observations:
-        if info.name not in TERMS:
-            raise MimicError(
-                f"this policy observes '{info.name}', which this program cannot build; known: "
-                f"{', '.join(TERMS)}"
-            )
-        if info.history != 1:
-            raise MimicError(
-                f"this policy observes a history of {info.history} of '{info.name}', which this "
-                "program cannot build"
-            )
-        value = TERMS[info.name](situation)
-        if value.shape != (info.size,):
-            raise MimicError(
-                f"observation '{info.name}' has shape {value.shape}, the contract says "
-                f"({info.size},)"
-            )
-        parts.append(value * info.scale)
-    return np.concatenate(parts).astype(np.float32)
+
+    def __init__(self, contract: PolicyContract) -> None:
+        self.contract = contract
+        self._functions = [
+            find_observation(info.function or f"{OURS}:{info.name}")
+            for info in contract.observations
+        ]
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new episode: what was observed before is forgotten."""
+        self._past: list[list[Array]] = [[] for _ in self.contract.observations]
+
+    def __call__(self, situation: Situation) -> NDArray[np.float32]:
+        """The observation [D] of the next control step, as the contract lays it out.
+
+        Raises:
+            MimicError: a term of another size, or one that needs what the robot does not measure
+                or a command that nobody has given.
+        """
+        parts = []
+        for info, function, past in zip(
+            self.contract.observations, self._functions, self._past, strict=True
+        ):
+            try:
+                value = function(situation, **info.parameters)
+            except KeyError as error:
+                raise MimicError(
+                    f"observation '{info.name}' needs the command {error}, which is not given; "
+                    f"given are {', '.join(situation.commands) or 'none'}"
+                ) from error
+            if value.shape != (info.size,):
+                raise MimicError(
+                    f"observation '{info.name}' has shape {value.shape}, the contract says "
+                    f"({info.size},)"
+                )
+            parts.append(self._remembered(info, value * info.scale, past))
+        return np.concatenate(parts).astype(np.float32)
+
+    def _remembered(self, info: ObservationInfo, value: Array, past: list[Array]) -> Array:
+        if past and info.filter > 0:
+            gain = 1.0 - math.exp(-2.0 * math.pi * info.filter * self.contract.control_dt)
+            value = past[-1] + gain * (value - past[-1])
+        past.extend([value] * (1 if past else info.history))
+        del past[: -info.history]
+        return np.concatenate(past)

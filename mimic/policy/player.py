@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
-from mimic.policy.observations import Reference, RobotState, Situation, build_observation
+from mimic.policy.observations import ObservationBuilder, Reference, RobotState, Situation
 from mimic_base.errors import MimicError
 from motions import RobotMotion
 
@@ -69,6 +70,7 @@ class PolicyPlayer:
             self._check_golden()
         except MimicError as error:
             raise MimicError(f"{path}: {error}") from error
+        self._builder: ObservationBuilder | None = None
         self._default = np.asarray(self.contract.default_joint_pos)
         self._scale = np.asarray(self.contract.action_scale)
 
@@ -92,21 +94,46 @@ class PolicyPlayer:
             raise MimicError(f"{self.path}: the policy's action is not finite")
         return actions.reshape(*values.shape[:-1], actions.shape[-1])
 
+    def restart(self) -> None:
+        """Begin a new episode: histories and filters of ``observe`` start anew."""
+        self._observations().restart()
+
     def observe(
-        self, state: RobotState, reference: Reference, t: int, last_action: ArrayLike
+        self,
+        state: RobotState,
+        reference: Reference | None,
+        t: int,
+        last_action: ArrayLike,
+        commands: Mapping[str, Any] | None = None,
     ) -> NDArray[np.float32]:
-        """Build the observation [D] of one robot.
+        """Build the observation [D] of one robot, once for each control step.
 
         Args:
             state: what the robot measures.
-            reference: from ``reference`` or ``reference_inside``.
+            reference: from ``reference`` or ``reference_inside``; None for a policy that tracks
+                nothing.
             t: control step of the reference the robot should be in now. What is observed of
                 the reference is ``contract.reference_lead`` steps later, clamped to the clip.
             last_action: [A] of the step before, zeros at the start.
+            commands: by name, whatever else the policy's observations look at.
+
+        Raises:
+            MimicError: what a term needs is not measured or not given.
         """
         last = np.asarray(last_action, np.float64)
-        frame = reference.frame(t + self.contract.reference_lead)
-        return build_observation(Situation(self.contract, state, frame, last))
+        frame = None if reference is None else reference.frame(t + self.contract.reference_lead)
+        situation = Situation(self.contract, state, frame, last, commands or {})
+        return self._observations()(situation)
+
+    def _observations(self) -> ObservationBuilder:
+        # Made when it is first needed: who only runs the network needs no package that declares
+        # its observations.
+        if self._builder is None:
+            try:
+                self._builder = ObservationBuilder(self.contract)
+            except MimicError as error:
+                raise MimicError(f"{self.path}: {error}") from error
+        return self._builder
 
     def joint_targets(self, actions: ArrayLike) -> NDArray[np.float64]:
         """Joint position targets [..., J] rad of raw actions [..., J]."""

@@ -11,7 +11,9 @@ import torch
 from mimic.sim.choice import EngineSpec, choose_engine, engine_class
 from mimic.sim.errors import EngineError, one_line_of_device_trouble
 from mimic.sim.kinematics import Kinematics
-from mimic.sim.state import RowsOfEnvironments, SceneState
+from mimic.sim.state import FixedObject, RowsOfEnvironments, SceneState
+from mimic_base.errors import MimicError
+from mimic_base.rotations_torch import quat_inv_rotate
 
 if TYPE_CHECKING:
     from mimic.sim.scene import Scene
@@ -37,7 +39,7 @@ class Engine(RowsOfEnvironments, ABC):
     ``(scene, num_envs, *, device, threads, **options)`` and has four methods: ``advance``,
     ``_read``, ``_write`` and ``_write_velocity``. Where it knows contact forces it overrides
     ``_read_contacts``; where its environments may differ, ``model_field`` and
-    ``write_model_field``. It ends its ``__init__`` with ``_publish(*self._read())``. It is used
+    ``_write_model_field``. It ends its ``__init__`` with ``_publish(*self._read())``. It is used
     by ``--engine package.module:Class``, without a word about it elsewhere.
 
     Attributes:
@@ -77,6 +79,10 @@ class Engine(RowsOfEnvironments, ABC):
         self.contact_force = torch.zeros(num_envs, len(scene.contact_bodies), device=self.device)
         self.named_contact_force = torch.zeros(num_envs, len(scene.contacts), 3, device=self.device)
         self.state = SceneState(self)
+        # Of the robot alone; whole tensors where there is nothing else in the scene.
+        alone = scene.model.nq == scene.robot.model.nq
+        self._robot_columns = None if alone else (scene.robot.model.nq, scene.robot.model.nv)
+        self._qpos0 = torch.tensor(scene.model.qpos0, dtype=torch.float32, device=self.device)
 
     # what an engine has to know ------------------------------------------------------------
 
@@ -125,8 +131,8 @@ class Engine(RowsOfEnvironments, ABC):
             "use --engine mujoco"
         )
 
-    def write_model_field(self, name: str, values: torch.Tensor) -> None:
-        """Set the per-environment values [N, ...] of an ``mjModel`` field."""
+    def _write_model_field(self, name: str, values: torch.Tensor) -> None:
+        """Set the per-environment values [N, ...] of a field that ``model_field`` knows."""
         self.model_field(name)
 
     def close(self) -> None:  # noqa: B027
@@ -145,8 +151,32 @@ class Engine(RowsOfEnvironments, ABC):
         self._publish_contacts(self._read_contacts())
         self._check()
 
+    def write_model_field(self, name: str, values: torch.Tensor) -> None:
+        """Set the per-environment values [N, ...] of an ``mjModel`` field.
+
+        Values as they are: what MuJoCo derives from a field is written by whoever knows it, see
+        ``mimic.sim.objects.vary_object``.
+
+        Raises:
+            EngineError: the engine cannot vary it between environments.
+        """
+        self._write_model_field(name, values)
+        if name in ("body_pos", "body_quat"):
+            for each in self.state.objects.values():
+                if isinstance(each, FixedObject):
+                    each.moved(name, values)
+
     def reset(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Put the environments ``env_ids`` [n] into the full states [n, nq], [n, nv]."""
+        """Put the environments ``env_ids`` [n] into the full states [n, nq], [n, nv].
+
+        Full means the free objects too, in ``Engine.qpos``'s order; ``reset_to`` needs less.
+        """
+        model = self.scene.model
+        if qpos.shape[-1] != model.nq or qvel.shape[-1] != model.nv:
+            raise MimicError(
+                f"reset takes all coordinates of the scene, [n, {model.nq}] and [n, {model.nv}], "
+                f"got {list(qpos.shape)} and {list(qvel.shape)}; reset_to takes the robot alone"
+            )
         self._write(env_ids, qpos, qvel)
         self.contact_force[env_ids] = 0.0
         self.named_contact_force[env_ids] = 0.0
@@ -163,16 +193,35 @@ class Engine(RowsOfEnvironments, ABC):
         root_lin_vel_w: torch.Tensor,
         root_ang_vel_b: torch.Tensor,
         joint_vel: torch.Tensor,
+        objects: Mapping[str, tuple[torch.Tensor, ...]] | None = None,
     ) -> None:
-        """Put the robots of the environments ``env_ids`` [n] into given states.
+        """Put the robots and objects of the environments ``env_ids`` [n] into given states.
 
         Args:
             root_pos_w: [n, 3] m. root_quat_w: [n, 4] wxyz. joint_pos: [n, J] rad.
             root_lin_vel_w: [n, 3] m/s in the world. root_ang_vel_b: [n, 3] rad/s in the base's
                 own axes. joint_vel: [n, J] rad/s.
+            objects: of free objects by name (pos_w [n, 3] m, quat_w [n, 4] wxyz), where it rests,
+                or (pos_w, quat_w, lin_vel_w [n, 3] m/s, ang_vel_w [n, 3] rad/s). Objects without
+                a word rest where the scene's configuration has them.
+
+        Raises:
+            MimicError: an object that the scene does not have, or that is fixed.
         """
         qpos = torch.cat([root_pos_w, root_quat_w, joint_pos], -1)
         qvel = torch.cat([root_lin_vel_w, root_ang_vel_b, joint_vel], -1)
+        if self._robot_columns is not None:
+            nq, nv = self._robot_columns
+            qpos = torch.cat([qpos, self._qpos0[nq:].repeat(len(env_ids), 1).to(qpos)], -1)
+            rest = qvel.new_zeros(len(env_ids), self.scene.model.nv - nv)
+            qvel = torch.cat([qvel, rest], -1)
+        for name, state in (objects or {}).items():
+            at, velocity_at = self._free_object(name)
+            qpos[:, at : at + 3], qpos[:, at + 3 : at + 7] = state[:2]
+            if len(state) > 2:
+                qvel[:, velocity_at : velocity_at + 3] = state[2]
+                own_axes = quat_inv_rotate(state[1], state[3])
+                qvel[:, velocity_at + 3 : velocity_at + 6] = own_axes
         self.reset(env_ids, qpos, qvel)
 
     def set_velocity(self, env_ids: torch.Tensor, qvel: torch.Tensor) -> None:
@@ -208,21 +257,42 @@ class Engine(RowsOfEnvironments, ABC):
     def _own(self, values: torch.Tensor) -> torch.Tensor:
         return values.to(self.device, torch.float32)
 
+    def _free_object(self, name: str) -> tuple[int, int]:
+        """Columns of ``qpos`` and ``qvel`` at which a free object's coordinates begin."""
+        found = self.scene.objects.get(name)
+        if found is None:
+            have = ", ".join(self.scene.objects) or "none"
+            raise MimicError(f"the scene has no object '{name}'; it has: {have}")
+        if found.qpos is None or found.qvel is None:
+            raise MimicError(
+                f"object '{name}' is fixed and has no state; write the model field body_pos"
+            )
+        return found.qpos, found.qvel
+
     def _publish(self, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         """Make [N, nq], [N, nv] the state; the tensors must not change afterwards."""
         self.qpos, self.qvel = qpos, qvel
-        bodies = self._kinematics_of_all(qpos, qvel)
+        bodies = self._kinematics_of_all(*self._robot_part(qpos, qvel))
         self.body_pos_w, self.body_quat_w, self.body_lin_vel_w, self.body_ang_vel_w = bodies
 
     def _publish_some(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         """Replace the rows ``env_ids`` [n] of the state by [n, nq], [n, nv]."""
         self.qpos[env_ids] = qpos
         self.qvel[env_ids] = qvel
-        pos, quat, lin_vel, ang_vel = self._kinematics(qpos, qvel)
+        pos, quat, lin_vel, ang_vel = self._kinematics(*self._robot_part(qpos, qvel))
         self.body_pos_w[env_ids] = pos
         self.body_quat_w[env_ids] = quat
         self.body_lin_vel_w[env_ids] = lin_vel
         self.body_ang_vel_w[env_ids] = ang_vel
+
+    def _robot_part(
+        self, qpos: torch.Tensor, qvel: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The robot's columns of [n, nq], [n, nv]."""
+        if self._robot_columns is None:
+            return qpos, qvel
+        nq, nv = self._robot_columns
+        return qpos[:, :nq], qvel[:, :nv]
 
     def _publish_contacts(self, forces: torch.Tensor | None) -> None:
         """Take [N, 3 (C + K)] net contact forces (N); see ``_read_contacts``."""

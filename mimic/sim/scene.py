@@ -1,21 +1,59 @@
-"""Compose the simulated scene: the robot on a ground plane, with contact sensors."""
+"""The simulated scene as data: a robot, terrain, objects and named contacts, and its model.
+
+SceneConfig(
+    terrain=Steps(rise=0.12),
+    objects={"box": ObjectConfig(size=(0.2, 0.2, 0.15), mass=3.0, pos=(1.0, 0.0, 0.15))},
+    contacts={"grip": ContactConfig(body="box", other="left_wrist_yaw_link")},
+)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, overload
 
 import mujoco
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
 
+from mimic.sim.objects import ObjectConfig, SceneObject, add_object, find_object
+from mimic.sim.terrain import Plane, Terrain, TerrainSurface
 from mimic_base.errors import MimicError
 from robots import Robot
-from robots.overlay import GROUND_CONTYPE
 
 _FEET = ("left_foot", "right_foot")
-GROUND_FRICTION = 1.0
 PHYSICS_HZ = 200.0
 """The rate policies are judged at; training may use a coarser one."""
+
+
+TERRAIN = "terrain"
+"""In a ``ContactConfig``: everything of the terrain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactConfig:
+    """A contact whose force is reported by name, ``state.contacts[name].force``."""
+
+    body: str
+    """A body of the robot or an object: the force that acts on it is reported."""
+    other: str | None = None
+    """What exerts it: a body of the robot, an object or ``terrain``; None is everything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneConfig:
+    """What is around the robot, as plain data."""
+
+    terrain: Terrain = field(default_factory=Plane)
+    """What the robot stands on."""
+    objects: Mapping[str, ObjectConfig] = field(default_factory=dict)
+    """Objects by name."""
+    contacts: Mapping[str, ContactConfig] = field(default_factory=dict)
+    """Further named contacts; ``left_foot``, ``right_foot``, and ``left_hand``, ``right_hand``
+    where the robot has hands, are always there."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +62,7 @@ class ContactPair:
 
     Attributes:
         body: the force that acts on this body is reported.
-        other: the body it is exerted by, or None for everything.
+        other: the body it is exerted by (``world`` is the terrain), or None for everything.
     """
 
     body: str
@@ -40,7 +78,10 @@ class Scene:
         contact_bodies: bodies that should touch nothing; the engine reports the magnitude of the
             contact force on each (``engine.contact_force``), in this order.
         contacts: named contacts, whose force vectors the engine reports
-            (``engine.state.contacts``): the feet, and the hands where the robot has them.
+            (``engine.state.contacts``): the feet, the hands where the robot has them, and what
+            the configuration names.
+        objects: where the objects are in the model.
+        surface: the terrain's height.
     """
 
     robot: Robot
@@ -48,6 +89,17 @@ class Scene:
     decimation: int
     contact_bodies: tuple[str, ...]
     contacts: Mapping[str, ContactPair]
+    objects: Mapping[str, SceneObject]
+    config: SceneConfig
+    surface: TerrainSurface
+
+    @overload
+    def height(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor: ...
+    @overload
+    def height(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]: ...
+    def height(self, x: Any, y: Any) -> Any:
+        """Height (m) of the terrain over places [...] of the world, torch or numpy."""
+        return self.surface.height(x, y)
 
     @property
     def physics_dt(self) -> float:
@@ -59,14 +111,27 @@ class Scene:
 
 
 def make_scene(
-    robot: Robot, *, control_hz: float = 50.0, physics_hz: float = PHYSICS_HZ, sensors: bool = True
+    robot: Robot,
+    config: SceneConfig | None = None,
+    *,
+    control_hz: float = 50.0,
+    physics_hz: float = PHYSICS_HZ,
+    sensors: bool = True,
 ) -> Scene:
-    """Put ``robot`` on an infinite flat ground.
+    """Put ``robot`` into a scene; without a configuration on an infinite flat ground.
+
+    The robot's bodies and coordinates come first in the model, in its own order; then those of the
+    objects, in theirs. Who resets places the robot relative to ``scene.height``.
 
     Args:
         physics_hz: a multiple of ``control_hz``.
-        sensors: add a contact sensor for each body with collision geometry, feet and hands apart.
+        sensors: report contact forces, of named contacts and of each body with collision geometry,
+            feet and hands apart.
+
+    Raises:
+        MimicError: numbers that make no scene, names that are unknown or taken.
     """
+    config = SceneConfig() if config is None else config
     decimation = round(physics_hz / control_hz)
     if decimation < 1 or abs(decimation * control_hz - physics_hz) > 1e-6 * physics_hz:
         raise MimicError(
@@ -77,19 +142,23 @@ def make_scene(
     spec.option.timestep = 1.0 / physics_hz
     # A blown-up state must be seen and counted by the engine, not silently replaced.
     spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
-    ground = spec.worldbody.add_geom(
-        name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0.0, 0.0, 0.05]
-    )
-    ground.contype = GROUND_CONTYPE
-    ground.conaffinity = 0
-    ground.friction = [GROUND_FRICTION, 0.005, 0.0001]
+    surface = TerrainSurface(config.terrain.parts())
+    surface.add_to(spec, config.terrain.friction)
+    taken = {"world", TERRAIN, *robot.body_names, *robot.joint_names}
+    for name, each in config.objects.items():
+        if name in taken:
+            raise MimicError(f"object '{name}': robot '{robot.name}' has that name; take another")
+        add_object(spec, name, each.checked(name))
     contact_bodies = undesired_contact_bodies(robot) if sensors else ()
-    contacts = robot_contacts(robot) if sensors else {}
+    contacts = _contacts(robot, config) if sensors else {}
     for body in contact_bodies:
         _add_contact_sensor(spec, f"contact_{body}", ContactPair(body))
     for name, pair in contacts.items():
         _add_contact_sensor(spec, f"named_contact_{name}", pair)
-    model = spec.compile()
+    try:
+        model = spec.compile()
+    except ValueError as error:
+        raise MimicError(f"the scene cannot be built: {error}") from error
     # Where inertial and body frame coincide MuJoCo takes a short cut that would ignore a
     # randomised body_ipos.
     model.body_sameframe[:] = int(mujoco.mjtSameFrame.mjSAMEFRAME_NONE)
@@ -99,7 +168,33 @@ def make_scene(
         decimation=decimation,
         contact_bodies=contact_bodies,
         contacts=MappingProxyType(contacts),
+        objects=MappingProxyType(
+            {name: find_object(model, name, each) for name, each in config.objects.items()}
+        ),
+        config=config,
+        surface=surface,
     )
+
+
+def _contacts(robot: Robot, config: SceneConfig) -> dict[str, ContactPair]:
+    """The robot's own named contacts and those of the configuration."""
+    found = robot_contacts(robot)
+    known = (*robot.body_names, *config.objects)
+    for name, each in config.contacts.items():
+        if name in found:
+            raise MimicError(f"contact '{name}': every scene has one of that name; take another")
+        if each.body not in known:
+            raise MimicError(
+                f"contact '{name}': body '{each.body}' is neither an object nor of robot "
+                f"'{robot.name}'; there are: {', '.join(known)}"
+            )
+        if each.other is not None and each.other not in (*known, TERRAIN):
+            raise MimicError(
+                f"contact '{name}': other '{each.other}' is neither '{TERRAIN}', an object nor of "
+                f"robot '{robot.name}'; there are: {', '.join(known)}"
+            )
+        found[name] = ContactPair(each.body, "world" if each.other == TERRAIN else each.other)
+    return found
 
 
 def _add_contact_sensor(spec: mujoco.MjSpec, name: str, pair: ContactPair) -> None:

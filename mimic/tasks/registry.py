@@ -1,43 +1,47 @@
-"""Task names and the one function that turns a name into an environment."""
+"""Task names and the one function that turns a task into an environment."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import robots
+from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.compiled import wants_compilation
-from mimic.envs.env import EnvConfig, TrackingEnv
-from mimic.envs.motion_library import find_motion_files, load_library
+from mimic.envs.environment import Environment, TaskConfig
 from mimic.sim import make_engine
 from mimic.sim.scene import make_scene
-from mimic.tasks.tracking import faithful, tracking
+from mimic.tasks.tracking import faithful, tracking, without_state_estimation
 from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 
-TASKS: Mapping[str, Callable[[], EnvConfig]] = {
+TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "tracking": tracking,
-    "tracking-no-state-estimation": lambda: tracking(state_estimation=False),
+    "tracking-no-state-estimation": without_state_estimation,
 }
+"""Tasks by name; any other is named by the function that makes it, ``package.module:function``."""
 
 
 def task_names() -> list[str]:
+    """Names of the tasks that come with the program."""
     return list(TASKS)
 
 
-def task_config(task: str, *, sampling: str = "adaptive") -> EnvConfig:
+def task_config(task: str, *, sampling: str = "adaptive") -> TaskConfig:
     """Return the configuration of a task.
 
     Args:
+        task: a name, or ``package.module:function`` for a function without arguments that returns
+            a ``TaskConfig``.
         sampling: ``adaptive`` (default) or ``beyondmimic`` (the published start sampling).
 
     Raises:
         MimicError: unknown task.
     """
-    if task not in TASKS:
-        raise MimicError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
-    config = TASKS[task]()
+    config = _find(task)
     if sampling == "beyondmimic":
         return faithful(config)
     if sampling != "adaptive":
@@ -45,9 +49,54 @@ def task_config(task: str, *, sampling: str = "adaptive") -> EnvConfig:
     return config
 
 
+def _find(task: str) -> TaskConfig:
+    if task in TASKS:
+        return TASKS[task]()
+    module, colon, name = task.partition(":")
+    if not colon:
+        raise MimicError(
+            f"unknown task '{task}'; known: {', '.join(TASKS)}, or your own as "
+            "package.module:function"
+        )
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise MimicError(f"task '{task}': cannot import '{module}' ({error})") from error
+    except AttributeError as error:
+        raise MimicError(f"task '{task}': module '{module}' has no '{name}'") from error
+    config = function() if callable(function) else function
+    if not isinstance(config, TaskConfig):
+        raise MimicError(
+            f"task '{task}' is a {type(config).__name__}, expected a function that returns a "
+            "mimic.envs.TaskConfig"
+        )
+    # The name by which checkpoints and policies find the task again.
+    return replace(config, task=task)
+
+
+def with_motions(config: TaskConfig, motions: Sequence[Path | str | RobotMotion]) -> TaskConfig:
+    """The same task with the clips put into its motion commands that name none themselves.
+
+    Raises:
+        MimicError: clips are given and no command takes them.
+    """
+    commands = dict(config.commands)
+    taken = False
+    for name, each in commands.items():
+        if isinstance(each, MotionCommandConfig) and not each.motions:
+            commands[name] = each.with_motions(motions)
+            taken = True
+    if motions and not taken:
+        raise MimicError(
+            f"task '{config.task}' takes no motion: none of its commands "
+            f"({', '.join(commands) or 'it has none'}) waits for one"
+        )
+    return replace(config, commands=commands)
+
+
 def make_env(
-    task: str | EnvConfig,
-    motions: Sequence[Path | str | RobotMotion],
+    task: str | TaskConfig,
+    motions: Sequence[Path | str | RobotMotion] = (),
     *,
     num_envs: int,
     robot: str | Path | Robot = "unitree_g1",
@@ -58,11 +107,13 @@ def make_env(
     threads: int = 0,
     physics_hz: float | None = None,
     compile: str = "off",
-) -> TrackingEnv:
-    """Build the environment of a task over motion files, folders or clips in memory.
+) -> Environment:
+    """Build the environment of a task.
 
     Args:
-        physics_hz: rate of the physics, by default the task's own.
+        task: see ``task_config``; or a configuration.
+        motions: motion files, folders of them or clips in memory for the task's motion command.
+        physics_hz: instead of the task's own.
         compile: whether the environment's own work goes through ``torch.compile``: ``on``,
             ``off``, or ``auto``, which is on where ``device`` is a GPU.
 
@@ -72,13 +123,11 @@ def make_env(
     if num_envs < 1:
         raise MimicError(f"num_envs must be at least 1, got {num_envs}")
     config = task_config(task, sampling=sampling) if isinstance(task, str) else task
+    if physics_hz is not None:
+        config = replace(config, physics_hz=physics_hz)
+    config = with_motions(config, motions)
     body = robot if isinstance(robot, Robot) else robots.load(robot)
-    scene = make_scene(body, physics_hz=config.physics_hz if physics_hz is None else physics_hz)
-    paths = [m for m in motions if not isinstance(m, RobotMotion)]
-    clips: list[Path | RobotMotion] = [m for m in motions if isinstance(m, RobotMotion)]
-    if paths or not clips:
-        clips += find_motion_files(paths)
-    library = load_library(clips, body, 1.0 / scene.control_dt, device)
+    scene = make_scene(body, control_hz=config.control_hz, physics_hz=config.physics_hz)
     simulation = make_engine(engine, scene, num_envs, device=device, threads=threads)
     compiled = wants_compilation(compile, simulation.device)
-    return TrackingEnv(config, simulation, library, seed=seed, compiled=compiled)
+    return Environment(config, simulation, seed=seed, compiled=compiled)

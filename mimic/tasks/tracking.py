@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mimic.envs.env import EnvConfig
-from mimic.envs.mdp import events, observations, rewards, terminations
-from mimic.envs.reset import ResetNoise
+from mimic.envs.commands import MotionCommandConfig, ResetNoise
+from mimic.envs.environment import TaskConfig
+from mimic.envs.mdp import curriculum, events, observations, rewards, terminations
 from mimic.envs.sampling import SamplingConfig
-from mimic.envs.terms import EventTerm, ObservationTerm, RewardTerm, TerminationTerm
+from mimic.envs.terms import (
+    CurriculumTerm,
+    EventTerm,
+    ObservationTerm,
+    RewardTerm,
+    TerminationTerm,
+)
 
 
-def tracking(*, state_estimation: bool = True) -> EnvConfig:
+def tracking(*, state_estimation: bool = True) -> TaskConfig:
     """The tracking task.
 
     Args:
@@ -44,8 +50,9 @@ def tracking(*, state_estimation: bool = True) -> EnvConfig:
     if not state_estimation:
         del actor["motion_anchor_pos_b"], actor["base_lin_vel"]
     noise = ResetNoise()
-    return EnvConfig(
+    return TaskConfig(
         task="tracking" if state_estimation else "tracking-no-state-estimation",
+        commands={"motion": MotionCommandConfig(reset_noise=noise)},
         observations={"actor": actor, "critic": critic},
         rewards=tracking_rewards(),
         terminations={
@@ -61,6 +68,8 @@ def tracking(*, state_estimation: bool = True) -> EnvConfig:
                 function=terminations.end_effector_height, parameters={"threshold": 0.25}
             ),
         },
+        # The task's own strength from the beginning, unless a run asks for a ramp.
+        curriculum={"randomisation": _randomisation_ramp(1.0, 0)},
         events={
             "foot_friction": EventTerm(
                 function=events.randomize_foot_friction,
@@ -84,8 +93,12 @@ def tracking(*, state_estimation: bool = True) -> EnvConfig:
                 parameters={"lin_vel": noise.lin_vel, "ang_vel": noise.ang_vel},
             ),
         },
-        reset_noise=noise,
     )
+
+
+def without_state_estimation() -> TaskConfig:
+    """The tracking task seen through what a real robot measures."""
+    return tracking(state_estimation=False)
 
 
 def tracking_rewards() -> dict[str, RewardTerm]:
@@ -115,23 +128,49 @@ def tracking_rewards() -> dict[str, RewardTerm]:
     }
 
 
-def faithful(config: EnvConfig) -> EnvConfig:
+def motion_commands(config: TaskConfig) -> dict[str, MotionCommandConfig]:
+    """The task's motion commands by name."""
+    return {
+        name: each
+        for name, each in config.commands.items()
+        if isinstance(each, MotionCommandConfig)
+    }
+
+
+def faithful(config: TaskConfig) -> TaskConfig:
     """The same task with BeyondMimic's published start sampling."""
-    return replace(config, sampling=SamplingConfig(mode="beyondmimic"))
+    return with_sampling(config, SamplingConfig(mode="beyondmimic"))
 
 
-def with_drift_limit(config: EnvConfig, limit: float) -> EnvConfig:
-    """The same task, failed too when the anchor is ``limit`` m from its reference horizontally."""
+def with_sampling(config: TaskConfig, sampling: SamplingConfig) -> TaskConfig:
+    """The same task with another way to draw where episodes start."""
+    commands = {
+        name: replace(each, sampling=sampling) for name, each in motion_commands(config).items()
+    }
+    return replace(config, commands={**config.commands, **commands})
+
+
+def with_drift_limit(config: TaskConfig, limit: float) -> TaskConfig:
+    """The same task, failed too when the anchor is ``limit`` m from its reference horizontally.
+
+    Without it, stepping in place pays nearly as well as walking.
+    """
     drift = TerminationTerm(function=terminations.anchor_drift, parameters={"threshold": limit})
     return replace(config, terminations={**config.terminations, "anchor_drift": drift})
 
 
-def without_randomisation(config: EnvConfig, *, observation_noise: bool) -> EnvConfig:
-    """The task as evaluation plays it: no pushes, no randomised physics, no reset noise."""
-    return replace(
-        config,
-        events={},
-        reset_noise=ResetNoise.none(),
-        sampling=SamplingConfig(mode="start"),
-        observation_noise=observation_noise,
+def with_randomisation_ramp(config: TaskConfig, start: float, iterations: int) -> TaskConfig:
+    """The same task with pushes and start noise that grow from a share of their own strength.
+
+    Args:
+        start: share at the first iteration. iterations: over which it grows to the whole.
+    """
+    ramp = _randomisation_ramp(start, iterations)
+    return replace(config, curriculum={**config.curriculum, "randomisation": ramp})
+
+
+def _randomisation_ramp(start: float, iterations: int) -> CurriculumTerm:
+    return CurriculumTerm(
+        function=curriculum.ramp_randomisation,
+        parameters={"start": start, "iterations": iterations},
     )

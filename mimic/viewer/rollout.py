@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic.envs.failure import ROOT_HEIGHT, ROOT_TILT, root_errors
 from mimic.policy.observations import Reference, RobotState
 from mimic.policy.player import PolicyPlayer
 from mimic.sim.scene import PHYSICS_HZ, Scene, make_scene
@@ -26,13 +27,6 @@ from mimic_base.rotations import (
 from robots import Robot
 
 Array = NDArray[Any]
-
-# Failure as in appendix F of SuperMimic (see mimic.evaluation): the floating base is off.
-FAIL_HEIGHT = 0.25
-"""Difference of base heights, m."""
-FAIL_TILT = 0.8
-"""Length of the difference of the directions of gravity as the two bases see it."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
@@ -143,6 +137,7 @@ def roll_out(
 
     record = _Record(player, reference, wanted_qpos)
     record.add(simulation, 0)
+    player.restart()
     action = np.zeros(contract.num_joints)
     for t in range(frames - 1):
         observation = player.observe(simulation.state(theirs), reference, t, action)
@@ -245,6 +240,10 @@ class _Simulation:
             anchor_quat_w=data.xquat[self._anchor].copy(),
             anchor_pos_w=data.xpos[self._anchor].copy(),
             root_lin_vel_b=quat_inv_rotate(data.qpos[3:7], data.qvel[:3]),
+            root_pos_w=data.qpos[:3].copy(),
+            root_quat_w=data.qpos[3:7].copy(),
+            body_pos_w=data.xpos[self._key_bodies].copy(),
+            body_quat_w=data.xquat[self._key_bodies].copy(),
         )
 
     def key_bodies(self) -> tuple[Array, Array]:
@@ -309,11 +308,11 @@ class _Record:
         return True
 
     def _judge(self, t: int, qpos: Array) -> None:
-        height = abs(qpos[2] - self._wanted[t, 2])
-        tilt = float(np.linalg.norm(_gravity(qpos[3:7]) - _gravity(self._wanted[t, 3:7])))
-        if height > FAIL_HEIGHT:
+        wanted = self._wanted[t]
+        height, tilt = root_errors(qpos[:3], qpos[3:7], wanted[:3], wanted[3:7])
+        if height > ROOT_HEIGHT:
             self._fail(t, f"base height off by {height:.2f} m")
-        elif tilt > FAIL_TILT:
+        elif tilt > ROOT_TILT:
             self._fail(t, f"base tilt off by {tilt:.2f}")
 
     def _fail(self, t: int, reason: str) -> None:
@@ -342,6 +341,3 @@ def to_anchor(
     offset = wanted - wanted[anchor] * [1.0, 1.0, 0.0]
     return quat_rotate(turn, offset) + positions[anchor] * [1.0, 1.0, 0.0]
 
-
-def _gravity(quat: Array) -> Array:
-    return quat_inv_rotate(quat, np.array([0.0, 0.0, -1.0]))

@@ -7,6 +7,7 @@ import numpy as np
 
 from robots import Robot
 from robots.meshes import compiled_mesh, hull, simplified
+from robots.shapes import drawn_model
 
 COLLISION_GROUP = 3
 """Where the robot's overlay keeps its collision geometry: not drawn."""
@@ -35,7 +36,7 @@ def stage_model(robot: Robot) -> mujoco.MjModel:
         visible = geoms
         for geom in visible:
             geom.group = 1
-    _lighten(spec, robot.model, {g.meshname for g in visible if g.meshname})
+    _lighten(spec, drawn_model(robot), {g.meshname for g in visible if g.meshname})
     for geom in visible:
         _add_ghost(geom)
     _add_surroundings(spec)

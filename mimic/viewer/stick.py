@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mimic.viewer.camera import View, project
 from mimic.viewer.painter import Limbs, Pose
 from robots import Robot
+from robots.shapes import drawn_model
 
 Array = NDArray[Any]
 SKY, GROUND, GRID, SHADOW = "#dfe8f2", "#d3d7db", "#bcc2c9", "#a2a9b2"
@@ -122,7 +123,7 @@ class _Sticks:
     """Which points of a robot are joined by lines."""
 
     def __init__(self, robot: Robot) -> None:
-        model = robot.model
+        model = drawn_model(robot)
         self._bodies = [b for b in range(2, model.nbody)]
         self._parents = [int(model.body_parentid[b]) for b in self._bodies]
         self._tips: list[tuple[int, Array]] = []

@@ -81,6 +81,8 @@ def complete(
         source=trajectory.source,
         licence=trajectory.licence,
         name=trajectory.name,
+        objects=trajectory.objects,
+        scene=trajectory.scene,
     )
     if trajectory.contact is not None:
         return motion

@@ -2,6 +2,9 @@
 
 The file is BeyondMimic's ``.npz`` (the six arrays of `mimic_base.frame_fields` and `fps`) plus the
 names of its columns, the robot, where the clip comes from, foot contacts and figures of quality.
+Schema ``/2`` adds tracks of objects (`object_names` [K], `object_pos_w` [T, K, 3], `object_quat_w`
+[T, K, 4], and velocities for those who read them) and a `scene` (JSON, see `motions.robot.scene`).
+A motion without either is written as ``/1``, which older readers know; both are read.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from mimic_base.files import load_npz, save_npz
 from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, frame_shapes
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import angular_velocity, quat_continuous
+from motions.robot.objects import ObjectTracks
+from motions.robot.scene import check_scene
 
 if TYPE_CHECKING:
     from robots import Robot
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 SCHEMA = "humanoid-mimic/robot-motion/1"
+SCHEMA_2 = "humanoid-mimic/robot-motion/2"
+SCHEMAS = (SCHEMA, SCHEMA_2)
+"""Schemas that are read; the second one is written where a motion has objects or a scene."""
 MAKE_IT = "make the file with: python -m retarget CLIP --robot unitree_g1 --out DIR"
 _UNIT_TOLERANCE = 1e-3
 
@@ -50,6 +58,10 @@ class RobotMotion(FrameArrays[Array]):
     quality: Mapping[str, Any] = field(default_factory=dict)
     """Figures of the retargeting, JSON-serialisable."""
     name: str = ""
+    objects: ObjectTracks | None = None
+    """Poses of objects beside the robot, where the clip has some."""
+    scene: Mapping[str, Any] = field(default_factory=dict)
+    """Terrain and objects' shapes as plain data, see `motions.robot.scene`; empty for a plane."""
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -61,6 +73,12 @@ class RobotMotion(FrameArrays[Array]):
         if self.contact.size == 0:
             put(self, "contact", np.zeros((len(self.joint_pos), 2)))
         _check(self, self._where)
+        if self.objects is not None:
+            if not self.objects.names:
+                put(self, "objects", None)
+            else:
+                self.objects.check(self.num_frames, self._where)
+        put(self, "scene", check_scene(self.scene, self.object_names, self._where))
 
     @property
     def _where(self) -> str:
@@ -84,6 +102,8 @@ class RobotMotion(FrameArrays[Array]):
         source: str = "",
         licence: str = "",
         name: str = "",
+        objects: ObjectTracks | None = None,
+        scene: Mapping[str, Any] | None = None,
     ) -> RobotMotion:
         """Make a motion from poses; velocities are central differences (one-sided at the ends).
 
@@ -117,6 +137,8 @@ class RobotMotion(FrameArrays[Array]):
             contact=np.zeros((0, 2)) if contact is None else np.asarray(contact),
             quality=dict(quality or {}),
             name=name,
+            objects=objects,
+            scene=scene or {},
         )
 
     @classmethod
@@ -133,6 +155,8 @@ class RobotMotion(FrameArrays[Array]):
         source: str = "",
         licence: str = "",
         name: str = "",
+        objects: ObjectTracks | None = None,
+        scene: Mapping[str, Any] | None = None,
     ) -> RobotMotion:
         """The motion with the poses and velocities of all bodies of `robot`.
 
@@ -154,6 +178,8 @@ class RobotMotion(FrameArrays[Array]):
             source=source,
             licence=licence,
             name=name,
+            objects=objects,
+            scene=scene,
         )
 
     # -- files -------------------------------------------------------------------------------
@@ -203,6 +229,21 @@ class RobotMotion(FrameArrays[Array]):
         """Orientation of the floating base, [T, 4] wxyz."""
         return self.body_quat_w[:, 0]
 
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """Names of the K tracked objects, none where the clip has none."""
+        return () if self.objects is None else self.objects.names
+
+    @property
+    def object_pos_w(self) -> Array:
+        """Positions of the objects, [T, K, 3] m."""
+        return np.zeros((self.num_frames, 0, 3)) if self.objects is None else self.objects.pos_w
+
+    @property
+    def object_quat_w(self) -> Array:
+        """Orientations of the objects, [T, K, 4] wxyz."""
+        return np.zeros((self.num_frames, 0, 4)) if self.objects is None else self.objects.quat_w
+
     # -- changes -----------------------------------------------------------------------------
 
     def resample(self, fps: float) -> RobotMotion:
@@ -218,7 +259,13 @@ class RobotMotion(FrameArrays[Array]):
         at = resample_positions(self.num_frames, self.fps, fps)
         linear = [k for k in (*FRAME_FIELDS, "contact") if k != "body_quat_w"]
         changed: dict[str, Any] = {k: lerp_frames(getattr(self, k), at) for k in linear}
-        return replace(self, fps=fps, body_quat_w=slerp_frames(self.body_quat_w, at), **changed)
+        return replace(
+            self,
+            fps=fps,
+            body_quat_w=slerp_frames(self.body_quat_w, at),
+            objects=None if self.objects is None else self.objects.at(at),
+            **changed,
+        )
 
     def crop(self, start: int, stop: int) -> RobotMotion:
         """Frames `start` (included) to `stop` (excluded), as a slice would take them."""
@@ -230,7 +277,8 @@ class RobotMotion(FrameArrays[Array]):
                 "a crop needs at least two frames",
                 found=f"{start} to {stop} of {self.num_frames} frames",
             )
-        return replace(self, **changed)
+        objects = None if self.objects is None else self.objects.frames(slice(start, stop))
+        return replace(self, objects=objects, **changed)
 
     def with_joint_order(self, names: Sequence[str]) -> RobotMotion:
         """The same motion with joints in the order of `names`, which must be the same set."""
@@ -368,13 +416,33 @@ def _write(motion: RobotMotion, path: Path | str) -> None:
         joint_names=np.array(motion.joint_names, dtype=np.str_),
         body_names=np.array(motion.body_names, dtype=np.str_),
         robot=np.array(motion.robot),
-        schema=np.array(SCHEMA),
+        schema=np.array(SCHEMA_2 if motion.objects is not None or motion.scene else SCHEMA),
         source=np.array(motion.source),
         licence=np.array(motion.licence),
         contact=motion.contact.astype(np.float32),
         quality=np.array(json.dumps(dict(motion.quality))),
         name=np.array(motion.name),
+        **object_arrays(motion.objects, motion.scene, motion.fps),
     )
+
+
+def object_arrays(
+    objects: ObjectTracks | None, scene: Mapping[str, Any], fps: float
+) -> dict[str, Any]:
+    """What schema ``/2`` has beyond ``/1``; nothing for a motion without objects and scene."""
+    arrays: dict[str, Any] = {}
+    if objects is not None:
+        linear, angular = objects.velocities(fps)
+        arrays = {
+            "object_names": np.array(objects.names, dtype=np.str_),
+            "object_pos_w": objects.pos_w.astype(np.float32),
+            "object_quat_w": objects.quat_w.astype(np.float32),
+            "object_lin_vel_w": linear.astype(np.float32),
+            "object_ang_vel_w": angular.astype(np.float32),
+        }
+    if scene:
+        arrays["scene"] = np.array(json.dumps(scene))
+    return arrays
 
 
 def _read_fields(
@@ -394,8 +462,14 @@ def _read_fields(
             fix=MAKE_IT,
         )
     schema = _text(data, "schema", SCHEMA)
-    if schema != SCHEMA:
-        raise input_error(path, "unknown schema", found=repr(schema), expected=repr(SCHEMA))
+    if schema not in SCHEMAS:
+        raise input_error(
+            path,
+            "unknown schema",
+            found=repr(schema),
+            expected=" or ".join(map(repr, SCHEMAS)),
+            fix="a newer version of this program may have written it: upgrade, or export it again",
+        )
     names: dict[str, tuple[str, ...]] = {}
     for key, given in (("joint_names", joint_names), ("body_names", body_names)):
         if given is None and key not in data:
@@ -412,10 +486,6 @@ def _read_fields(
             raise input_error(path, f"{key} must hold numbers", found=f"type {data[key].dtype}")
     if data["fps"].size != 1:
         raise input_error(path, "fps must be one number", found=data["fps"].tolist())
-    try:
-        quality = json.loads(_text(data, "quality", "{}"))
-    except json.JSONDecodeError as error:
-        raise input_error(path, f"quality is not JSON: {error}") from error
     return {
         "fps": float(data["fps"].reshape(-1)[0]),
         **{key: data[key] for key in FRAME_FIELDS},
@@ -424,9 +494,46 @@ def _read_fields(
         "source": _text(data, "source", ""),
         "licence": _text(data, "licence", ""),
         "contact": data.get("contact", np.zeros((0, 2))),
-        "quality": quality,
+        "quality": _json(path, data, "quality"),
         "name": _text(data, "name", "") or path.stem,
+        **(read_objects(path, data) if schema == SCHEMA_2 else {}),
     }
+
+
+def read_objects(path: Path, data: Mapping[str, Array]) -> dict[str, Any]:
+    """The fields `objects` and `scene` from the arrays of a file of schema ``/2``."""
+    scene = _json(path, data, "scene")
+    keys = ("object_names", "object_pos_w", "object_quat_w")
+    missing = [key for key in keys if key not in data]
+    if len(missing) == len(keys):
+        return {"objects": None, "scene": scene}
+    if missing:
+        raise input_error(
+            path,
+            f"the tracks of objects lack {', '.join(missing)}",
+            expected=", ".join(keys),
+            fix="export the clip again",
+        )
+    for key in keys[1:]:
+        if data[key].dtype.kind not in "fiu":
+            raise input_error(path, f"{key} must hold numbers", found=f"type {data[key].dtype}")
+    objects = ObjectTracks(
+        names=tuple(str(name) for name in data["object_names"].reshape(-1).tolist()),
+        pos_w=data["object_pos_w"],
+        quat_w=data["object_quat_w"],
+    )
+    return {"objects": objects, "scene": scene}
+
+
+def _json(path: Path, data: Mapping[str, Array], key: str) -> dict[str, Any]:
+    """The mapping in a text of the file, empty where there is none."""
+    try:
+        values = json.loads(_text(data, key, "{}"))
+    except json.JSONDecodeError as error:
+        raise input_error(path, f"{key} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise input_error(path, f"{key} must be a mapping", found=type(values).__name__)
+    return values
 
 
 def _text(data: Mapping[str, Array], key: str, default: str) -> str:

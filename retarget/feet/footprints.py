@@ -87,7 +87,7 @@ def ankle_targets(
     """Ankle positions [T, 2, 3] m: on the footprint while standing, near `wanted` else.
 
     The correction that footprints ask for is carried through the swing as a curve of least
-    bending; swinging soles are kept above the ground.
+    bending; swinging soles are kept above the ground (`plan.ground`).
     """
     count = len(wanted)
     target = wanted.copy()
@@ -112,7 +112,12 @@ def ankle_targets(
         held = (weight / (weight + 1.0))[:, None]
         mixed = held * target[:, foot] + (1 - held) * carried
         target[:, foot] = smooth_curve(mixed, 1.0 + weight, stiffness(SWING_HZ, fps))
-        lowest = np.einsum("tj,kj->tk", plan.matrix[:, foot, 2], frames.soles[foot]).min(axis=1)
-        depth = np.maximum(-(target[:, foot, 2] + lowest), 0.0)
+        if plan.ground.is_flat:
+            lowest = np.einsum("tj,kj->tk", plan.matrix[:, foot, 2], frames.soles[foot])
+            clearance = target[:, foot, 2] + lowest.min(axis=1)
+        else:
+            turned = np.einsum("tij,kj->tki", plan.matrix[:, foot], frames.soles[foot])
+            clearance = plan.ground.clearance(target[:, foot, None] + turned).min(axis=1)
+        depth = np.maximum(-clearance, 0.0)
         target[:, foot, 2] += upper_envelope(depth, fps)
     return target

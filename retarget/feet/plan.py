@@ -15,6 +15,7 @@ from mimic_base.rotations import (
     slerp,
 )
 from mimic_base.signals import low_pass, smooth_curve, stiffness, weighted_fill
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array, smoothstep
 from retarget.feet.contacts import FootContacts, runs
 from retarget.person.calibration import CalibratedHuman
@@ -52,6 +53,12 @@ class FootPlan:
         hold: [T, 2, 2] how firmly the foot keeps its place, horizontally and in height.
         stances: (foot, start, stop) of every stance.
         rises: per stance, for how many frames after it the foot goes straight up.
+        ground: the surface that the feet stand on.
+        tilt: [T, 2, 3, 3] rotation from the vertical to the ground's normal below each foot; None
+            on the flat ground. support: [T] m, the ground's height below the robot; None there.
+
+    On a ground that is not flat, `matrix` is of the world, and the plan's heading, pitch and
+    flatness are relative to the ground.
     """
 
     matrix: Array
@@ -62,6 +69,9 @@ class FootPlan:
     hold: Array
     stances: tuple[tuple[int, int, int], ...]
     rises: tuple[int, ...]
+    ground: Surface = FLAT
+    tilt: Array | None = None
+    support: Array | None = None
 
 
 def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
@@ -134,6 +144,8 @@ def with_orientation(plan: FootPlan, swing: Array, fps: float) -> FootPlan:
     A standing foot that is not held flat has the pitch of `swing`, without tilt: it rolls over
     the whole of its edge.
     """
+    if plan.tilt is not None:
+        swing = np.swapaxes(plan.tilt, -1, -2) @ swing
     matrices = []
     for i in (0, 1):
         held = plan.flat[:, i]
@@ -145,18 +157,22 @@ def with_orientation(plan: FootPlan, swing: Array, fps: float) -> FootPlan:
         mixed = quat_continuous(slerp(own, level, held))
         mixed = smooth_curve(mixed, 1.0 + 20.0 * held**2, stiffness(SWING_HZ, fps))
         matrices.append(quat_to_matrix(quat_normalize(mixed)))
-    return replace(plan, matrix=np.stack(matrices, axis=1))
+    matrix = np.stack(matrices, axis=1)
+    return replace(plan, matrix=matrix if plan.tilt is None else plan.tilt @ matrix)
 
 
 def footprint_offsets(plan: FootPlan, frames: RobotFrames) -> Array:
     """From a footprint's origin to the ankle of the foot that stands on it, [T, 2, 3] m.
 
     The origin is where the ball of the flat foot stands: feet turn about it. The edge that the
-    foot rolls over keeps its place, and the lowest point of the sole is on the ground.
+    foot rolls over keeps its place, and the lowest point of the sole is on the ground (which is
+    taken for the plane through the origin with the ground's tilt).
     """
     offsets = []
     for i in (0, 1):
         matrix, heading = plan.matrix[:, i], plan.heading[:, i]
+        if plan.tilt is not None:
+            matrix = np.swapaxes(plan.tilt[:, i], -1, -2) @ matrix
         on_ball = plan.on_ball[:, i, None]
         pivot = on_ball * frames.ball[i] + (1.0 - on_ball) * frames.heel[i]
         c, s = np.cos(heading), np.sin(heading)
@@ -164,6 +180,8 @@ def footprint_offsets(plan: FootPlan, frames: RobotFrames) -> Array:
         place = np.stack([c * x - s * y, s * x + c * y, 0.0 * x], axis=1)
         offset = place - np.einsum("tij,tj->ti", matrix, pivot)
         offset[:, 2] = -np.einsum("tj,kj->tk", matrix[:, 2], frames.soles[i]).min(axis=1)
+        if plan.tilt is not None:
+            offset = np.einsum("tij,tj->ti", plan.tilt[:, i], offset)
         offsets.append(offset)
     return np.stack(offsets, axis=1)
 

@@ -20,6 +20,7 @@ from retarget.person.bones import body_bones
 from robots.collision import check_geometry, geom_points, sphere_directions
 from robots.geom_types import MESH
 from robots.robot import Robot
+from robots.shapes import vendor_model
 
 _LEFT, _RIGHT, _MIDDLE = (0.20, 0.42, 0.80), (0.82, 0.30, 0.25), (0.55, 0.55, 0.58)
 _LIGHT = unit(np.array([-0.35, 0.6, 0.7]))
@@ -117,8 +118,7 @@ def _body_sides(robot: Robot) -> dict[str, str]:
 
 def _hulls(robot: Robot) -> dict[str, list[tuple[Array, Array]]]:
     """Per body the hulls (points [V, 3] in the body frame, triangles [F, 3]) of what is seen."""
-    geometry = check_geometry(robot)
-    model = geometry.model
+    model = vendor_model(robot)
     seen = [
         (model.body(int(model.geom_bodyid[geom])).name, geom_points(model, geom))
         for geom in range(model.ngeom)
@@ -128,7 +128,7 @@ def _hulls(robot: Robot) -> dict[str, list[tuple[Array, Array]]]:
     balls = sphere_directions(40)
     seen = seen or [
         (h.body, (h.points[:, None] + h.radius * balls).reshape(-1, 3) if h.radius else h.points)
-        for h in geometry.hulls
+        for h in check_geometry(robot).hulls
         if len(h.points)
     ]
     shown: dict[str, list[tuple[Array, Array]]] = {}

@@ -8,6 +8,7 @@ slide. The fit is linear least squares with a narrow band and costs milliseconds
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +43,20 @@ def leg_scale(human: CalibratedHuman, frames: RobotFrames) -> float:
     return frames.leg_length / human.leg_length
 
 
-def scaled_hips(human: CalibratedHuman, frames: RobotFrames, ground: float) -> Array:
-    """Path [T, 3] m of the middle of the robot's hips, the ground at zero.
+def scaled_hips(
+    human: CalibratedHuman, frames: RobotFrames, ground: float, support: Array | None = None
+) -> Array:
+    """Path [T, 3] m of the middle of the robot's hips, the ground at zero or at `support` [T] m.
 
-    Heights are scaled above the ankle of a standing foot, since ankles of a robot need not be as
-    high over the sole as scaled human ones.
+    With s the ratio of the legs, the horizontal path is ``s x``; heights are scaled above the ankle
+    of a standing foot, since ankles of a robot need not be as high over the sole as scaled human
+    ones: ``z = s (z_hips - ground - ankle height) + robot's ankle height (+ support)``.
     """
     scale = leg_scale(human, frames)
     path = human.hips * scale
     path[:, 2] = (human.hips[:, 2] - ground - human.ankle_height) * scale + frames.sole_height
+    if support is not None:
+        path[:, 2] += support
     return path
 
 
@@ -70,19 +76,26 @@ class Stance:
     """[n] 0..1."""
 
 
+Heights = Callable[[Stance, Array], Array]
+"""Heights [n] m of a stance's footprint at its horizontal places [n, 2] m."""
+
+
 def fit_root(
     path: Array,
     stances: list[Stance],
     fps: float,
     settings: RootFitSettings | None = None,
     anchor_z: float = 0.0,
+    heights: Heights | None = None,
 ) -> tuple[Array, Array]:
     """Root path [T, 3] and footprint positions [len(stances), 3] that agree with each other.
 
     Minimises, over the root r and the footprints a_k: weight |r + offset - glide - a_k|^2 where a
     foot stands, the difference of velocities to `path`, accelerations, and a little of
     |r - path|^2.
-    Footprints lie at height `anchor_z`.
+    Footprints lie at height `anchor_z`, or where `heights` puts them once their horizontal places
+    are known; a gliding footprint's height then follows its way over the ground, and what
+    `stance.glide` says of heights is replaced.
     """
     s = settings or RootFitSettings()
     frames, count = len(path), len(stances)
@@ -128,10 +141,23 @@ def fit_root(
     solution[:, :2] = horizontal
     # In height the footprints are known, so they leave the unknowns.
     free, fixed = a[:, :frames], a[:, frames:]
-    target = b[:, 2] - fixed @ np.full(count, anchor_z)
+    anchors = np.full(count, anchor_z)
+    if heights is not None and n:
+        found = [
+            heights(stance, solution[frames + k, :2] + stance.glide[:, :2])
+            for k, stance in enumerate(stances)
+        ]
+        anchors = np.array([each[0] for each in found])
+        row = 0
+        for stance, each in zip(stances, found, strict=True):
+            part = slice(row, row + len(each))
+            b[part, 2] += each - each[0] - stance.glide[:, 2]
+            stance.glide[:, 2] = each - each[0]
+            row += len(each)
+    target = b[:, 2] - fixed @ anchors
     normal_z = csc_matrix(free.T @ free.multiply(w[:, None])) + _band(
         [1e-9], [0], shape=(frames, frames)
     )
     solution[:frames, 2] = splu(csc_matrix(normal_z)).solve(free.T @ (w * target))
-    solution[frames:, 2] = anchor_z
+    solution[frames:, 2] = anchors
     return solution[:frames], solution[frames:]

@@ -142,7 +142,7 @@ def _shift(
             part = shift + share * (planned - shift)
             qpos = feet.moved(part, s.max_shift, s.max_joint_change)
             parts = qpos[:, :3], qpos[:, 3:7], qpos[:, 7:]
-            moved = rebuilt(start.motion, robot, *parts, start.motion.contact)
+            moved = rebuilt(start.motion, robot, *parts, start.motion.contact, start.motion.objects)
             new = State.of(moved, robot, d)
             worse, why = no_gain(best, new, s), no_quality(new, start, s)
             if say is not None:

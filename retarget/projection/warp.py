@@ -17,6 +17,7 @@ from motions import RobotMotion
 from motions.robot.dynamics.contact import GroundPoints, share_load
 from motions.robot.dynamics.feasibility import DynamicsSettings
 from motions.robot.dynamics.inverse import bare_model, coordinates, derivatives, required_forces
+from motions.robot.objects import ObjectTracks
 from retarget.projection.loads import Loads, stretches
 from retarget.projection.program import LinearProgram, Term
 from retarget.projection.shift import INSIDE, edge_rows
@@ -217,11 +218,19 @@ def warped(motion: RobotMotion, robot: Robot, positions: Array) -> RobotMotion:
     for values, old in ((joints, motion.joint_pos), (root, motion.root_pos)):
         values[0], values[-1] = old[0], old[-1]
     quat[0], quat[-1] = motion.root_quat[0], motion.root_quat[-1]
-    return rebuilt(motion, robot, root, quat, joints, lerp_frames(motion.contact, positions))
+    objects = None if motion.objects is None else motion.objects.at(positions)
+    contact = lerp_frames(motion.contact, positions)
+    return rebuilt(motion, robot, root, quat, joints, contact, objects)
 
 
 def rebuilt(
-    motion: RobotMotion, robot: Robot, root: Array, quat: Array, joints: Array, contact: Array
+    motion: RobotMotion,
+    robot: Robot,
+    root: Array,
+    quat: Array,
+    joints: Array,
+    contact: Array,
+    objects: ObjectTracks | None,
 ) -> RobotMotion:
     """A motion with other coordinates (joints in the robot's order) and all bodies."""
     return RobotMotion.from_coordinates(
@@ -235,4 +244,6 @@ def rebuilt(
         source=motion.source,
         licence=motion.licence,
         name=motion.name,
+        objects=objects,
+        scene=motion.scene,
     )

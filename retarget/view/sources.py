@@ -24,10 +24,9 @@ from retarget.person.calibration import calibrate
 from retarget.person.scaling import leg_scale
 from retarget.view.align import source_part
 from retarget.view.show import BodyTrack, Show, SkeletonTrack
-from robots.collision import check_geometry
 from robots.frames import robot_frames
 from robots.robot import Robot
-from robots.shapes import visible_shapes
+from robots.shapes import vendor_model, visible_shapes
 
 MESH_CELL = 0.005
 """m; vendors' meshes have up to a million triangles, most of them smaller than a pixel."""
@@ -146,7 +145,7 @@ def load_show(pair: Pair, robot_name: str = "", reading: ReadOptions | None = No
 
 def body_track(motion: RobotMotion, robot: Robot) -> BodyTrack:
     """The robot as its vendor draws it, where the motion puts its bodies."""
-    shapes = visible_shapes(check_geometry(robot).model, MESH_CELL)
+    shapes = visible_shapes(vendor_model(robot), MESH_CELL)
     return BodyTrack(shapes, motion.body_names, motion.body_pos_w, motion.body_quat_w)
 
 

@@ -11,6 +11,7 @@ from scipy.spatial import ConvexHull, QhullError
 from robots.derive.anatomy import Array
 from robots.derive.geometry import geom_points
 from robots.robot import Robot
+from robots.shapes import drawn_model
 
 _SIDES = {"left": "#2f6fd0", "right": "#c8402f", "": "#555555"}
 
@@ -20,7 +21,7 @@ def draw_robot(path: Path, robot: Robot) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    model = robot.model
+    model = drawn_model(robot)
     data = mujoco.MjData(model)
     data.qpos[:7] = [0.0, 0.0, robot.default_root_height, 1.0, 0.0, 0.0, 0.0]
     data.qpos[7:] = robot.default_joint_pos

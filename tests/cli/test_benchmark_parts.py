@@ -11,6 +11,7 @@ from mimic.benchmark import Measurement, benchmark, measurement_table, scaling_t
 from mimic.benchmark.motion import squat
 from mimic.benchmark.stages import STAGES, StageClock, clock_of, timed_stages
 from mimic.commands.benchmark import Benchmark
+from mimic.envs.commands.motion import motion_command
 from mimic.tasks import make_env
 from mimic_base.rotations import quat_rotate
 
@@ -31,13 +32,13 @@ def test_a_stage_counts_only_its_own_time() -> None:
 def test_stages_name_real_parts_and_leave_no_trace() -> None:
     env = make_env("tracking", [squat(robots.load("unitree_g1"), 1.0)], num_envs=2, threads=1)
     env.step(torch.zeros(2, 29))
-    before = dict(vars(env)), dict(vars(env.engine)), dict(vars(env.command))
+    before = dict(vars(env)), dict(vars(env.engine)), dict(vars(motion_command(env)))
     with timed_stages(env) as clock:
         env.step(torch.zeros(2, 29))
     assert {name for name, seconds in clock.seconds.items() if seconds > 0} >= set(STAGES) - {
         "resets"
     }
-    for owner, names in zip((env, env.engine, env.command), before, strict=True):
+    for owner, names in zip((env, env.engine, motion_command(env)), before, strict=True):
         assert set(vars(owner)) == set(names)
 
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from mimic.envs.env import EnvConfig, TrackingEnv
-from mimic.envs.motion_library import load_library
+from mimic.envs.environment import Environment, TaskConfig, quiet_task
 from mimic.sim import make_engine
 from mimic.sim.scene import make_scene
-from mimic.tasks.tracking import tracking, without_randomisation
+from mimic.tasks.registry import with_motions
+from mimic.tasks.tracking import tracking
 from motions import RobotMotion
 from robots import Robot
 from robots.kinematics import forward_kinematics
 
 MakeMotion = Callable[..., RobotMotion]
-MakeEnv = Callable[..., TrackingEnv]
+MakeEnv = Callable[..., Environment]
 
 
 def sway(
@@ -71,13 +71,13 @@ def long_motion(g1: Robot) -> RobotMotion:
 
 
 @pytest.fixture
-def quiet() -> EnvConfig:
+def quiet() -> TaskConfig:
     """The task without noise, pushes and randomisation, starting at the first frame."""
-    return without_randomisation(tracking(), observation_noise=False)
+    return quiet_task(tracking(), observation_noise=False)
 
 
 @pytest.fixture
-def endless(quiet: EnvConfig) -> EnvConfig:
+def endless(quiet: TaskConfig) -> TaskConfig:
     """The quiet task without any termination."""
     return replace(quiet, terminations={})
 
@@ -88,26 +88,26 @@ def build(g1: Robot, motion: RobotMotion) -> MakeEnv:
     scene_of = cache(make_scene)  # compiling the meshes is most of the work
 
     def make(
-        config: EnvConfig | None = None,
+        config: TaskConfig | None = None,
         num_envs: int = 3,
         *,
         robot: Robot | None = None,
         motions: Sequence[RobotMotion] | None = None,
         seed: int = 0,
-    ) -> TrackingEnv:
+    ) -> Environment:
         scene = scene_of(robot or g1)
-        library = load_library(motions or [motion], scene.robot, 1.0 / scene.control_dt)
         engine = make_engine("mujoco", scene, num_envs, threads=1)
-        return TrackingEnv(config or tracking(), engine, library, seed=seed)
+        task = with_motions(config or tracking(), motions or [motion])
+        return Environment(task, engine, seed=seed)
 
     return make
 
 
 @pytest.fixture
-def play() -> Callable[[TrackingEnv, int], None]:
+def play() -> Callable[[Environment, int], None]:
     """Advance some steps with small random actions."""
 
-    def run(env: TrackingEnv, steps: int) -> None:
+    def run(env: Environment, steps: int) -> None:
         generator = torch.Generator().manual_seed(1)
         for _ in range(steps):
             env.step(0.3 * torch.randn(env.num_envs, env.num_actions, generator=generator))

@@ -10,12 +10,12 @@ import torch
 
 from mimic.envs import compiled
 from mimic.envs.compiled import Compiled, wants_compilation
-from mimic.envs.env import TrackingEnv
-from mimic.envs.motion_library import load_library
+from mimic.envs.environment import Environment
 from mimic.envs.terms import RewardTerm
 from mimic.sim import make_engine
 from mimic.sim.scene import Scene, make_scene
 from mimic.tasks import make_env
+from mimic.tasks.registry import with_motions
 from mimic.tasks.tracking import tracking
 from mimic_base.errors import MimicError
 from robots import Robot
@@ -58,13 +58,13 @@ def test_an_error_of_the_function_is_not_the_compilers() -> None:
 
 def both(
     scene: Scene, make_motion: MakeMotion, monkeypatch: pytest.MonkeyPatch, backend: str
-) -> tuple[TrackingEnv, TrackingEnv]:
+) -> tuple[Environment, Environment]:
     """The same environment without compilation and with it, noise and pushes included."""
     monkeypatch.setattr(compiled, "BACKEND", backend)
-    library = load_library([make_motion(scene.robot)], scene.robot, 50.0)
+    task = with_motions(tracking(), [make_motion(scene.robot)])
     plain, fused = (
-        TrackingEnv(
-            tracking(), make_engine("mujoco", scene, ENVS, threads=1), library, seed=4,
+        Environment(
+            task, make_engine("mujoco", scene, ENVS, threads=1), seed=4,
             compiled=wanted,
         )
         for wanted in (False, True)
@@ -72,7 +72,7 @@ def both(
     return plain, fused
 
 
-def assert_same_steps(plain: TrackingEnv, fused: TrackingEnv, steps: int) -> None:
+def assert_same_steps(plain: Environment, fused: Environment, steps: int) -> None:
     """Both play the same actions; differences are rounding, which physics may amplify."""
     generator = torch.Generator().manual_seed(0)
     ended = 0
@@ -111,7 +111,7 @@ def test_the_default_compiler_on_the_cpu(
 def test_a_term_that_cannot_be_traced_is_computed_all_the_same(
     tiny: Robot, make_motion: MakeMotion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def through_numpy_and_a_branch(env: TrackingEnv) -> torch.Tensor:
+    def through_numpy_and_a_branch(env: Environment) -> torch.Tensor:
         speed = env.engine.qvel[:, 0]
         if float(speed.abs().max()) < -1.0:
             raise AssertionError("never")

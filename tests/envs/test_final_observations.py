@@ -8,25 +8,26 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.rows import Rows
 from mimic.envs.terms import ObservationTerm, RewardTerm
 from mimic.tasks.tracking import tracking
 from mimic_base.errors import MimicError
 
-Build = Callable[..., TrackingEnv]
+Build = Callable[..., Environment]
 
 
 def actions(steps: int, envs: int) -> torch.Tensor:
     return 0.3 * torch.randn(steps, envs, 29, generator=torch.Generator().manual_seed(4))
 
 
-def ending(endless: EnvConfig) -> EnvConfig:
+def ending(endless: TaskConfig) -> TaskConfig:
     return replace(endless, terminations={"time_out": tracking().terminations["time_out"]})
 
 
 def test_final_observations_are_those_of_an_environment_that_goes_on(
-    build: Build, endless: EnvConfig
+    build: Build, endless: TaskConfig
 ) -> None:
     env, twin = build(ending(endless), num_envs=5), build(endless, num_envs=5)
     env.episode_length_buf = torch.tensor([0, 499, 0, 498, 499])
@@ -42,7 +43,7 @@ def test_final_observations_are_those_of_an_environment_that_goes_on(
             assert final.shape == (len(ids), env.spec.sizes[group])
 
 
-def test_no_episode_ends_no_rows(build: Build, endless: EnvConfig) -> None:
+def test_no_episode_ends_no_rows(build: Build, endless: TaskConfig) -> None:
     env = build(endless)
     _, _, _, extras = env.step(actions(1, 3)[0])
     assert len(extras["final_ids"]) == 0
@@ -50,7 +51,7 @@ def test_no_episode_ends_no_rows(build: Build, endless: EnvConfig) -> None:
     assert not extras["terminated"].any()
 
 
-def test_failures_and_truncations_are_told_apart(build: Build, quiet: EnvConfig) -> None:
+def test_failures_and_truncations_are_told_apart(build: Build, quiet: TaskConfig) -> None:
     env = build(quiet, num_envs=3)
     env.episode_length_buf = torch.tensor([499, 0, 499])
     qpos = env.engine.qpos.clone()
@@ -63,7 +64,7 @@ def test_failures_and_truncations_are_told_apart(build: Build, quiet: EnvConfig)
     assert extras["time_outs"].tolist() == [True, False, False]
 
 
-def test_noise_of_final_observations_is_the_terms_own(build: Build, endless: EnvConfig) -> None:
+def test_noise_of_final_observations_is_the_terms_own(build: Build, endless: TaskConfig) -> None:
     config = replace(ending(endless), observation_noise=True)
     env, silent = build(config, num_envs=64), build(ending(endless), num_envs=64)
     for each in (env, silent):
@@ -78,9 +79,9 @@ def test_noise_of_final_observations_is_the_terms_own(build: Build, endless: Env
 
 
 def test_a_term_that_a_view_does_not_serve_is_asked_for_all(
-    build: Build, endless: EnvConfig
+    build: Build, endless: TaskConfig
 ) -> None:
-    def stubborn(env: TrackingEnv) -> torch.Tensor:
+    def stubborn(env: Environment) -> torch.Tensor:
         return torch.stack([env.engine.qpos[i, :3] for i in range(4)])
 
     group = {"stubborn": ObservationTerm(function=stubborn)}
@@ -94,17 +95,22 @@ def test_a_term_that_a_view_does_not_serve_is_asked_for_all(
     torch.testing.assert_close(final["odd"], twin.engine.qpos[3:, :3])
 
 
-def test_rows_cut_what_belongs_to_environments_only(build: Build, endless: EnvConfig) -> None:
+def test_rows_cut_what_belongs_to_environments_only(build: Build, endless: TaskConfig) -> None:
     env = build(endless, num_envs=29)  # as many environments as joints
     rows = Rows(env, torch.tensor([3, 5]), 29)
     assert rows.num_envs == 2
     assert rows.actions.shape == (2, 29) and rows.default_joint_pos.shape == (29,)
     assert torch.equal(rows.engine.qpos, env.engine.qpos[[3, 5]])
-    assert torch.equal(rows.command.anchor_pos_w, env.command.anchor_pos_w[[3, 5]])
-    assert torch.equal(rows.command.end_effectors, env.command.end_effectors)
+    command, seen = motion_command(env), rows.commands["motion"]
+    assert torch.equal(seen.anchor_pos_w, command.anchor_pos_w[[3, 5]])
+    assert torch.equal(seen.end_effectors, command.end_effectors)
+    assert torch.equal(rows.state.robot.joint_pos, env.state.robot.joint_pos[[3, 5]])
+    assert torch.equal(
+        rows.state.contacts["left_foot"].force, env.state.contacts["left_foot"].force[[3, 5]]
+    )
 
 
-def test_the_specification_says_what_is_observed(build: Build, endless: EnvConfig) -> None:
+def test_the_specification_says_what_is_observed(build: Build, endless: TaskConfig) -> None:
     env = build(endless)
     spec = env.spec
     assert spec.sizes == {"actor": 160, "critic": 286}
@@ -124,7 +130,7 @@ def test_the_specification_says_what_is_observed(build: Build, endless: EnvConfi
         reversed_spec.command_feedthrough()
 
 
-def test_only_declared_rewards_are_tracking(build: Build, endless: EnvConfig) -> None:
+def test_only_declared_rewards_are_tracking(build: Build, endless: TaskConfig) -> None:
     bonus = RewardTerm(function=lambda env: torch.ones(env.num_envs), weight=100.0)
     env = build(replace(endless, rewards={**endless.rewards, "alive": bonus}))
     assert env.max_reward == pytest.approx(5.0)

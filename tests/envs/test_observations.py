@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.mdp import observations
 from mimic.envs.terms import ObservationTerm
 from mimic.tasks.tracking import tracking
@@ -33,7 +34,7 @@ def rotation(quat: NDArray) -> Rotation:
     return Rotation.from_quat(np.asarray(quat)[..., [1, 2, 3, 0]])
 
 
-def expected_terms(env: TrackingEnv, motion: RobotMotion, index: int) -> dict[str, NDArray]:
+def expected_terms(env: Environment, motion: RobotMotion, index: int) -> dict[str, NDArray]:
     """The observation terms of one environment, from MuJoCo's own kinematics."""
     robot = env.robot
     model = robot.model
@@ -42,7 +43,7 @@ def expected_terms(env: TrackingEnv, motion: RobotMotion, index: int) -> dict[st
     data.qvel[:] = env.engine.qvel[index].double()
     mujoco.mj_forward(model, data)
     # The policy sees the frame its action will be judged against.
-    frame = min(int(env.command.frame[index]) + 1, motion.num_frames - 1)
+    frame = min(int(motion_command(env).frame[index]) + 1, motion.num_frames - 1)
     reference = motion.body_names.index(robot.anchor_body)
     anchor = rotation(data.body(robot.anchor_body).xquat)
     anchor_pos = data.body(robot.anchor_body).xpos
@@ -89,7 +90,7 @@ def test_sizes_follow_from_the_robot(build, tiny: Robot, make_motion) -> None:
 
 
 def test_values_against_independent_formulas(
-    build, quiet: EnvConfig, motion: RobotMotion, play
+    build, quiet: TaskConfig, motion: RobotMotion, play
 ) -> None:
     # Joint offsets stay on, so that the randomised default is seen in joint_pos.
     events = {"joint_default": tracking().events["joint_default"]}
@@ -103,7 +104,7 @@ def test_values_against_independent_formulas(
             np.testing.assert_allclose(observed[group][index], wanted, atol=5e-4)
 
 
-def test_term_functions_at_large_tilts(build, quiet: EnvConfig, motion: RobotMotion) -> None:
+def test_term_functions_at_large_tilts(build, quiet: TaskConfig, motion: RobotMotion) -> None:
     # Far from upright a mistaken frame cannot hide.
     env = build(quiet, num_envs=6)
     rng = np.random.default_rng(4)
@@ -121,7 +122,7 @@ def test_term_functions_at_large_tilts(build, quiet: EnvConfig, motion: RobotMot
 
 
 def test_noise_has_the_published_widths_and_spares_the_critic(
-    build, quiet: EnvConfig, motion: RobotMotion
+    build, quiet: TaskConfig, motion: RobotMotion
 ) -> None:
     widths = {
         "command": 0.0, "motion_anchor_pos_b": 0.25, "motion_anchor_ori_b": 0.05,
@@ -142,12 +143,12 @@ def test_noise_has_the_published_widths_and_spares_the_critic(
         start += size
 
 
-def test_noise_can_be_switched_off(build, quiet: EnvConfig) -> None:
+def test_noise_can_be_switched_off(build, quiet: TaskConfig) -> None:
     env = build(quiet)
     assert torch.equal(env.observe()["actor"], env.observe()["actor"])
 
 
-def test_same_name_in_two_groups_may_mean_two_things(build, quiet: EnvConfig) -> None:
+def test_same_name_in_two_groups_may_mean_two_things(build, quiet: TaskConfig) -> None:
     groups = {
         "actor": {"x": ObservationTerm(function=observations.joint_pos)},
         "critic": {"x": ObservationTerm(function=observations.base_lin_vel, scale=2.0)},
@@ -161,7 +162,7 @@ def test_same_name_in_two_groups_may_mean_two_things(build, quiet: EnvConfig) ->
     ]
 
 
-def test_term_of_wrong_shape_is_named(build, quiet: EnvConfig) -> None:
+def test_term_of_wrong_shape_is_named(build, quiet: TaskConfig) -> None:
     broken = ObservationTerm(function=lambda env: torch.zeros(7, 2))
     with pytest.raises(ValueError, match="term 'odd' returned shape"):
         build(replace(quiet, observations={"actor": {"odd": broken}}))

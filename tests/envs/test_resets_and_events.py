@@ -12,14 +12,23 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.envs.commands.motion import ResetNoise, motion_command
+from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.mdp import events
-from mimic.envs.reset import ResetNoise, reference_state
 from mimic.envs.terms import EventTerm
 from mimic.tasks.tracking import tracking
 from motions import RobotMotion
 
 MANY = 2000
+
+
+def reference_state(
+    env: Environment, row: torch.Tensor, noise: ResetNoise
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Start states as generalised coordinates and velocities."""
+    state = motion_command(env).reference_state(row, noise)
+    qpos = torch.cat([state.root_pos_w, state.root_quat_w, state.joint_pos], -1)
+    return qpos, torch.cat([state.root_lin_vel_w, state.root_ang_vel_b, state.joint_vel], -1)
 
 
 def rotation(quat: Any) -> Rotation:
@@ -50,11 +59,11 @@ def test_published_ranges() -> None:
 
 
 def test_start_state_without_noise_is_the_reference(
-    build, quiet: EnvConfig, motion: RobotMotion
+    build, quiet: TaskConfig, motion: RobotMotion
 ) -> None:
     env = build(quiet)
     frames = torch.tensor([0, 31, 64])
-    env.reset_to(torch.arange(3), torch.zeros(3).long(), frames)
+    motion_command(env).restart(torch.arange(3), torch.zeros(3).long(), frames)
     engine, rows = env.engine, frames.numpy()
     np.testing.assert_allclose(engine.qpos[:, :3], motion.root_pos[rows], atol=1e-6)
     np.testing.assert_allclose(engine.qpos[:, 3:7], motion.root_quat[rows], atol=1e-6)
@@ -68,7 +77,7 @@ def test_start_state_without_noise_is_the_reference(
     )
 
 
-def test_start_noise_ranges(build, quiet: EnvConfig, motion: RobotMotion) -> None:
+def test_start_noise_ranges(build, quiet: TaskConfig, motion: RobotMotion) -> None:
     env = build(quiet)
     row = 40
     qpos, qvel = reference_state(env, torch.full((MANY,), row), ResetNoise())
@@ -89,7 +98,7 @@ def test_start_noise_ranges(build, quiet: EnvConfig, motion: RobotMotion) -> Non
 
 @pytest.mark.parametrize("strength", [0.0, 0.5])
 def test_strength_of_start_noise_and_pushes(
-    strength: float, build, quiet: EnvConfig, motion: RobotMotion
+    strength: float, build, quiet: TaskConfig, motion: RobotMotion
 ) -> None:
     env = build(quiet, num_envs=200)
     assert env.randomisation == 1.0
@@ -108,13 +117,14 @@ def test_strength_of_start_noise_and_pushes(
     assert float(change) == pytest.approx(0.5 * strength, rel=0.1)
 
 
-def test_noisy_joints_are_clipped_to_soft_limits(build, quiet: EnvConfig) -> None:
+def test_noisy_joints_are_clipped_to_soft_limits(build, quiet: TaskConfig) -> None:
     env = build(quiet)
-    env.motion.joint_pos.copy_(env.soft_upper.expand_as(env.motion.joint_pos))
+    joint_pos = motion_command(env).library.joint_pos
+    joint_pos.copy_(env.soft_upper.expand_as(joint_pos))
     qpos, _ = reference_state(env, torch.zeros(200).long(), ResetNoise())
     assert (qpos[:, 7:] <= env.soft_upper).all()
     assert (qpos[:, 7:] == env.soft_upper).float().mean() == pytest.approx(0.5, abs=0.05)
-    env.motion.joint_pos.copy_(env.soft_lower.expand_as(env.motion.joint_pos) - 0.05)
+    joint_pos.copy_(env.soft_lower.expand_as(joint_pos) - 0.05)
     qpos, _ = reference_state(env, torch.zeros(200).long(), ResetNoise())
     assert (qpos[:, 7:] >= env.soft_lower).all()
 
@@ -123,19 +133,19 @@ def test_reset_leaves_other_environments_alone(build, play) -> None:
     env = build(num_envs=4)
     play(env, 3)
     qpos, qvel = env.engine.qpos.clone(), env.engine.qvel.clone()
-    frames, lengths = env.command.frame.clone(), env.episode_length_buf.clone()
+    frames, lengths = motion_command(env).frame.clone(), env.episode_length_buf.clone()
     actions = env.actions.clone()
     env.reset_envs(torch.tensor([1, 2]))
     others = [0, 3]
     assert torch.equal(env.engine.qpos[others], qpos[others])
     assert torch.equal(env.engine.qvel[others], qvel[others])
-    assert torch.equal(env.command.frame[others], frames[others])
+    assert torch.equal(motion_command(env).frame[others], frames[others])
     assert torch.equal(env.episode_length_buf[others], lengths[others])
     assert torch.equal(env.actions[others], actions[others])
     assert not env.actions[[1, 2]].any() and not env.previous_actions[[1, 2]].any()
 
 
-def test_push_adds_to_the_velocity(build, quiet: EnvConfig) -> None:
+def test_push_adds_to_the_velocity(build, quiet: TaskConfig) -> None:
     env = build(quiet, num_envs=400)
     fast = env.engine.qvel.clone()
     fast[:, :3] = torch.tensor([3.0, -2.0, 1.0])
@@ -158,7 +168,7 @@ def test_push_adds_to_the_velocity(build, quiet: EnvConfig) -> None:
 
 
 def recorder(times: list[list[float]]) -> Callable[..., None]:
-    def record(env: TrackingEnv, env_ids: torch.Tensor) -> None:
+    def record(env: Environment, env_ids: torch.Tensor) -> None:
         for index in env_ids.tolist():
             times[index].append(float(env.episode_length_buf[index]) * env.control_dt)
 
@@ -166,7 +176,7 @@ def recorder(times: list[list[float]]) -> Callable[..., None]:
 
 
 def test_interval_events_fire_in_their_interval_from_the_start_of_an_episode(
-    build, endless: EnvConfig
+    build, endless: TaskConfig
 ) -> None:
     times: list[list[float]] = [[] for _ in range(4)]
     term = EventTerm(function=recorder(times), mode="interval", interval_s=(0.1, 0.2))
@@ -187,7 +197,7 @@ def test_interval_events_fire_in_their_interval_from_the_start_of_an_episode(
     assert not any(times)
 
 
-def test_pushed_velocity_is_observed(build, endless: EnvConfig) -> None:
+def test_pushed_velocity_is_observed(build, endless: TaskConfig) -> None:
     term = EventTerm(
         function=events.push, mode="interval", interval_s=(0.0, 0.0),
         parameters={"lin_vel": (5.0, 0.0, 0.0), "ang_vel": (0.0, 0.0, 0.0)},
@@ -196,7 +206,7 @@ def test_pushed_velocity_is_observed(build, endless: EnvConfig) -> None:
     observed, _, _, _ = env.step(torch.zeros(8, 29))
     start = sum(entry["size"] for entry in env.observation_layout("actor")[:3])
     assert observed["actor"][:, start].abs().max() > 1.0
-    torch.testing.assert_close(env.command.robot_body_lin_vel_w, env.engine.body_lin_vel_w[
+    torch.testing.assert_close(motion_command(env).robot_body_lin_vel_w, env.engine.body_lin_vel_w[
         :, [env.robot.body_names.index(name) for name in env.robot.key_bodies]
     ])  # fmt: skip
 
@@ -206,7 +216,7 @@ def only(name: str) -> dict[str, EventTerm]:
 
 
 def test_joint_offset_shifts_observation_and_action(
-    build, quiet: EnvConfig, monkeypatch: pytest.MonkeyPatch
+    build, quiet: TaskConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = build(replace(quiet, events=only("joint_default")), num_envs=60)
     shift = (env.default_joint_pos_of_env - env.default_joint_pos).numpy()
@@ -226,7 +236,7 @@ def test_joint_offset_shifts_observation_and_action(
     np.testing.assert_allclose(env.default_joint_pos, env.robot.default_joint_pos, atol=1e-6)
 
 
-def test_friction_is_drawn_for_the_feet(build, quiet: EnvConfig) -> None:
+def test_friction_is_drawn_for_the_feet(build, quiet: TaskConfig) -> None:
     env = build(replace(quiet, events=only("foot_friction")), num_envs=300)
     values = env.engine.model_field("geom_friction").numpy()
     model = env.scene.model
@@ -242,7 +252,7 @@ def test_friction_is_drawn_for_the_feet(build, quiet: EnvConfig) -> None:
     )
 
 
-def test_centre_of_mass_of_the_torso_is_drawn(build, quiet: EnvConfig) -> None:
+def test_centre_of_mass_of_the_torso_is_drawn(build, quiet: TaskConfig) -> None:
     env = build(replace(quiet, events=only("anchor_com")), num_envs=500)
     values = env.engine.model_field("body_ipos").numpy()
     model = env.scene.model
@@ -252,7 +262,7 @@ def test_centre_of_mass_of_the_torso_is_drawn(build, quiet: EnvConfig) -> None:
     np.testing.assert_allclose(values[:, others], model.body_ipos[others][None].repeat(500, 0))
 
 
-def test_randomisation_changes_the_physics(build, endless: EnvConfig) -> None:
+def test_randomisation_changes_the_physics(build, endless: TaskConfig) -> None:
     plain = build(endless)
     other = build(replace(endless, events=only("anchor_com")))
     for _ in range(10):

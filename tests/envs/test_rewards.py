@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.mdp import rewards
 from mimic.tasks.tracking import tracking_rewards
 from motions import RobotMotion
@@ -34,9 +35,9 @@ def heading(turn: Rotation) -> Rotation:
     return Rotation.from_euler("z", np.arctan2(matrix[1, 0], matrix[0, 0]))
 
 
-def expected_kernels(env: TrackingEnv, motion: RobotMotion, index: int) -> dict[str, float]:
+def expected_kernels(env: Environment, motion: RobotMotion, index: int) -> dict[str, float]:
     robot = env.robot
-    frame = int(env.command.frame[index])
+    frame = int(motion_command(env).frame[index])
     ours = [robot.body_names.index(name) for name in robot.key_bodies]
     theirs = [motion.body_names.index(name) for name in robot.key_bodies]
     anchor = robot.key_bodies.index(robot.anchor_body)
@@ -65,7 +66,7 @@ def expected_kernels(env: TrackingEnv, motion: RobotMotion, index: int) -> dict[
     return {name: float(np.exp(-squares[name] / KERNELS[name][1] ** 2)) for name in KERNELS}
 
 
-def scattered(env: TrackingEnv, *, tilt: bool = True) -> None:
+def scattered(env: Environment, *, tilt: bool = True) -> None:
     """Random states around the reference, as far off as a bad policy gets."""
     rng = np.random.default_rng(6)
     n = env.num_envs
@@ -81,7 +82,7 @@ def scattered(env: TrackingEnv, *, tilt: bool = True) -> None:
     qvel = torch.tensor(rng.normal(size=(n, env.engine.qvel.shape[1])), dtype=torch.float32)
     env.engine.reset(torch.arange(n), qpos, qvel)
     frame = torch.arange(n) * 7 + 3 if tilt else torch.zeros(n).long()
-    env.command.assign(torch.arange(n), torch.zeros(n).long(), frame)
+    motion_command(env).assign(torch.arange(n), torch.zeros(n).long(), frame)
     env.observe()
 
 
@@ -98,7 +99,7 @@ def test_weights_and_widths_are_the_published() -> None:
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_kernels(name: str, build, quiet: EnvConfig, motion: RobotMotion) -> None:
+def test_kernels(name: str, build, quiet: TaskConfig, motion: RobotMotion) -> None:
     env = build(quiet, num_envs=8)
     scattered(env)
     term = env.cfg.rewards[name]
@@ -109,7 +110,7 @@ def test_kernels(name: str, build, quiet: EnvConfig, motion: RobotMotion) -> Non
     assert min(wanted) > 0.0 and max(wanted) < 0.999  # the states do exercise the kernel
 
 
-def test_action_rate_is_the_squared_difference(build, endless: EnvConfig) -> None:
+def test_action_rate_is_the_squared_difference(build, endless: TaskConfig) -> None:
     env = build(endless)
     first, second = torch.randn(2, 3, 29)
     env.step(first)
@@ -119,7 +120,7 @@ def test_action_rate_is_the_squared_difference(build, endless: EnvConfig) -> Non
     torch.testing.assert_close(rewards.action_rate_l2(env), (second - first).square().sum(-1))
 
 
-def test_action_rate_survives_a_reused_buffer(build, endless: EnvConfig) -> None:
+def test_action_rate_survives_a_reused_buffer(build, endless: TaskConfig) -> None:
     env = build(endless)
     buffer = torch.ones(3, 29)
     env.step(buffer)
@@ -128,7 +129,7 @@ def test_action_rate_survives_a_reused_buffer(build, endless: EnvConfig) -> None
     torch.testing.assert_close(rewards.action_rate_l2(env), torch.full((3,), 4.0 * 29))
 
 
-def test_joint_limit_counts_the_excess_beyond_soft_limits(build, quiet: EnvConfig) -> None:
+def test_joint_limit_counts_the_excess_beyond_soft_limits(build, quiet: TaskConfig) -> None:
     env = build(quiet)
     qpos = env.engine.qpos.clone()
     qpos[:, 7:] = env.default_joint_pos
@@ -140,7 +141,7 @@ def test_joint_limit_counts_the_excess_beyond_soft_limits(build, quiet: EnvConfi
     torch.testing.assert_close(rewards.joint_limit(env), wanted, atol=1e-5, rtol=0)
 
 
-def test_undesired_contacts_count_bodies_over_the_threshold(build, quiet: EnvConfig) -> None:
+def test_undesired_contacts_count_bodies_over_the_threshold(build, quiet: TaskConfig) -> None:
     env = build(quiet)
     force = torch.zeros_like(env.engine.contact_force)
     force[0, 0], force[0, 2], force[1, 1] = 1.1, 300.0, 0.9
@@ -148,7 +149,7 @@ def test_undesired_contacts_count_bodies_over_the_threshold(build, quiet: EnvCon
     assert rewards.undesired_contacts(env, threshold=1.0).tolist() == [2.0, 0.0, 0.0]
 
 
-def test_lying_robot_is_charged_for_its_contacts(build, endless: EnvConfig) -> None:
+def test_lying_robot_is_charged_for_its_contacts(build, endless: TaskConfig) -> None:
     env = build(endless)
     qpos = env.engine.qpos.clone()
     qpos[:, 2] = 0.12
@@ -159,11 +160,11 @@ def test_lying_robot_is_charged_for_its_contacts(build, endless: EnvConfig) -> N
     assert extras["log"]["reward/undesired_contacts"] < -0.05
 
 
-def test_perfect_tracking_earns_five(build, quiet: EnvConfig, motion: RobotMotion) -> None:
+def test_perfect_tracking_earns_five(build, quiet: TaskConfig, motion: RobotMotion) -> None:
     env = build(quiet)
     assert env.max_reward == pytest.approx(5.0)
     ids = torch.arange(3)
-    env.reset_to(ids, torch.zeros(3).long(), torch.tensor([5, 40, 77]))
+    motion_command(env).restart(ids, torch.zeros(3).long(), torch.tensor([5, 40, 77]))
     env.observe()
     total = torch.zeros(3)
     for name, term in env.cfg.rewards.items():
@@ -178,7 +179,7 @@ def test_perfect_tracking_earns_five(build, quiet: EnvConfig, motion: RobotMotio
 
 
 def test_step_reward_is_the_weighted_sum_times_the_control_step(
-    build, endless: EnvConfig, play
+    build, endless: TaskConfig, play
 ) -> None:
     env = build(endless)
     play(env, 3)
@@ -190,16 +191,16 @@ def test_step_reward_is_the_weighted_sum_times_the_control_step(
     assert extras["log"]["reward/total"] == pytest.approx(float(total.mean()), rel=1e-4)
 
 
-def test_reward_compares_state_and_reference_of_the_same_time(build, endless: EnvConfig) -> None:
+def test_reward_compares_state_and_reference_of_the_same_time(build, endless: TaskConfig) -> None:
     # After k steps from the first frame the clip is at frame k.
     env = build(endless)
-    assert env.command.frame.tolist() == [0, 0, 0]
+    assert motion_command(env).frame.tolist() == [0, 0, 0]
     for step in range(1, 4):
         env.step(torch.zeros(3, 29))
-        assert env.command.frame.tolist() == [step] * 3
+        assert motion_command(env).frame.tolist() == [step] * 3
 
 
-def planar(env: TrackingEnv, *, robot: bool) -> None:
+def planar(env: Environment, *, robot: bool) -> None:
     """Move and turn the robot, or the reference, in the ground plane."""
     turn = Rotation.from_euler("z", 2.1)
     quat = torch.tensor(turn.as_quat()[[3, 0, 1, 2]], dtype=torch.float32)
@@ -218,14 +219,14 @@ def planar(env: TrackingEnv, *, robot: bool) -> None:
         qvel[:, :3] = qvel[:, :3] @ matrix.T
         env.engine.reset(torch.arange(env.num_envs), qpos, qvel)
     else:
-        library = env.motion
+        library = motion_command(env).library
         library.body_pos_w.copy_(library.body_pos_w @ matrix.T + shift)
         library.body_quat_w.copy_(multiply(library.body_quat_w))
     env.observe()
 
 
 @pytest.mark.parametrize("moved", ["robot", "reference"])
-def test_relative_targets_ignore_place_and_heading(moved: str, build, quiet: EnvConfig) -> None:
+def test_relative_targets_ignore_place_and_heading(moved: str, build, quiet: TaskConfig) -> None:
     # The published heading difference is exact in the robot's heading, and in the reference's as
     # long as the two torsos differ by a turn about the vertical only.
     env = build(quiet, num_envs=5)
@@ -245,7 +246,7 @@ def test_relative_targets_ignore_place_and_heading(moved: str, build, quiet: Env
     assert (rewards.anchor_position(env, std=0.3) < 1e-6).all() and (place > 1e-6).any()
 
 
-def test_relative_targets_keep_the_height_of_the_reference(build, quiet: EnvConfig) -> None:
+def test_relative_targets_keep_the_height_of_the_reference(build, quiet: TaskConfig) -> None:
     env = build(quiet)
     qpos = env.engine.qpos.clone()
     qpos[:, 2] += 0.1
@@ -257,7 +258,7 @@ def test_relative_targets_keep_the_height_of_the_reference(build, quiet: EnvConf
     )
 
 
-def test_terms_can_be_replaced(build, endless: EnvConfig) -> None:
+def test_terms_can_be_replaced(build, endless: TaskConfig) -> None:
     only = {"action_rate": tracking_rewards()["action_rate"]}
     env = build(replace(endless, rewards=only))
     _, reward, _, _ = env.step(torch.ones(3, 29))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mimic.envs.env import EnvConfig, TrackingEnv
+from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.symmetry import reflections
 from mimic.envs.terms import ObservationTerm
 from mimic.tasks.tracking import tracking
@@ -36,7 +36,7 @@ def mirrored_clip(robot: Robot, motion: RobotMotion) -> RobotMotion:
 
 
 def test_a_reflected_world_is_seen_reflected(
-    build: Callable[..., TrackingEnv], g1: Robot, motion: RobotMotion, endless: EnvConfig
+    build: Callable[..., Environment], g1: Robot, motion: RobotMotion, endless: TaskConfig
 ) -> None:
     mirror = mirror_map(g1)
     env = build(endless, num_envs=4)
@@ -57,8 +57,7 @@ def test_a_reflected_world_is_seen_reflected(
     qvel = torch.cat([qvel[:, :3] * FLIP, qvel[:, 3:6] * -FLIP, sign * qvel[:, 6:][:, index]], 1)
     other.step(reflect["actions"](actions))
     other.engine.reset(torch.arange(4), qpos, qvel)
-    other.command.update()
-    seen, expected = other._compute_observations(), env.get_observations()
+    seen, expected = other.observe(), env.get_observations()
     for group in ("actor", "critic"):
         torch.testing.assert_close(
             seen[group], reflect[group](expected[group]), atol=2e-4, rtol=1e-4
@@ -67,7 +66,7 @@ def test_a_reflected_world_is_seen_reflected(
         assert torch.equal(reflect[group](reflect[group](values)), values)
 
 
-def test_an_unknown_term_is_named(build: Callable[..., TrackingEnv]) -> None:
+def test_an_unknown_term_is_named(build: Callable[..., Environment]) -> None:
     config = tracking()
     actor = {
         **config.observations["actor"],
@@ -79,7 +78,7 @@ def test_an_unknown_term_is_named(build: Callable[..., TrackingEnv]) -> None:
         reflections(env)
 
 
-def test_reflections_cover_both_tasks(build: Callable[..., TrackingEnv]) -> None:
+def test_reflections_cover_both_tasks(build: Callable[..., Environment]) -> None:
     env = build(tracking(state_estimation=False), num_envs=2)
     assert len(reflections(env)["actor"].index) == 154
     np.testing.assert_array_equal(sorted(reflections(env)["actor"].index), np.arange(154))

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mimic.envs.commands.motion import motion_command
 from mimic.evaluation.protocols import get_protocol
-from mimic.tasks.tracking import tracking
+from mimic.tasks.tracking import tracking, with_randomisation_ramp
 from mimic_base.errors import MimicError
 from tests.envs.conftest import MakeEnv
 
 
 def test_randomisation_grows_with_the_iterations(build: MakeEnv) -> None:
-    config = replace(tracking(), randomisation_start=0.25, randomisation_ramp=100)
-    env = build(config)
+    env = build(with_randomisation_ramp(tracking(), 0.25, 100))
     strengths = []
     for iteration in (0, 50, 100, 500):
         env.begin_iteration(iteration)
@@ -31,7 +31,7 @@ def test_an_environment_names_what_a_checkpoint_must_share(build: MakeEnv) -> No
     sizes = {name: value.shape[1] for name, value in env.get_observations().items()}
     assert env.identity == {
         "task": env.task_name, "robot": env.robot.name, "robot_hash": env.robot.content_hash,
-        "motions": list(env.motion.hashes), "actor_observations": sizes["actor"],
+        "motions": list(motion_command(env).library.hashes), "actor_observations": sizes["actor"],
         "critic_observations": sizes["critic"], "actions": env.num_actions,
     }  # fmt: skip
 
@@ -40,8 +40,8 @@ def test_statistics_to_be_shared_are_the_samplers_own(build: MakeEnv) -> None:
     env = build()
     for statistic in env.shared_statistics():
         statistic.fill_(3.0)
-    assert torch.all(env.command.sampler.failures == 3.0)
-    assert torch.all(env.command.sampler.visits == 3.0)
+    assert torch.all(motion_command(env).sampler.failures == 3.0)
+    assert torch.all(motion_command(env).sampler.visits == 3.0)
 
 
 def test_new_random_numbers_begin_where_they_are_told_to(build: MakeEnv) -> None:
@@ -55,7 +55,10 @@ def test_new_random_numbers_begin_where_they_are_told_to(build: MakeEnv) -> None
 def test_physics_is_coarser_in_training_alone() -> None:
     task = replace(tracking(), physics_hz=100.0)
     assert get_protocol("noisy-start").environment(task).physics_hz == 200.0
-    with pytest.raises(MimicError, match="physics_hz must be at least 1"):
+    with pytest.raises(MimicError, match="physics_hz must be positive"):
         replace(task, physics_hz=0.0)
-    with pytest.raises(MimicError, match=r"randomisation_start must lie in \[0, 1\]"):
-        replace(task, randomisation_start=2.0)
+
+
+def test_a_ramp_begins_at_a_share(build: MakeEnv) -> None:
+    with pytest.raises(MimicError, match=r"start must lie in \[0, 1\]"):
+        build(with_randomisation_ramp(tracking(), 2.0, 10)).begin_iteration(0)

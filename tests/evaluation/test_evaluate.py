@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from mimic.benchmark.motion import squat
-from mimic.envs.env import TrackingEnv
+from mimic.envs.environment import Environment
 from mimic.evaluation import Protocol, evaluate, get_protocol
 from mimic_base.errors import MimicError
 from motions import RobotMotion
@@ -73,10 +73,10 @@ def test_the_seed_decides_noisy_episodes(follow, short: RobotMotion) -> None:
 def test_a_blown_up_state_is_a_failure(
     follow, short: RobotMotion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = TrackingEnv.step
+    real = Environment.step
     steps = 0
 
-    def broken(self: TrackingEnv, actions: torch.Tensor):
+    def broken(self: Environment, actions: torch.Tensor):
         nonlocal steps
         steps += 1
         if steps == 4:
@@ -84,7 +84,7 @@ def test_a_blown_up_state_is_a_failure(
             self.engine.set_velocity(ids, torch.full((1, 35), 1e5))
         return real(self, actions)
 
-    monkeypatch.setattr(TrackingEnv, "step", broken)
+    monkeypatch.setattr(Environment, "step", broken)
     result = judge(follow, [short], get_protocol("appendix-f", episodes=2))
     assert result.total.success == 0.5
     assert result.total.failures == {"non_finite": 1}

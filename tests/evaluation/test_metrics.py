@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import quiet_task
 from mimic.evaluation.metrics import (
     UNITS,
     EpisodeTally,
@@ -15,7 +17,7 @@ from mimic.evaluation.metrics import (
     state_errors,
 )
 from mimic.tasks import make_env
-from mimic.tasks.tracking import tracking, without_randomisation
+from mimic.tasks.tracking import tracking
 from motions import RobotMotion
 from robots import Robot
 
@@ -34,7 +36,7 @@ def test_mean_absolute_is_over_joints() -> None:
 
 @pytest.fixture(scope="module")
 def env(g1: Robot, short: RobotMotion):
-    config = without_randomisation(tracking(), observation_noise=False)
+    config = quiet_task(tracking(), observation_noise=False)
     return make_env(config, [short], num_envs=4, robot=g1, threads=1)
 
 
@@ -46,7 +48,7 @@ def put(env, qpos: torch.Tensor, qvel: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def test_errors_of_known_displacements(env) -> None:
     everyone = torch.arange(4)
-    env.reset_to(everyone, torch.zeros(4).long(), torch.full((4,), 6))
+    motion_command(env).restart(everyone, torch.zeros(4).long(), torch.full((4,), 6))
     qpos, qvel = env.engine.qpos.clone(), env.engine.qvel.clone()
     exact = put(env, qpos, qvel)
     assert set(exact) == set(UNITS)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from mimic.envs.env import TrackingEnv
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import Environment
 from mimic.evaluation import evaluate
 from mimic.policy.contract import METADATA_KEY, contract_of_env
 from mimic.policy.export import export_policy, reference_clip
@@ -27,7 +28,7 @@ class Net(nn.Module):
     default: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, env: TrackingEnv) -> None:
+    def __init__(self, env: Environment) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.net = nn.Linear(env.get_observations()["actor"].shape[-1], env.num_actions)
@@ -42,22 +43,23 @@ class Net(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def env(g1: Robot, short: RobotMotion) -> TrackingEnv:
+def env(g1: Robot, short: RobotMotion) -> Environment:
     return make_env("tracking", [short], num_envs=4, robot=g1, threads=1)
 
 
 @pytest.fixture(scope="module")
-def network(env: TrackingEnv) -> Net:
+def network(env: Environment) -> Net:
     return Net(env).eval()
 
 
 @pytest.fixture(scope="module")
-def policy(env: TrackingEnv, network: Net, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def policy(env: Environment, network: Net, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy file with its clip inside."""
     path = tmp_path_factory.mktemp("policy") / "policy.onnx"
     contract = contract_of_env(env, {"iterations": 7}, clip=0)
     obs = env.get_observations()["actor"]
-    return export_policy(network, contract, obs, path, reference_clip(env.motion, 0))
+    reference = reference_clip(motion_command(env).library, 0)
+    return export_policy(network, contract, obs, path, reference)
 
 
 def altered(policy: Path, out: Path, change: dict) -> Path:

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from mimic.envs.reset import ResetNoise
-from mimic.evaluation.protocols import PROTOCOLS, get_protocol, scaled_noise
+from mimic.envs.commands.motion import ResetNoise
+from mimic.evaluation.protocols import PROTOCOLS, get_protocol
 from mimic.tasks import make_env
-from mimic.tasks.tracking import tracking
+from mimic.tasks.tracking import motion_commands, tracking
 from mimic_base.errors import MimicError, UserError
 from motions import RobotMotion
 from robots import Robot
@@ -19,8 +19,9 @@ def test_appendix_f_is_without_any_noise() -> None:
     config = protocol.environment(tracking())
     assert protocol.episodes == 1 and protocol.time_limit_s is None
     assert not config.observation_noise and not config.events and not config.terminations
-    assert config.reset_noise == ResetNoise.none()
-    assert config.sampling.mode == "start"
+    motion = motion_commands(config)["motion"]
+    assert motion.reset_noise == ResetNoise.none()
+    assert motion.sampling.mode == "start"
     assert all(term.weight > 0 for term in config.rewards.values())
     assert sum(term.weight for term in config.rewards.values()) == 5.0
 
@@ -28,19 +29,19 @@ def test_appendix_f_is_without_any_noise() -> None:
 def test_noisy_and_robust_protocols_add_what_they_say() -> None:
     noisy = get_protocol("noisy-start").environment(tracking())
     assert noisy.observation_noise and not noisy.events
-    assert noisy.reset_noise.joint_pos == pytest.approx(0.02)
+    assert motion_commands(noisy)["motion"].reset_noise.joint_pos == pytest.approx(0.02)
     exact = get_protocol("noisy-start", start_noise=0.0).environment(tracking())
-    assert exact.reset_noise == ResetNoise.none()
+    assert motion_commands(exact)["motion"].reset_noise == ResetNoise.none()
     robust = get_protocol("robust").environment(tracking())
     assert set(robust.events) == set(tracking().events)
-    assert robust.reset_noise == ResetNoise()
+    assert motion_commands(robust)["motion"].reset_noise == ResetNoise()
     mjlab = get_protocol("mjlab")
     assert mjlab.time_limit_s == 10.0
     assert set(mjlab.failures) == {"anchor_height", "anchor_tilt", "end_effector_height"}
 
 
 def test_scaled_noise() -> None:
-    half = scaled_noise(ResetNoise(), 0.5)
+    half = ResetNoise().scaled(0.5)
     assert half.position == (0.025, 0.025, 0.005) and half.ang_vel == (0.26, 0.26, 0.39)
 
 

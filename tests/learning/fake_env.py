@@ -83,6 +83,14 @@ class FakeEnv:
         return self.state["episode_length_buf"]
 
     @property
+    def commands(self) -> dict[str, Any]:
+        told = {"hashes": list(self.motion.hashes), "reference_lead": self.reference_lead}
+        motion = SimpleNamespace(
+            library=self.motion, reference_lead=self.reference_lead, describe=lambda: told
+        )
+        return {"motion": motion}
+
+    @property
     def spec(self) -> EnvSpec:
         return EnvSpec(
             num_envs=self.num_envs, num_actions=self.num_actions, control_dt=self.control_dt,

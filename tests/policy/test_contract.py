@@ -30,14 +30,14 @@ def test_the_contract_describes_the_environment(contract: PolicyContract) -> Non
         ("first", 30.0, 50), ("second", 120.0, 50),
     ]  # fmt: skip
     data = json.loads(contract.to_json())
-    assert data["schema"] == "humanoid-mimic/policy/1" and data["quaternion"] == "wxyz"
+    assert data["schema"] == "humanoid-mimic/policy/2" and data["quaternion"] == "wxyz"
     assert data["robot"] == {"name": "fake", "hash": "0123456789abcdef"}
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"schema": "humanoid-mimic/policy/2"}, "schema 'humanoid-mimic/policy/2'"),
+        ({"schema": "humanoid-mimic/policy/3"}, "schema 'humanoid-mimic/policy/3'"),
         ({"schema": None}, "schema None"),
         ({"kp": [1.0, 2.0]}, "kp has 2 entries, there are 4 joints"),
         ({"kd": [1.0, 1.0, 1.0, "x"]}, "cannot be read"),

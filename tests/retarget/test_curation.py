@@ -56,6 +56,7 @@ def without(motion: RobotTrajectory, frames: range) -> RobotTrajectory:
     keep = [t for t in range(motion.num_frames) if t not in frames]
     return replace(
         motion,
+        objects=None if motion.objects is None else motion.objects.frames(keep),
         root_pos=motion.root_pos[keep],
         root_quat=motion.root_quat[keep],
         joint_pos=motion.joint_pos[keep],

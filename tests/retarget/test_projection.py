@@ -56,7 +56,7 @@ def leaning(g1: Robot) -> RobotMotion:
     still = standing(g1, 50)
     shift = np.stack([0.25 * bump(50, 14), np.zeros(50)], axis=1)
     qpos = PinnedFeet(still, g1).moved(shift, 1.0, 3.0)
-    return rebuilt(still, g1, qpos[:, :3], qpos[:, 3:7], qpos[:, 7:], still.contact)
+    return rebuilt(still, g1, qpos[:, :3], qpos[:, 3:7], qpos[:, 7:], still.contact, None)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from robots import Robot
+from robots.shapes import drawn_model
 
 # motor: (joint patterns, armature, kp, kd, effort, action scale), as published
 MOTORS = {
@@ -123,7 +124,7 @@ def test_vendor_body_is_unchanged(g1: Robot, vendor: mujoco.MjModel) -> None:
 
 
 def test_visual_meshes_stay_and_do_not_collide(g1: Robot) -> None:
-    model = g1.model
+    model = drawn_model(g1)
     meshes = model.geom_type == int(mujoco.mjtGeom.mjGEOM_MESH)
     assert meshes.sum() >= 29
     assert not model.geom_contype[meshes].any()
@@ -221,5 +222,6 @@ def test_no_self_collision_in_the_default_pose(g1: Robot) -> None:
 def test_spec_is_fresh_each_time(g1: Robot) -> None:
     first, second = g1.spec(), g1.spec()
     first.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[1, 1, 1])
-    assert second.compile().ngeom == g1.model.ngeom
-    assert first.compile().ngeom == g1.model.ngeom + 1
+    plain = g1.spec().compile().ngeom
+    assert second.compile().ngeom == plain
+    assert first.compile().ngeom == plain + 1

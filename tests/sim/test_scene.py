@@ -34,7 +34,7 @@ def test_rates_that_do_not_fit_are_refused(tiny: Robot) -> None:
 def test_robot_part_of_the_scene_is_the_robot(g1: Robot, g1_scene: Scene) -> None:
     model = g1_scene.model
     assert model.nq == g1.model.nq and model.nu == g1.model.nu
-    assert model.ngeom == g1.model.ngeom + 1
+    assert model.ngeom == g1.spec().compile().ngeom + 1
     names = tuple(model.body(i).name for i in range(1, model.nbody))
     assert names == g1.body_names
     assert model.body_mass.sum() == pytest.approx(g1.model.body_mass.sum())

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import robots
+from mimic.envs.commands.motion import ResetNoise, motion_command
+from mimic.envs.environment import quiet_task
 from mimic.envs.sampling import SamplingConfig
 from mimic.tasks import TASKS, make_env, task_names
 from mimic.tasks.registry import task_config
-from mimic.tasks.tracking import tracking, without_randomisation
+from mimic.tasks.tracking import motion_commands, tracking
 from mimic_base.errors import MimicError, UserError
 from motions import RobotMotion
 from robots import Robot
@@ -52,9 +54,10 @@ def test_unknown_task_lists_the_known() -> None:
 
 
 def test_sampling_variants() -> None:
-    assert task_config("tracking").sampling == SamplingConfig(mode="adaptive")
+    usual = motion_commands(task_config("tracking"))["motion"]
+    assert usual.sampling == SamplingConfig(mode="adaptive")
     faithful = task_config("tracking", sampling="beyondmimic")
-    assert faithful.sampling.mode == "beyondmimic"
+    assert motion_commands(faithful)["motion"].sampling.mode == "beyondmimic"
     assert faithful.rewards == task_config("tracking").rewards
     with pytest.raises(MimicError, match="unknown sampling 'luck'; known: adaptive, beyondmimic"):
         task_config("tracking", sampling="luck")
@@ -68,9 +71,10 @@ def test_deployable_task_drops_what_a_robot_must_estimate() -> None:
 
 
 def test_evaluation_variant_is_without_chance() -> None:
-    config = without_randomisation(tracking(), observation_noise=False)
+    config = quiet_task(tracking(), observation_noise=False)
     assert not config.events and not config.observation_noise
-    assert config.sampling.mode == "start"
+    motion = motion_commands(config)["motion"]
+    assert motion.sampling.mode == "start" and motion.reset_noise == ResetNoise.none()
     assert config.terminations == tracking().terminations
 
 
@@ -81,14 +85,14 @@ def test_environment_from_files_and_folders(
     standing.crop(0, 30).save(tmp_path / "two.npz")
     env = make_env("tracking-no-state-estimation", [tmp_path], num_envs=2, robot=g1, threads=1)
     assert env.task_name == "tracking-no-state-estimation"
-    assert env.motion.length.tolist() == [60, 30]
+    assert motion_command(env).library.length.tolist() == [60, 30]
     assert env.get_observations()["actor"].shape == (2, 154)
     mixed = make_env("tracking", [tmp_path / "one.npz", standing], num_envs=1, robot=g1, threads=1)
-    assert mixed.motion.num_clips == 2
+    assert motion_command(mixed).library.num_clips == 2
 
 
 def test_standing_still_tracks_a_standing_clip(g1: Robot, standing: RobotMotion) -> None:
-    config = without_randomisation(tracking(), observation_noise=False)
+    config = quiet_task(tracking(), observation_noise=False)
     env = make_env(config, [standing], num_envs=1, robot=g1, threads=1)
     _, reward, dones, _ = env.step(torch.zeros(1, 29))
     assert not dones.any()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mimic.envs.commands.motion import motion_command
 from mimic.policy.contract import contract_of_env
 from mimic.policy.export import export_policy, reference_clip
 from mimic.tasks import make_env
@@ -52,5 +53,5 @@ def write_policy(path: Path, motion: RobotMotion, *, clip_inside: bool = False) 
     obs = env.get_observations()["actor"]
     net = small_policy(obs.shape[1], env.num_actions)
     contract = contract_of_env(env, {}, 0 if clip_inside else None)
-    reference = reference_clip(env.motion, 0) if clip_inside else None
+    reference = reference_clip(motion_command(env).library, 0) if clip_inside else None
     return export_policy(net, contract, obs, path, reference)

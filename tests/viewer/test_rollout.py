@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import robots
-from mimic.envs.reset import ResetNoise
+from mimic.envs.commands.motion import motion_command
+from mimic.envs.environment import quiet_task
 from mimic.policy.contract import contract_of_env
 from mimic.policy.export import export_policy
 from mimic.policy.player import PolicyPlayer
 from mimic.tasks import make_env
 from mimic.tasks.registry import task_config
-from mimic.tasks.tracking import without_randomisation
 from mimic.viewer.rollout import reference_states, roll_out, to_anchor
 from mimic_base.errors import MimicError
 from mimic_base.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
@@ -27,7 +27,7 @@ from tests.viewer.support import small_policy, swaying_motion, write_policy
 def exported(request, tmp_path_factory):
     robot = robots.load("unitree_g1")
     motion = swaying_motion(robot)
-    config = without_randomisation(task_config(request.param), observation_noise=False)
+    config = quiet_task(task_config(request.param), observation_noise=False)
     env = make_env(config, [motion], num_envs=1, threads=1)
     obs = env.get_observations()["actor"]
     net = small_policy(obs.shape[1], env.num_actions)
@@ -38,14 +38,14 @@ def exported(request, tmp_path_factory):
 
 def test_playback_agrees_with_the_environment(exported) -> None:
     robot, motion, env, net, player = exported
-    env.reset_to(torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), noise=ResetNoise.none())
+    motion_command(env).restart(torch.tensor([0]), torch.tensor([0]), torch.tensor([0]))
     env.observe()
     rollout = roll_out(player, player.reference(motion), robot, clip="sway")
     for t in range(25):
         expected = env.get_observations()["actor"].numpy()[0]
         np.testing.assert_allclose(rollout.observations[t], expected, atol=1e-4)
         np.testing.assert_allclose(rollout.qpos[t], env.engine.qpos[0].numpy(), atol=1e-4)
-        c = env.command
+        c = motion_command(env)
         error = torch.linalg.vector_norm(c.robot_body_pos_w - c.body_pos_w, dim=-1).mean()
         assert rollout.key_body_error[t] == pytest.approx(float(error), abs=1e-5)
         relative = torch.linalg.vector_norm(

@@ -9,12 +9,13 @@ import torch
 from mimic_base.rotations_torch import quat_inv_rotate
 
 if TYPE_CHECKING:
-    from mimic.envs.env import TrackingEnv
+    from mimic.envs.environment import Environment
 
 Range = tuple[float, float]
+Range3 = tuple[float, float, float]
 
 
-def randomize_foot_friction(env: TrackingEnv, env_ids: torch.Tensor, friction: Range) -> None:
+def randomize_foot_friction(env: Environment, env_ids: torch.Tensor, friction: Range) -> None:
     """Draw one sliding friction coefficient for both feet of each environment."""
     model = env.scene.model
     feet = {model.body(name).id for name in env.robot.feet}
@@ -27,7 +28,7 @@ def randomize_foot_friction(env: TrackingEnv, env_ids: torch.Tensor, friction: R
 
 
 def randomize_anchor_com(
-    env: TrackingEnv, env_ids: torch.Tensor, offset: tuple[float, float, float]
+    env: Environment, env_ids: torch.Tensor, offset: tuple[float, float, float]
 ) -> None:
     """Shift the anchor body's centre of mass by up to +-``offset`` (m) along each axis."""
     body = env.scene.model.body(env.robot.anchor_body).id
@@ -39,24 +40,25 @@ def randomize_anchor_com(
     env.engine.write_model_field("body_ipos", values)
 
 
-def randomize_joint_default(env: TrackingEnv, env_ids: torch.Tensor, offset: float) -> None:
+def randomize_joint_default(env: Environment, env_ids: torch.Tensor, offset: float) -> None:
     """Shift the zero of every joint: what is observed and what an action of zero means."""
     nominal = env.default_joint_pos
     shift = env.uniform((len(env_ids), nominal.shape[-1]), -offset, offset)
     env.default_joint_pos_of_env[env_ids] = nominal + shift
 
 
-def push(env: TrackingEnv, env_ids: torch.Tensor, lin_vel: Range3, ang_vel: Range3) -> None:
+def push(env: Environment, env_ids: torch.Tensor, lin_vel: Range3, ang_vel: Range3) -> None:
     """Add a random velocity (+-m/s, +-rad/s, world axes) to the floating base.
 
     The range is multiplied by ``env.randomisation``.
     """
     strength = env.randomisation
-    qvel = env.engine.qvel[env_ids].clone()
-    qvel[:, :3] += env.uniform((len(env_ids), 3), -strength, strength) * qvel.new_tensor(lin_vel)
-    spin = env.uniform((len(env_ids), 3), -strength, strength) * qvel.new_tensor(ang_vel)
-    qvel[:, 3:6] += quat_inv_rotate(env.engine.qpos[env_ids, 3:7], spin)
-    env.engine.set_velocity(env_ids, qvel)
+    robot = env.state.robot
 
+    def kick(half_width: Range3) -> torch.Tensor:
+        drawn = env.uniform((len(env_ids), 3), -strength, strength)
+        return drawn * drawn.new_tensor(half_width)
 
-Range3 = tuple[float, float, float]
+    lin_vel_w = robot.root_lin_vel_w[env_ids] + kick(lin_vel)
+    spin = quat_inv_rotate(robot.root_quat_w[env_ids], kick(ang_vel))
+    env.engine.set_root_velocity(env_ids, lin_vel_w, robot.root_ang_vel_b[env_ids] + spin)

@@ -15,9 +15,11 @@ _CONTACTS = {
     ("plane", "sphere"): 1, ("plane", "capsule"): 2, ("plane", "box"): 4,
     ("sphere", "sphere"): 1, ("sphere", "capsule"): 1, ("sphere", "box"): 1,
     ("capsule", "capsule"): 2, ("capsule", "box"): 2, ("box", "box"): 8,
+    ("hfield", "sphere"): 4, ("hfield", "capsule"): 8, ("hfield", "box"): 16,
 }  # fmt: skip
 _NAMES = {
     int(mujoco.mjtGeom.mjGEOM_PLANE): "plane",
+    int(mujoco.mjtGeom.mjGEOM_HFIELD): "hfield",
     int(mujoco.mjtGeom.mjGEOM_SPHERE): "sphere",
     int(mujoco.mjtGeom.mjGEOM_CAPSULE): "capsule",
     int(mujoco.mjtGeom.mjGEOM_BOX): "box",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import mujoco
 import torch
 
 from mimic.sim.engine import Engine
-from mimic.sim.engines.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes
+from mimic.sim.engines.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes, may_touch
 from mimic.sim.engines.jax_exchange import jax_device, to_jax, to_torch, use_compilation_cache
 from mimic.sim.engines.mjx_step import ControlStep
 from mimic.sim.errors import EngineError
@@ -49,6 +50,8 @@ class MjxEngine(Engine):
         use_compilation_cache()
         self._jax_device = jax_device(self.device)
         self.impl = choose_implementation(impl, self._jax_device.platform)
+        if self.impl == "jax":
+            refuse_unsupported_contacts(scene)
         self.sizes = BufferSizes.of(scene.model, nconmax, njmax)
         self._step = ControlStep(scene, num_envs, self._jax_device, self.impl, self.sizes)
         model = scene.model
@@ -88,7 +91,7 @@ class MjxEngine(Engine):
             )
         return self._rows(torch.as_tensor(getattr(self.scene.model, name).copy()))
 
-    def write_model_field(self, name: str, values: torch.Tensor) -> None:
+    def _write_model_field(self, name: str, values: torch.Tensor) -> None:
         """Set the per-environment values of an ``mjModel`` field.
 
         The first write to a field after a step has the program compiled again.
@@ -138,6 +141,33 @@ class MjxEngine(Engine):
                 f"engine mjx: {rows:.0f} constraint rows of an environment do not fit "
                 f"{sizes.njmax} (njmax); use --engine "
                 f"mjx:impl=warp,nconmax={sizes.nconmax},njmax={max(2 * sizes.njmax, int(rows))}"
+            )
+
+
+def refuse_unsupported_contacts(scene: Scene) -> None:
+    """Say which two shapes may touch that MJX's JAX implementation cannot collide.
+
+    Raises:
+        EngineError: two geoms of the scene are such a pair.
+    """
+    from mujoco.mjx._src import collision_driver
+
+    known = {(int(a), int(b)) for a, b in collision_driver._COLLISION_FUNC}
+    model = scene.model
+    for first in range(model.ngeom):
+        for second in range(first + 1, model.ngeom):
+            kinds = [(int(model.geom_type[g]), g) for g in (first, second)]
+            low, high = sorted(kinds)
+            if (low[0], high[0]) in known or not may_touch(model, first, second):
+                continue
+            one, other = (
+                f"{str(mujoco.mjtGeom(kind))[len('mjtGeom.mjGEOM_') :].lower()} "
+                f"'{model.geom(g).name or model.body(model.geom_bodyid[g]).name}'"
+                for kind, g in (low, high)
+            )
+            raise EngineError(
+                f"engine 'mjx' (jax) has no contacts of {one} with {other}; use --engine mujoco, "
+                "--engine warp or another shape"
             )
 
 

@@ -47,7 +47,7 @@ class MujocoEngine(Engine):
             self._fields[name] = torch.from_numpy(self._batch.expand(name))
         return self._fields[name].to(self.device, copy=True)
 
-    def write_model_field(self, name: str, values: torch.Tensor) -> None:
+    def _write_model_field(self, name: str, values: torch.Tensor) -> None:
         """Set the per-environment values of an ``mjModel`` field."""
         self.model_field(name)
         self._fields[name].copy_(values)

@@ -70,7 +70,10 @@ class WarpEngine(Engine):
         self._capture = bool(graph) and self._wp_device.is_cuda
         self._graph: Any = None
         with self._on_torch_stream():
-            self._model = mjw.put_model(warp_model(scene.model))
+            try:
+                self._model = mjw.put_model(warp_model(scene.model))
+            except NotImplementedError as error:
+                raise EngineError(f"engine 'warp': {error}; use --engine mujoco") from error
             # Overflow is read from Data.overflow; kernels need not print.
             self._model.opt.warn_overflow = 0
             self._data = mjw.make_data(
@@ -108,7 +111,7 @@ class WarpEngine(Engine):
         values = wp.to_torch(self._field(name))
         return values.expand(self.num_envs, *values.shape[1:]).clone()
 
-    def write_model_field(self, name: str, values: torch.Tensor) -> None:
+    def _write_model_field(self, name: str, values: torch.Tensor) -> None:
         """Set the per-environment values of an ``mjModel`` field."""
         if name not in self._batched:
             shared = self._field(name)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tyro
 
+from mimic_base.cache import cache_folder
 from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
 from motions.human.fetch.cmu import ACKNOWLEDGEMENT, BASE_URL, BASE_VARIABLE, fetch_cmu
@@ -78,12 +79,3 @@ def _parse(clip: str) -> tuple[str, str]:
             fix="mocap.cs.cmu.edu lists what there is",
         )
     return f"{int(match[1]):02d}", f"{int(match[2]):02d}"
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept: ``MIMIC_CACHE``, else the user's cache folder."""
-    given = os.environ.get("MIMIC_CACHE", "").strip()
-    if given:
-        return Path(given)
-    cache = os.environ.get("XDG_CACHE_HOME", "").strip()
-    return (Path(cache) if cache else Path.home() / ".cache") / "humanoid-mimic"

@@ -18,6 +18,7 @@ from motions.robot.curation.measures import (
 from motions.robot.curation.repair import Repaired, repair
 from motions.robot.curation.settings import CurationSettings, Thresholds
 from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.scene import is_flat
 from robots.robot import Robot
 
 Verdict = Literal["keep", "repair", "reject"]
@@ -142,8 +143,15 @@ def curate(
     _, _, left, right = sole_points_path(motion, robot)
     ground = ground_height(np.concatenate([left, right], axis=1)[..., 2].min(axis=1))
     shifted = False
-    if settings.repair and 1e-4 < abs(ground) <= settings.shift_ground:
-        motion = replace(motion, root_pos=motion.root_pos - [0.0, 0.0, ground])
+    # On terrain the soles' own height says nothing of the clip's.
+    if settings.repair and 1e-4 < abs(ground) <= settings.shift_ground and is_flat(motion.scene):
+        down = np.array([0.0, 0.0, -ground])
+        objects = motion.objects
+        motion = replace(
+            motion,
+            root_pos=motion.root_pos + down,
+            objects=None if objects is None else replace(objects, pos_w=objects.pos_w + down),
+        )
         shifted = abs(ground) > VISIBLE_SHIFT
         if shifted:
             done.append(f"{'lowered' if ground > 0 else 'lifted'} by {abs(ground) * 100:.1f} cm")

@@ -223,6 +223,7 @@ def insert(
         root_quat=slerp_frames(motion.root_quat, positions),
         joint_pos=lerp_frames(motion.joint_pos, positions),
         contact=None if motion.contact is None else lerp_frames(motion.contact, positions),
+        objects=None if motion.objects is None else motion.objects.at(positions),
         bodies=None,
     )
     for start, fault in zip(starts, dropped, strict=True):

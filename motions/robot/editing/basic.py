@@ -10,6 +10,7 @@ import numpy as np
 from mimic_base.errors import input_error
 from mimic_base.resample import frames_between, stride_positions
 from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.scene import mirror_scene
 
 if TYPE_CHECKING:
     from robots import Robot
@@ -33,6 +34,7 @@ def mirror(motion: RobotTrajectory, robot: Robot) -> RobotTrajectory:
     """The motion reflected in the world's x-z plane: left becomes right.
 
     Which joint is whose mirror image, and with which sign, is found in the robot's kinematics.
+    Objects and terrain are reflected too, and exchange left and right in their names.
     Raises `InputError` when the motion has a joint that the robot lacks, or lacks the partner of
     one; `RobotError` when the robot is not symmetric.
     """
@@ -59,6 +61,8 @@ def mirror(motion: RobotTrajectory, robot: Robot) -> RobotTrajectory:
         joint_pos=motion.joint_pos[:, index] * np.array(sign),
         bodies=None,
         contact=contact,
+        objects=None if motion.objects is None else motion.objects.mirrored(),
+        scene=mirror_scene(motion.scene),
     )
 
 

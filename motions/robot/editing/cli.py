@@ -13,7 +13,7 @@ from mimic_base.errors import InputError, input_error
 from motions.robot.editing.basic import crop, mirror, time_scale
 from motions.robot.editing.joining import align, blend, loop, stitch
 from motions.robot.editing.ramps import ramp_in, ramp_out, settle
-from motions.robot.formats.cli import SourceOptions, load_robot, target_format
+from motions.robot.formats.cli import SourceOptions, load_robot, target_format, warn
 from motions.robot.formats.formats import FORMATS
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.formats.trajectory import RobotTrajectory, trajectory_of
@@ -62,6 +62,8 @@ class EditOptions(SourceOptions):
     """Seconds from the robot's default pose into the clip."""
     ramp_out: float = 0.0
     """Seconds from the clip back to the default pose."""
+    without_objects: bool = False
+    """Take objects and terrain out of the clips before anything else."""
     name: str | None = None
     """Name of the result; that of the output file unless given."""
 
@@ -98,8 +100,13 @@ def edit(options: EditOptions) -> int:
             raise input_error(None, f"--{name.replace('_', '-')} cannot be negative",
                               found=f"{getattr(options, name):g}")  # fmt: skip
     reading = options.read_options()
-    motion = read_robot_trajectory(options.file, reading)
-    others = {path: read_robot_trajectory(path, reading) for path in _others(options)}
+
+    def read(path: Path) -> RobotTrajectory:
+        found = read_robot_trajectory(path, reading)
+        return found.without_objects() if options.without_objects else found
+
+    motion = read(options.file)
+    others = {path: read(path) for path in _others(options)}
     robot = None if options.robot is None else load_robot(options.robot)
     motion, head, tail = apply(motion, options, others, robot)
     motion = motion.with_texts(name=options.name or options.out.stem)
@@ -112,7 +119,7 @@ def edit(options: EditOptions) -> int:
             whole.save(options.out)
         motion = trajectory_of(whole).with_texts(loop=motion.loop)
     if to != "robot-motion":
-        write_robot_trajectory(motion, options.out, to)
+        warn(write_robot_trajectory(motion, options.out, to))
     print(
         f"{options.out}: {motion.num_frames} frames at {motion.fps:g} fps, {motion.duration:.2f} s"
     )

@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from mimic_base.errors import input_error
 from mimic_base.rotations import quat_mul, quat_of_yaw, quat_rotate, slerp, yaw_of_quat
 from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.objects import blend_objects, join_objects
+from motions.robot.scene import is_flat
 
 Array = NDArray[Any]
 
@@ -29,13 +31,28 @@ def fade_weight(progress: ArrayLike) -> Array:
 
 def align(motion: RobotTrajectory, to: RobotTrajectory, at: int, frame: int = 0) -> RobotTrajectory:
     """`motion` turned about the vertical and shifted on the ground (heights stay) so that the
-    place and heading of its base at `frame` are those of `to` at frame `at`."""
+    place and heading of its base at `frame` are those of `to` at frame `at`.
+
+    Objects move along. Raises `InputError` for a clip whose scene stands still.
+    """
     start = motion.root_quat[frame]
     turn = quat_of_yaw(yaw_of_quat(to.root_quat[at]) - yaw_of_quat(start))
     pos = quat_rotate(turn, motion.root_pos)
     shift = (to.root_pos[at] - pos[frame]) * [1.0, 1.0, 0.0]
+    if not is_flat(motion.scene):
+        raise input_error(
+            motion.where,
+            "a clip on terrain cannot be moved to where another one ends",
+            found="terrain or fixed objects in its scene",
+            fix="take them out with --without-objects",
+        )
+    objects = motion.objects
     return replace(
-        motion, root_pos=pos + shift, root_quat=quat_mul(turn, motion.root_quat), bodies=None
+        motion,
+        root_pos=pos + shift,
+        root_quat=quat_mul(turn, motion.root_quat),
+        bodies=None,
+        objects=None if objects is None else objects.moved(turn, shift),
     )
 
 
@@ -68,6 +85,7 @@ def blend(
         joint_pos=first.joint_pos + column * (other - first.joint_pos),
         bodies=None,
         contact=contact,
+        objects=blend_objects(first.objects, second.objects, w),
     )
 
 
@@ -131,6 +149,7 @@ def concatenate(parts: list[RobotTrajectory]) -> RobotTrajectory:
         ),
         bodies=None,
         contact=np.concatenate(known) if len(known) == len(parts) else None,
+        objects=join_objects([part.objects for part in parts]),
         loop=False,
     )
 
@@ -143,6 +162,13 @@ def transition_frames(seconds: float, fps: float) -> int:
 
 
 def _check_same_kind(first: RobotTrajectory, second: RobotTrajectory) -> None:
+    names = [set() if m.objects is None else set(m.objects.names) for m in (first, second)]
+    if names[0] != names[1] or first.scene != second.scene:
+        found = ", ".join(sorted(names[0] ^ names[1])) or "another terrain, shape or mass"
+        raise input_error(
+            second.where, f"it has other objects or another scene than {first.where}", found=found,
+            fix="take them out with --without-objects",
+        )  # fmt: skip
     if set(first.joint_names) != set(second.joint_names):
         raise input_error(
             second.where, f"it has other joints than {first.where}",

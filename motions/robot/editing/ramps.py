@@ -2,7 +2,8 @@
 
 Every coordinate follows the quintic that begins at rest and arrives with the clip's own first
 velocity (and no acceleration), so positions and velocities are continuous. Angles are kept inside
-the limits. Feet may slide during a ramp; `settle` puts the soles on the ground.
+the limits. Objects stand still during a ramp, where the clip has them at its seam. Feet may slide
+during a ramp; `settle` puts the soles on the ground.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.errors import input_error
 from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul, quat_of_yaw, yaw_of_quat
 from motions.robot.editing.joining import concatenate, fade_weight, transition_frames
 from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.scene import on_plane
 
 if TYPE_CHECKING:
     from robots import Robot
@@ -60,18 +63,27 @@ def settle(motion: RobotTrajectory, robot: Robot, head: int, tail: int) -> Robot
 
 def _reversed(motion: RobotTrajectory) -> RobotTrajectory:
     contact = None if motion.contact is None else motion.contact[::-1]
+    objects = None if motion.objects is None else motion.objects.frames(slice(None, None, -1))
     return replace(
         motion,
         root_pos=motion.root_pos[::-1],
         root_quat=motion.root_quat[::-1],
         joint_pos=motion.joint_pos[::-1],
         contact=contact,
+        objects=objects,
         bodies=None,
     )
 
 
 def _ramp(start: RobotTrajectory, robot: Robot, frames: int) -> RobotTrajectory:
     """`frames` - 1 frames that arrive at the first of the two frames `start`."""
+    if not on_plane(start.scene):
+        raise input_error(
+            start.where,
+            "a ramp begins and ends on level ground",
+            found=f"terrain of type {start.scene['terrain']['type']}",
+            fix="crop the clip and leave the ramp out",
+        )
     fps = start.fps
     duration = (frames - 1) / fps
     time = np.arange(frames - 1) / fps
@@ -99,6 +111,7 @@ def _ramp(start: RobotTrajectory, robot: Robot, frames: int) -> RobotTrajectory:
         joint_pos=np.clip(joints, low, high),
         bodies=None,
         contact=contact,
+        objects=None if start.objects is None else start.objects.held(frames - 1),
     )
 
 

@@ -162,7 +162,7 @@ def convert(options: ConvertOptions) -> int:
         elif options.resample is not None:
             trajectory = trajectory.resample(options.resample)
         if to != "robot-motion":
-            write_robot_trajectory(trajectory, out, to, columns)
+            warn(write_robot_trajectory(trajectory, out, to, columns))
         print(
             f"{path}: {trajectory.num_frames} frames at {trajectory.fps:g} fps, "
             f"{len(trajectory.joint_names)} joints -> {out}"
@@ -171,6 +171,12 @@ def convert(options: ConvertOptions) -> int:
             print(f"  {note}")
 
     return for_each(files, one)
+
+
+def warn(sentences: Sequence[str]) -> None:
+    """Say what a format has no room for, one line each on standard error."""
+    for sentence in sentences:
+        print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
 
 def for_each(files: Sequence[Path], action: Callable[[Path, str], None]) -> int:

@@ -18,6 +18,9 @@ from motions.robot.formats.raw import check_sound, names, text
 from motions.robot.formats.readers import READERS, read_table
 
 TRAJECTORY_SCHEMA = "humanoid-mimic/robot-trajectory/1"
+TRAJECTORY_SCHEMA_2 = "humanoid-mimic/robot-trajectory/2"
+TRAJECTORY_SCHEMAS = (TRAJECTORY_SCHEMA, TRAJECTORY_SCHEMA_2)
+"""The second one has objects or a scene, with the keys of the robot motion file."""
 EXTENSIONS = (".npz", ".csv", ".pkl", ".pickle")
 """File name endings that may hold a robot motion."""
 
@@ -66,7 +69,7 @@ def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> For
         return _which_csv(path, data, options)
     schema = text(data, "schema")
     if schema:
-        return FORMATS["trajectory" if schema == TRAJECTORY_SCHEMA else "robot-motion"]
+        return FORMATS["trajectory" if schema in TRAJECTORY_SCHEMAS else "robot-motion"]
     for key, name in (
         ("posed_joints", "kimodo-npz"),
         ("base_frame_pos", "protomotions-npz"),

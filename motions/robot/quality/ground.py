@@ -5,22 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from mimic_base.rotations import quat_rotate
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from robots.robot import Robot
 
 
-def sole_heights(robot: Robot, body_pos_w: Array, body_quat_w: Array) -> Array:
-    """Height of the lowest sole point of each foot, [T, 2] m."""
+def sole_heights(
+    robot: Robot, body_pos_w: Array, body_quat_w: Array, ground: Surface = FLAT
+) -> Array:
+    """Height of the lowest sole point of each foot over the ground, [T, 2] m."""
     lowest = []
     for name, points in zip(robot.feet, robot.sole_points, strict=True):
         body = robot.body_names.index(name)
         world = body_pos_w[:, body, None] + quat_rotate(body_quat_w[:, body, None], points[None])
-        lowest.append(world[..., 2].min(axis=1))
+        height = world[..., 2] if ground.is_flat else ground.clearance(world)
+        lowest.append(height.min(axis=1))
     return np.stack(lowest, axis=1)
 
 
 def ground_shift(heights: Array, standing: Array) -> float:
-    """Constant to add to all heights so that standing soles are at zero.
+    """Constant to add to all heights so that standing soles are on the ground.
 
     `heights` [T, 2] of the lowest sole points, `standing` [T, 2] bool. The median of standing
     soles decides; a clip that never stands stays where the source's ground has put it.

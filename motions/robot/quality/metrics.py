@@ -24,6 +24,7 @@ import mujoco
 import numpy as np
 from scipy.ndimage import median_filter
 
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array, dot, unit
 from motions import HumanMotion
 from robots.collision import (
@@ -56,6 +57,7 @@ def measure(
     *,
     source: HumanMotion | None = None,
     contact: Array | None = None,
+    ground: Surface = FLAT,
 ) -> dict[str, Any]:
     """All quality figures, as nested plain numbers.
 
@@ -63,6 +65,7 @@ def measure(
         root_pos, root_quat, joint_pos: [T, 3] m, [T, 4] wxyz, [T, J] rad in the robot's order.
         source: the person at the same frames, for faithfulness.
         contact: [T, 2] bool, left and right foot of the source stands.
+        ground: the surface over which heights count, along the vertical.
 
     Raises `ValueError` when `source` or `contact` have another number of frames.
     """
@@ -77,13 +80,16 @@ def measure(
     names = robot.body_names
     pos, quat = forward_kinematics(robot, root_pos, root_quat, joint_pos)
     soles = sole_paths(geometry, names, pos, quat)
+    if not ground.is_flat:
+        for path in soles:
+            path[..., 2] = ground.clearance(path)
     result: dict[str, Any] = {"frames": frames, "fps": float(fps), "seconds": frames / fps}
     result["foot"] = _foot(soles, fps)
     if source is not None:
         result["fidelity"] = _fidelity(robot, source, root_pos, quat)
     if contact is not None:
         result["source_contact"] = _source_contact(soles, np.asarray(contact, bool), fps)
-    low = lowest_point(geometry, names, pos, quat)
+    low = lowest_point(geometry, names, pos, quat, ground)
     result["any_geom_ground_pen"] = {
         "rate_1cm": float((-low > DEEP).mean()),
         "max_m": float(max(0.0, -low.min())),

@@ -16,7 +16,6 @@ import numpy as np
 
 from mimic_base.rotations import quat_continuous, quat_normalize, quat_rotate
 from mimic_base.signals import low_pass
-from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
@@ -54,7 +53,6 @@ def solve_per_frame(
     fit: RootFitSettings,
     progress: Progress | None = None,
     *,
-    ground: Surface = FLAT,
     extra: Sequence[Objective] = (),
 ) -> Array:
     """Both stages of the solver, frame by frame; qpos [T, 7 + J].
@@ -62,7 +60,7 @@ def solve_per_frame(
     `extra` objectives of T frames are the caller's own; they count from stage 2 on.
     """
     ik, count = settings.ik, person.num_frames
-    solver = FrameSolver(robot, frames, person.fps, ik, ground)
+    solver = FrameSolver(robot, frames, person.fps, ik, plan.ground)
     passes = 2 if settings.smooth_hz is None else 3
     stage = (lambda k: None) if progress is None else partial(_stage, progress, count, passes)
     objectives, path = orientation_objectives(person, contacts, plan, robot, frames, ik.weights)

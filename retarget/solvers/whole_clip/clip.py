@@ -75,7 +75,7 @@ def solve_whole_clip(
         state,
         [*objectives, *extra],
         iterations[1],
-        obstacles=[Ground(robot, count), OwnBody(robot), *obstacles],
+        obstacles=[Ground(robot, count, surface=plan.ground), OwnBody(robot), *obstacles],
         callback=advance,
     )
     if progress is not None:

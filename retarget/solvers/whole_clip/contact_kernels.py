@@ -110,6 +110,48 @@ def let_go(step, basis, pos, mat, root_z, frame, touching, body, start, point, l
 
 
 @kernel
+def point_places(pos, mat, body, first, count, point, part, frame, out):
+    """Places of parts' points from the root: `out` [3, N] m, pair after pair.
+
+    Pair i is of the part ``part[i]``, whose points are ``first[part]`` to ``first + count`` of
+    `point` [3, P] m on ``body[part]``, at the frame ``frame[i]``.
+    """
+    n = 0
+    for i in range(len(part)):
+        k, t = part[i], frame[i]
+        p, r = pos[body[k]], mat[body[k]]
+        for j in range(first[k], first[k] + count[k]):
+            e, g, q = point[0, j], point[1, j], point[2, j]
+            for axis in range(3):
+                out[axis, n] = (
+                    p[axis, t] + r[axis, 0, t] * e + r[axis, 1, t] * g + r[axis, 2, t] * q
+                )
+            n += 1
+
+
+@kernel
+def sparse_rows(gram, force, body, frame, rows, residual):
+    """Rows [6, N] on the twists of bodies [N] at frames [N] with residuals [N]; the cost."""
+    cost = 0.0
+    row = np.empty(6)
+    for n in range(len(body)):
+        h, f, t, e = gram[body[n]], force[body[n]], frame[n], residual[n]
+        for i in range(6):
+            row[i] = rows[i, n]
+            f[i, t] += row[i] * e
+        at = 0
+        for i in range(3):
+            for j in range(i, 3):
+                h[at, t] += row[i] * row[j]
+                h[15 + at, t] += row[3 + i] * row[3 + j]
+                at += 1
+            for j in range(3):
+                h[6 + 3 * i + j, t] += row[i] * row[3 + j]
+        cost += e * e
+    return cost
+
+
+@kernel
 def placed(pos, mat, geom, body, place, turn, frame, at, axes):
     """Where geoms are: `at` [K, all geoms, 3] m and `axes` [K, all geoms, 9] at frames [K] of those
     in `geom` [G], which are at `place` [G, 3] m and turned by `turn` [G, 3, 3] on `body` [G]."""

@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from mimic_base.rotations import quat_to_matrix
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from retarget.solvers.normal import NormalEquations, point_rows
 from retarget.solvers.tree import BodyTree, TreePose
@@ -40,7 +41,7 @@ class Obstacle(Protocol):
 
 
 class Ground:
-    """Pushes what is under the ground up to it.
+    """Pushes what is under the ground out of it, along the ground's normal.
 
     All vertices of the vendor's collision geometry count, and of feet the points of their soles.
     Points that a link's deepest ones carry along are left alone: asked to rise by just their own
@@ -49,10 +50,19 @@ class Ground:
     """
 
     def __init__(
-        self, robot: Robot, frames: int, weight: float = 150.0, margin: float = 0.001
+        self,
+        robot: Robot,
+        frames: int,
+        weight: float = 150.0,
+        margin: float = 0.001,
+        surface: Surface = FLAT,
     ) -> None:
-        """For a clip of `frames`; `weight` per metre; points rest `margin` m above the ground."""
-        self.weight, self.margin = weight, margin
+        """For a clip of `frames`; `weight` per metre; points rest `margin` m above the ground.
+
+        On a `surface` z = h(x, y) the distance of a point is ``(z - h) / sqrt(1 + |grad h|^2)``,
+        its normal the surface's at the point's place, both renewed in every step.
+        """
+        self.weight, self.margin, self.surface = weight, margin, surface
         parts = [
             (hull.body, hull.points, hull.radius)
             for hull in check_geometry(robot).hulls
@@ -65,10 +75,14 @@ class Ground:
         self.lift = np.array([radius for _, _, radius in parts]) + margin
         boxes = np.array([[points.min(axis=0), points.max(axis=0)] for _, points, _ in parts])
         self.middle, self.half = boxes.mean(axis=1), 0.5 * (boxes[:, 1] - boxes[:, 0])
+        self.count = np.diff(self.start)
         self.touching = np.zeros((frames, self.points.shape[1]), np.uint8)
 
     def __call__(self, normal: NormalEquations, pose: TreePose, frames: Array) -> None:
         """Add the rows of the clip's `frames` [T], whose poses are given."""
+        if not self.surface.is_flat:
+            self._on_surface(normal, pose, frames)
+            return
         normal.cost += contact_kernels.ground(
             normal.gram, normal.force, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]),
             frames, self.touching, self.body, self.start, self.points, self.lift, self.middle,
@@ -83,12 +97,99 @@ class Ground:
         far [T] m the highest of them rises.
         """
         rise = np.zeros(len(frames))
+        if not self.surface.is_flat:
+            self._let_go_of_surface(tree, pose, frames, step, rise)
+            return rise
         contact_kernels.let_go(
             step, pose.basis, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]), frames,
             self.touching, self.body, self.start, self.points, self.lift, tree.mover_start,
             tree.mover, rise,
         )  # fmt: skip
         return rise
+
+    def _on_surface(self, normal: NormalEquations, pose: TreePose, frames: Array) -> None:
+        """As the compiled loop for the flat ground: marks what touches and adds its rows."""
+        flags = self.touching[frames]
+        flags[:] &= 1
+        part, frame = self._candidates(pose)
+        if not len(part):
+            self.touching[frames] = 0
+            return
+        count = self.count[part]
+        begin = np.cumsum(count) - count
+        pair = np.repeat(np.arange(len(part)), count)
+        point = self.start[part][pair] + np.arange(len(pair)) - begin[pair]
+        at = np.empty((3, len(pair)))
+        contact_kernels.point_places(
+            pose.pos, pose.mat, self.body, self.start, self.count, self.points, part, frame, at
+        )
+        depth, away = self._depth(at + pose.root[:, frame[pair]], self.lift[part][pair])
+        deepest = np.maximum.reduceat(depth, begin)
+        least = np.maximum(0.0, CARRIED * deepest)[pair]
+        held = (flags[frame[pair], point] == 1) & (depth > -HOLD)
+        on = (deepest[pair] > -HOLD) & ((depth > least) | held)
+        flags[:] = 0
+        flags[frame[pair], point] = on
+        flags[frame[pair][on], self.start[part[pair]][on]] |= 2
+        self.touching[frames] = flags
+        at, away = at[:, on], away[:, on]
+        rows = self.weight * np.concatenate([np.cross(at, away, axis=0), away])
+        normal.cost += contact_kernels.sparse_rows(
+            normal.gram, normal.force, self.body[part[pair]][on], frame[pair][on], rows,
+            -self.weight * depth[on],
+        )  # fmt: skip
+
+    def _candidates(self, pose: TreePose) -> tuple[Array, Array]:
+        """Pairs of a part and a frame whose box may reach the surface: indices [M] of both.
+
+        The box's lowest height is compared with the highest of nine heights of the surface around
+        it, corners of the circumscribed square among them.
+        """
+        mat = pose.mat[self.body]
+        centre = pose.pos[self.body] + np.einsum("kijt,kj->kit", mat, self.middle) + pose.root
+        low = centre[:, 2] - np.einsum("kjt,kj->kt", np.abs(mat[:, 2]), self.half)
+        low -= self.lift[:, None]
+        radius = np.linalg.norm(self.half, axis=1)[:, None]
+        top = np.full(low.shape, -np.inf)
+        for x in (-1.0, 0.0, 1.0):
+            for y in (-1.0, 0.0, 1.0):
+                place = centre[:, 0] + x * radius, centre[:, 1] + y * radius
+                np.maximum(top, self.surface.height(*place), out=top)
+        part, frame = np.nonzero(low < top + HOLD)
+        return part, frame
+
+    def _depth(self, at: Array, lift: Array) -> tuple[Array, Array]:
+        """Depths [N] m of points `at` [3, N] of the world that rest at `lift` [N] m; normals."""
+        x, y, z = at
+        along_x, along_y = self.surface.gradient(x, y)
+        away = np.stack([-along_x, -along_y, np.ones_like(x)])
+        away /= np.linalg.norm(away, axis=0)
+        return lift - (z - self.surface.height(x, y)) * away[2], away
+
+    def _let_go_of_surface(
+        self, tree: BodyTree, pose: TreePose, frames: Array, step: Array, rise: Array
+    ) -> None:
+        """Take the marks off points that the step lifts off the surface, as `let_go` does."""
+        flags = self.touching[frames] & 1
+        frame, point = np.nonzero(flags)
+        part = np.searchsorted(self.start, point, side="right") - 1
+        body = self.body[part]
+        turned = np.einsum("nij,jn->in", pose.mat[body, :, :, frame], self.points[:, point])
+        at = pose.pos[body, :, frame].T + turned
+        depth, away = self._depth(at + pose.root[:, frame], self.lift[part])
+        twist = np.empty((6, len(point)))
+        for each in np.unique(body):
+            moved = tree.moves[each]
+            all_frames = np.einsum("dit,td->it", pose.basis[moved], step[:, moved])
+            mine = body == each
+            twist[:, mine] = all_frames[:, frame[mine]]
+        moves = (away * (twist[3:] + np.cross(twist[:3], at, axis=0))).sum(axis=0)
+        after = moves - depth
+        free = after > 0.0
+        flags[frame[free], point[free]] = 0
+        np.maximum.at(rise, frame[free], after[free])
+        flags[frame[~free], self.start[part[~free]]] |= 2
+        self.touching[frames] = flags
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""Action terms: what the columns of an action mean to the robot's motors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from mimic.envs.observation import Table, joint_table
+from mimic_base.errors import MimicError
+from robots.symmetry import MirrorMap
+
+if TYPE_CHECKING:
+    from mimic.envs.environment import Environment
+
+
+class Action(ABC):
+    """Turns some columns of the action into joint targets."""
+
+    size: int
+    """Columns of the action it takes."""
+    offset: torch.Tensor
+    """[size] what an action of zero asks for, in the units of what is controlled."""
+    scale: torch.Tensor
+    """[size] what an action of one adds to it."""
+
+    @abstractmethod
+    def apply(self, actions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Joint targets [N, J] rad: ``targets`` with this term's own put in.
+
+        Args:
+            actions: [N, size] the term's columns. targets: [N, J] rad, not to be written to.
+        """
+
+    def mirror(self, robot: MirrorMap) -> Table:
+        """Index and sign [size] of the left-right reflection of the term's columns.
+
+        Raises:
+            MimicError: there is none.
+        """
+        raise MimicError(
+            f"action '{type(self).__name__}' has no left-right reflection; train without symmetry"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionConfig(ABC):
+    """What an action term is made from."""
+
+    @abstractmethod
+    def build(self, env: Environment) -> Action:
+        """Make the term for an environment whose engine and robot are there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointPositionConfig(ActionConfig):
+    """Targets of the position servos: ``default pose + scale * action``."""
+
+    joints: tuple[str, ...] = ()
+    """Joints in the order of the columns; empty: all of the robot's in its own order."""
+    scale: float = 1.0
+    """Factor on the robot's own action scale."""
+
+    def build(self, env: Environment) -> JointPosition:
+        return JointPosition(self, env)
+
+
+class JointPosition(Action):
+    """See ``JointPositionConfig``; the default pose is each environment's own."""
+
+    shared_tensors: ClassVar[frozenset[str]] = frozenset({"offset", "scale"})
+
+    def __init__(self, config: JointPositionConfig, env: Environment) -> None:
+        names = env.robot.joint_names
+        for joint in config.joints:
+            if joint not in names:
+                raise MimicError(
+                    f"action: robot '{env.robot.name}' has no joint '{joint}'; known: "
+                    f"{', '.join(names)}"
+                )
+        self._env = env
+        self._all = not config.joints or config.joints == tuple(names)
+        chosen = [names.index(name) for name in config.joints or names]
+        self._joints = torch.tensor(chosen, device=env.device)
+        self.size = len(chosen)
+        self.offset = env.default_joint_pos[self._joints]
+        self.scale = config.scale * env.joint_action_scale[self._joints]
+
+    def apply(self, actions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        default = self._env.default_joint_pos_of_env
+        if self._all:
+            return default + self.scale * actions
+        targets = targets.clone()
+        targets[:, self._joints] = default[:, self._joints] + self.scale * actions
+        return targets
+
+    def mirror(self, robot: MirrorMap) -> Table:
+        if not self._all:
+            return super().mirror(robot)
+        return joint_table(robot, 1)

@@ -1,0 +1,136 @@
+"""What every command is to the environment that gives it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from mimic.sim.state import RowsOfEnvironments
+
+if TYPE_CHECKING:
+    from mimic.envs.environment import Environment
+
+Wrap = Callable[[Callable[..., Any], str], Callable[..., Any]]
+"""Gives a compiled or timed version of a function and what it computes."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InitialState:
+    """States [n, ...] that episodes begin in."""
+
+    root_pos_w: torch.Tensor
+    """[n, 3] m."""
+    root_quat_w: torch.Tensor
+    """[n, 4] wxyz."""
+    joint_pos: torch.Tensor
+    """[n, J] rad."""
+    root_lin_vel_w: torch.Tensor
+    """[n, 3] m/s in the world."""
+    root_ang_vel_b: torch.Tensor
+    """[n, 3] rad/s in the base's own axes."""
+    joint_vel: torch.Tensor
+    """[n, J] rad/s."""
+    objects: Mapping[str, tuple[torch.Tensor, torch.Tensor]] | None = None
+    """Position [n, 3] and orientation [n, 4] of objects by name; the others stand where the scene
+    has put them."""
+
+
+class Command(RowsOfEnvironments, ABC):
+    """What each environment is asked to do, and what terms read of it.
+
+    In a control step: physics; ``advance``; ``update``; terms read; ``record``; for environments
+    that restart ``resample``, ``initial_state``, ``update`` of theirs.
+
+    Tensors of N rows that terms read as attributes belong to the environments; those that all
+    share are named in ``shared_tensors``.
+    """
+
+    shared_tensors: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+
+    @abstractmethod
+    def resample(self, env_ids: torch.Tensor) -> None:
+        """Draw a new command for the environments ``env_ids`` [n], which restart.
+
+        Random numbers come from ``env.uniform`` or ``env.generator``.
+        """
+
+    def initial_state(self, env_ids: torch.Tensor, *, noise: bool = True) -> InitialState | None:
+        """The states that episodes of the environments ``env_ids`` [n] begin in.
+
+        One command of a task at most answers this; without one, robots start in their default
+        pose. ``noise=False`` asks for the same without what is drawn.
+        """
+        return None
+
+    def advance(self) -> None:  # noqa: B027
+        """Go on by one control step."""
+
+    @abstractmethod
+    def update(self, env_ids: torch.Tensor | None = None) -> None:
+        """Compute what depends on the present state.
+
+        Args:
+            env_ids: [n] the only environments whose state or command has changed; None: all.
+        """
+
+    def record(self, terminated: torch.Tensor) -> None:  # noqa: B027
+        """Learn which environments [N] bool have failed in this step."""
+
+    @property
+    def finished(self) -> torch.Tensor:
+        """[N] bool: there is nothing left to command."""
+        return torch.zeros(self.env.num_envs, dtype=torch.bool, device=self.env.device)
+
+    def metrics(self) -> Mapping[str, torch.Tensor]:
+        """Figures [N] of every control step, for the log."""
+        return {}
+
+    def statistics(self) -> Mapping[str, torch.Tensor]:
+        """Figures without dimension that change slowly, for the log; computed now and then."""
+        return {}
+
+    def shared_statistics(self) -> list[torch.Tensor]:
+        """Tensors that processes which train together replace by their mean."""
+        return []
+
+    def compile(self, wrap: Wrap) -> None:  # noqa: B027
+        """Have pure functions of all environments compiled: replace them by ``wrap`` of them."""
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, in plain numbers and texts, for run directories and policy files."""
+        return {"kind": f"{type(self).__module__}:{type(self).__qualname__}"}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs of it."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Continue from what ``state_dict`` has given.
+
+        Raises:
+            MimicError: it does not fit this command.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandConfig(ABC):
+    """What a command is made from: plain data."""
+
+    @abstractmethod
+    def build(self, env: Environment) -> Command:
+        """Make the command for an environment whose engine, robot and generator are there."""
+
+    def quiet(self, start_noise: float = 0.0) -> CommandConfig:
+        """The command as evaluations give it: nothing drawn that makes the task easier or harder.
+
+        Args:
+            start_noise: share of the command's noise on start states that stays.
+        """
+        return self

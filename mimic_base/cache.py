@@ -1,0 +1,80 @@
+"""Results that are dear to compute, kept on disk under the hash of all they depend on.
+
+An entry is an .npz file and is used only when it is whole: the format carries checksums. A cache
+that is absent, damaged or cannot be written costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_KEPT = 4
+"""Entries of one name that stay when another is written; older ones are of earlier states."""
+
+
+def cache_folder() -> Path:
+    """Where the program keeps what it can make again: ``MIMIC_CACHE``, else the user's cache."""
+    given = os.environ.get("MIMIC_CACHE", "").strip()
+    if given:
+        return Path(given)
+    cache = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return (Path(cache) if cache else Path.home() / ".cache") / "humanoid-mimic"
+
+
+def digest_of(parts: Iterable[str | Path]) -> str:
+    """Hash of texts and of files' contents.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part.encode()
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+def load_arrays(kind: str, name: str, key: str) -> dict[str, NDArray[Any]] | None:
+    """What was kept under the key; None where there is nothing, or nothing whole."""
+    try:
+        with np.load(_file(kind, name, key), allow_pickle=False) as archive:
+            return {each: archive[each] for each in archive.files}
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def save_arrays(kind: str, name: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Keep arrays in one step, where that is possible."""
+    with contextlib.suppress(OSError, RuntimeError):
+        path = _file(kind, name, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        same = path.parent.glob(f"{path.stem[: -len(_short(key))]}*.npz")
+        for old in sorted(same, key=lambda entry: entry.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
+
+
+def _file(kind: str, name: str, key: str) -> Path:
+    plain = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:60]
+    return cache_folder() / kind / f"{plain}-{_short(key)}.npz"
+
+
+def _short(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -48,6 +48,14 @@ def resample_positions(num_frames: int, fps: float, new_fps: float) -> Array:
     return stride_positions(num_frames, check_fps(fps) / check_fps(new_fps, "new frame rate"))
 
 
+def resampled_length(num_frames: int, fps: float, new_fps: float) -> int:
+    """How many frames `resample_positions` gives; as many as before at the same rate."""
+    if fps == new_fps:
+        return num_frames
+    stride = check_fps(fps) / check_fps(new_fps, "new frame rate")
+    return math.ceil((num_frames - 1) / stride - _GRID_TOLERANCE) + 1
+
+
 def stride_positions(num_frames: int, stride: float) -> Array:
     """Fractional frame indices [T'] `stride` apart, from the first frame to the last, both kept."""
     steps = math.ceil((num_frames - 1) / stride - _GRID_TOLERANCE)

@@ -13,7 +13,6 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -22,11 +21,11 @@ from torch import nn
 from mimic.benchmark.stages import STAGES, clock_of, timed_stages
 from mimic.envs.commands.motion import motion_command
 from mimic.envs.environment import Environment
+from mimic.envs.motion_library import MotionSource
 from mimic.envs.threads import few_threads
 from mimic.machine import usable_cores
 from mimic.sim import pick_device
 from mimic.tasks import make_env
-from motions import RobotMotion
 from robots import Robot
 
 ROUNDS = 5
@@ -96,7 +95,7 @@ class Measurement:
 
 def benchmark(
     task: str,
-    motions: Sequence[Path | RobotMotion],
+    motions: Sequence[MotionSource],
     robot: Robot,
     num_envs: int,
     *,

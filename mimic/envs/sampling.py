@@ -21,7 +21,8 @@ class SamplingConfig:
     ``adaptive``: failures are divided by visits and mixed with a true uniform share, so that the
     distribution does not depend on the number of environments. ``beyondmimic``: the published
     rule, whose uniform floor is absolute in failures per step summed over environments.
-    ``uniform``: all frames alike. ``start``: first frame of a uniformly drawn clip.
+    ``uniform``: all frames alike. ``start``: first frame of a uniformly drawn clip. Where a set of
+    motions gives its clips weights, "uniform" means in proportion to them, but for ``beyondmimic``.
     """
 
     mode: SamplingMode = "adaptive"
@@ -60,6 +61,11 @@ class StartSampler:
         position = frame - library.start[clip]
         self.bin_of_row = self.first_bin[clip] + (position * bins[clip]) // library.length[clip]
         self.frames_of_bin = torch.bincount(self.bin_of_row, minlength=self.num_bins)
+        if library.weight is None:
+            self.uniform = self.frames_of_bin / library.num_frames
+        else:
+            self.uniform = self.frames_of_bin * library.weight[self.clip_of_bin]
+            self.uniform = self.uniform / self.uniform.sum()
         self.failures = torch.zeros(self.num_bins, device=device)
         self.visits = torch.zeros(self.num_bins, device=device)
         self._neighbours = self._kernel_index(device)
@@ -87,7 +93,7 @@ class StartSampler:
     def probabilities(self) -> torch.Tensor:
         """[bins] probability of starting in each bin."""
         config = self.config
-        uniform = self.frames_of_bin / self.library.num_frames
+        uniform = self.uniform
         if config.mode == "uniform" or config.mode == "start":
             return uniform
         decay = config.kernel_decay ** torch.arange(
@@ -111,9 +117,13 @@ class StartSampler:
         device = self.failures.device
         length = self.library.length
         if self.config.mode == "start":
-            clip = torch.randint(
-                self.library.num_clips, (count,), generator=self.generator, device=device
-            )
+            weight = self.library.weight
+            if weight is None:
+                clip = torch.randint(
+                    self.library.num_clips, (count,), generator=self.generator, device=device
+                )
+            else:
+                clip = torch.multinomial(weight, count, replacement=True, generator=self.generator)
             return clip, torch.zeros_like(clip)
         bins = torch.multinomial(
             self.probabilities(), count, replacement=True, generator=self.generator

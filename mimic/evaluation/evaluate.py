@@ -10,7 +10,7 @@ import torch
 import robots
 from mimic.envs.commands.motion import motion_command
 from mimic.envs.environment import Environment, TaskConfig
-from mimic.envs.motion_library import find_motion_files
+from mimic.envs.motion_library import MotionSource, find_motion_files
 from mimic.envs.threads import few_threads
 from mimic.evaluation.metrics import EpisodeTally, state_errors
 from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, open_policy
@@ -133,7 +133,7 @@ def _make_env(
     threads: int,
 ) -> Environment:
     paths = [clip for clip in clips if not isinstance(clip, RobotMotion)]
-    loaded: list[RobotMotion | Path] = [clip for clip in clips if isinstance(clip, RobotMotion)]
+    loaded: list[MotionSource] = [clip for clip in clips if isinstance(clip, RobotMotion)]
     if paths:
         loaded += find_motion_files(paths)
     return make_env(

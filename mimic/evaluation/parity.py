@@ -17,7 +17,7 @@ import torch
 import robots
 from mimic.envs.commands.motion import ResetNoise, motion_command
 from mimic.envs.environment import Environment
-from mimic.envs.motion_library import find_motion_files
+from mimic.envs.motion_library import MotionSource, find_motion_files
 from mimic.envs.threads import few_threads
 from mimic.evaluation.policies import LoadedPolicy, open_policy
 from mimic.evaluation.protocols import PROTOCOLS
@@ -144,7 +144,7 @@ def parity(
     chosen = motions or loaded.motions
     if not chosen:
         raise MimicError(f"{loaded.source}: the policy comes without a clip; name one (--motion)")
-    clips: list[RobotMotion | Path] = [c for c in chosen if isinstance(c, RobotMotion)]
+    clips: list[MotionSource] = [c for c in chosen if isinstance(c, RobotMotion)]
     paths = [c for c in chosen if not isinstance(c, RobotMotion)]
     clips += find_motion_files(paths) if paths else []
     # No noise and no events: what two engines are given is the same to the last bit.

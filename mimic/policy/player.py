@@ -16,6 +16,7 @@ from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
 from mimic.policy.observations import ObservationBuilder, Reference, RobotState, Situation
 from mimic_base.errors import MimicError
 from motions import RobotMotion
+from motions.robot.motion import RobotNames, check_fits
 
 GOLDEN_TOLERANCE = 1e-4
 """Of the golden trace, relative to actions larger than one: other processors round otherwise."""
@@ -155,17 +156,16 @@ class PolicyPlayer:
         """A motion at the policy's control rate, joints and bodies in its order.
 
         Raises:
-            MimicError, InputError: another robot's motion, or one without a needed joint or body.
+            InputError: another robot's motion, or one without a needed joint or body.
         """
         c = self.contract
-        if motion.robot != c.robot.name:
-            raise MimicError(
-                f"motion '{motion.name}' is for robot '{motion.robot}', the policy {self.path} is "
-                f"for '{c.robot.name}'; retarget the clip with --robot {c.robot.name}"
-            )
-        missing = [name for name in c.body_names if name not in motion.body_names]
-        if missing:
-            raise MimicError(f"motion '{motion.name}' lacks the bodies {', '.join(missing)}")
+        check_fits(
+            motion,
+            RobotNames(
+                name=c.robot.name, joint_names=c.joint_names, body_names=tuple(c.body_names)
+            ),
+            where=f"motion '{motion.name}'",
+        )
         clip = motion.resample(1.0 / c.control_dt)
         clip = clip.with_joint_order(c.joint_names).with_body_order(c.body_names)
         return Reference(

@@ -11,11 +11,11 @@ import robots
 from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.compiled import wants_compilation
 from mimic.envs.environment import Environment, TaskConfig
+from mimic.envs.motion_library import MotionSource
 from mimic.sim import make_engine
 from mimic.sim.scene import make_scene
 from mimic.tasks.tracking import faithful, tracking, without_state_estimation
 from mimic_base.errors import MimicError
-from motions import RobotMotion
 from robots import Robot
 
 TASKS: Mapping[str, Callable[[], TaskConfig]] = {
@@ -74,7 +74,7 @@ def _find(task: str) -> TaskConfig:
     return replace(config, task=task)
 
 
-def with_motions(config: TaskConfig, motions: Sequence[Path | str | RobotMotion]) -> TaskConfig:
+def with_motions(config: TaskConfig, motions: Sequence[MotionSource]) -> TaskConfig:
     """The same task with the clips put into its motion commands that name none themselves.
 
     Raises:
@@ -96,7 +96,7 @@ def with_motions(config: TaskConfig, motions: Sequence[Path | str | RobotMotion]
 
 def make_env(
     task: str | TaskConfig,
-    motions: Sequence[Path | str | RobotMotion] = (),
+    motions: Sequence[MotionSource] = (),
     *,
     num_envs: int,
     robot: str | Path | Robot = "unitree_g1",

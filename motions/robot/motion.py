@@ -300,9 +300,18 @@ class RobotMotion(FrameArrays[Array]):
         return replace(self, body_names=tuple(names), **changed)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RobotNames:
+    """What of a robot a motion has to fit; for those who know its names without its model."""
+
+    name: str
+    joint_names: tuple[str, ...]
+    body_names: tuple[str, ...]
+
+
 def check_fits(
     motion: RobotMotion,
-    robot: Robot,
+    robot: Robot | RobotNames,
     *,
     bodies: Sequence[str] | None = None,
     where: object = None,
@@ -318,12 +327,8 @@ def check_fits(
     where = motion._where if where is None else str(where)
     fix = f"retarget the clip with --robot {robot.name}"
     if motion.robot != robot.name:
-        raise input_error(
-            where,
-            f"the motion is not of robot '{robot.name}'",
-            found=f"a motion of robot '{motion.robot}'" if motion.robot else "no robot's name",
-            fix=fix,
-        )
+        of = f"for robot '{motion.robot}'" if motion.robot else "for no named robot"
+        raise input_error(where, f"the motion is {of}, not for '{robot.name}'", fix=fix)
     wanted = robot.body_names if bodies is None else bodies
     _column_order(where, "joint", motion.joint_names, robot.joint_names, motion.robot, fix=fix)
     _column_order(where, "body", motion.body_names, wanted, motion.robot, whole=False, fix=fix)

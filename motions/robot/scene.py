@@ -3,17 +3,18 @@
 A scene is what JSON can hold, so that every package can read it and none has to be imported::
 
     {"terrain": {"type": "plane"},
-     "objects": {"box": {"shape": "box", "size": [0.4, 0.3, 0.3], "mass": 2.0}}}
+     "objects": {"box": {"shape": "box", "size": [0.2, 0.15, 0.15], "mass": 2.0}}}
 
 terrain  ``{"type": "plane"}`` is the ground z = 0, and meant where no terrain is given.
-         ``{"type": "boxes", "boxes": [{"pos": [x, y, z], "size": [x, y, z], "quat": [w, x, y, z]},
-         ...]}`` adds solid boxes to it (steps, platforms, ramps); `pos` is the centre.
-         ``{"type": "height_field", "size": [x, y], "pos": [x, y, z], "heights": [[...], ...]}`` is
-         a grid of heights above `pos`, its centre; rows run along x, columns along y.
-objects  by name. `shape` and `size` are ``box`` [x, y, z] edges, ``sphere`` [radius], ``cylinder``
-         and ``capsule`` [radius, length along z], ``mesh`` with a `file` and no size. `mass` is in
-         kg. An object that has no track in the motion is ``"fixed": true`` and stands at `pos`,
-         turned by `quat`.
+         ``{"type": "boxes", "boxes": [{"pos": [x, y, z], "half_size": [x, y, z],
+         "quat": [w, x, y, z]}, ...]}`` adds solid boxes to it (steps, platforms, ramps); `pos` is
+         the centre.
+         ``{"type": "height_field", "size": [x, y], "heights": [[...], ...]}`` is a grid of heights
+         centred on the origin, `size` its full extents; rows run along y, columns along x.
+objects  by name. `shape` and `size`, as in MuJoCo: ``box`` three half lengths, ``sphere`` radius,
+         ``cylinder`` and ``capsule`` radius and half length along z, ``mesh`` none, but the path of
+         its file in `mesh` (and `mesh_scale`, three factors). `mass` in kg, `friction`. An object
+         without a track in the motion is ``"fixed": true`` and stands at `pos`, turned by `quat`.
 
 Metres, kilograms, quaternions wxyz; the world has z up.
 """
@@ -32,9 +33,11 @@ SHAPES: dict[str, int] = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "m
 _TERRAIN_KEYS: dict[str, tuple[str, ...]] = {
     "plane": (),
     "boxes": ("boxes",),
-    "height_field": ("size", "pos", "heights"),
+    "height_field": ("size", "heights"),
 }
-_OBJECT_KEYS = ("shape", "size", "mass", "fixed", "pos", "quat", "file")
+_OBJECT_KEYS = (
+    "shape", "size", "mesh", "mesh_scale", "mass", "friction", "fixed", "pos", "quat",
+)  # fmt: skip
 _SIDES = ("left", "right")
 
 
@@ -86,8 +89,7 @@ def mirror_scene(scene: Mapping[str, Any]) -> dict[str, Any]:
     if terrain.get("type") == "boxes":
         terrain["boxes"] = [_mirrored(box) for box in terrain["boxes"]]
     if terrain.get("type") == "height_field":
-        terrain["heights"] = [row[::-1] for row in terrain["heights"]]
-        mirrored["terrain"] = _mirrored(terrain)
+        terrain["heights"] = terrain["heights"][::-1]
     return mirrored
 
 
@@ -125,13 +127,12 @@ def _check_terrain(terrain: Any, where: str) -> None:
             raise input_error(where, "scene.terrain.boxes must be a list", found=repr(boxes)[:40])
         for index, box in enumerate(boxes):
             at = f"scene.terrain.boxes[{index}]"
-            _keys(box, ("pos", "size", "quat"), where, at)
+            _keys(box, ("pos", "half_size", "quat"), where, at)
             _numbers(box.get("pos"), 3, where, f"{at}.pos")
-            _numbers(box.get("size"), 3, where, f"{at}.size", _positive)
+            _numbers(box.get("half_size"), 3, where, f"{at}.half_size", _positive)
             _quat(box, where, at)
     if kind == "height_field":
         _numbers(terrain.get("size"), 2, where, "scene.terrain.size", _positive)
-        _numbers(terrain.get("pos", [0, 0, 0]), 3, where, "scene.terrain.pos")
         rows = terrain.get("heights")
         if not isinstance(rows, list) or len(rows) < 2 or not isinstance(rows[0], list):
             raise input_error(where, "scene.terrain.heights must be two rows or more of numbers")
@@ -148,12 +149,15 @@ def _check_object(name: str, values: Any, tracked: bool, where: str) -> None:
             where, f"{at}.shape is unknown", found=repr(shape), expected=", ".join(SHAPES)
         )
     if shape == "mesh":
-        if not isinstance(values.get("file"), str) or not values["file"]:
+        if not isinstance(values.get("mesh"), str) or not values["mesh"]:
             raise input_error(where, f"{at}: a mesh needs the path of its file")
     else:
         _numbers(values.get("size"), SHAPES[shape], where, f"{at}.size", _positive)
-    if "mass" in values:
-        _numbers([values["mass"]], 1, where, f"{at}.mass", _positive)
+    for key in ("mass", "friction"):
+        if key in values:
+            _numbers([values[key]], 1, where, f"{at}.{key}", _positive)
+    if "mesh_scale" in values:
+        _numbers(values["mesh_scale"], 3, where, f"{at}.mesh_scale", _positive)
     if not isinstance(values.get("fixed", False), bool):
         raise input_error(where, f"{at}.fixed must be true or false", found=repr(values["fixed"]))
     _quat(values, where, at)

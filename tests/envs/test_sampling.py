@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -221,3 +222,14 @@ def test_state_of_other_motions_is_refused() -> None:
     state = sampler(500).state_dict()
     with pytest.raises(MimicError, match="11 bins, this motion set has 6.*same motions"):
         sampler(250).load_state_dict(state)
+
+
+@pytest.mark.parametrize("mode", ["uniform", "adaptive", "start"])
+def test_clips_are_drawn_by_their_weights(mode: SamplingMode) -> None:
+    clips = replace(library(100, 100), weight=torch.tensor([3.0, 1.0]))
+    config = SamplingConfig(mode=mode)
+    ours = StartSampler(config, clips, torch.Generator().manual_seed(0))
+    clip, _ = ours.draw(4000)
+    assert (clip == 0).float().mean().item() == pytest.approx(0.75, abs=0.03)
+    alike = StartSampler(config, library(100, 100), torch.Generator().manual_seed(0))
+    assert (alike.draw(4000)[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)

@@ -11,7 +11,7 @@ from rich.console import Console
 from mimic.benchmark.motion import squat
 from mimic.envs.environment import Environment
 from mimic.evaluation import Protocol, evaluate, get_protocol
-from mimic_base.errors import MimicError
+from mimic_base.errors import InputError, MimicError
 from motions import RobotMotion
 from robots import Robot
 
@@ -116,7 +116,7 @@ def test_result_as_table_and_json(follow, short: RobotMotion, tmp_path: Path) ->
 
 def test_another_robots_motion_is_refused(follow, tiny: Robot) -> None:
     foreign = squat(tiny, seconds=1.0)
-    with pytest.raises(MimicError, match=f"for robot '{tiny.name}'"):
+    with pytest.raises(InputError, match=f"for robot '{tiny.name}'"):
         judge(follow, [foreign])
 
 

@@ -31,7 +31,7 @@ SCENE: dict[str, Any] = {
     },
 }
 TERRAIN: dict[str, Any] = {
-    "type": "boxes", "boxes": [{"pos": [1.0, 0.5, 0.1], "size": [0.5, 0.5, 0.2]}],
+    "type": "boxes", "boxes": [{"pos": [1.0, 0.5, 0.1], "half_size": [0.5, 0.5, 0.1]}],
 }  # fmt: skip
 
 
@@ -140,8 +140,8 @@ def test_broken_tracks_in_a_file_are_refused(
         ({"weather": {}}, "unknown keys .found weather"),
         ({"terrain": {"type": "lava"}}, "no known type .found 'lava'"),
         ({"terrain": {"type": "plane", "slope": 1}}, "unknown keys .found slope"),
-        ({"terrain": {"type": "boxes", "boxes": [{"pos": [0, 0, 0], "size": [1, -1, 1]}]}},
-         r"boxes\[0\].size must be positive"),
+        ({"terrain": {"type": "boxes", "boxes": [{"pos": [0, 0, 0], "half_size": [1, -1, 1]}]}},
+         r"boxes\[0\].half_size must be positive"),
         ({"terrain": {"type": "height_field", "size": [1, 1], "heights": [[0, 1], [0]]}},
          r"heights\[1\]"),
         ({"objects": {"left_box": {"shape": "cone", "size": [1]}}}, "shape is unknown.*'cone'"),
@@ -206,10 +206,9 @@ def test_mirroring_exchanges_sides(clip: RobotTrajectory, tiny: Robot) -> None:
 
 
 def test_height_fields_are_mirrored_too(clip: RobotTrajectory, tiny: Robot) -> None:
-    hill = {"type": "height_field", "size": [2, 1], "pos": [0, 0.5, 0], "heights": [[0, 1], [2, 3]]}
+    hill = {"type": "height_field", "size": [2, 1], "heights": [[0, 1], [2, 3]]}
     once = mirror(replace(clip, scene={"terrain": hill}), tiny)
-    assert once.scene["terrain"]["heights"] == [[1, 0], [3, 2]]
-    assert once.scene["terrain"]["pos"] == [0, -0.5, 0]
+    assert once.scene["terrain"]["heights"] == [[2, 3], [0, 1]]
 
 
 def relative(clip: RobotTrajectory) -> np.ndarray:

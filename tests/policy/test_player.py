@@ -24,7 +24,7 @@ from mimic.policy.player import PolicyPlayer
 from mimic.tasks import make_env
 from mimic.tasks.tracking import tracking
 from mimic_base.errors import MimicError
-from motions import RobotMotion
+from motions import InputError, RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 
@@ -43,9 +43,7 @@ def motion() -> RobotMotion:
 def player_and_env(
     motion: RobotMotion, folder: Path, state_estimation: bool
 ) -> tuple[PolicyPlayer, Environment]:
-    config = quiet_task(
-        tracking(state_estimation=state_estimation), observation_noise=False
-    )
+    config = quiet_task(tracking(state_estimation=state_estimation), observation_noise=False)
     env = make_env(config, [motion], num_envs=4, robot=TINY, threads=1)
     runner = start_runner(env, CONFIG)
     runner.export(folder / "policy.onnx")
@@ -132,7 +130,7 @@ def test_the_reference_is_found_by_name_and_ends_on_its_last_frame(
 def test_what_does_not_fit_is_refused(motion: RobotMotion, tmp_path: Path) -> None:
     player, env = player_and_env(motion, tmp_path, True)
     other = replace(motion, robot="atlas")
-    with pytest.raises(MimicError, match="is for robot 'atlas'"):
+    with pytest.raises(InputError, match="'sway': the motion is for robot 'atlas'.*--robot"):
         player.reference(other)
     with pytest.raises(MimicError, match="holds no clip"):
         player.reference_inside()

@@ -15,7 +15,7 @@ from mimic.envs.sampling import SamplingConfig
 from mimic.tasks import TASKS, make_env, task_names
 from mimic.tasks.registry import task_config
 from mimic.tasks.tracking import motion_commands, tracking
-from mimic_base.errors import MimicError, UserError
+from mimic_base.errors import InputError, MimicError, UserError
 from motions import RobotMotion
 from robots import Robot
 from robots.kinematics import forward_kinematics
@@ -110,7 +110,7 @@ def test_wrong_names_are_refused(standing: RobotMotion, tmp_path: Path) -> None:
         make_env("tracking", [standing], num_envs=1, engine="warpdrive")
     with pytest.raises(ValueError, match="unknown robot 'r2d2'"):
         make_env("tracking", [standing], num_envs=1, robot="r2d2")
-    with pytest.raises(MimicError, match="no motion given"):
+    with pytest.raises(InputError, match="no motion given"):
         make_env("tracking", [], num_envs=1)
     with pytest.raises(MimicError, match="does not exist"):
         make_env("tracking", [tmp_path / "x.npz"], num_envs=1)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from mimic.envs.commands.base import Command, CommandConfig, InitialState, Wrap
-from mimic.envs.motion_library import MotionLibrary, find_motion_files, load_library
+from mimic.envs.motion_library import MotionLibrary, MotionSource, find_motion_files, load_library
 from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic_base.errors import MimicError
 from mimic_base.frame_fields import BODY_FIELDS
@@ -71,9 +70,9 @@ class ResetNoise:
 class MotionCommandConfig(CommandConfig):
     """Track reference clips, starting on them (reference-state initialisation)."""
 
-    motions: tuple[Path | str | RobotMotion, ...] = ()
-    """Motion files, folders of them, or clips in memory; those given to ``make_env`` where it is
-    empty."""
+    motions: tuple[MotionSource, ...] = ()
+    """Motion files, folders of them, manifests, or clips in memory; those given to ``make_env``
+    where it is empty."""
     sampling: SamplingConfig = SamplingConfig()
     """How start frames are drawn."""
     reset_noise: ResetNoise = ResetNoise()
@@ -96,12 +95,12 @@ class MotionCommandConfig(CommandConfig):
             reset_noise=self.reset_noise.scaled(start_noise),
         )
 
-    def with_motions(self, motions: Sequence[Path | str | RobotMotion]) -> MotionCommandConfig:
+    def with_motions(self, motions: Sequence[MotionSource]) -> MotionCommandConfig:
         """The same command over other clips."""
         return replace(self, motions=tuple(motions))
 
     def _library(self, env: Environment) -> MotionLibrary:
-        clips: list[Path | RobotMotion] = [c for c in self.motions if isinstance(c, RobotMotion)]
+        clips: list[MotionSource] = [c for c in self.motions if isinstance(c, RobotMotion)]
         paths = [c for c in self.motions if not isinstance(c, RobotMotion)]
         if paths or not clips:
             clips += find_motion_files(paths)

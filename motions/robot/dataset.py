@@ -1,0 +1,248 @@
+"""Sets of robot motions: single files, folders of folders, and manifests with split and weight.
+
+A manifest is a text file beside the clips that says which of them belong to a set. As JSON lines
+(``.jsonl``), one clip a line::
+
+    {"file": "walk/walk1.npz", "split": "train", "weight": 2.0, "tags": ["walk", "slow"]}
+
+or as a table (``.csv``) with a heading ``file,split,weight,tags`` and tags separated by spaces.
+Only `file` is needed; it is relative to the manifest. ``--motion set.jsonl`` means all its clips,
+``--motion set.jsonl:train`` those of one split.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_base.errors import InputError, input_error
+
+MANIFESTS = (".jsonl", ".csv")
+"""File name endings of manifests."""
+_KEYS = ("file", "split", "weight", "tags", "name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionFile(os.PathLike[str]):
+    """A clip of a set: a path with what the set says of it."""
+
+    path: Path
+    name: str = ""
+    """Name within the set, where it is not that of the clip: its folders below the set's root."""
+    split: str = ""
+    """Part of the set, such as `train` or `test`; empty where none is said."""
+    weight: float = 1.0
+    """How often the clip's frames are drawn, relative to others."""
+    tags: tuple[str, ...] = ()
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+MotionPath = Path | str | MotionFile
+"""What names motions: a file, a folder, a manifest (perhaps with ``:SPLIT``), a clip of a set."""
+
+
+def find_motion_files(paths: Sequence[MotionPath]) -> list[MotionFile]:
+    """The clips that `paths` mean, in a stable order.
+
+    A folder stands for the ``.npz`` files in it and below it, sorted by their path; clips below it
+    are named by their folders. Raises `InputError` for what is not there.
+    """
+    files = [file for path in paths for file in _expand(path)]
+    if not files:
+        raise InputError(
+            "no motion given; pass --motion FILE, a folder of .npz files or a manifest"
+        )
+    return files
+
+
+def _expand(path: MotionPath) -> Iterator[MotionFile]:
+    if isinstance(path, MotionFile):
+        yield path
+        return
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*.npz") if not _hidden(p.relative_to(path)))
+        if not found:
+            raise InputError(f"motion folder '{path}' holds no .npz file; retarget clips first")
+        for file in found:
+            below = file.relative_to(path)
+            yield MotionFile(path=file, name="" if len(below.parts) == 1 else _name(below))
+        return
+    if path.suffix.lower() in MANIFESTS and path.is_file():
+        yield from read_manifest(path)
+        return
+    manifest, _, split = str(path).rpartition(":")
+    if manifest and not path.exists() and Path(manifest).suffix.lower() in MANIFESTS:
+        yield from read_manifest(manifest, split=split)
+        return
+    if not path.is_file():
+        raise InputError(
+            f"motion file '{path}' does not exist; make one with "
+            "'python -m retarget CLIP --robot unitree_g1 --out DIR'"
+        )
+    yield MotionFile(path=path)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _name(below: Path) -> str:
+    return below.with_suffix("").as_posix()
+
+
+def read_manifest(path: Path | str, *, split: str | None = None) -> list[MotionFile]:
+    """The clips that a manifest names, in its order; those of `split` alone where one is given.
+
+    Raises `InputError` for an unreadable line, an unknown key, a clip named twice or absent, and a
+    split that the manifest does not have.
+    """
+    path = Path(path)
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise input_error(path, "a manifest is text", found=str(error)) from error
+    except FileNotFoundError as error:
+        raise input_error(path, "no such manifest") from error
+    rows = _csv_rows(path, content) if path.suffix.lower() == ".csv" else _json_rows(path, content)
+    clips: dict[Path, MotionFile] = {}
+    for line, values in rows:
+        clip = _clip(path, line, values)
+        if clip.path in clips:
+            raise input_error(path, f"line {line} names a clip again", found=values["file"])
+        clips[clip.path] = clip
+    if not clips:
+        raise input_error(path, "the manifest names no clip")
+    if split is None:
+        return list(clips.values())
+    chosen = [clip for clip in clips.values() if clip.split == split]
+    if not chosen:
+        known = ", ".join(sorted({clip.split or "(none)" for clip in clips.values()}))
+        raise input_error(path, "no clip of this split", found=repr(split), expected=known)
+    return chosen
+
+
+def _json_rows(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, text in enumerate(content.splitlines(), start=1):
+        if not text.strip():
+            continue
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise input_error(path, f"line {line} is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise input_error(path, f"line {line} must be a mapping", found=text[:40])
+        yield line, values
+
+
+def _csv_rows(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    table = csv.DictReader(io.StringIO(content))
+    if "file" not in (table.fieldnames or ()):
+        raise input_error(
+            path, "the first line must head the columns", found=", ".join(table.fieldnames or ()),
+            expected=", ".join(_KEYS),
+        )  # fmt: skip
+    for values in table:
+        if None in values or None in values.values():
+            raise input_error(path, f"line {table.line_num} has other columns than the heading")
+        row: dict[str, Any] = {key: value.strip() for key, value in values.items() if value.strip()}
+        row["tags"] = row.get("tags", "").split()
+        if "weight" in row:
+            # What is no number is refused by the rule for both kinds of manifest.
+            with suppress(ValueError):
+                row["weight"] = float(row["weight"])
+        yield table.line_num, row
+
+
+def _clip(manifest: Path, line: int, values: dict[str, Any]) -> MotionFile:
+    unknown = [str(key) for key in values if key not in _KEYS]
+    if unknown:
+        raise input_error(
+            manifest, f"line {line} has unknown keys", found=", ".join(unknown),
+            expected=", ".join(_KEYS),
+        )  # fmt: skip
+    for key in ("file", "split", "name"):
+        if not isinstance(values.get(key, ""), str):
+            raise input_error(manifest, f"line {line}: {key} must be text", found=values[key])
+    file, weight, tags = values.get("file", ""), values.get("weight", 1.0), values.get("tags", [])
+    if not file:
+        raise input_error(manifest, f"line {line} names no file")
+    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+    if not number or not (math.isfinite(weight) and weight > 0):
+        raise input_error(
+            manifest, f"line {line}: weight must be a number above zero", found=repr(weight)
+        )
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise input_error(manifest, f"line {line}: tags must be a list of texts", found=repr(tags))
+    path = manifest.parent / file
+    if not path.is_file():
+        raise input_error(
+            manifest, f"line {line} names a file that is not there", found=str(path),
+            fix="paths are relative to the manifest",
+        )  # fmt: skip
+    nested = len(Path(file).parts) > 1 and not Path(file).is_absolute()
+    return MotionFile(
+        path=path,
+        name=values.get("name", "") or (_name(Path(file)) if nested else ""),
+        split=values.get("split", ""),
+        weight=float(weight),
+        tags=tuple(tags),
+    )
+
+
+# -- a look at a file without reading it ---------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionHeader:
+    """What a motion file says of its size: read in a fraction of a millisecond."""
+
+    frames: int
+    fps: float
+    objects: tuple[str, ...] = ()
+
+
+def read_header(path: MotionPath) -> MotionHeader | None:
+    """The size of a robot motion file; None where it is none, which reading it will tell."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            frames = int(_header(archive, "joint_pos.npy")[0])
+            fps = float(_small(archive, "fps.npy").reshape(-1)[0])
+            objects: tuple[str, ...] = ()
+            if "object_names.npy" in archive.namelist():
+                objects = tuple(map(str, _small(archive, "object_names.npy").reshape(-1).tolist()))
+    except (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return MotionHeader(frames=frames, fps=fps, objects=objects)
+
+
+def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
+    """The shape of an array, read from its head alone."""
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(stream)[0]
+        return np.lib.format.read_array_header_2_0(stream)[0]
+
+
+def _small(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+    with archive.open(member) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)

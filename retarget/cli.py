@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,9 @@ from retarget.options import Options, is_batch, names_a_file, output_files, read
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from motions import HumanMotion
     from retarget import page
+    from retarget.batch.work import Work
     from robots.robot import Robot
 
 
@@ -97,18 +98,15 @@ def _one(
         TimeRemainingColumn,
     )
 
-    from motions import read_human_motion
-    from retarget.batch.work import check_not_its_clip, crop_seconds
+    from retarget.batch.jobs import Job
+    from retarget.batch.work import retarget_clip
     from retarget.page.table import detection_line, quality_table
-    from retarget.pipeline import RetargetSettings, retarget
 
-    check_not_its_clip(out, clip)
-    human = read_human_motion(clip, **reading)
-    human = crop_seconds(human, options.start, options.end, where=clip)
-    console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
-    for warning in human.report.get("warnings", ()):
-        console.print(f"  [yellow]{escape(str(warning))}[/yellow]")
-    started = time.perf_counter()
+    def read(human: HumanMotion) -> None:
+        console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
+        for warning in human.report.get("warnings", ()):
+            console.print(f"  [yellow]{escape(str(warning))}[/yellow]")
+
     with Progress(
         TextColumn("  solving"),
         BarColumn(30),
@@ -122,26 +120,38 @@ def _one(
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        settings = RetargetSettings(method=options.method)
-        motion = retarget(human, robot, fps=options.fps, settings=settings, progress=progress)
-    seconds = time.perf_counter() - started
-    motion.save(out)
+        work = _work(options, robot, reading)
+        done = retarget_clip(Job(clip, clip.stem), out, robot, work, read=read, progress=progress)
+    motion, seconds = done.motion, done.seconds
     console.print(quality_table(motion.quality))
     console.print(
         f"  wrote {escape(str(out))}: {motion.num_frames} frames at {motion.fps:g} fps in "
         f"{seconds:.1f} s ({motion.num_frames / seconds:.0f} frames/s)"
     )
-    if options.picture:
-        from retarget.page.picture import draw_clip
-
-        image = out.with_suffix(".png")
-        draw_clip(image, human, motion, robot)
-        console.print(f"  wrote {escape(str(image))}")
+    if done.picture is not None:
+        console.print(f"  wrote {escape(str(done.picture))}")
     if options.report is None:
         return None
     from retarget.page.entry import entry_of_clip
 
-    return entry_of_clip(out.stem, human, motion, robot)
+    return entry_of_clip(out.stem, done.human, motion, robot)
+
+
+def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:
+    """What the options say of every clip."""
+    from retarget.batch.work import Work
+    from retarget.pipeline import RetargetSettings
+
+    return Work(
+        robot=options.robot,
+        robot_hash=robot.content_hash,
+        fps=options.fps,
+        settings=RetargetSettings(method=options.method),
+        reading=reading,
+        start=options.start,
+        end=options.end,
+        picture=options.picture,
+    )
 
 
 def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Console) -> int:
@@ -150,8 +160,6 @@ def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Cons
 
     from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
     from retarget.batch.summary import run_with_progress, summary_table
-    from retarget.batch.work import Work
-    from retarget.pipeline import RetargetSettings
 
     workers = options.workers
     if workers is not None and workers < 0:
@@ -163,15 +171,7 @@ def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Cons
         jobs = merge_jobs(jobs, read_manifest(options.manifest))
     if options.shard:
         jobs = shard_of(jobs, options.shard)
-    work = Work(
-        robot=options.robot,
-        robot_hash=robot.content_hash,
-        fps=options.fps,
-        settings=RetargetSettings(method=options.method),
-        reading=reading,
-        start=options.start,
-        end=options.end,
-    )
+    work = _work(options, robot, reading)
     if options.backend == "processes":
         workers = (os.cpu_count() or 1) if workers == 0 else workers or 1
         workers = min(workers, max(1, len(jobs)))

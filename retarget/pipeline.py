@@ -13,13 +13,13 @@ from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
 from motions.robot.quality.metrics import measure
 from retarget.choices import Method
-from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts
+from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts, planted
 from retarget.feet.plan import plan_feet
 from retarget.feet.terrain import flattened, lowered, on_surface
 from retarget.fidelity import end_effector_figures
 from retarget.objectives import Objective
 from retarget.person.calibration import CalibratedHuman, calibrate
-from retarget.person.scaling import RootFitSettings, scaled_hips
+from retarget.person.scaling import RootFitSettings, leg_scale, scaled_hips
 from retarget.solvers.per_frame.clip import FrameSettings, solve_per_frame
 from retarget.solvers.whole_clip.clip import solve_whole_clip
 from retarget.solvers.whole_clip.obstacles import Obstacle
@@ -101,6 +101,8 @@ def retarget(
         qpos[:, 7:],
         source=original,
         contact=contacts.foot,
+        planted=planted(contacts, person.ball, rate, person.leg_length),
+        soles=leg_scale(person, frames) * person.ball,
         ground=ground,
     )
     path = scaled_hips(person, frames, contacts.ground, plan.support)

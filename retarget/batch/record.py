@@ -45,8 +45,11 @@ def record_path(out: Path, name: str) -> Path:
     return out / FOLDER / f"{name}.json"
 
 
-def finished(out: Path, job: Job, key: str) -> Record | None:
-    """The record of a clip that needs no more work: same key, and its file as it was written."""
+def finished(out: Path, job: Job, key: str, *, picture: bool = False) -> Record | None:
+    """The record of a clip that needs no more work: same key, and its file as it was written.
+
+    With `picture` its picture must be there too.
+    """
     try:
         values = json.loads(record_path(out, job.name).read_text(encoding="utf-8"))
         record = Record(**values)
@@ -54,6 +57,7 @@ def finished(out: Path, job: Job, key: str) -> Record | None:
     except (OSError, ValueError, TypeError):
         return None
     fits = record.key == key and not record.error and record.result == written
+    fits = fits and (not picture or (out / f"{job.name}.png").is_file())
     return record if fits else None
 
 

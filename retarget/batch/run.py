@@ -56,7 +56,7 @@ def run_batch(
         except OSError as error:
             add(broken(job, "", f"{job.clip}: cannot read: {error.strerror or error}"), False)
             continue
-        record = finished(out, job, key)
+        record = finished(out, job, key, picture=work.picture)
         if record is None:
             left.append((job, key))
         else:

@@ -15,9 +15,10 @@ import robots
 from mimic_base.command_line import user_error_text
 from mimic_base.errors import RobotError, input_error
 from mimic_base.resample import frames_between
-from motions import HumanMotion, read_human_motion
+from motions import HumanMotion, RobotMotion, read_human_motion
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, file_hash, record_path
+from retarget.batch.source import solver_version
 from retarget.pipeline import RetargetSettings, retarget
 from robots.robot import Robot
 
@@ -29,6 +30,7 @@ class Work:
     Attributes:
         reading: keyword arguments of ``read_human_motion``.
         robot_hash: of the robot the batch was started with.
+        picture: whether a picture lies beside each result.
     """
 
     robot: str
@@ -38,15 +40,22 @@ class Work:
     reading: Mapping[str, Any] = field(default_factory=dict)
     start: float = 0.0
     end: float | None = None
+    picture: bool = False
 
     @property
     def configuration(self) -> str:
-        """Hash of everything but the clip that shapes a result."""
+        """Hash of everything but the clip that shapes a result, the solver's code included."""
         try:
             release = version("humanoid-mimic")
         except PackageNotFoundError:
             release = "source"
-        parts = [release, self.robot_hash, repr(self.fps), repr(plain(self.settings))]
+        parts = [
+            release,
+            solver_version(),
+            self.robot_hash,
+            repr(self.fps),
+            repr(plain(self.settings)),
+        ]
         parts += [repr(sorted(self.reading.items(), key=str)), repr((self.start, self.end))]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
@@ -76,6 +85,62 @@ def begin_worker(work: Work) -> None:
     _work = work
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What one clip became.
+
+    Attributes:
+        seconds: of retargeting alone, without reading and writing. picture: the file, if any.
+    """
+
+    human: HumanMotion
+    motion: RobotMotion
+    seconds: float
+    picture: Path | None = None
+
+
+def retarget_clip(
+    job: Job,
+    path: Path,
+    robot: Robot,
+    work: Work,
+    *,
+    read: Callable[[HumanMotion], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Read one clip, retarget it, and write the result and its picture: every clip goes this way.
+
+    Args:
+        path: of the result; the picture has the same name and ends in .png.
+        read: called with the clip before it is retargeted. progress: see `pipeline.retarget`.
+
+    Raises:
+        InputError: the clip cannot be used, or the result would replace it.
+    """
+    check_not_its_clip(path, job.clip)
+    human = read_human_motion(job.clip, **work.reading)
+    human = crop_job(human, job, work.start, work.end)
+    if read is not None:
+        read(human)
+    started = time.perf_counter()
+    motion = retarget(human, robot, fps=work.fps, settings=work.settings, progress=progress)
+    seconds = time.perf_counter() - started
+    picture = picture_path(path) if work.picture else None
+    if picture is not None:
+        from retarget.page.picture import draw_clip
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_clip(picture, human, motion, robot)
+    # Last: a result is there only when all that belongs to it is.
+    motion.save(path)
+    return Outcome(human, motion, seconds, picture)
+
+
+def picture_path(result: Path) -> Path:
+    """The file of a result's picture."""
+    return result.with_name(f"{result.name.removesuffix(result.suffix)}.png")
+
+
 def retarget_job(job: Job, key: str, out: Path) -> Record:
     """Retarget one clip, write it below `out`, and leave a record of how it went.
 
@@ -89,11 +154,7 @@ def retarget_job(job: Job, key: str, out: Path) -> Record:
         for stale in file.parent.glob(f".{glob.escape(file.stem)}.*.tmp{file.suffix}"):
             stale.unlink(missing_ok=True)  # of a run that was killed while it wrote
     try:
-        check_not_its_clip(path, job.clip)
-        human = read_human_motion(job.clip, **_work.reading)
-        human = crop_job(human, job, _work.start, _work.end)
-        motion = retarget(human, _robot, fps=_work.fps, settings=_work.settings)
-        motion.save(path)
+        motion = retarget_clip(job, path, _robot, _work).motion
     except Exception as error:
         text = user_error_text(error) or f"{job.clip}: {type(error).__name__}: {error}"
         record = Record(job.name, str(job.clip), key, error=" ".join(text.split()))

@@ -85,6 +85,20 @@ def detect_contacts(
     return FootContacts(masks[0], masks[1], confident[0], confident[1], ground)
 
 
+def planted(contacts: FootContacts, ball: Array, fps: float, leg_length: float) -> Array:
+    """[T, 2] bool: feet that stand with their ball at rest.
+
+    A foot stands while any part of it touches, so that a heel that strikes, a foot that rolls and
+    one that is dragged stand too. Planted is one whose ball, beside that, takes a step of less than
+    `SLOW` to the frame before or after: what slides there is sliding and nothing else.
+    """
+    step = np.linalg.norm(np.diff(ball, axis=0), axis=-1) * fps
+    if not len(step):
+        return contacts.foot
+    slower = np.minimum(np.concatenate([step[:1], step]), np.concatenate([step, step[-1:]]))
+    return contacts.foot & (slower < SLOW * np.sqrt(leg_length))
+
+
 def ground_height(ball: Array, heel: Array, fps: float, leg_length: float) -> float:
     """Height of the floor: centre of the densest 4 cm window of the heights of slow sole points.
 

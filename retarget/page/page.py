@@ -13,7 +13,7 @@ import numpy as np
 
 from retarget.page.curves import ClipCurves, Moment
 from retarget.page.plots import clip_plots
-from retarget.page.table import DYNAMIC_GOALS, GOALS, Goal, figure
+from retarget.page.table import DYNAMIC_GOALS, GOALS, Goal, figure, meanings
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,12 @@ def _goals(clips: Sequence[ClipEntry]) -> str:
             f"{_cell(goal, max(values))}</tr>"
         )
     head = "<tr><th>measure</th><th>goal</th><th>met by</th><th>median</th><th>worst</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+    return f"<table>{head}{''.join(rows)}</table>{_meanings()}"
+
+
+def _meanings() -> str:
+    rows = "".join(f"<li><b>{escape(title)}</b>: {escape(text)}</li>" for title, text in meanings())
+    return f'<ul class="soft">{rows}</ul>'
 
 
 def _section(clip: ClipEntry) -> str:
@@ -129,7 +134,7 @@ def _section(clip: ClipEntry) -> str:
         for goal in _goals_of([clip])
     )
     head = "<tr><th>measure</th><th>value</th><th>goal</th><th></th></tr>"
-    parts.append(f"<table>{head}{rows}</table>")
+    parts.append(f"<table>{head}{rows}</table>{_meanings()}")
     if clip.curves is not None:
         parts.append(f"<figure>{clip_plots(clip.curves, clip.moments)}</figure>")
         links = "".join(

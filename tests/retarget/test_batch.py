@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import robots
 from mimic_base.errors import RobotError
 from motions import HumanMotion, InputError
 from motions.human.writers.bvh import write_bvh
-from retarget.batch import find_jobs, read_manifest, run_batch, shard_of
+from retarget.batch import find_jobs, read_manifest, run_batch, shard_of, source
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, record_path
 from retarget.batch.run import _pooled
@@ -205,3 +206,61 @@ def test_a_clip_that_kills_its_process_is_told(clips: Path, work: Work, tmp_path
 def test_no_negative_workers(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--workers must not be negative"):
         main([str(clips), "--out", str(tmp_path), "--workers", "-1"])
+
+
+def test_a_batch_draws_a_picture_per_clip(clips: Path, tmp_path: Path) -> None:
+    only = ["--manifest", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out")]
+    (tmp_path / "list.txt").write_text(f"{clips / 'a.bvh'}\n{clips / 'b.bvh'}\n")
+    assert main(only) == 0
+    out = tmp_path / "out"
+    before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.npz")}
+    assert not list(out.glob("*.png"))
+    # Asked for later, pictures are drawn of what is finished too; results are the same.
+    assert main([*only, "--picture"]) == 0
+    pictures = {p.name: p.read_bytes() for p in out.glob("*.png")}
+    assert sorted(pictures) == ["a.png", "b.png"]
+    assert all(data.startswith(b"\x89PNG") for data in pictures.values())
+    drawn = {p.name: p.stat().st_mtime_ns for p in out.glob("*.npz")}
+    assert set(drawn) == set(before)
+    assert main([*only, "--picture"]) == 0  # and a third run does nothing
+    assert {p.name: p.stat().st_mtime_ns for p in out.glob("*.npz")} == drawn
+
+
+def test_one_clip_and_a_batch_give_the_same_result(clips: Path, tmp_path: Path) -> None:
+    options = ["--start", "0.05", "--fps", "40", "--picture"]
+    assert main([str(clips / "a.bvh"), "--out", str(tmp_path / "one"), *options]) == 0
+    batch = [str(clips / "a.bvh"), "--out", str(tmp_path / "many"), "--shard", "1/1", *options]
+    assert main(batch) == 0
+    one, many = ((tmp_path / name / "a.npz").read_bytes() for name in ("one", "many"))
+    assert one == many
+    assert (tmp_path / "one" / "a.png").is_file() and (tmp_path / "many" / "a.png").is_file()
+
+
+def test_a_changed_solver_changes_the_key(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results of another solver are not finished work: its code is part of the key."""
+    usual = work.configuration
+    assert work.configuration == usual
+    for part in source.PARTS:
+        assert (source.REPO / part).exists(), part
+        copy = tmp_path / part
+        if (source.REPO / part).is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source.REPO / part, copy)
+        else:
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source.REPO / part, copy, ignore=ignore, dirs_exist_ok=True)
+    monkeypatch.setattr(source, "REPO", tmp_path)
+    source.solver_version.cache_clear()
+    assert work.configuration == usual  # wherever it is installed
+    changed = tmp_path / "retarget" / "solvers" / "whole_clip" / "settings.py"
+    changed.write_text(changed.read_text().replace("18.0", "19.0"))
+    assert work.configuration == usual  # computed once
+    source.solver_version.cache_clear()
+    other = work.configuration
+    assert other != usual
+    monkeypatch.setattr(source, "SOLVER_SCHEMA", source.SOLVER_SCHEMA + 1)
+    source.solver_version.cache_clear()
+    assert work.configuration not in (usual, other)
+    source.solver_version.cache_clear()

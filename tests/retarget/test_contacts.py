@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mimic_base.signals import smooth_curve, stiffness, upper_envelope
-from retarget.feet.contacts import detect_contacts, ground_height, runs
+from retarget.feet.contacts import detect_contacts, ground_height, planted, runs
 from retarget.feet.footprints import glide_path
 from retarget.person.scaling import Stance, fit_root
 
@@ -129,3 +129,14 @@ def test_upper_envelope_covers_and_is_smooth() -> None:
     assert (cover >= depth).all()
     assert cover[:15].max() == 0.0
     assert np.abs(np.diff(cover)).max() < 0.02
+
+
+def test_a_foot_that_is_dragged_stands_but_is_not_planted() -> None:
+    count = 60
+    ball = np.zeros((count, 2, 3))
+    ball[:, 1, 0] = np.cumsum(np.where(np.arange(count) < 30, 0.0, 0.4 / FPS))
+    heel = ball - np.array([0.15, 0.0, 0.0])
+    found = detect_contacts(ball, heel, FPS, 1.0)
+    assert found.foot.all()
+    mask = planted(found, ball, FPS, 1.0)
+    assert mask[:, 0].all() and mask[:29, 1].all() and not mask[31:, 1].any()

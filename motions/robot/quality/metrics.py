@@ -4,8 +4,11 @@ Thresholds are those of the project's benchmark. Speeds are differences of neigh
 
 contact     a foot's clearance is the height of its lowest sole point. Penetration is what is under
             the ground; a clip floats while its lower foot is more than 3 cm up. Skate is the
-            horizontal speed of the lowest sole point while it stays under 2 cm, or while the
-            *source's* foot stands (`source_contact`).
+            horizontal speed of the lowest sole point (foot sliding) while it stays under 2 cm
+            (`foot`), while the *source's* foot stands (`source_contact`: any part of it touches,
+            so rolling, pivoting and dragged feet count), or while it stands with its ball at rest
+            (`source_planted`, close to the stance masks of the benchmark's evaluator).
+            `source_skate_mean_mps` is what the person's own balls do on the same frames.
 fidelity    angle between the source's bones and the robot's limb axes; an axis is fixed in the
             link, the world axis nearest to the limb at the zero pose.
 limits      shares of (frame, joint) samples beyond the vendor's range or within 1 mrad of it.
@@ -57,6 +60,8 @@ def measure(
     *,
     source: HumanMotion | None = None,
     contact: Array | None = None,
+    planted: Array | None = None,
+    soles: Array | None = None,
     ground: Surface = FLAT,
 ) -> dict[str, Any]:
     """All quality figures, as nested plain numbers.
@@ -65,6 +70,9 @@ def measure(
         root_pos, root_quat, joint_pos: [T, 3] m, [T, 4] wxyz, [T, J] rad in the robot's order.
         source: the person at the same frames, for faithfulness.
         contact: [T, 2] bool, left and right foot of the source stands.
+        planted: [T, 2] bool, feet of the source that stand with their ball at rest.
+        soles: [T, 2, 3] m paths of the source's balls at the robot's size: how far the person's
+            own feet slide on the frames of both masks.
         ground: the surface over which heights count, along the vertical.
 
     Raises `ValueError` when `source` or `contact` have another number of frames.
@@ -79,16 +87,18 @@ def measure(
     geometry = check_geometry(robot)
     names = robot.body_names
     pos, quat = forward_kinematics(robot, root_pos, root_quat, joint_pos)
-    soles = sole_paths(geometry, names, pos, quat)
+    paths = sole_paths(geometry, names, pos, quat)
     if not ground.is_flat:
-        for path in soles:
+        for path in paths:
             path[..., 2] = ground.clearance(path)
     result: dict[str, Any] = {"frames": frames, "fps": float(fps), "seconds": frames / fps}
-    result["foot"] = _foot(soles, fps)
+    result["foot"] = _foot(paths, fps)
     if source is not None:
         result["fidelity"] = _fidelity(robot, source, root_pos, quat)
     if contact is not None:
-        result["source_contact"] = _source_contact(soles, np.asarray(contact, bool), fps)
+        result["source_contact"] = _source_contact(paths, np.asarray(contact, bool), fps, soles)
+    if planted is not None:
+        result["source_planted"] = _source_contact(paths, np.asarray(planted, bool), fps, soles)
     low = lowest_point(geometry, names, pos, quat, ground)
     result["any_geom_ground_pen"] = {
         "rate_1cm": float((-low > DEEP).mean()),
@@ -143,15 +153,21 @@ def _foot(soles: list[Array], fps: float) -> dict[str, Any]:
     }
 
 
-def _source_contact(soles: list[Array], contact: Array, fps: float) -> dict[str, Any]:
-    speed, clear = [], []
+def _source_contact(
+    soles: list[Array], contact: Array, fps: float, source: Array | None
+) -> dict[str, Any]:
+    speed, clear, own = [], [], []
     for foot, path in enumerate(soles):
         both = contact[1:, foot] & contact[:-1, foot]
         speed.append(_lowest_speed(path, fps)[both])
         clear.append(path[contact[:, foot], :, 2].min(axis=1))
+        if source is not None:
+            steps = np.linalg.norm(np.diff(source[:, foot, :2], axis=0), axis=1) * fps
+            own.append(steps[both])
     speed, clear = np.concatenate(speed), np.concatenate(clear)
     if not len(speed):
         return {"n": 0, "ratio": float(contact.mean())}
+    same = {"source_skate_mean_mps": float(np.concatenate(own).mean())} if own else {}
     return {
         "n": int(len(speed)),
         "ratio": float(contact.mean()),
@@ -162,6 +178,7 @@ def _source_contact(soles: list[Array], contact: Array, fps: float) -> dict[str,
         "clearance_abs_mean_m": float(np.abs(clear).mean()),
         "float_rate_3cm": float((clear > FLOAT_HEIGHT).mean()),
         "pen_rate_1cm": float((clear < -DEEP).mean()),
+        **same,
     }
 
 

@@ -18,6 +18,10 @@ from robots.overlay import GROUND_CONTYPE
 if TYPE_CHECKING:
     from mimic.sim.engine import Engine
 
+_OF_C_ALONE = ("dof_M0",)
+"""Fields derived from masses that only MuJoCo's C code looks at."""
+LARGEST_GROWTH = 4.0
+"""How many times its configured extent an object may have in some environment."""
 Shape = Literal["box", "sphere", "cylinder", "capsule", "mesh"]
 _SIZES: Mapping[str, tuple[int, str]] = {
     "box": (3, "half lengths along x, y, z"),
@@ -129,7 +133,12 @@ def add_object(spec: mujoco.MjSpec, name: str, config: ObjectConfig) -> None:
 
 
 def find_object(model: mujoco.MjModel, name: str, config: ObjectConfig) -> SceneObject:
-    """Look up where an added object has come to be in the compiled model."""
+    """Look up where an added object has come to be in the compiled model, which may vary in size.
+
+    MuJoCo's C code keeps a tree of boxes around the geoms of a body that cannot differ between
+    environments: its only leaf is made as large as the object may become.
+    """
+    model.bvh_aabb[model.body_bvhadr[model.body(name).id], 3:] *= LARGEST_GROWTH
     joint = None if config.fixed else model.joint(name)
     return SceneObject(
         config=config,
@@ -157,7 +166,8 @@ def vary_object(
 
     Args:
         env_ids: [n]. mass: [n] kg.
-        size: [n, 3 | 1 | 2] m, as in ``ObjectConfig.size``; not of a mesh.
+        size: [n, 3 | 1 | 2] m, as in ``ObjectConfig.size``, up to ``LARGEST_GROWTH`` times that;
+            not of a mesh.
 
     Raises:
         MimicError: no such object, values that are no size or mass.
@@ -180,7 +190,12 @@ def vary_object(
             raise MimicError(f"object '{name}': {what} must be greater than zero in every one")
 
     def change(field: str, index: int, values: torch.Tensor) -> None:
-        everyone = engine.model_field(field)
+        try:
+            everyone = engine.model_field(field)
+        except EngineError:
+            if field in _OF_C_ALONE:
+                return
+            raise
         shape = (len(env_ids), *everyone.shape[2:])
         everyone[env_ids, index] = values.to(everyone).reshape(shape)
         engine.write_model_field(field, everyone)
@@ -189,6 +204,12 @@ def vary_object(
         padded = torch.zeros(len(env_ids), 3, dtype=size.dtype, device=size.device)
         padded[:, :count] = size
         half = _half_extent(found.config.shape, padded)
+        nominal = torch.tensor(scene.model.geom_aabb[found.geom, 3:], device=half.device)
+        if bool((half > LARGEST_GROWTH * nominal.to(half)).any()):
+            raise MimicError(
+                f"object '{name}': a size is more than {LARGEST_GROWTH:g} times the configured "
+                f"{found.config.size}; configure a larger object and shrink it"
+            )
         change("geom_size", found.geom, padded)
         change("geom_rbound", found.geom, _bounding_radius(found.config.shape, padded))
         box = torch.cat([torch.zeros_like(half), half], -1)
@@ -211,21 +232,10 @@ def vary_object(
     inverse = torch.stack([1.0 / weight, (1.0 / inertia).mean(-1)], -1)
     change("body_invweight0", found.body, inverse)
     # MuJoCo takes the mass matrix of a lone free body from the model, where it keeps that.
-    diagonal = torch.cat([weight[:, None].expand(-1, 3), inertia], -1)
-    dofs = torch.arange(found.qvel, found.qvel + 6, device=env_ids.device)[None]
-    rows = env_ids[:, None]
-    for field, values in (
-        ("dof_M0", diagonal),
-        ("dof_invweight0", inverse.repeat_interleave(3, -1)),
-    ):
-        try:
-            everyone = engine.model_field(field)
-        except EngineError:
-            if field == "dof_M0":
-                continue
-            raise
-        everyone[rows, dofs] = values.to(everyone)
-        engine.write_model_field(field, everyone)
+    for axis in range(6):
+        diagonal = weight if axis < 3 else inertia[:, axis - 3]
+        change("dof_M0", found.qvel + axis, diagonal)
+        change("dof_invweight0", found.qvel + axis, inverse[:, axis // 3])
 
 
 def inertia_of(shape: str, size: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import MimicError
+from mimic_base.surface import Surface
 from robots.overlay import GROUND_CONTYPE
 
 Array = NDArray[np.float64]
@@ -263,8 +264,11 @@ def _all_positive(what: str, values: Sequence[float]) -> None:
         raise MimicError(f"{what}: must be greater than zero, got {tuple(values)}")
 
 
-class TerrainSurface:
-    """The height of a terrain over every place: the highest of its parts."""
+class TerrainSurface(Surface):
+    """The height of a terrain over every place: the highest of its parts.
+
+    A ``mimic_base.surface.Surface``, so that the retargeter takes it as its ground.
+    """
 
     def __init__(self, parts: TerrainParts) -> None:
         self.parts = parts
@@ -327,6 +331,17 @@ class TerrainSurface:
         right = a + u * (b - a) + v * (d - b)
         left = a + v * (c - a) + u * (d - c)
         return xp.where(inside, xp.where(u >= v, right, left), xp.full_like(u, -math.inf))
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether this is the plane z = 0."""
+        parts = self.parts
+        return (
+            parts.plane_height == 0.0
+            and parts.plane_gradient == (0.0, 0.0)
+            and not parts.blocks
+            and parts.field_heights is None
+        )
 
     def add_to(self, spec: mujoco.MjSpec, friction: float) -> None:
         """Add the geoms of the terrain to the world body of a model."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mimic.sim import Engine, make_engine
+from mimic.sim import Engine, EngineError, make_engine
 from mimic.sim.objects import ObjectConfig, inertia_of, vary_object
 from mimic.sim.scene import ContactConfig, Scene, SceneConfig, make_scene
 from mimic.sim.terrain import Slope
@@ -200,8 +200,8 @@ def test_a_fixed_object_may_stand_elsewhere_in_each_environment(scene: Scene) ->
 
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [("box", (0.1, 0.2, 0.3)), ("sphere", (0.2,)), ("cylinder", (0.1, 0.3)),
-     ("capsule", (0.1, 0.3))],
+    [("box", (0.2, 0.1, 0.3)), ("box", (0.3, 0.2, 0.1)), ("sphere", (0.2,)),
+     ("cylinder", (0.1, 0.3)), ("capsule", (0.1, 0.3))],
 )  # fmt: skip
 def test_a_variant_is_the_object_built_so(shape: str, size: tuple[float, ...], tiny: Robot) -> None:
     def built(size: tuple[float, ...], mass: float) -> Scene:
@@ -257,13 +257,30 @@ def test_a_heavier_box_falls_the_same_and_is_pushed_slower(scene: Scene) -> None
 
 def test_a_larger_box_rests_higher_and_presses_with_the_same_weight(scene: Scene) -> None:
     engine = make_engine("mujoco", scene, 2, threads=1)
-    vary_object(engine, "box", torch.tensor([1]), size=torch.tensor([[0.3, 0.3, 0.25]]))
+    vary_object(engine, "box", torch.tensor([1]), size=torch.tensor([[0.3, 0.3, 0.15]]))
     upright = torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 2)
-    standing_at(engine, box=(torch.tensor([[1.0, 0.0, 0.27]] * 2), upright))
+    standing_at(engine, box=(torch.tensor([[1.0, 0.0, 0.17]] * 2), upright))
     run(engine, 60)
-    np.testing.assert_allclose(engine.state.objects["box"].pos_w[:, 2], [0.05, 0.25], atol=2e-3)
+    np.testing.assert_allclose(engine.state.objects["box"].pos_w[:, 2], [0.05, 0.15], atol=2e-3)
     force = engine.state.contacts["box_floor"].force[:, 2]
     np.testing.assert_allclose(force, 9.81 * BOX.mass, rtol=0.01)
+
+
+def test_what_touches_an_object_sees_its_new_size(scene: Scene) -> None:
+    # The trunk's ball is one of several geoms of its body, which takes the way through the trees.
+    engine = make_engine("mujoco", scene, 2, threads=1)
+    vary_object(engine, "box", torch.tensor([1]), size=torch.tensor([[0.39, 0.1, 0.19]]))
+    upright = torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 2)
+    standing_at(engine, box=(torch.tensor([[0.45, 0.0, 0.52]] * 2), upright))
+    engine.step(torch.zeros(2, 4))
+    force = engine.state.contacts["box_all"].magnitude
+    assert force[0] == 0.0 and force[1] > 1.0
+    with pytest.raises(MimicError, match="more than 4 times the configured"):
+        vary_object(engine, "box", torch.tensor([1]), size=torch.tensor([[0.1, 0.1, 0.21]]))
+    with pytest.raises(EngineError, match="cannot vary the model field 'bvh_aabb'"):
+        engine.model_field("bvh_aabb")
+    with pytest.raises(EngineError, match="cannot vary the model field 'no_such'"):
+        engine.model_field("no_such")
 
 
 def test_a_mesh_collides_and_may_weigh_more_but_not_grow(tiny: Robot, tmp_path: Path) -> None:

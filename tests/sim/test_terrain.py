@@ -22,6 +22,7 @@ from mimic.sim.terrain import (
     TerrainSurface,
 )
 from mimic_base.errors import MimicError
+from mimic_base.surface import Surface
 from robots import Robot
 
 TURNED = (0.9238795, 0.2209424, 0.2209424, 0.2209424)
@@ -74,6 +75,14 @@ def test_heights_of_any_shape() -> None:
     found = surface.height([[-1.0, 0.25], [0.75, 1.25]], 0.0)
     np.testing.assert_allclose(found, [[0.0, 0.1], [0.2, 0.2]])
     np.testing.assert_allclose(surface.height([1.75, 2.5], [0.0, 0.0]), [0.1, 0.0])
+
+
+def test_a_terrain_is_a_ground_for_the_retargeter() -> None:
+    surface: Surface = TerrainSurface(Slope(angle=0.3).parts())
+    normal = surface.normal(np.array([0.5]), np.array([1.0]))
+    np.testing.assert_allclose(normal, [[-np.sin(0.3), 0.0, np.cos(0.3)]], atol=1e-9)
+    np.testing.assert_allclose(surface.clearance(np.array([[1.0, 0.0, 1.0]])), 1.0 - np.tan(0.3))
+    assert not surface.is_flat and TerrainSurface(Plane().parts()).is_flat
 
 
 def test_rough_ground_is_its_seed() -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 
 from mimic.sim.engine import Engine
+from mimic.sim.errors import EngineError
 from mimic.sim.scene import Scene
 
 
 class MujocoEngine(Engine):
     """``Engine`` on MuJoCo C through mjbatch. See ``mimic.sim.engine.Engine``.
 
-    Every field of ``mjModel`` may differ between environments.
+    Every field of ``mjModel`` may differ between environments, but the data of meshes, textures,
+    height fields and collision trees.
     """
 
     name = "mujoco"
@@ -42,9 +44,19 @@ class MujocoEngine(Engine):
         self._batch.step(nstep=self.scene.decimation)
 
     def model_field(self, name: str) -> torch.Tensor:
-        """Per-environment values [N, ...] of an ``mjModel`` field, a copy."""
+        """Per-environment values [N, ...] of an ``mjModel`` field, a copy.
+
+        Raises:
+            EngineError: no such field, or the data of meshes and the like.
+        """
         if name not in self._fields:
-            self._fields[name] = torch.from_numpy(self._batch.expand(name))
+            try:
+                self._fields[name] = torch.from_numpy(self._batch.expand(name))
+            except (ValueError, KeyError, AttributeError, RuntimeError, TypeError) as error:
+                raise EngineError(
+                    f"engine 'mujoco' cannot vary the model field '{name}' between environments "
+                    f"({error})"
+                ) from error
         return self._fields[name].to(self.device, copy=True)
 
     def _write_model_field(self, name: str, values: torch.Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mimic_base.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from motions.robot.metrics import measure
+    from motions.robot.quality.metrics import measure
     from retarget.page.table import quality_table
     from retarget.pipeline import RetargetSettings, retarget
 
@@ -17,7 +17,7 @@ __getattr__ = lazy_attributes(
     __name__,
     {
         "RetargetSettings": "retarget.pipeline",
-        "measure": "motions.robot.metrics",
+        "measure": "motions.robot.quality.metrics",
         "quality_table": "retarget.page.table",
         "retarget": "retarget.pipeline",
     },

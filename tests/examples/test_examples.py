@@ -1,0 +1,60 @@
+"""Every example runs on its own, in seconds, and says what it should."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((REPO / "examples").glob("[0-9]*.py"))
+LONGEST = 100
+
+# What an example prints that shows it did its work, as regular expressions.
+SAYS = {
+    "01_retarget": (
+        r"walk\.npz: 373 frames of 29 joints at 50 Hz",
+        r"standing feet slide at [01]\.",
+    ),
+    "02_edit_motion": (r"routine\.npz: 8\.\d s", "what the right one did: True"),
+    "03_quality": (r"skate of soles .* of standing feet", r"feasible frames: \d+ %"),
+    "04_add_robot": (r"mine\.png: 23 hinges", r"squat: limb error 0\.\d deg, 0 jumps"),
+    "05_human_reader": (r"unit 0\.0254 m, up y, \d+ roles", r"limb error 0\.\d deg"),
+    "06_robot_motion_format": (r"bodies agree to 0\.0", "refused: .*centimetres"),
+    "07_play_without_torch": ("tracking on unitree_g1", r"stayed up \(torch loaded: False\)"),
+    "08_evaluate": (r"total: success \d+ % of 8 episodes", "protocol quick-look, engine mujoco"),
+}
+
+
+def test_every_example_has_its_test() -> None:
+    assert {path.stem for path in EXAMPLES} == set(SAYS)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_is_short_and_begins_with_its_use(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= LONGEST
+    assert f"    python examples/{path.name}" in (ast.get_docstring(ast.parse(text)) or "")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_runs(path: Path, tmp_path: Path) -> None:
+    environment = os.environ | {
+        "PYTHONPATH": str(REPO),
+        "OMP_NUM_THREADS": "1",
+        # Nothing may need a network: whoever asks for one is sent to a closed door.
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+    }
+    run = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    for pattern in SAYS[path.stem]:
+        assert re.search(pattern, run.stdout), f"{pattern!r} not in:\n{run.stdout}"

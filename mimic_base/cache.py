@@ -61,7 +61,7 @@ def save_arrays(kind: str, name: str, key: str, arrays: Mapping[str, NDArray[Any
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

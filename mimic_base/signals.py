@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mimic_base.vectors import Array
+from mimic_base.windows import gaussian, highest
 
 _TINY = 1e-12
 
@@ -76,18 +77,28 @@ def weighted_fill(x: Array, weight: Array, fps: float, seconds: float = 0.25) ->
 def _blurred(x: Array, sigma: float) -> Array:
     """Gaussian filter along time; wide ones in the frequency domain, where width costs nothing."""
     if sigma < 8.0:
-        from scipy.ndimage import gaussian_filter1d
-
-        return gaussian_filter1d(x, sigma, axis=0, mode="nearest")
-    from scipy.fft import irfft, next_fast_len, rfft
-
+        return gaussian(x, sigma)
     reach = int(4.0 * sigma + 0.5)
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     padded = np.pad(x, [(reach, reach)] + [(0, 0)] * (x.ndim - 1), mode="edge")
-    size = next_fast_len(len(padded) + 2 * reach, real=True)
-    spectrum = np.asarray(rfft(window / window.sum(), size)).reshape(-1, *(1,) * (x.ndim - 1))
-    full = np.asarray(irfft(np.asarray(rfft(padded, size, axis=0)) * spectrum, size, axis=0))
+    size = _smooth_number(len(padded) + 2 * reach)
+    spectrum = np.fft.rfft(window / window.sum(), size).reshape(-1, *(1,) * (x.ndim - 1))
+    full = np.fft.irfft(np.fft.rfft(padded, size, axis=0) * spectrum, size, axis=0)
     return full[2 * reach : 2 * reach + len(x)]
+
+
+def _smooth_number(least: int) -> int:
+    """The smallest 2^a 3^b 5^c of at least `least`: Fourier transforms of that length are quick."""
+    best = 1 << max(0, (least - 1).bit_length())
+    five = 1
+    while five < best:
+        three = five
+        while three < best:
+            two = three << max(0, (-(-least // three) - 1).bit_length())
+            best = min(best, two)
+            three *= 3
+        five *= 5
+    return best
 
 
 def stiffness(cutoff_hz: float, fps: float) -> float:
@@ -118,10 +129,8 @@ def smooth_curve(value: Array, weight: Array, stiffness: float) -> Array:
 
 def upper_envelope(depth: Array, fps: float, seconds: float = 0.1) -> Array:
     """Smooth curve [T] never below `depth` [T], zero away from where it is positive."""
-    from scipy.ndimage import gaussian_filter1d, maximum_filter1d
-
     if not (depth > 0).any():
         return np.zeros_like(depth)
     width = max(1, int(round(seconds * fps)))
-    held = maximum_filter1d(depth, 2 * width + 1, mode="nearest")
-    return np.maximum(gaussian_filter1d(held, width / 2.0, mode="nearest", truncate=2.0), depth)
+    held = highest(depth, 2 * width + 1)
+    return np.maximum(gaussian(held, width / 2.0, truncate=2.0), depth)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
 
 from mimic_base.vectors import Array, smoothstep
+from mimic_base.windows import gaussian, highest, middle
 
 SLOW = 0.3
 """m/s for a leg of one metre; slower soles tell where the floor is."""
@@ -134,7 +134,7 @@ def _speed(points: Array, fps: float) -> Array:
     step = np.concatenate([step[:1], step, step[-1:]])
     slower = np.minimum(step[:-1], step[1:])
     width = max(1, int(round(0.05 * fps)) | 1)
-    return median_filter(slower, size=(width, 1), mode="nearest") if width > 1 else slower
+    return middle(slower, width) if width > 1 else slower
 
 
 def _contact_mask(
@@ -174,8 +174,8 @@ def _drop_short(mask: Array, frames: float) -> Array:
 
 def _confidence(mask: Array, fps: float) -> Array:
     # A little more at either end: the foot is in its place when it begins and until it ends.
-    mask = maximum_filter1d(mask, 2 * max(1, round(0.06 * fps)) + 1, axis=0, mode="nearest")
-    soft = gaussian_filter1d(mask.astype(float), max(0.05 * fps, 0.6), axis=0, mode="nearest")
+    mask = highest(mask, 2 * max(1, round(0.06 * fps)) + 1)
+    soft = gaussian(mask.astype(float), max(0.05 * fps, 0.6))
     return smoothstep(soft, 0.15, 0.85)
 
 

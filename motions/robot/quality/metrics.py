@@ -25,10 +25,10 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from scipy.ndimage import median_filter
 
 from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array, dot, unit
+from mimic_base.windows import windows
 from motions import HumanMotion
 from robots.collision import (
     CheckGeometry,
@@ -253,8 +253,10 @@ def _speed(robot: Robot, q: Array, fps: float) -> tuple[dict[str, Any], dict[str
         "worst_joint": robot.joint_names[int(speed.max(axis=0).argmax())],
     }
     window = max(3, int(fps) | 1)
-    usual = median_filter(step, size=(window, 1), mode="nearest")
-    relative = (step > 5 * usual) & (step > 0.2)
+    fast = step > 0.2
+    usual = np.median(windows(step, window)[fast], axis=-1)
+    relative = fast.copy()
+    relative[fast] = step[fast] > 5 * usual
     jumps = {
         "count": int((step > JUMP).sum()),
         "frame_rate": float((step > JUMP).any(axis=1).mean()),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,11 +24,13 @@ from retarget.objectives import Direction, DirectionStack, Objective, Point, Pos
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
 from retarget.solvers.per_frame.problem import IkSettings
-from retarget.solvers.per_frame.solver import FrameSolver
 from retarget.targets import first_guess, orientation_objectives, position_objectives
 from robots.frames import RobotFrames
 from robots.robot import Robot
 from robots.segments import LIMBS, SIDES
+
+if TYPE_CHECKING:
+    from retarget.solvers.per_frame.solver import FrameSolver
 
 Progress = Callable[[int, int], None]
 FrameProgress = Callable[[int], None]
@@ -60,6 +63,9 @@ def solve_per_frame(
     `extra` objectives of T frames are the caller's own; they count from stage 2 on.
     """
     ik, count = settings.ik, person.num_frames
+    # mink brings every QP solver that is installed, and jax: a second.
+    from retarget.solvers.per_frame.solver import FrameSolver
+
     solver = FrameSolver(robot, frames, person.fps, ik, plan.ground)
     passes = 2 if settings.smooth_hz is None else 3
     stage = (lambda k: None) if progress is None else partial(_stage, progress, count, passes)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_dilation, maximum_filter1d
 
 from mimic_base.vectors import Array
+from mimic_base.windows import spread
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState
 
@@ -51,7 +51,7 @@ class Trust:
         before = self.last[frames]
         back = (step * before).sum(1) < -0.3 * (before * before).sum(1)
         long = np.abs(step[:, 3:]).max(axis=1) > settings.max_step
-        doubt = maximum_filter1d((long | back).astype(np.int8), 5) > 0
+        doubt = spread(long | back, 2)
         damping = self.damping[frames] * np.where(doubt, 4.0, 0.5)
         self.damping[frames] = np.clip(damping, settings.damping, settings.most_damping)
         self.last[frames] = step
@@ -81,8 +81,8 @@ class Stretch:
         Several stretches stand side by side as if they were one: what would couple one with the
         next are still frames on both sides.
         """
-        free = binary_dilation(unsettled, iterations=max(1, reach))
+        free = spread(unsettled, max(1, reach))
         if free.mean() > WORTH_IT:
             return cls.whole(len(unsettled))
-        frames = np.flatnonzero(binary_dilation(free, iterations=FIXED))
+        frames = np.flatnonzero(spread(free, FIXED))
         return cls(frames, free[frames])

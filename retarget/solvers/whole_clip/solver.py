@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from threadpoolctl import threadpool_limits
 
 from mimic_base.vectors import Array
+from mimic_base.windows import lowest, mean
 from retarget.objectives import Objective, stacked
 from retarget.solvers import kernels
 from retarget.solvers.normal import NormalEquations
@@ -172,8 +172,8 @@ class ClipSolver:
         share = np.minimum(1.0, s.max_step / np.maximum(largest, 1e-9))
         if share.min() < 1.0:
             width = max(1, round(0.3 * self.fps))
-            share = minimum_filter1d(share, 2 * width + 1, mode="nearest")
-            share = uniform_filter1d(share, 2 * width + 1, mode="nearest")
+            share = lowest(share, 2 * width + 1)
+            share = mean(share, 2 * width + 1)
             step *= share[:, None]
         turn = rotation_matrix(step[:, 3:6].T)
         wanted = state.joints + step[:, 6:].T

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -17,7 +19,7 @@ def signal(request: pytest.FixtureRequest) -> np.ndarray:
 
 @pytest.mark.parametrize("width", [1, 3, 7, 31])
 def test_windows(signal: np.ndarray, width: int) -> None:
-    keep = dict(axis=0, mode="nearest")
+    keep: dict[str, Any] = {"axis": 0, "mode": "nearest"}
     np.testing.assert_array_equal(
         windows.highest(signal, width), ndimage.maximum_filter1d(signal, width, **keep)
     )

@@ -26,7 +26,7 @@ from mimic.envs.terms import (
 )
 from mimic.envs.threads import few_threads
 from mimic.sim.engine import Engine
-from mimic.sim.scene import PHYSICS_HZ
+from mimic.sim.scene import PHYSICS_HZ, SceneConfig
 from mimic.sim.state import SceneState
 from mimic_base.errors import MimicError
 from robots import Robot
@@ -46,6 +46,8 @@ class TaskConfig:
 
     task: str
     """Name of the task."""
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    """Terrain, objects and named contacts around the robot."""
     actions: Mapping[str, ActionConfig] = field(default_factory=joint_positions)
     """What the columns of an action mean, in their order."""
     commands: Mapping[str, CommandConfig] = field(default_factory=dict)
@@ -343,13 +345,14 @@ class Environment:
         return self._observations
 
     def default_state(self, count: int) -> InitialState:
-        """The robot's default pose at the origin, ``count`` times."""
+        """The robot's default pose over the origin, standing on the terrain, ``count`` times."""
 
         def zeros(*shape: int) -> torch.Tensor:
             return torch.zeros(count, *shape, device=self.device)
 
         pos, quat = zeros(3), zeros(4)
-        pos[:, 2] = float(self.robot.default_root_height)
+        # On whatever is at the origin.
+        pos[:, 2] = float(self.robot.default_root_height) + float(self.scene.height(0.0, 0.0))
         quat[:, 0] = 1.0
         return InitialState(
             root_pos_w=pos,

@@ -127,7 +127,9 @@ def make_env(
         config = replace(config, physics_hz=physics_hz)
     config = with_motions(config, motions)
     body = robot if isinstance(robot, Robot) else robots.load(robot)
-    scene = make_scene(body, control_hz=config.control_hz, physics_hz=config.physics_hz)
+    scene = make_scene(
+        body, config.scene, control_hz=config.control_hz, physics_hz=config.physics_hz
+    )
     simulation = make_engine(engine, scene, num_envs, device=device, threads=threads)
     compiled = wants_compilation(compile, simulation.device)
     return Environment(config, simulation, seed=seed, compiled=compiled)

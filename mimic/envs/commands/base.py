@@ -34,9 +34,9 @@ class InitialState:
     """[n, 3] rad/s in the base's own axes."""
     joint_vel: torch.Tensor
     """[n, J] rad/s."""
-    objects: Mapping[str, tuple[torch.Tensor, torch.Tensor]] | None = None
-    """Position [n, 3] and orientation [n, 4] of objects by name; the others stand where the scene
-    has put them."""
+    objects: Mapping[str, tuple[torch.Tensor, ...]] | None = None
+    """Position [n, 3] and orientation [n, 4] of free objects by name, and their velocities [n, 3],
+    [n, 3] in the world where they move; the others rest where the scene has put them."""
 
 
 class Command(RowsOfEnvironments, ABC):

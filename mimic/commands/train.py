@@ -386,10 +386,11 @@ def _train(args: TrainArguments, group: Ranks) -> int:
         outcome = runner.learn()
         return 130 if outcome == "interrupted" else 0
     write_config(folder, record_of(args, runner))
-    libraries = [each.library for each in env.commands.values() if hasattr(each, "library")]
+    libraries = [getattr(each, "library", None) for each in env.commands.values()]
     about = "".join(
         f" {each.num_clips} clip(s), {each.num_frames * env.control_dt:.1f} s,"
         for each in libraries
+        if each is not None
     )
     of_ranks = f" on each of {group.size} devices" if group.size > 1 else ""
     print(

@@ -100,10 +100,11 @@ def test_a_run_directory_holds_checkpoints_curves_and_policy(tmp_path: Path) -> 
 def test_export_and_loading_use_the_averaged_weights() -> None:
     runner = start_runner(FakeEnv(), SMALL)
     runner.learn()
-    assert ppo_of(runner).average is not None
+    average = ppo_of(runner).average
+    assert average is not None
     exported = dict(runner.policy().named_parameters())["mlp.2.weight"]
     trained = dict(ppo_of(runner).trainer.actor.named_parameters())["mlp.2.weight"]
-    assert torch.equal(exported, ppo_of(runner).average.weights["mlp.2.weight"])
+    assert torch.equal(exported, average.weights["mlp.2.weight"])
     assert not torch.equal(exported, trained)
 
 

@@ -39,16 +39,16 @@ LIMB_OF = {
 
 
 def wrist_freedom(robot: Robot) -> int:
-    """Hinges between a forearm and its hand, 0 to 3; the fewer of the two sides."""
-    return min(_hinges_between(robot, f"{side}_elbow", f"{side}_wrist") for side in SIDES)
+    """Joints between a forearm and its hand, 0 to 3; the fewer of the two sides."""
+    return min(_joints_between(robot, f"{side}_elbow", f"{side}_wrist") for side in SIDES)
 
 
 def ankle_freedom(robot: Robot) -> int:
-    """Hinges between a shank and its foot, mostly 1 or 2; the fewer of the two sides."""
-    return min(_hinges_between(robot, f"{side}_knee", f"{side}_ankle") for side in SIDES)
+    """Joints between a shank and its foot, mostly 1 or 2; the fewer of the two sides."""
+    return min(_joints_between(robot, f"{side}_knee", f"{side}_ankle") for side in SIDES)
 
 
-def _hinges_between(robot: Robot, upper: str, lower: str) -> int:
+def _joints_between(robot: Robot, upper: str, lower: str) -> int:
     model = robot.model
     ends = (model.body(robot.human_map[role]).id for role in (upper, lower))
     return sum(int(model.body_jntnum[body]) for body in bodies_between(model, *ends))
@@ -63,7 +63,7 @@ def orientation_errors(
         body_quat_w: [T, B, 4] of the robot's bodies at the person's frames.
 
     The angle is that of the one rotation between both frames. Hands are left out where the source
-    has no rotations, and where the robot has no wrist. With fewer than three hinges
+    has no rotations, and where the robot has no wrist. With fewer than three joints
     (`wrist_freedom`, `ankle_freedom`) part of an error may be out of the robot's reach.
     """
     frames = robot_frames(robot)

@@ -147,7 +147,7 @@ def standing_weights(plan: FootPlan, weights: ObjectiveWeights) -> dict[str, Arr
     added = {}
     for i, side in enumerate(SIDES):
         added[f"{side}_foot.primary"] = up * plan.flat[:, i]
-        held = np.maximum(plan.flat[:, i], plan.hold[:, i, 0])
+        held = np.maximum(plan.flat[:, i], plan.lock[:, i, 0])
         added[f"{side}_foot.secondary"] = forward * held
     return added
 
@@ -178,8 +178,8 @@ def foot_objectives(
             ("ball", frames.ball[i], plan.on_ball[:, i]),
             ("heel", frames.heel[i], 1.0 - plan.on_ball[:, i]),
         ):
-            flat = np.minimum(plan.flat[:, i, None], plan.hold[:, i])
-            down = np.maximum(flat, plan.hold[:, i] * used[:, None])
+            flat = np.minimum(plan.flat[:, i, None], plan.lock[:, i])
+            down = np.maximum(flat, plan.lock[:, i] * used[:, None])
             weight = np.empty((len(down), 3))
             weight[:, :2] = weights.standing_edge * down[:, :1]
             weight[:, 2] = weights.standing_height * down[:, 1]

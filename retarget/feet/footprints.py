@@ -1,4 +1,4 @@
-"""Where the feet go: footprints that stay or glide, and ankles carried from one to the next."""
+"""Where the feet go: footprints that stay or slide, and ankles carried from one to the next."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from retarget.feet.plan import SWING_HZ, FootPlan
 from retarget.person.scaling import Stance
 from robots.frames import RobotFrames
 
-GLIDE = 0.03
+SLIDE = 0.03
 """m; a standing foot that strays by more from its middle is moved on."""
-GLIDE_SPEED = (0.15, 0.45)
+SLIDE_SPEED = (0.15, 0.45)
 """m/s; a footprint moves on while the source's foot is faster."""
-HOLD = 300.0
+LOCK = 300.0
 """Weight of a footprint's place where the source's foot is slow, against 1 where it is fast."""
 STANDING = 50.0
 """Weight of a footprint's place for the ankles, against 1 of the path that swing follows."""
@@ -28,23 +28,23 @@ def stances_from(
     """Stances for the root fit.
 
     Args: `ankle` [T, 2, 3] m seen from the root; `ball` [T, 2, 3] m path of the source's balls,
-    scaled, which tells whether a foot glides.
+    scaled, which tells whether a foot slides.
     """
     origin = ankle - offsets
     result = []
     for foot, a, b in plan.stances:
         weight = plan.confidence[a:b, foot]
-        glide = np.zeros((b - a, 3))
-        glide[:, :2] = glide_path(ball[a:b, foot, :2], fps)
-        result.append(Stance(foot, a, b, origin[a:b, foot], glide, weight))
+        slide = np.zeros((b - a, 3))
+        slide[:, :2] = slide_path(ball[a:b, foot, :2], fps)
+        result.append(Stance(foot, a, b, origin[a:b, foot], slide, weight))
     return result
 
 
-def glide_path(path: Array, fps: float) -> Array:
-    """Movement [n, 2] m of a footprint: zero for a foot that stands, holds and slips for one that
-    glides or is set over without leaving the ground.
+def slide_path(path: Array, fps: float) -> Array:
+    """Movement [n, 2] m of a footprint: zero for a foot that stands, locks and slips for one that
+    slides or is set over without leaving the ground.
 
-    The path is cut into holds until each stays within `GLIDE` of its middle.
+    The path is cut into locks until each stays within `SLIDE` of its middle.
     """
     shortest = max(2, int(round(0.1 * fps)))
 
@@ -52,7 +52,7 @@ def glide_path(path: Array, fps: float) -> Array:
         return float(np.percentile(np.linalg.norm(part - np.median(part, axis=0), axis=1), 90))
 
     def cut(start: int, stop: int) -> list[tuple[int, int]]:
-        if stop - start < 2 * shortest or spread(path[start:stop]) < GLIDE:
+        if stop - start < 2 * shortest or spread(path[start:stop]) < SLIDE:
             return [(start, stop)]
         # The sum of both parts' squared distances from their means is least where that between
         # the means counts most.
@@ -63,15 +63,15 @@ def glide_path(path: Array, fps: float) -> Array:
         best = start + int(before[int(np.argmax(between))])
         return cut(start, best) + cut(best, stop)
 
-    holds = cut(0, len(path))
+    locks = cut(0, len(path))
     moved = np.zeros_like(path)
-    if len(holds) == 1:
+    if len(locks) == 1:
         return moved
-    for start, stop in holds:
+    for start, stop in locks:
         moved[start:stop] = np.median(path[start:stop], axis=0)
     # It moves while the source's does, and is held where that is slow.
     speed = np.linalg.norm(np.gradient(path, 1.0 / fps, axis=0), axis=1)
-    held = 1.0 + HOLD * (1.0 - smoothstep(speed, *GLIDE_SPEED))
+    held = 1.0 + LOCK * (1.0 - smoothstep(speed, *SLIDE_SPEED))
     return smooth_curve(moved - moved[0], held, stiffness(2.5, fps))
 
 
@@ -94,20 +94,20 @@ def ankle_targets(
     for foot in (0, 1):
         error = np.zeros((count, 3))
         weight = np.full(count, 1e-4)
-        for stance, place, rises in zip(stances, footprints, plan.rises, strict=True):
+        for stance, place, lifted in zip(stances, footprints, plan.lift_frames, strict=True):
             if stance.foot != foot:
                 continue
             w = slice(stance.start, stance.stop)
-            target[w, foot] = place + stance.glide + offsets[w, foot]
+            target[w, foot] = place + stance.slide + offsets[w, foot]
             error[w] = target[w, foot] - wanted[w, foot]
             weight[w] = np.maximum(weight[w], STANDING * stance.weight**2)
             # A foot that rises stays over its footprint, as high as it likes to be.
-            rise = slice(stance.stop, stance.stop + rises)
-            over = place + stance.glide[-1] + offsets[rise, foot]
-            error[rise, :2] = (over - wanted[rise, foot])[:, :2]
-            error[rise, 2] = error[stance.stop - 1, 2]
-            target[rise, foot] = wanted[rise, foot] + error[rise]
-            weight[rise] = STANDING
+            lift = slice(stance.stop, stance.stop + lifted)
+            over = place + stance.slide[-1] + offsets[lift, foot]
+            error[lift, :2] = (over - wanted[lift, foot])[:, :2]
+            error[lift, 2] = error[stance.stop - 1, 2]
+            target[lift, foot] = wanted[lift, foot] + error[lift]
+            weight[lift] = STANDING
         carried = wanted[:, foot] + smooth_curve(error, weight, stiffness(2.0, fps))
         held = (weight / (weight + 1.0))[:, None]
         mixed = held * target[:, foot] + (1 - held) * carried

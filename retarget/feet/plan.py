@@ -34,10 +34,10 @@ STANDING_UP = (0.2, 0.45)
 lies."""
 PIVOT_DEG = 12.0
 """A standing foot that turns by more than this in one stance pivots; less is held still."""
-RISE_SPEED = 0.4
+LIFT_SPEED = 0.4
 """m/s for a leg of one metre; a foot that has left the ground slower than this, seen from above,
 goes straight up."""
-RISE_SECONDS = 0.1
+LIFT_SECONDS = 0.1
 """No foot goes straight up for longer."""
 
 
@@ -50,9 +50,9 @@ class FootPlan:
         heading: [T, 2] rad, of the footprints; constant over a stance that does not pivot.
         confidence: [T, 2] that the foot stands. flat: [T, 2] that it stands on its whole sole.
         on_ball: [T, 2] 1 where a standing foot rolls over its front edge, 0 over the rear one.
-        hold: [T, 2, 2] how firmly the foot keeps its place, horizontally and in height.
+        lock: [T, 2, 2] how firmly the foot keeps its place, horizontally and in height.
         stances: (foot, start, stop) of every stance.
-        rises: per stance, for how many frames after it the foot goes straight up.
+        lift_frames: per stance, for how many frames after it the foot goes straight up.
         ground: the surface that the feet stand on.
         tilt: [T, 2, 3, 3] rotation from the vertical to the ground's normal below each foot; None
             on the flat ground. support: [T] m, the ground's height below the robot; None there.
@@ -66,9 +66,9 @@ class FootPlan:
     confidence: Array
     flat: Array
     on_ball: Array
-    hold: Array
+    lock: Array
     stances: tuple[tuple[int, int, int], ...]
-    rises: tuple[int, ...]
+    lift_frames: tuple[int, ...]
     ground: Surface = FLAT
     tilt: Array | None = None
     support: Array | None = None
@@ -84,9 +84,9 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
     """
     matrices, headings, flats, balls = [], [], [], []
     stances: list[tuple[int, int, int]] = []
-    rises: list[int] = []
+    lift_frames: list[int] = []
     confidence = contacts.confidence.copy()
-    hold = np.zeros((*confidence.shape, 2))
+    lock = np.zeros((*confidence.shape, 2))
     for i, side in enumerate(SIDES):
         track = human.segments[f"{side}_foot"]
         up, forward = track.primary, track.secondary
@@ -103,13 +103,13 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
         for start, stop in runs(standing):
             weight = (1.0 - raised + 1e-3) * np.linalg.norm(forward[:, :2], axis=1) ** 2
             window = slice(start, stop)
-            heading[window] = _hold(heading[window], weight[window], human.fps)
-            rise = slice(stop, stop + _rise(human, standing, i, stop, on_ball[stop - 1]))
-            heading[rise] = heading[stop - 1]
-            hold[window, i] = confidence[window, i, None]
-            hold[rise, i, 0] = 1.0
+            heading[window] = _locked_heading(heading[window], weight[window], human.fps)
+            lift = slice(stop, stop + _lift_frames(human, standing, i, stop, on_ball[stop - 1]))
+            heading[lift] = heading[stop - 1]
+            lock[window, i] = confidence[window, i, None]
+            lock[lift, i, 0] = 1.0
             stances.append((i, start, stop))
-            rises.append(rise.stop - stop)
+            lift_frames.append(lift.stop - stop)
         matrices.append(np.stack([forward, cross(up, forward), up], axis=-1))
         headings.append(heading)
         flats.append(confidence[:, i] * (1.0 - raised))
@@ -121,17 +121,19 @@ def plan_feet(human: CalibratedHuman, contacts: FootContacts) -> FootPlan:
         confidence,
         np.stack(flats, axis=1),
         np.stack(balls, axis=1),
-        hold,
+        lock,
         tuple(stances),
-        tuple(rises),
+        tuple(lift_frames),
     )
     return with_orientation(plan, source, human.fps)
 
 
-def _rise(human: CalibratedHuman, standing: Array, foot: int, stop: int, on_ball: float) -> int:
+def _lift_frames(
+    human: CalibratedHuman, standing: Array, foot: int, stop: int, on_ball: float
+) -> int:
     """For how many frames from `stop` on the edge that a foot stood on goes straight up."""
-    most = RISE_SPEED * np.sqrt(human.leg_length) / human.fps
-    frames = slice(stop - 1, stop + max(1, round(RISE_SECONDS * human.fps)))
+    most = LIFT_SPEED * np.sqrt(human.leg_length) / human.fps
+    frames = slice(stop - 1, stop + max(1, round(LIFT_SECONDS * human.fps)))
     edge = on_ball * human.ball[frames, foot] + (1.0 - on_ball) * human.heel[frames, foot]
     step = np.linalg.norm(np.diff(edge[:, :2], axis=0), axis=1)
     moves = np.append((step > most) | standing[frames][1:], True)
@@ -153,7 +155,7 @@ def with_orientation(plan: FootPlan, swing: Array, fps: float) -> FootPlan:
         rate = np.gradient(heading, 1.0 / fps) if len(heading) > 1 else np.zeros_like(heading)
         level = matrix_to_quat(level_foot(heading, rate))
         rolled = matrix_to_quat(rolled_foot(heading, swing[:, i]))
-        own = slerp(matrix_to_quat(swing[:, i]), rolled, plan.hold[:, i, 0])
+        own = slerp(matrix_to_quat(swing[:, i]), rolled, plan.lock[:, i, 0])
         mixed = quat_continuous(slerp(own, level, held))
         mixed = smooth_curve(mixed, 1.0 + 20.0 * held**2, stiffness(SWING_HZ, fps))
         matrices.append(quat_to_matrix(quat_normalize(mixed)))
@@ -186,7 +188,7 @@ def footprint_offsets(plan: FootPlan, frames: RobotFrames) -> Array:
     return np.stack(offsets, axis=1)
 
 
-def _hold(heading: Array, weight: Array, fps: float) -> Array:
+def _locked_heading(heading: Array, weight: Array, fps: float) -> Array:
     mean = float((weight * heading).sum() / weight.sum())
     counts = weight > 0.2 * weight.max()
     if np.percentile(np.abs(heading - mean)[counts], 90) < np.radians(PIVOT_DEG):

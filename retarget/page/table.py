@@ -106,7 +106,7 @@ DYNAMIC_GOALS: tuple[Goal, ...] = (
     Goal("largest joint torque", ("dynamics", "torque_max"), 100, "% limit", 100, 0),
     Goal("ZMP > 5 cm outside the polygon", ("dynamics", "zmp_far_rate"), 100, "% frames", 5),
 )
-"""Of a report's pages, which check the dynamics; see `retarget.projection`."""
+"""Goals of a report's pages, which check the dynamics; see `retarget.projection`."""
 
 
 def figure(quality: Mapping[str, Any], goal: Goal) -> float | None:

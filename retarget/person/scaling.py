@@ -70,7 +70,7 @@ class Stance:
     """Excluded."""
     offset: Array
     """[n, 3] m: the footprint's origin as seen from the root, from the unplaced solution."""
-    glide: Array
+    slide: Array
     """[n, 3] m: how far the footprint itself has moved; zero for a foot that stands still."""
     weight: Array
     """[n] 0..1."""
@@ -90,12 +90,12 @@ def fit_root(
 ) -> tuple[Array, Array]:
     """Root path [T, 3] and footprint positions [len(stances), 3] that agree with each other.
 
-    Minimises, over the root r and the footprints a_k: weight |r + offset - glide - a_k|^2 where a
+    Minimises, over the root r and the footprints a_k: weight |r + offset - slide - a_k|^2 where a
     foot stands, the difference of velocities to `path`, accelerations, and a little of
     |r - path|^2.
     Footprints lie at height `anchor_z`, or where `heights` puts them once their horizontal places
-    are known; a gliding footprint's height then follows its way over the ground, and what
-    `stance.glide` says of heights is replaced.
+    are known; a sliding footprint's height then follows its way over the ground, and what
+    `stance.slide` says of heights is replaced.
     """
     s = settings or RootFitSettings()
     frames, count = len(path), len(stances)
@@ -109,7 +109,7 @@ def fit_root(
         rows += [n + index, n + index]
         columns += [np.arange(stance.start, stance.stop), np.full(length, frames + k)]
         values += [np.ones(length), -np.ones(length)]
-        right.append(stance.glide - stance.offset)
+        right.append(stance.slide - stance.offset)
         weights.append(stance.weight)
         n += length
     if n:
@@ -144,15 +144,15 @@ def fit_root(
     anchors = np.full(count, anchor_z)
     if heights is not None and n:
         found = [
-            heights(stance, solution[frames + k, :2] + stance.glide[:, :2])
+            heights(stance, solution[frames + k, :2] + stance.slide[:, :2])
             for k, stance in enumerate(stances)
         ]
         anchors = np.array([each[0] for each in found])
         row = 0
         for stance, each in zip(stances, found, strict=True):
             part = slice(row, row + len(each))
-            b[part, 2] += each - each[0] - stance.glide[:, 2]
-            stance.glide[:, 2] = each - each[0]
+            b[part, 2] += each - each[0] - stance.slide[:, 2]
+            stance.slide[:, 2] = each - each[0]
             row += len(each)
     target = b[:, 2] - fixed @ anchors
     normal_z = csc_matrix(free.T @ free.multiply(w[:, None])) + _band(

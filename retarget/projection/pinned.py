@@ -84,7 +84,7 @@ class PinnedFeet:
 
 
 def _leg_joints(robot: Robot) -> Array:
-    """[J] bool: hinges between the base and the feet."""
+    """[J] bool: joints between the base and the feet."""
     model = robot.model
     legs = np.zeros(robot.num_joints, bool)
     for side in SIDES:

@@ -30,7 +30,7 @@ from retarget.projection.warp import frame_positions, plan_warp, rebuilt, warped
 from robots.robot import Robot
 
 SHARES = (1.0, 0.5, 0.25)
-"""Of a planned shift, tried in turn where the quality does not allow the whole of it."""
+"""Shares of a planned shift, tried in turn where the quality does not allow the whole of it."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from retarget.projection.program import LinearProgram, Term
 REACH = 1.0
 """s before and after a violation within which the body may move for it."""
 SIZE_COST = 0.1
-"""Of a metre of shift, where a metre by which the zero-moment point is outside costs 3."""
+"""Cost of a metre of shift, where a metre by which the zero-moment point is outside costs 3."""
 JERK_COST = 2e-5
-"""Of a m/s^3."""
+"""Cost of a m/s^3 of jerk."""
 INSIDE = 0.005
 """m inside the edge of the polygon that is aimed at."""
 EDGE, EDGE_COST = 0.03, 0.08
@@ -28,7 +28,7 @@ EDGE, EDGE_COST = 0.03, 0.08
 carries everything on its edge loads the ankle. Less than the shift itself costs, or the body would
 move where nothing is wrong."""
 CORNERS = 8
-"""Of the polygon that stands for the circle of largest shifts."""
+"""Number of corners of the polygon that stands for the circle of largest shifts."""
 
 
 def plan_shift(

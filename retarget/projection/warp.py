@@ -26,7 +26,7 @@ from robots.robot import Robot
 REACH = 1.0
 """s before and after a violation within which time may slow down for it."""
 SLOW_COST = 0.01
-"""Of x below one, per frame, where a metre of the zero-moment point outside costs 3."""
+"""Cost of x below one, per frame, where a metre of the zero-moment point outside costs 3."""
 EASE = 0.15
 """s, the shortest time in which the rate goes from the one bound to the other."""
 

@@ -17,9 +17,9 @@ TILE = 8
 
 @kernel
 def pose(parent, body_pos, body_mat, first, count, axis, anchor, sin, cos, pos, mat, basis):
-    """Fill `pos` [B, 3, T], `mat` [B, 3, 3, T] and the hinges of `basis` [n, 6, T].
+    """Fill `pos` [B, 3, T], `mat` [B, 3, 3, T] and the joints of `basis` [n, 6, T].
 
-    The bodies 0 (world) and 1 (root) are given. `sin`, `cos` [J, T] of the hinges' turns.
+    The bodies 0 (world) and 1 (root) are given. `sin`, `cos` [J, T] of the joints' turns.
     """
     frames = sin.shape[1]
     for body in range(2, len(parent)):
@@ -180,8 +180,9 @@ def body_rows(gram, force, rows, residual):
 
 
 @kernel
-def hinges(diagonal, gradient, q, rest, rest_square, low, high, limit_square, held, held_square):
-    """Rows of the hinges `q` [J, T] rad: rest posture, margin of the limits, held; the cost."""
+def joint_rows(diagonal, gradient, q, rest, rest_square, low, high, limit_square, held,
+               held_square):  # fmt: skip
+    """Rows of the joints `q` [J, T] rad: rest posture, margin of the limits, held; the cost."""
     cost = 0.0
     for j in range(q.shape[0]):
         for t in range(q.shape[1]):
@@ -217,7 +218,7 @@ def carry(gram, force, parent):
 def fill(gram, force, basis, body, start, carrier, diagonal, gradient, blocks, total):
     """Write ``blocks[t, b, a]`` for a <= b, and `total` [T, n], from what `carry` has summed.
 
-    ``carrier[start[d]:start[d + 1]]`` are the hinges that carry degree of freedom d, itself last.
+    ``carrier[start[d]:start[d + 1]]`` are the joints that carry degree of freedom d, itself last.
     """
     frames, dofs = basis.shape[2], len(body)
     # A few frames at a time: their products stay in the innermost cache until they are written to

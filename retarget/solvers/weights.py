@@ -34,19 +34,19 @@ class ObjectiveWeights:
     standing_foot: tuple[float, float] = (4.0, 1.0)
     """Added to the foot's axes where it stands on its whole sole (stage 2)."""
     root: float = 30.0
-    """Of the root's place."""
+    """Weight of the root's place."""
     ankle: float = 15.0
-    """Of the ankles' places."""
+    """Weight of the ankles' places."""
     standing_edge: float = 60.0
-    """Of each edge of the sole that is on the ground, along the ground."""
+    """Weight of the place, along the ground, of an edge of the sole that stands."""
     standing_height: float = 60.0
-    """Of its height."""
+    """Weight of the height of an edge of the sole that stands."""
     rest_waist: float = 0.08
-    """Of the waist joints' distance from straight."""
+    """Pull of the waist joints to straight."""
     rest_wrist: float = 0.10
-    """Of the wrist joints' distance from straight."""
+    """Pull of the wrist joints to straight."""
     rest_other: float = 0.01
-    """Of every other joint's distance from the robot's default pose."""
+    """Pull of every other joint to the robot's default pose."""
 
 
 def rest_posture(robot: Robot, weights: ObjectiveWeights) -> tuple[Array, Array]:

@@ -93,7 +93,7 @@ class Calibrator:
 
 
 class CausalFill:
-    """Carries hinges over straight stretches from the past alone.
+    """Carries flexion axes over straight stretches from the past alone.
 
     The clip's own way is `retarget.person.flexion.Fill`.
     """

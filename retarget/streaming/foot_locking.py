@@ -22,7 +22,7 @@ from robots.frames import RobotFrames
 from robots.segments import SIDES
 
 
-class Footing:
+class FootLocking:
     """Keeps footprints and the root's path."""
 
     def __init__(self, frames: RobotFrames, fps: float, settings: StreamSettings) -> None:
@@ -139,9 +139,9 @@ class Footing:
         self._standing = standing
         stray = ball - self._source
         length = np.sqrt((stray * stray).sum(axis=1, keepdims=True))
-        glide = stray * np.maximum(0.0, 1.0 - s.glide / np.maximum(length, 1e-9))
-        self._print += glide
-        self._source += glide
+        slide = stray * np.maximum(0.0, 1.0 - s.slide / np.maximum(length, 1e-9))
+        self._print += slide
+        self._source += slide
 
         place = np.concatenate([self._print, np.zeros((2, 1))], axis=1)
         weight = np.where(standing, confidence, 0.0)

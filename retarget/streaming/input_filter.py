@@ -21,7 +21,7 @@ SHORTEST_LEG = 0.01
 """m; joints that lie in one place were not seen, and give no direction."""
 
 
-class Inlet:
+class InputFilter:
     """Turns what comes from the source into one usable frame per step."""
 
     def __init__(self, skeleton: Skeleton, fps: float, settings: StreamSettings) -> None:

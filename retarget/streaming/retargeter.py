@@ -15,8 +15,8 @@ from retarget.person.calibration import CalibratedHuman, calibrate_with
 from retarget.person.scaling import scaled_hips
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
-from retarget.streaming.foot_locking import Footing, step_within
-from retarget.streaming.input_filter import Inlet
+from retarget.streaming.foot_locking import FootLocking, step_within
+from retarget.streaming.input_filter import InputFilter
 from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
@@ -83,10 +83,10 @@ class StreamingRetargeter:
     def reset(self) -> None:
         """Forget all frames; the next one is a first one again."""
         s = self.settings
-        self._inlet = Inlet(self.skeleton, self.fps, s)
+        self._input = InputFilter(self.skeleton, self.fps, s)
         self._calibrator = Calibrator(self.skeleton, self.fps, s, self._calibration)
         self._fill = CausalFill(self.fps)
-        self._footing = Footing(self.frames, self.fps, s)
+        self._feet_locked = FootLocking(self.frames, self.fps, s)
         self._contacts: ContactTracker | None = None
         self._last: Array | None = None
         self._before: Array | None = None
@@ -107,7 +107,7 @@ class StreamingRetargeter:
 
         Raises `InputError` for a frame of another skeleton, which leaves the state as it was.
         """
-        taken = self._inlet.take(frame)
+        taken = self._input.take(frame)
         if taken is None:
             return waiting_pose(self.robot)
         pos, quat, status = taken
@@ -121,11 +121,11 @@ class StreamingRetargeter:
             now = self._whole.data.xpos[self._feet]
             forward = self._turned(self._whole)[:, :, 0]
             heading = np.arctan2(forward[:, 1], forward[:, 0])
-        plan = self._footing.plan(person, self._contacts, heading)
+        plan = self._feet_locked.plan(person, self._contacts, heading)
         ankle, turned = self._point(person, plan, self._contacts.ground.height)
-        plan = self._footing.reachable(plan, self._contacts, turned)
+        plan = self._feet_locked.reachable(plan, self._contacts, turned)
         root_quat = self._pointing.data.qpos[3:7]
-        root, target = self._footing.place(
+        root, target = self._feet_locked.place(
             person, self._contacts, plan, ankle, root_quat, now, jump=status == "jump"
         )
         qpos = self._solve(person, plan, root, target)
@@ -205,7 +205,7 @@ class StreamingRetargeter:
         return qpos
 
     def _posture(self, wished: Array, last: Array) -> tuple[Array, Array]:
-        """Angles [J] that hinges are drawn to and how strongly: the rest posture, the last angles
+        """Angles [J] that joints are drawn to and how strongly: the rest posture, the last angles
         and an even movement."""
         s, ik, solver = self.settings, self.settings.ik, self._whole
         q = last[7:]

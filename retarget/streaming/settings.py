@@ -37,16 +37,16 @@ class StreamSettings:
     warm_up: int = 60
     """Solver steps of the first frame, each of both stages."""
     bend: float = 0.5
-    """Pull of every hinge to where an even movement would take it, per radian."""
+    """Pull of every joint to where an even movement would take it, per radian."""
     evenness: float = 0.6
-    """Share of the last step that an even movement repeats; weakly held hinges would swing to and
+    """Share of the last step that an even movement repeats; weakly held joints would swing to and
     fro with all of it."""
     rise_seconds: float = 0.1
     """A foot that begins to stand is held fully after this time."""
     fall_seconds: float = 0.1
     carry_seconds: float = 0.12
     """How long the correction of a footprint lasts when the foot has left it."""
-    glide: float = 0.03
+    slide: float = 0.03
     """m; a standing foot whose source strays by more follows it."""
     pivot_deg: float = 8.0
     """A standing foot whose source turns by more turns with it."""
@@ -102,7 +102,7 @@ _POSITIVE = (
 )  # fmt: skip
 _AT_LEAST_ZERO = (
     "source_beta", "calibration_seconds", "bend", "evenness", "rise_seconds", "fall_seconds",
-    "glide", "pivot_deg", "hold_seconds", "allowed_depth",
+    "slide", "pivot_deg", "hold_seconds", "allowed_depth",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from mimic_base.signals import smooth_curve, stiffness, upper_envelope
 from retarget.feet.contacts import detect_contacts, ground_height, planted, runs
-from retarget.feet.footprints import glide_path
+from retarget.feet.footprints import slide_path
 from retarget.person.scaling import Stance, fit_root
 
 FPS = 50.0
@@ -77,9 +77,9 @@ def test_runs() -> None:
 def test_standing_feet_do_not_glide_and_gliding_ones_do() -> None:
     rng = np.random.default_rng(1)
     still = 0.004 * rng.normal(size=(50, 2))
-    assert np.abs(glide_path(still, FPS)).max() == 0.0
+    assert np.abs(slide_path(still, FPS)).max() == 0.0
     slid = still + np.linspace(0, 0.4, 50)[:, None] * np.array([1.0, 0.0])
-    moved = glide_path(slid, FPS)
+    moved = slide_path(slid, FPS)
     assert moved[-1, 0] - moved[0, 0] > 0.25
     assert np.abs(np.diff(moved, axis=0)).max() < 0.05
 

@@ -42,19 +42,19 @@ def leaving(first: tuple[float, float, float]) -> Array:
 
 def test_a_foot_that_goes_straight_up_is_held_over_its_footprint_from_above_only() -> None:
     plan = plan_feet(*person(leaving((0.002, 0.0, 0.05))))
-    for (foot, _, stop), rises in zip(plan.stances, plan.rises, strict=True):
-        assert rises == 2
-        np.testing.assert_array_equal(plan.hold[stop : stop + rises, foot, 0], 1.0)
-        assert not plan.hold[stop:, foot, 1].any()  # its height is free
-        assert not plan.hold[stop + rises :, foot].any()
+    for (foot, _, stop), lifted in zip(plan.stances, plan.lift_frames, strict=True):
+        assert lifted == 2
+        np.testing.assert_array_equal(plan.lock[stop : stop + lifted, foot, 0], 1.0)
+        assert not plan.lock[stop:, foot, 1].any()  # its height is free
+        assert not plan.lock[stop + lifted :, foot].any()
     assert len(plan.stances) == 2
 
 
 def test_a_foot_that_moves_on_is_let_go_with_its_stance() -> None:
     plan = plan_feet(*person(leaving((0.06, 0.0, 0.05))))
-    assert plan.rises == (0, 0)
+    assert plan.lift_frames == (0, 0)
     for foot, _, stop in plan.stances:
-        assert not plan.hold[stop:, foot].any()
+        assert not plan.lock[stop:, foot].any()
         # Its height is still the ground's business.
         assert plan.confidence[stop, foot] > 0.0
 
@@ -65,7 +65,7 @@ def test_no_foot_rises_beyond_the_end_of_the_clip() -> None:
     plan = plan_feet(human, contacts)
     assert all(
         stop + n <= human.num_frames
-        for (_, _, stop), n in zip(plan.stances, plan.rises, strict=True)
+        for (_, _, stop), n in zip(plan.stances, plan.lift_frames, strict=True)
     )
 
 
@@ -101,16 +101,16 @@ def test_the_ankle_of_a_rising_foot_stays_over_its_footprint(g1: Robot) -> None:
     offsets = np.tile([0.0, 0.0, frames.sole_height], (count, 2, 1))
     stances, places = [], []
     for foot, start, stop in plan.stances:
-        glide, weight = np.zeros((stop - start, 3)), plan.confidence[start:stop, foot]
-        stances.append(Stance(foot, start, stop, glide, glide, weight))
+        slide, weight = np.zeros((stop - start, 3)), plan.confidence[start:stop, foot]
+        stances.append(Stance(foot, start, stop, slide, slide, weight))
         places.append([0.3, 0.1 - 0.2 * foot, 0.0])
     # The body would carry the foot on at 0.9 m/s as soon as it is off the ground.
     drift = np.maximum(np.arange(count) - LEAVES + 1, 0) * 0.03
     wanted = np.array(places)[None] + offsets + drift[:, None, None] * np.array([1.0, 0.0, 0.0])
     target = ankle_targets(plan, offsets, stances, np.array(places), wanted, frames, FPS)
-    stop, rises = plan.stances[0][2], plan.rises[0]
-    assert rises == 2 and drift[stop + rises - 1] > 0.05
-    assert np.abs(target[: stop + rises, 0, :2] - places[0][:2]).max() < 0.004
+    stop, lifted = plan.stances[0][2], plan.lift_frames[0]
+    assert lifted == 2 and drift[stop + lifted - 1] > 0.05
+    assert np.abs(target[: stop + lifted, 0, :2] - places[0][:2]).max() < 0.004
 
 
 def _yaw(angle: float) -> Array:

@@ -196,7 +196,7 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], expected: str) -> Non
         ({"warm_up": 0}, "warm_up .*whole number, at least 1"),
         ({"position_iterations": 2.0}, "position_iterations .*found 2.0, expected a whole number"),
         ({"evenness": 1.5}, "evenness .*from 0 to 1"),
-        ({"glide": "3 cm"}, "glide .*found '3 cm'"),
+        ({"slide": "3 cm"}, "slide .*found '3 cm'"),
         ({"allowed_depth": True}, "allowed_depth .*found True"),
         ({"ik": {}}, "ik .*IkSettings"),
     ],

@@ -20,7 +20,7 @@ from retarget.solvers.normal import NormalEquations, point_rows
 from retarget.solvers.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
 from retarget.solvers.whole_clip import contact_kernels
 from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
-from retarget.solvers.whole_clip.damping import Stretch, Trust
+from retarget.solvers.whole_clip.damping import ActiveFrames, Damping
 from retarget.solvers.whole_clip.obstacles import Capsule, Ground, OwnBody
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState, between, key_frames
@@ -409,15 +409,15 @@ def test_clips_of_a_few_frames(g1: Robot, squat: HumanMotion, frames: int) -> No
     assert retarget(squat.crop(0, frames), g1).num_frames == frames
 
 
-def test_a_stretch_is_what_moves_and_a_still_border() -> None:
+def test_active_frames_are_what_moves_and_a_still_border() -> None:
     unsettled = np.zeros(40, bool)
     unsettled[[10, 30]] = True
-    stretch = Stretch.around(unsettled, 1)
-    assert stretch.frames.tolist() == [*range(7, 14), *range(27, 34)]
-    assert stretch.frames[stretch.free].tolist() == [9, 10, 11, 29, 30, 31]
+    active = ActiveFrames.around(unsettled, 1)
+    assert active.frames.tolist() == [*range(7, 14), *range(27, 34)]
+    assert active.frames[active.free].tolist() == [9, 10, 11, 29, 30, 31]
     unsettled[0] = True  # the clip's own end is no border
-    assert Stretch.around(unsettled, 1).frames[:4].tolist() == [0, 1, 2, 3]
-    everything = Stretch.around(np.ones(5, bool), 1)
+    assert ActiveFrames.around(unsettled, 1).frames[:4].tolist() == [0, 1, 2, 3]
+    everything = ActiveFrames.around(np.ones(5, bool), 1)
     assert everything.frames.tolist() == list(range(5)) and everything.free.all()
 
 
@@ -427,7 +427,7 @@ def test_going_on_with_a_part_leads_where_the_whole_does(
     clip = squat.crop(0, 60)
     settings = RetargetSettings(clip=ClipSettings(iterations=(12, 40)))
     parts = retarget(clip, g1, settings=settings)
-    monkeypatch.setattr("retarget.solvers.whole_clip.damping.WORTH_IT", 0.0)
+    monkeypatch.setattr("retarget.solvers.whole_clip.damping.WHOLE_SHARE", 0.0)
     whole = retarget(clip, g1, settings=settings)
     # Both stop within 0.01 rad a step of the same minimum.
     assert np.abs(parts.joint_pos - whole.joint_pos).max() < 0.03
@@ -436,42 +436,42 @@ def test_going_on_with_a_part_leads_where_the_whole_does(
 
 def test_a_hinge_stopped_at_its_limit_is_held_until_drawn_inside() -> None:
     state = ClipState(np.zeros((3, 4)), np.zeros((3, 3, 4)), np.zeros((2, 4)))
-    trust = Trust.fresh(state, 0.01)
+    damping = Damping.fresh(state, 0.01)
     frames = np.array([1, 2])
     wanted = np.array([[0.5, 0.1], [0.2, 0.3]])
     got = np.array([[0.4, 0.1], [0.2, 0.3]])
-    trust.hold(frames, wanted, got, wanted)
-    assert np.argwhere(trust.held).tolist() == [[0, 1]]
-    trust.hold(frames, got, got, np.zeros((2, 2)))
-    assert trust.held[0, 1]
-    trust.hold(frames, got - 1e-3, got - 1e-3, np.full((2, 2), -1e-3))
-    assert not trust.held.any()
+    damping.hold(frames, wanted, got, wanted)
+    assert np.argwhere(damping.held).tolist() == [[0, 1]]
+    damping.hold(frames, got, got, np.zeros((2, 2)))
+    assert damping.held[0, 1]
+    damping.hold(frames, got - 1e-3, got - 1e-3, np.full((2, 2), -1e-3))
+    assert not damping.held.any()
 
 
 def test_long_steps_raise_the_damping_of_their_frames_only() -> None:
     state = ClipState(np.zeros((3, 20)), np.zeros((3, 3, 20)), np.zeros((1, 20)))
     settings = ClipSettings()
-    trust = Trust.fresh(state, settings.damping)
+    damping = Damping.fresh(state, settings.damping)
     frames = np.arange(20)
     step = np.zeros((20, 7))
     step[10, 6] = 9.0
     for _ in range(20):
-        trust.adapt(frames, step, settings)
-    assert trust.damping[10] == settings.most_damping
-    assert trust.damping[0] == trust.damping[19] == settings.damping
+        damping.adapt(frames, step, settings)
+    assert damping.value[10] == settings.most_damping
+    assert damping.value[0] == damping.value[19] == settings.damping
 
 
 def test_steps_that_take_each_other_back_raise_the_damping() -> None:
     state = ClipState(np.zeros((3, 20)), np.zeros((3, 3, 20)), np.zeros((1, 20)))
     settings = ClipSettings()
-    trust = Trust.fresh(state, settings.damping)
+    damping = Damping.fresh(state, settings.damping)
     step = np.zeros((20, 7))
     step[3, 6], step[15, 6] = 0.1, 0.1
     for _ in range(6):
         step[3] *= -1.0
-        trust.adapt(np.arange(20), step, settings)
-    assert trust.damping[3] > 100 * settings.damping
-    assert trust.damping[15] == settings.damping
+        damping.adapt(np.arange(20), step, settings)
+    assert damping.value[3] > 100 * settings.damping
+    assert damping.value[15] == settings.damping
 
 
 @pytest.mark.corpus

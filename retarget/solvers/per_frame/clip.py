@@ -38,7 +38,7 @@ FrameProgress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """Of the per-frame method."""
+    """Settings of the per-frame method."""
 
     ik: IkSettings = field(default_factory=IkSettings)
     """Weights and limits of the solver."""

@@ -32,7 +32,7 @@ class IkSettings:
     """Numbers of the solvers that go frame by frame."""
 
     weights: ObjectiveWeights = field(default_factory=ObjectiveWeights)
-    """Of the person's objectives and of the rest posture."""
+    """Weights of the person's objectives and of the rest posture."""
     posture: float = 1.0
     """Pull of every joint to the smoothed solution (last pass)."""
     pelvis_hold: float = 3.0

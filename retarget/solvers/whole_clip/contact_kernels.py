@@ -75,7 +75,7 @@ def let_go(step, basis, pos, mat, root_z, frame, touching, body, start, point, l
            carrier, rise):  # fmt: skip
     """Take the marks of `ground` off points that `step` [T, n] lifts: nothing presses them down.
 
-    The hinges ``carrier[carrier_start[b]:carrier_start[b + 1]]`` move body b. `rise` [T] m becomes
+    The joints ``carrier[carrier_start[b]:carrier_start[b + 1]]`` move body b. `rise` [T] m becomes
     the height that the step lifts such a point to, of the highest.
     """
     twist = np.empty(6)

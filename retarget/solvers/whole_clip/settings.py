@@ -31,22 +31,23 @@ class ClipSettings:
     """Weights of the whole-clip solver."""
 
     weights: ObjectiveWeights = field(default_factory=_weights)
-    """Of the person's objectives and of the rest posture."""
+    """Weights of the person's objectives and of the rest posture."""
 
     smooth_root: float = 18.0
-    """Of root accelerations, per metre and squared frame at 30 frames/s; scales with the rate."""
+    """Weight of root accelerations, per metre and squared frame at 30 frames/s; it is scaled with
+    the square of the rate."""
     smooth_turn: float = 2.0
-    """Of the root's angular accelerations, per radian."""
+    """Weight of the root's angular accelerations, per radian and squared frame."""
     smooth_joint: float = 1.41
-    """Of joint accelerations, per radian."""
+    """Weight of joint accelerations, per radian and squared frame."""
     smooth_ankle: float = 2.0
     """Factor on that of ankles: they turn the foot, whose orientation matters less than limbs'."""
     limit: float = 20.0
-    """Of a joint nearer than `limit_margin` to its limit, per radian."""
+    """Weight of the excess of a joint nearer than `limit_margin` to its limit, per radian."""
     limit_margin: float = 0.04
     """rad inside the joints' range that the solver keeps to."""
     speed: float = 20.0
-    """Of a joint's step between frames beyond its own speed limit, per radian."""
+    """Weight of a joint's step between frames beyond its own speed limit, per radian."""
     speed_share: float = 0.9
     max_frame_step: float = 0.40
     """rad per frame at most, whatever the speed limit."""
@@ -59,7 +60,7 @@ class ClipSettings:
     iterations: tuple[int, int] = (12, 40)
     """Most Gauss-Newton steps of stage 1 (orientations) and stage 2 (positions, contacts)."""
     held: float = 100.0
-    """Of a joint that a limit has stopped (an active bound), per radian."""
+    """Weight of the step of a joint that a limit has stopped (an active bound), per radian."""
     damping: float = 1e-2
     most_damping: float = 100.0
     max_step: float = 0.5

@@ -20,7 +20,7 @@ from retarget.solvers.normal import NormalEquations
 from retarget.solvers.tree import BodyTree, rotation_matrix, rotation_vector
 from retarget.solvers.weights import rest_posture
 from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
-from retarget.solvers.whole_clip.damping import STILL, Stretch, Trust
+from retarget.solvers.whole_clip.damping import UNMOVED, ActiveFrames, Damping
 from retarget.solvers.whole_clip.obstacles import Obstacle
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState
@@ -28,9 +28,9 @@ from robots.frames import RobotFrames
 from robots.robot import Robot
 from robots.segments import SIDES
 
-REACH = 0.15
+NEIGHBOURS = 0.15
 """s; settled frames this close to an unsettled one are solved again with it."""
-PATIENCE = 20
+RELAX_AFTER = 20
 """Steps after which the tolerance grows, twofold every four steps."""
 CHUNK = 128
 """Frames assembled at once."""
@@ -38,7 +38,7 @@ SINGLE = 240.0
 """Frames/s up to which steps are found in single precision, which takes half the time. Smoothness
 grows with the square of the rate and rounding with it: on real clips steps are wrong by 1 part in
 5,000 at 30 frames/s and 1 in 200 at 240, which the next step makes good."""
-LIFT, STIR = 1e-3, 0.02
+LIFTED, LIFTED_CHANGE = 1e-3, 0.02
 """m; a frame in which a step lifts a held point further off the ground counts as moved by at least
 so much (rad): what was held takes part in the next step only."""
 
@@ -105,37 +105,37 @@ class ClipSolver:
         state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
                         joints=state.joints.copy())  # fmt: skip
         terms = stacked(objectives, self.tree, state.frames)
-        trust = Trust.fresh(state, self.settings.damping)
-        stretch = Stretch.whole(state.frames)
+        damping = Damping.fresh(state, self.settings.damping)
+        active = ActiveFrames.whole(state.frames)
         unsettled = np.ones(state.frames, bool)
-        reach = round(REACH * self.fps)
+        reach = round(NEIGHBOURS * self.fps)
         # Small matrices: threads of the linear algebra library would only wait for each other.
         with threadpool_limits(1, user_api="blas"):
             for k in range(iterations):
-                change = self.step(state, terms, stretch, obstacles, smooth, trust)
+                change = self.step(state, terms, active, obstacles, smooth, damping)
                 # What has not come to rest by then takes turns between two contacts: a little
                 # unrest is better than no end.
-                enough = tolerance * 2.0 ** max(0.0, (k - PATIENCE) / 4.0)
-                unsettled[stretch.frames] = change > enough
+                enough = tolerance * 2.0 ** max(0.0, (k - RELAX_AFTER) / 4.0)
+                unsettled[active.frames] = change > enough
                 if callback is not None:
                     callback()
                 if not unsettled.any():
                     break
                 # A settled frame is left alone until a neighbour of it moves.
-                stretch = Stretch.around(unsettled, reach)
+                active = ActiveFrames.around(unsettled, reach)
         return state
 
     def step(
         self,
         state: ClipState,
         terms: Sequence[Objective],
-        stretch: Stretch,
+        active: ActiveFrames,
         obstacles: Sequence[Obstacle],
         smooth: float,
-        trust: Trust,
+        damping: Damping,
     ) -> Array:
         """One Gauss-Newton step of some of the frames, in place; their largest changes [K], rad."""
-        s, frames = self.settings, stretch.frames
+        s, frames = self.settings, active.frames
         whole, state = state, state.at(frames)
         if len(frames) < whole.frames:
             terms = [term.at(frames) for term in terms]
@@ -152,23 +152,23 @@ class ClipSolver:
             normal = NormalEquations(self.tree, pose)
             for term in terms:
                 term.at(part).add(normal)
-            self._joints(normal, joints, trust.held[:, frames[part]])
+            self._joints(normal, joints, damping.held[:, frames[part]])
             for obstacle in obstacles:
                 obstacle(normal, pose, frames[part])
             normal.fill(system.blocks[part], system.gradient[part])
             poses.append(pose)
-        coupling.own += np.where(stretch.free, trust.damping[frames], STILL)[:, None]
+        coupling.own += np.where(active.free, damping.value[frames], UNMOVED)[:, None]
         step = system.solve(coupling)
         lifted = np.zeros(len(frames), bool)
         for obstacle in obstacles:
             for part, pose in zip(parts, poses, strict=True):
                 rise = obstacle.after(self.tree, pose, frames[part], step[part])
-                lifted[part] |= rise > LIFT
-        step[~stretch.free] = 0.0
+                lifted[part] |= rise > LIFTED
+        step[~active.free] = 0.0
         # Beyond `max_step` the linearisation is not to be trusted. One caught limb does not hold
         # up the clip, but its neighbours in time take as short a step, or the curve would kink.
         largest = np.abs(step[:, 3:]).max(axis=1)
-        trust.adapt(frames, step, s)
+        damping.adapt(frames, step, s)
         share = np.minimum(1.0, s.max_step / np.maximum(largest, 1e-9))
         if share.min() < 1.0:
             width = max(1, round(0.3 * self.fps))
@@ -178,16 +178,16 @@ class ClipSolver:
         turn = rotation_matrix(step[:, 3:6].T)
         wanted = state.joints + step[:, 6:].T
         joints = np.clip(wanted, self.lower, self.upper)
-        trust.hold(frames, wanted, joints, step[:, 6:].T)
+        damping.hold(frames, wanted, joints, step[:, 6:].T)
         mat = np.einsum("ijt,jkt->ikt", turn, state.mat)
         whole.put(frames, ClipState(state.root + step[:, :3].T, mat, joints))
         moved = np.abs(joints - state.joints).max(axis=0)
         moved = np.maximum(moved, np.abs(step[:, 3:6]).max(axis=1))
-        return np.where(lifted & stretch.free, np.maximum(moved, STIR), moved)
+        return np.where(lifted & active.free, np.maximum(moved, LIFTED_CHANGE), moved)
 
     def _joints(self, normal: NormalEquations, q: Array, held: Array) -> None:
         s = self.settings
-        normal.cost += kernels.hinges(
+        normal.cost += kernels.joint_rows(
             normal.diagonal, normal.gradient, q, self.rest[:, 0], self.rest_weight[:, 0] ** 2,
             self.inner[0][:, 0], self.inner[1][:, 0], s.limit**2, held, s.held**2,
         )  # fmt: skip
@@ -197,8 +197,8 @@ class ClipSolver:
         if state.frames < 2:
             return coupling
         turn = np.einsum("ijt,kjt->ikt", state.mat[..., 1:], state.mat[..., :-1])
-        hinge = np.diff(state.joints, axis=1)
-        steps = np.concatenate([np.diff(state.root, axis=1), rotation_vector(turn), hinge]).T
+        joint = np.diff(state.joints, axis=1)
+        steps = np.concatenate([np.diff(state.root, axis=1), rotation_vector(turn), joint]).T
         coupling.accelerations(np.ascontiguousarray(steps), smooth * self.smoothness)
         over = np.abs(steps[:, 6:]) - self.step_limit
         if (over > 0).any():

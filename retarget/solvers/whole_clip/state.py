@@ -13,7 +13,7 @@ from retarget.solvers.tree import rotation_matrix, rotation_vector
 
 @dataclass(frozen=True)
 class ClipState:
-    """A clip's unknowns: root position [3, T] m, root axes [3, 3, T], hinges [J, T] rad."""
+    """A clip's unknowns: root position [3, T] m, root axes [3, 3, T], joints [J, T] rad."""
 
     root: Array
     mat: Array
@@ -48,7 +48,7 @@ def key_frames(count: int, fps: float, hz: float) -> Array:
 
 
 def between(state: ClipState, keys: Array, count: int) -> ClipState:
-    """The clip of `count` frames through solved key frames: hinges linear, root turned evenly."""
+    """The clip of `count` frames through solved key frames: joints linear, root turned evenly."""
     if len(keys) == count:
         return state
     frame = np.arange(count)

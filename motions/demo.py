@@ -18,16 +18,14 @@ class Options:
     directory: tyro.conf.Positional[Path]
     """Where the .bvh files go."""
     names: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Clips to write; all of them unless given."""
+    """Clips to write, such as walk; all of them unless given."""
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions demo") -> int:
     """Write the clips; 0 when all went well."""
+    options = tyro.cli(Options, args=arguments, prog=prog)
     from motions.human import demo
 
-    known = ", ".join(demo.names())
-    options = tyro.cli(Options, args=arguments, prog=prog, description=f"{Options.__doc__}\n\n"
-                       f"There are: {known}.")  # fmt: skip
     for name in options.names or demo.names():
         print(demo.write(name, options.directory / f"{name}.bvh"))
     return 0

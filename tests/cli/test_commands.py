@@ -156,3 +156,32 @@ def test_benchmark_measures_and_writes_json(mimic, tmp_path: Path, clip: Path) -
         assert measured["setup_s"] > 0 and measured["peak_memory_mb"] > 100
         assert measured["ppo_iteration_s"] is None
     assert data["machine"]["versions"]["mujoco"] and data["settings"]["task"] == "tracking"
+
+
+def test_list_is_measured_once_and_then_read(mimic, tmp_path: Path, monkeypatch) -> None:
+    from mimic.commands import list_tasks
+
+    monkeypatch.setenv("MIMIC_CACHE", str(tmp_path))
+    measured = []
+    original = list_tasks.measured_facts
+
+    def measure(robot):
+        measured.append(robot.name)
+        return original(robot)
+
+    monkeypatch.setattr(list_tasks, "measured_facts", measure)
+    first, second = mimic("list", "--terms"), mimic("list", "--terms")
+    assert first == second and first[0] == 0 and measured == ["unitree_g1"]
+    monkeypatch.setattr(list_tasks, "_program_hash", lambda: "another state of the program")
+    assert mimic("list", "--terms") == first and len(measured) == 2
+
+
+def test_list_builds_nothing_the_second_time(mimic, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MIMIC_CACHE", str(tmp_path))
+    assert mimic("list")[0] == 0
+    script = (
+        "import sys; from mimic.cli import run; run(['list']); "
+        "print([n for n in ('torch', 'scipy', 'mimic.benchmark') if n in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True)
+    assert run.returncode == 0 and run.stdout.rstrip().endswith("[]"), run.stdout + run.stderr

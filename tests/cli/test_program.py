@@ -17,7 +17,7 @@ from mimic.completion import script
 
 REPO = Path(__file__).resolve().parents[2]
 DEAR = ("torch", "tensordict", "rsl_rl", "numba", "mink", "matplotlib", "jax", "onnxruntime",
-        "scipy.signal", "scipy.stats", "mujoco")  # fmt: skip
+        "scipy", "mujoco")  # fmt: skip
 """What takes tenths of a second or seconds to import, and help has no use for."""
 
 

@@ -31,6 +31,7 @@ import importlib
 import inspect
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -90,6 +91,8 @@ def name_of(value: Any) -> str:
 def resolve(name: str) -> Any:
     """What ``module:qualname`` names; the module is imported.
 
+    A module is looked for where Python looks, then in the current directory, as ``python -m`` does.
+
     Raises:
         MimicError: not such a name, no such module, or nothing of that name in it.
     """
@@ -98,7 +101,7 @@ def resolve(name: str) -> Any:
     if not colon or not all(part.isidentifier() for part in parts):
         raise MimicError(f"'{name}' is not of the form package.module:Name")
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = _imported(module)
     except ModuleNotFoundError as error:
         absent = error.name or ""
         if module != absent and not module.startswith(absent + "."):
@@ -116,6 +119,21 @@ def resolve(name: str) -> Any:
                 f"'{name}': {module} has no '{qualname}'{nearest(part, names)}"
             ) from None
     return found
+
+
+def _imported(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        here = str(Path.cwd())
+        if error.name != module.partition(".")[0] or here in sys.path or "" in sys.path:
+            raise
+        sys.path.append(here)
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError:
+            sys.path.remove(here)
+            raise
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ an action of zero asks for::
             loss.backward()
             self.optimizer.step()
             self.seen.clear()
-            return {"loss/pose": float(loss)}
+            return {"loss/pose": loss.item()}
 
         def policy(self):
             return copy.deepcopy(self.network).cpu()

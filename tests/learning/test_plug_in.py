@@ -65,8 +65,8 @@ def test_it_trains_resumes_exports_and_plays_by_the_command_line(own: Path) -> N
     assert len(lines) <= 40, "an algorithm should be short"
     mimic(
         "train", TASK, "--motion", "sway.npz", "--robot", TINY,
-        "--algorithm", "standing:StandStill", "--algorithm.learning-rate", "0.01", "--loop.num-envs", "4", "--loop.iterations", "2",
-        "--device", "cpu", folder=own,
+        "--algorithm", "standing:StandStill", "--algorithm.learning-rate", "0.01",
+        "--loop.num-envs", "4", "--loop.iterations", "2", "--device", "cpu", folder=own,
     )  # fmt: skip
     (run,) = (own / "runs" / TASK).iterdir()
     saved = json.loads((run / "config.json").read_text())

@@ -85,7 +85,9 @@ def test_it_is_resumed_and_becomes_a_run_of_the_second_schema(
     assert state["algorithm"]["state"]["average"]["updates"] == 4
     saved = json.loads((run / "config.json").read_text())
     task = saved["run"]["task"]
-    assert task["physics_hz"] == 100.0 and task["randomisation_ramp"] == 3000
+    assert task["physics_hz"] == 100.0
+    ramp = task["curriculum"]["randomisation"]["parameters"]
+    assert ramp == {"start": 0.25, "iterations": 3000}
     assert task["terminations"]["anchor_drift"]["parameters"]["threshold"] == 0.7
     assert saved["run"]["algorithm"]["networks"]["actor_hidden"] == [8]
     assert len(saved["sessions"]) == 2

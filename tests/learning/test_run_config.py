@@ -49,7 +49,7 @@ def test_every_kind_of_number_has_an_option() -> None:
         "--task.terminations.anchor-tilt.parameters.threshold", "0.9",
         "--task.events.push.interval-s", "2", "4",
         "--task.observations.actor.joint-vel.noise", "0.1",
-        "--task.reset-noise.joint-pos", "0.05",
+        "--task.commands.motion.reset-noise.joint-pos", "0.05",
         "--task.no-observation-noise",
         "--algorithm.networks.actor-hidden", "32", "16",
         "--algorithm.learning-rate-range", "1e-4", "1e-3",
@@ -62,7 +62,8 @@ def test_every_kind_of_number_has_an_option() -> None:
     assert task.terminations["anchor_tilt"].parameters["threshold"] == 0.9
     assert task.events["push"].interval_s == (2.0, 4.0)
     assert task.observations["actor"]["joint_vel"].noise == 0.1
-    assert task.reset_noise.joint_pos == 0.05 and not task.observation_noise
+    assert task.commands["motion"].reset_noise.joint_pos == 0.05
+    assert not task.observation_noise
     assert args.algorithm_config.networks.actor_hidden == (32, 16)
     assert args.algorithm_config.learning_rate_range == (1e-4, 1e-3)
     assert args.loop.num_envs == 12
@@ -80,7 +81,8 @@ def test_old_options_stand_for_the_new_ones() -> None:
     assert old.algorithm_config.networks.actor_hidden == (8, 8)
     assert not old.algorithm_config.networks.obs_normalization
     task = resolved_task(old)
-    assert (task.physics_hz, task.randomisation_ramp) == (200.0, 7)
+    assert task.physics_hz == 200.0
+    assert task.curriculum["randomisation"].parameters["iterations"] == 7
     assert task.terminations["anchor_drift"].parameters == {"threshold": 0.25}
     never = resolved_task(parse([TASK, "--drift-limit", "0"]))
     assert "anchor_drift" not in never.terminations
@@ -90,8 +92,9 @@ def test_old_options_stand_for_the_new_ones() -> None:
 
 def test_presets_set_numbers_of_the_task_too() -> None:
     cpu, gpu = (resolved_task(parse([TASK, "--preset", name])) for name in ("cpu", "gpu"))
-    assert (cpu.physics_hz, cpu.randomisation_start, cpu.randomisation_ramp) == (100.0, 0.25, 3000)
-    assert (gpu.physics_hz, gpu.randomisation_start, gpu.randomisation_ramp) == (200.0, 1.0, 0)
+    ramps = [task.curriculum["randomisation"].parameters for task in (cpu, gpu)]
+    assert (cpu.physics_hz, ramps[0]) == (100.0, {"start": 0.25, "iterations": 3000})
+    assert (gpu.physics_hz, ramps[1]) == (200.0, {"start": 1.0, "iterations": 0})
     assert "anchor_drift" not in gpu.terminations
 
 
@@ -115,7 +118,7 @@ def test_impossible_numbers_are_refused(capsys: pytest.CaptureFixture[str]) -> N
     for option, text in (
         ("--algorithm.clip", "clip must be positive, got 0"),
         ("--loop.num-envs", "num_envs must be at least 1, got 0"),
-        ("--task.physics-hz", "physics_hz must be at least 1, got 0"),
+        ("--task.physics-hz", "physics_hz must be positive, got 0"),
     ):
         with pytest.raises(SystemExit):
             parse([TASK, option, "0"])

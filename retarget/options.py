@@ -69,6 +69,9 @@ class Options:
     """Frame rate of the clips, when the file is wrong or silent about it."""
     layout: str | None = None
     """Joint order of an array without names, such as lafan22 or smpl22; found unless given."""
+    reader: str | None = None
+    """Reader of the clips, where neither content nor ending tells: bvh, arrays, ... or one's own as
+    package.module:NAME."""
     body_models: Path | None = None
     """Folder of licensed SMPL-family body models (else MIMIC_BODY_MODELS)."""
     height: float | None = None
@@ -85,6 +88,7 @@ def reading_options(options: Options) -> dict[str, Any]:
         "drop_first": options.drop_first,
         "fps": options.source_fps,
         "layout": options.layout,
+        "reader": options.reader,
         "body_models": options.body_models,
         "height": options.height,
     }

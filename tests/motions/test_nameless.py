@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motions import HumanMotion, InputError, read_human_motion
-from motions.human.readers import _READERS, _format_of
+from motions.human.readers import READERS, find_reader
 from motions.human.readers.assemble import assemble
 from motions.human.readers.raw import RawClip, ReadOptions
 from motions.human.skeletons.layouts import BY_NAME
@@ -66,7 +66,7 @@ def test_roles_equal_those_by_name(make_bvh: MakeBvh, toes: bool, up: str) -> No
 
 def test_the_body_says_which_side_is_left(make_bvh: MakeBvh) -> None:
     """The same tree mirrored: what stands first in the file is now the right."""
-    clip = _READERS["bvh"](make_bvh(rename=NUMBERED), ReadOptions())
+    clip = READERS["bvh"].read(make_bvh(rename=NUMBERED), ReadOptions())
     mirrored = replace(clip, pos=clip.pos * np.array([-1.0, 1, 1]), quat=None, rest_pos=None)
     plain, other = _named(_assemble(clip)), _named(_assemble(mirrored))
     for role, joint in plain.items():
@@ -117,7 +117,7 @@ def _refusal(clip: RawClip) -> str:
 
 
 def test_what_is_no_person_is_refused(make_bvh: MakeBvh) -> None:
-    clip = _READERS["bvh"](make_bvh(rename=NUMBERED), ReadOptions())
+    clip = READERS["bvh"].read(make_bvh(rename=NUMBERED), ReadOptions())
     numbers = list(clip.joint_names)
     spine = clip.joint_names.index(NUMBERED["Spine"])
     # A quadruped: the trunk lies across the legs.
@@ -148,7 +148,7 @@ def test_what_is_no_person_is_refused(make_bvh: MakeBvh) -> None:
 
 
 def test_straight_limbs_without_feet_do_not_tell_the_side(make_bvh: MakeBvh) -> None:
-    clip = _READERS["bvh"](make_bvh(rename=NUMBERED, toes=False), ReadOptions())
+    clip = READERS["bvh"].read(make_bvh(rename=NUMBERED, toes=False), ReadOptions())
     assert clip.rest_pos is not None
     pos = np.repeat(clip.rest_pos[None], 20, axis=0)
     stiff = replace(clip, pos=pos, quat=None, rest_pos=None, end_sites={})
@@ -168,7 +168,7 @@ def test_real_clips(corpus: Path, pattern: str) -> None:
     if not paths:
         pytest.skip(f"no clips in {corpus}/{pattern}")
     for path in paths:
-        clip = _READERS[_format_of(path)](path, ReadOptions())
+        clip = find_reader(path).read(path, ReadOptions())
         quat = None if clip.quat is None else clip.quat[:800]
         clip = replace(clip, pos=clip.pos[:800], quat=quat)
         assert _assemble(_nameless(clip)).roles == _assemble(clip).roles, path.name

@@ -16,7 +16,7 @@ from motions.robot.formats import (
     ReadOptions,
     read_robot_trajectory,
 )
-from motions.robot.formats.writers import NEEDS_BODIES
+from motions.robot.formats.formats import NEEDS_BODIES
 from motions.robot.motion import RobotMotion
 from tests.motions.test_robot_format_files import G1, assert_same, file_of, refusal, walk
 

@@ -20,9 +20,10 @@ from motions.robot.formats import (
     RobotTrajectory,
     read_robot_trajectory,
 )
+from motions.robot.formats.formats import NEEDS_BODIES
 from motions.robot.formats.orders import JOINT_ORDERS, body_order
 from motions.robot.formats.quaternions import gather_evidence
-from motions.robot.formats.writers import NEEDS_BODIES, write_robot_trajectory
+from motions.robot.formats.writers import write_robot_trajectory
 
 G1 = JOINT_ORDERS["g1-29"]
 

@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from mimic_base.errors import InputError, input_error
+from mimic_base.plugins import found_in, load_object
 from mimic_base.resample import check_fps
 from motions.human.motion import HumanMotion
-from motions.human.readers.amc import read_amc
-from motions.human.readers.arrays import NPY_MAGIC, ROBOT_MOTION, ZIP_MAGIC
+from motions.human.readers.arrays import ROBOT_MOTION
 from motions.human.readers.assemble import assemble
-from motions.human.readers.bvh import read_bvh
-from motions.human.readers.c3d import read_c3d
-from motions.human.readers.deepmimic import read_deepmimic
-from motions.human.readers.fbx import FBX_MAGIC, read_fbx
-from motions.human.readers.numeric import read_numeric
 from motions.human.readers.raw import (
     GREATEST_PERSON,
     LEAST_PERSON,
-    RawClip,
     ReadOptions,
     read_bytes,
     text_of,
 )
+from motions.human.readers.reader import Reader
 
-_READERS: dict[str, Callable[[Path, ReadOptions], RawClip]] = {
-    "bvh": lambda path, options: read_bvh(path, options.fps),
-    "amc": lambda path, options: read_amc(path, options.fps),
-    "deepmimic": lambda path, options: read_deepmimic(path, options.fps),
-    "arrays": read_numeric,
-    "c3d": read_c3d,
-    "fbx": read_fbx,
+READERS: Mapping[str, Reader] = {
+    reader.name: reader for reader in found_in(sys.modules[__name__], "READER").values()
 }
-_EXTENSIONS = {
-    ".bvh": "bvh",
-    ".amc": "amc",
-    ".json": "deepmimic",
-    ".txt": "deepmimic",
-    ".npy": "arrays",
-    ".npz": "arrays",
-    ".pkl": "arrays",
-    ".pt": "arrays",
-    ".c3d": "c3d",
-    ".fbx": "fbx",
-}
-EXTENSIONS: tuple[str, ...] = tuple(_EXTENSIONS)
+"""Every reader by its name: those that modules of this folder call `READER`."""
+EXTENSIONS: tuple[str, ...] = tuple(
+    dict.fromkeys(ending for reader in READERS.values() for ending in reader.extensions)
+)
 """File name endings that may hold a human motion; some may hold other things too, see
 `is_human_clip`."""
 
-_TEXTS = (".bvh", ".amc", ".json", ".txt")
-_C3D_PARAMETERS = 0x50
 _TABLE_COLUMNS = 12
 
 
@@ -66,6 +46,7 @@ def read_human_motion(
     layout: str | None = None,
     body_models: Path | str | None = None,
     height: float | None = None,
+    reader: str | None = None,
 ) -> HumanMotion:
     """Read a human clip of any supported format into metres and a z-up world.
 
@@ -75,7 +56,8 @@ def read_human_motion(
     frames to leave out at the start (0 keeps all), `fps` the file's frame rate, `layout` the joint
     order of an array without names (see `motions.human.skeletons.layouts`). SMPL-family clips look
     for licensed body models in `body_models`; `height` m is the person's, for files that tell only
-    the pose (SMPL parameters, video landmarks) and for those whose unit is unknown.
+    the pose (SMPL parameters, video landmarks) and for those whose unit is unknown. `reader` names
+    the reader, one of `READERS` or a `Reader` of one's own as ``package.module:NAME``.
 
     Raises `InputError`, one line, for everything that makes the file unusable.
     """
@@ -90,7 +72,7 @@ def read_human_motion(
         body_models=None if body_models is None else Path(body_models),
         height=height,
     )
-    clip = _READERS[_format_of(path)](path, options)
+    clip = find_reader(path, reader).read(path, options)
     return assemble(
         clip, unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first, height=height
     )
@@ -103,41 +85,59 @@ def is_human_clip(path: Path | str) -> bool:
     and arrays must be a person's (a robot's motion, a scene or a broken archive is left out).
     """
     path = Path(path)
-    kind = _EXTENSIONS.get(path.suffix.lower())
-    if kind is None or not path.is_file():
+    endings = [r for r in READERS.values() if path.suffix.lower() in r.extensions]
+    if not endings or not path.is_file():
         return False
     try:
-        if kind in ("deepmimic", "arrays"):
-            kind = _format_of(path)
-        if kind == "deepmimic":
-            head = read_bytes(path, 4096)
-            return head.lstrip().startswith(b"{") and b'"Frames"' in head
-        if kind == "arrays":
-            read_numeric(path, ReadOptions(fps=30.0))  # the rate does not decide what it is
+        # Endings that nothing else has need no look inside.
+        reader = endings[0]
+        if reader.is_clip is None:
+            return True
+        reader = find_reader(path)
+        return reader.is_clip is None or reader.is_clip(path)
     except InputError:
         return False
-    return True
 
 
-def _format_of(path: Path) -> str:
-    """The format by content, then by extension: clips get renamed."""
-    known = ", ".join(_EXTENSIONS)
+def find_reader(path: Path, name: str | None = None) -> Reader:
+    """The reader of a file: the one asked for, else by content, then by ending.
+
+    Raises `InputError` for an unknown name, and for a file that no reader knows.
+    """
+    if name is not None:
+        if name in READERS:
+            return READERS[name]
+        if ":" in name:
+            return load_object(name, Reader, "--reader")
+        raise input_error(
+            None, "--reader is unknown", found=repr(name),
+            expected=f"{', '.join(READERS)}, or package.module:NAME",
+        )  # fmt: skip
+    known = ", ".join(EXTENSIONS)
     suffix = path.suffix.lower()
+    by_ending = [reader for reader in READERS.values() if suffix in reader.extensions]
     start = read_bytes(path, 4096)
-    found = _sniff_binary(start)
-    if found is None:
+    sure = _recognised(start, "")
+    if not sure:
         try:
-            text = text_of(path, start)
+            text = text_of(path, start).lstrip()
         except InputError:
-            if suffix in _TEXTS:
+            if any(reader.text for reader in by_ending):
                 raise
             text = ""
-        found = _sniff(path, text)
-    if found is not None:
-        return found
+        sure = _recognised(start, text)
+        if not sure and _is_table(text):
+            raise input_error(
+                path,
+                "a table of numbers is no human motion: robots' motions come as such tables",
+                found=repr(text.splitlines()[0][:40]),
+                fix=ROBOT_MOTION,
+            )
+    if sure:
+        return next((reader for reader in sure if reader in by_ending), sure[0])
     if suffix == ".asf":
         raise input_error(path, "this is a skeleton; give the .amc clip that uses it")
-    if suffix not in _EXTENSIONS:
+    if not by_ending:
         raise input_error(
             path,
             "unknown kind of motion file",
@@ -147,39 +147,13 @@ def _format_of(path: Path) -> str:
         )
     if suffix == ".txt":
         raise input_error(path, "this text file holds no motion", expected=f"one of {known}")
-    return _EXTENSIONS[suffix]
+    return by_ending[0]
 
 
-def _sniff_binary(start: bytes) -> str | None:
-    if start.startswith(FBX_MAGIC):
-        return "fbx"
-    if start.startswith((NPY_MAGIC, ZIP_MAGIC)):
-        return "arrays"
-    # A pickle of protocol 2 to 5 begins with its version.
-    if len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5:
-        return "arrays"
-    if len(start) > 1 and start[1] == _C3D_PARAMETERS and 0 < start[0] < 32:
-        return "c3d"
-    return None
-
-
-def _sniff(path: Path, start: str) -> str | None:
-    """The format of a text by its beginning; `InputError` for a table of numbers."""
-    start = start.lstrip()
-    if start[:9].upper() == "HIERARCHY":
-        return "bvh"
-    if start.startswith("{"):
-        return "deepmimic"
-    if ":FULLY-SPECIFIED" in start.upper() or start.upper().startswith(":DEGREES"):
-        return "amc"
-    if _is_table(start):
-        raise input_error(
-            path,
-            "a table of numbers is no human motion: robots' motions come as such tables",
-            found=repr(start.splitlines()[0][:40]),
-            fix=ROBOT_MOTION,
-        )
-    return None
+def _recognised(start: bytes, text: str) -> list[Reader]:
+    """The readers that know the content, generic ones last."""
+    readers = sorted(READERS.values(), key=lambda reader: reader.generic)
+    return [r for r in readers if r.recognise is not None and r.recognise(start, text)]
 
 
 def _is_table(start: str) -> bool:

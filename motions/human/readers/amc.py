@@ -13,7 +13,8 @@ from mimic_base.errors import input_error
 from mimic_base.rotations import quat_conj, quat_exp, quat_mul
 from motions.human.motion import chain_poses
 from motions.human.readers.asf import AXES, Skeleton, find_asf, ordered, parse_asf
-from motions.human.readers.raw import RawClip, not_a_number, read_text
+from motions.human.readers.raw import RawClip, ReadOptions, not_a_number, read_text
+from motions.human.readers.reader import Reader
 
 Array = NDArray[Any]
 
@@ -165,3 +166,14 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _read(path: Path, options: ReadOptions) -> RawClip:
+    return read_amc(path, options.fps)
+
+
+def _recognise(_: bytes, text: str) -> bool:
+    return ":FULLY-SPECIFIED" in text.upper() or text.upper().startswith(":DEGREES")
+
+
+READER = Reader(name="amc", extensions=(".amc",), read=_read, recognise=_recognise, text=True)

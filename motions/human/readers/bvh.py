@@ -18,12 +18,14 @@ from motions.human.motion import chain_poses
 from motions.human.readers.raw import (
     SAY_FPS,
     RawClip,
+    ReadOptions,
     check_unique,
     not_a_number,
     number,
     rate_of,
     read_text,
 )
+from motions.human.readers.reader import Reader
 
 Array = NDArray[Any]
 
@@ -271,3 +273,16 @@ def _poses(tree: _Tree, values: Array) -> tuple[Array, Array]:
             turn[:, axis] = np.radians(values[:, column])
             local[:, joint] = quat_mul(local[:, joint], quat_exp(turn))
     return chain_poses(tuple(tree.parents), offsets, local)
+
+
+def _read(path: Path, options: ReadOptions) -> RawClip:
+    return read_bvh(path, options.fps)
+
+
+READER = Reader(
+    name="bvh",
+    extensions=(".bvh",),
+    read=_read,
+    recognise=lambda _, text: text[:9].upper() == "HIERARCHY",
+    text=True,
+)

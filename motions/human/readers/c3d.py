@@ -14,6 +14,7 @@ from mimic_base.errors import input_error
 from motions.human.motion import SIDES
 from motions.human.readers.marker_sets import SETS, MarkerSet, joint_centres, match_set
 from motions.human.readers.raw import RawClip, ReadOptions, need_fps, read_bytes
+from motions.human.readers.reader import Reader
 
 Array = NDArray[Any]
 
@@ -203,3 +204,13 @@ def _fill(path_of: Array, longest: int) -> tuple[Array, Array, int]:
             full[a + 1 : b] = path_of[a] + share * (path_of[b] - path_of[a])
             known[a + 1 : b] = True
     return full, known, int(known.sum() - there.sum())
+
+
+_PARAMETERS = 0x50
+
+
+def _recognise(start: bytes, _: str) -> bool:
+    return len(start) > 1 and start[1] == _PARAMETERS and 0 < start[0] < 32
+
+
+READER = Reader(name="c3d", extensions=(".c3d",), read=read_c3d, recognise=_recognise)

@@ -19,7 +19,15 @@ from mimic_base.errors import input_error
 from mimic_base.resample import LEAST_FPS, lerp_frames, slerp_frames
 from mimic_base.rotations import quat_exp, quat_normalize
 from motions.human.motion import chain_poses
-from motions.human.readers.raw import SAY_FPS, RawClip, rate_of, read_text
+from motions.human.readers.raw import (
+    SAY_FPS,
+    RawClip,
+    ReadOptions,
+    rate_of,
+    read_bytes,
+    read_text,
+)
+from motions.human.readers.reader import Reader
 
 Array = NDArray[Any]
 
@@ -186,3 +194,23 @@ def _timing(path: Path, durations: Array) -> tuple[float, Array | None]:
     count = math.floor(times[-1] * fps + 1e-6) + 1
     wanted = np.minimum(np.arange(count) / fps, times[-1])
     return fps, np.interp(wanted, times, np.arange(len(times)))
+
+
+def _read(path: Path, options: ReadOptions) -> RawClip:
+    return read_deepmimic(path, options.fps)
+
+
+def _is_clip(path: Path) -> bool:
+    head = read_bytes(path, 4096)
+    return head.lstrip().startswith(b"{") and b'"Frames"' in head
+
+
+READER = Reader(
+    name="deepmimic",
+    extensions=(".json", ".txt"),
+    read=_read,
+    recognise=lambda _, text: text.startswith("{"),
+    is_clip=_is_clip,
+    generic=True,
+    text=True,
+)

@@ -26,6 +26,7 @@ from motions.human.readers.fbx_keys import (
     longest_animation,
 )
 from motions.human.readers.raw import RawClip, ReadOptions, check_unique, read_bytes
+from motions.human.readers.reader import Reader
 
 Array = NDArray[Any]
 
@@ -176,3 +177,11 @@ def _is_still(matrices: Array) -> bool:
     """Whether a node stays where it is: a group or an armature, hardly a root."""
     reach = max(float(np.abs(matrices).max()), 1.0)
     return bool(np.ptp(matrices, axis=0).max() <= _STILL * reach)
+
+
+READER = Reader(
+    name="fbx",
+    extensions=(".fbx",),
+    read=read_fbx,
+    recognise=lambda start, _: start.startswith(FBX_MAGIC),
+)

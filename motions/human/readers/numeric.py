@@ -16,6 +16,7 @@ from motions.human.readers.landmarks import is_landmarks, read_landmarks
 from motions.human.readers.pickles import is_torch_archive, load_pickle, load_torch
 from motions.human.readers.positions import read_positions
 from motions.human.readers.raw import RawClip, ReadOptions, read_bytes
+from motions.human.readers.reader import Reader
 from motions.human.readers.smpl import read_smpl
 from motions.human.readers.smpl_keys import nothing_found
 
@@ -47,3 +48,23 @@ def read_numeric(path: Path, options: ReadOptions) -> RawClip:
     if not plain:
         raise nothing_found(path, keys)
     return read_positions(path, plain, options)
+
+
+def _recognise(start: bytes, _: str) -> bool:
+    # A pickle of protocol 2 to 5 begins with its version.
+    pickled = len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5
+    return start.startswith((NPY_MAGIC, ZIP_MAGIC)) or pickled
+
+
+def _is_clip(path: Path) -> bool:
+    read_numeric(path, ReadOptions(fps=30.0))  # the rate does not decide what it is
+    return True
+
+
+READER = Reader(
+    name="arrays",
+    extensions=(".npy", ".npz", ".pkl", ".pt"),
+    read=read_numeric,
+    recognise=_recognise,
+    is_clip=_is_clip,
+)

@@ -14,7 +14,7 @@ from motions.robot.editing.basic import crop, mirror, time_scale
 from motions.robot.editing.joining import align, blend, loop, stitch
 from motions.robot.editing.ramps import ramp_in, ramp_out, settle
 from motions.robot.formats.cli import SourceOptions, load_robot, target_format, warn
-from motions.robot.formats.formats import FORMATS
+from motions.robot.formats.formats import find_format
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.formats.trajectory import RobotTrajectory, trajectory_of
 from motions.robot.formats.writers import write_robot_trajectory
@@ -92,7 +92,7 @@ def edit(options: EditOptions) -> int:
         raise InputError(
             "mirroring, ramps and complete motion files need the robot; say which with --robot NAME"
         )
-    suffix = ".npz" if to == "robot-motion" else FORMATS[to].extensions[0]
+    suffix = ".npz" if to == "robot-motion" else find_format(to).extensions[0]
     if options.out.suffix.lower() != suffix:
         raise input_error(options.out, f"format {to} is written as {suffix}")
     for name in ("ramp_in", "ramp_out"):

@@ -14,7 +14,7 @@ from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
 from mimic_base.resample import check_fps
 from motions.robot.formats.detect import EXTENSIONS, ReadOptions
-from motions.robot.formats.formats import FORMATS, WRITTEN
+from motions.robot.formats.formats import WRITTEN, find_format
 from motions.robot.formats.orders import parse_joint_order
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.formats.trajectory import trajectory_of
@@ -29,7 +29,8 @@ class SourceOptions:
     """What the user may say about the files that are read."""
 
     format: str | None = None
-    """Format of the files; detected unless given (see `mimic motions info --formats`)."""
+    """Format of the files, a name (see `mimic motions info --formats`) or package.module:NAME;
+    detected unless given."""
     fps: float | None = None
     """Frames per second of the files, where they carry none."""
     joint_order: str | None = None
@@ -40,10 +41,8 @@ class SourceOptions:
     def read_options(self) -> ReadOptions:
         if self.fps is not None:
             check_fps(self.fps, "--fps")
-        if self.format is not None and self.format not in FORMATS:
-            raise input_error(
-                None, "--format is unknown", found=repr(self.format), expected=", ".join(FORMATS)
-            )
+        if self.format is not None:
+            find_format(self.format)
         return ReadOptions(
             format=self.format,
             fps=self.fps,
@@ -100,7 +99,7 @@ def target_format(to: str | None, robot: str | None) -> str:
     """The format that `--to` names; without it a complete motion where the robot is known."""
     if to is None:
         return "trajectory" if robot is None else "robot-motion"
-    if to not in (*WRITTEN, "robot-motion"):
+    if to not in (*WRITTEN, "robot-motion") and not (":" in to and find_format(to, "--to").written):
         raise input_error(
             None,
             "--to names no format that is written",
@@ -133,7 +132,7 @@ def convert(options: ConvertOptions) -> int:
     columns = parse_joint_order(options.output_joint_order)
     files = find_motion_files(options.files)
     robot = None if options.robot is None else load_robot(options.robot)
-    suffix = ".npz" if to == "robot-motion" else FORMATS[to].extensions[0]
+    suffix = ".npz" if to == "robot-motion" else find_format(to).extensions[0]
 
     def one(path: Path, name: str) -> None:
         out = options.out / f"{name}{suffix}"

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mimic_base.errors import input_error
 from mimic_base.files import load_npz
 from motions.robot.formats.consistency import proven_order
-from motions.robot.formats.formats import FORMATS, Format
+from motions.robot.formats.content import read_table
+from motions.robot.formats.format import Format
+from motions.robot.formats.formats import FORMATS
+from motions.robot.formats.layouts.csv_tables import read_csv
+from motions.robot.formats.layouts.motion_npz import read_motion_npz
 from motions.robot.formats.pickles import read_plain_pickle
 from motions.robot.formats.quaternions import Order, gather_evidence, reorder
 from motions.robot.formats.raw import check_sound, names, text
-from motions.robot.formats.readers import READERS, read_table
+from motions.robot.formats.trajectory import TRAJECTORY_SCHEMAS
 
-TRAJECTORY_SCHEMA = "humanoid-mimic/robot-trajectory/1"
-TRAJECTORY_SCHEMA_2 = "humanoid-mimic/robot-trajectory/2"
-TRAJECTORY_SCHEMAS = (TRAJECTORY_SCHEMA, TRAJECTORY_SCHEMA_2)
-"""The second one has objects or a scene, with the keys of the robot motion file."""
-EXTENSIONS = (".npz", ".csv", ".pkl", ".pickle")
+_OPENED = (".npz", ".csv", ".pkl", ".pickle")
+EXTENSIONS = tuple(
+    dict.fromkeys((*_OPENED, *(e for form in FORMATS.values() for e in form.extensions)))
+)
 """File name endings that may hold a robot motion."""
 
 
@@ -30,7 +31,8 @@ class ReadOptions:
     """What the user says about a file; None leaves it to the file and its format.
 
     Attributes:
-        format: a name in `FORMATS`. fps: frames per second, where the file has none.
+        format: a name in `FORMATS`, or package.module:NAME.
+        fps: frames per second, where the file has none.
         joint_order: names of the joint columns. quaternion_order: overrides the format's.
     """
 
@@ -40,9 +42,16 @@ class ReadOptions:
     quaternion_order: Order | None = None
 
 
-def read_content(path: Path) -> dict[str, Any]:
-    """The arrays, lists and texts of a file by name; a csv is one `table`."""
+def read_content(path: Path, form: Format | None = None) -> dict[str, Any]:
+    """The arrays, lists and texts of a file by name; a csv is one `table`.
+
+    Args:
+        form: the format that the user says it has, which may open files of its own kind.
+    """
     suffix = path.suffix.lower()
+    for known in FORMATS.values() if form is None else (form,):
+        if known.content is not None and suffix in known.extensions:
+            return known.content(path)
     if path.exists() and suffix not in EXTENSIONS:
         raise input_error(
             path,
@@ -65,19 +74,26 @@ def read_content(path: Path) -> dict[str, Any]:
 
 def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:
     """The format by content; what two formats share is decided by the data or refused."""
-    if "table" in data:
-        return _which_csv(path, data, options)
+    suffix = path.suffix.lower()
+    owners = [f for f in FORMATS.values() if f.content is not None and suffix in f.extensions]
+    if len(owners) == 1:
+        return owners[0]  # it has opened the file
     schema = text(data, "schema")
     if schema:
         return FORMATS["trajectory" if schema in TRAJECTORY_SCHEMAS else "robot-motion"]
-    for key, name in (
-        ("posed_joints", "kimodo-npz"),
-        ("base_frame_pos", "protomotions-npz"),
-        ("frames", "mimickit"),
-        ("root_rot", "gmr"),
-    ):
-        if key in data:
-            return FORMATS[name]
+    sure = [form for form in FORMATS.values() if form.recognise is not None]
+    sure = [form for form in sure if form.recognise is not None and form.recognise(data)]
+    if len(sure) > 1:
+        raise input_error(
+            path,
+            "several formats have such content",
+            found=", ".join(form.name for form in sure),
+            fix="say which with --format",
+        )
+    if sure:
+        return sure[0]
+    if "table" in data:
+        return _which_csv(path, data, options)
     if "joint_pos" not in data or "body_pos_w" not in data:
         raise input_error(
             path,
@@ -85,11 +101,9 @@ def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> For
             found=", ".join(sorted(data)[:12]) or "an empty file",
             expected=f"one of {', '.join(FORMATS)}",
         )
-    joints = names(data, "joint_names")
-    if joints is not None:
-        columns = np.asarray(data["joint_pos"]).shape[-1] if np.ndim(data["joint_pos"]) else 0
-        return FORMATS["holosoma" if columns > len(joints) else "robot-motion"]
-    raw = READERS["motion-npz"](path, data)
+    if names(data, "joint_names") is not None:
+        return FORMATS["robot-motion"]
+    raw = read_motion_npz(path, data)
     check_sound(str(path), raw)
     bodies = raw.bodies
     if options.joint_order is None and bodies is not None and bodies.quat is not None:
@@ -115,7 +129,7 @@ def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> For
 
 
 def _which_csv(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:
-    raw = READERS["csv"](path, data)
+    raw = read_csv(path, data)
     check_sound(str(path), raw)
     order = options.quaternion_order
     if order is None:

@@ -134,3 +134,8 @@ def text(data: dict[str, Any], key: str) -> str:
     """A text, empty where the file has none."""
     value = np.asarray(data.get(key, ""))
     return str(value.reshape(-1)[0]) if value.size else ""
+
+
+def texts(values: tuple[str, ...]) -> Array:
+    """Names as an array of unicode, which needs no pickle."""
+    return np.array(values, dtype=np.str_)

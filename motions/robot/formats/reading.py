@@ -10,14 +10,10 @@ from mimic_base.errors import input_error
 from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_exp
 from motions.robot.formats.consistency import TOLERANCE, hinge_mismatch
-from motions.robot.formats.detect import (
-    TRAJECTORY_SCHEMA_2,
-    TRAJECTORY_SCHEMAS,
-    ReadOptions,
-    detect_format,
-    read_content,
-)
-from motions.robot.formats.formats import FORMATS, Format
+from motions.robot.formats.detect import ReadOptions, detect_format, read_content
+from motions.robot.formats.format import Format
+from motions.robot.formats.formats import find_format
+from motions.robot.formats.layouts.motion_npz import read_motion_npz
 from motions.robot.formats.orders import (
     JOINT_ORDERS,
     ROBOT_OF_ORDER,
@@ -27,8 +23,12 @@ from motions.robot.formats.orders import (
 from motions.robot.formats.quaternions import ORDERS, check_order, reorder, store
 from motions.robot.formats.rates import asked_rate, check_rate, fitting_rate, rounded
 from motions.robot.formats.raw import Array, RawRobotMotion, check_sound, names, numbers, rate, text
-from motions.robot.formats.readers import READERS
-from motions.robot.formats.trajectory import RobotTrajectory, trajectory_of
+from motions.robot.formats.trajectory import (
+    TRAJECTORY_SCHEMA_2,
+    TRAJECTORY_SCHEMAS,
+    RobotTrajectory,
+    trajectory_of,
+)
 from motions.robot.motion import SCHEMAS as MOTION_SCHEMAS
 from motions.robot.motion import RobotMotion, read_objects
 
@@ -40,22 +40,19 @@ def read_robot_trajectory(path: Path | str, options: ReadOptions | None = None) 
     `InputError`, one line, for everything that makes the file unusable or ambiguous.
     """
     path, options = Path(path), options or ReadOptions()
-    if options.format is not None and options.format not in FORMATS:
-        raise input_error(
-            None, "unknown format", found=repr(options.format), expected=", ".join(FORMATS)
-        )
+    asked = None if options.format is None else find_format(options.format)
     if options.quaternion_order not in (None, *ORDERS):
         raise input_error(
             None, "unknown quaternion order", found=options.quaternion_order, expected=ORDERS
         )
-    data = read_content(path)
-    form = FORMATS[options.format] if options.format else detect_format(path, data, options)
-    if form.layout in ("motion-npz", "trajectory-npz") and "schema" in data:
+    data = read_content(path, asked)
+    form = asked or detect_format(path, data, options)
+    if form.read in (None, read_motion_npz) and "schema" in data:
         return _own_file(path, data, form, options)
-    if form.layout == "trajectory-npz":
-        raise input_error(path, "no trajectory file: it carries no schema")
+    if form.read is None:
+        raise input_error(path, f"no file of format {form.name}: it carries no schema")
     try:
-        raw = READERS[form.layout](path, data)
+        raw = form.read(path, data)
     except KeyError as error:
         raise input_error(
             path, f"not a file of format {form.name}: it lacks {error}", fix="choose another"

@@ -18,6 +18,10 @@ from motions.robot.scene import check_scene
 
 Array = NDArray[Any]
 
+TRAJECTORY_SCHEMA = "humanoid-mimic/robot-trajectory/1"
+TRAJECTORY_SCHEMA_2 = "humanoid-mimic/robot-trajectory/2"
+TRAJECTORY_SCHEMAS = (TRAJECTORY_SCHEMA, TRAJECTORY_SCHEMA_2)
+"""The second one has objects or a scene, with the keys of the robot motion file."""
 LARGEST_ANGLE = 4.0 * np.pi
 """A hinge beyond two turns: the file is in degrees, or the column is no angle."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mimic_base.errors import input_error
 from mimic_base.rotations import matrix_to_quat
+from motions.robot.formats.format import Format, has
 from motions.robot.formats.orders import JOINT_ORDERS, link_of_joint
 from motions.robot.formats.raw import RawRobotMotion, numbers, rate
 from motions.robot.formats.trajectory import BodyPoses
@@ -60,3 +61,15 @@ def _kimodo_links() -> tuple[str, ...]:
     left_arm, right_arm = links[15:22], links[22:]
     ends = [[*left_leg, ""], [*right_leg, ""], waist, [*left_arm, ""], [*right_arm, ""]]
     return ("pelvis", *(name for limb in ends for name in limb))
+
+
+FORMATS = (
+    Format(
+        name="kimodo-npz",
+        title="Kimodo's G1 npz: poses of 34 skeleton joints, y up, 30 fps",
+        extensions=(".npz",),
+        fps=30.0,
+        read=read_kimodo,
+        recognise=has("posed_joints"),
+    ),
+)

@@ -81,33 +81,22 @@ class Export:
         from mimic.tasks import make_env
         from mimic_base.errors import MimicError
 
-        motions, robot = self.motion, self.robot
+        motions, robot, outside = self.motion, self.robot, False
         if not motions or robot is None:
             try:
                 config = read_config(checkpoint)
                 motions = motions or tuple(Path(each) for each in config["motion"])
                 robot = robot or str(config["robot"])
             except (MimicError, KeyError):
-                robot = robot or identity["robot"]
-        if not motions:
+                robot, outside = robot or identity["robot"], True
+        # A run of a task without motions has none to know.
+        if not motions and outside and identity["motions"]:
             raise MimicError(
                 f"{checkpoint}: the checkpoint lies outside its run, so its motions are unknown; "
                 "name them with --motion"
             )
         env = make_env(identity["task"], motions, num_envs=ROLLOUT_ENVS, robot=str(robot))
-        sizes = {
-            group: int(env.get_observations()[group].shape[-1]) for group in ("actor", "critic")
-        }
-        found = {
-            "task": env.task_name,
-            "robot": env.robot.name,
-            "robot_hash": env.robot.content_hash,
-            "motions": env.identity["motions"],
-            "actor_observations": sizes["actor"],
-            "critic_observations": sizes["critic"],
-            "actions": env.num_actions,
-        }
-        check_identity(checkpoint, identity, found)
+        check_identity(checkpoint, identity, env.identity)
         return env
 
 

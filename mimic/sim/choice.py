@@ -20,6 +20,8 @@ ENGINES: Mapping[str, str] = {
     "mujoco": "mimic.sim.engines.mujoco:MujocoEngine",
     "mjx": "mimic.sim.engines.mjx:MjxEngine",
     "warp": "mimic.sim.engines.warp:WarpEngine",
+    "remote": "mimic.sim.engines.remote:RemoteEngine",
+    "isaacgym": "mimic.sim.engines.isaacgym:IsaacGymEngine",
 }
 """Engines and where they are; any other is named ``package.module:Class``."""
 
@@ -157,7 +159,7 @@ def _has_tpu() -> bool:
 def engine_on_gpu(engine: str) -> bool:
     """Whether an engine computes on a GPU; a stranger's says so by its ``on_gpu``."""
     if engine in ENGINES:
-        return engine != "mujoco"
+        return engine in ("mjx", "warp")
     return engine_class(engine).on_gpu
 
 

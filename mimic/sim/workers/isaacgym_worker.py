@@ -69,7 +69,8 @@ class IsaacGymSimulator(Simulator):
             from isaacgym import gymapi, gymtorch  # type: ignore[attr-defined]
         except ImportError as error:
             raise RuntimeError(
-                f"Python {sys.version_info[0]}.{sys.version_info[1]} at {sys.executable} has no isaacgym package ({error})"
+                f"Python {sys.version_info[0]}.{sys.version_info[1]} at {sys.executable} "
+                f"has no isaacgym package ({error})"
             ) from error
         import torch
 

@@ -29,7 +29,7 @@ class MujocoSimulator(Simulator):
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._warmstart, self._ctrl = self._batch.bind("qacc_warmstart"), self._batch.bind("ctrl")
         self._sensors = self._batch.bind("sensordata", np.float32) if model.nsensordata else None
-        self._fields = {}  # type: Dict[str, np.ndarray]
+        self._fields: Dict[str, np.ndarray] = {}
         self._publish()
         return [
             "geom_friction", "geom_size", "geom_rbound", "geom_aabb", "body_mass", "body_inertia",

@@ -49,7 +49,7 @@ import json
 import os
 import sys
 from multiprocessing import resource_tracker, shared_memory
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def serve(make: Callable[[], Simulator], name: str) -> int:
         say(error=_one_line(error))
         return 1
     say(protocol=VERSION, worker=name)
-    block = None  # type: Optional[shared_memory.SharedMemory]
+    block: Optional[shared_memory.SharedMemory] = None
     try:
         for line in sys.stdin:
             request = json.loads(line)

@@ -1,13 +1,18 @@
-"""Conventions of Isaac Gym, legged_gym and Isaac Lab, for data and policies that come from there.
+"""Run the actor of a legged_gym checkpoint on a robot in MuJoCo.
 
-Isaac Gym itself cannot run beside this program (docs/engines.md). What was made with it can be
-used: joints are found by name, floating bases converted, a legged_gym observation is built from
-our state, and the actor of a legged_gym checkpoint is read.
+    python examples/legged_gym_policy.py [model_1500.pt] [ROBOT] [SECONDS]
+
+Joints are found by name, the observation of legged_gym is built from our state, and the actor is
+read from the checkpoint without running its code. Without a checkpoint an actor that answers zero
+(the default pose) takes its place. ROBOT is unitree_g1 unless given; a checkpoint of another tool
+may have another observation: change ``LeggedGymObservation``. Isaac Gym itself as an engine:
+mimic/sim/engines/isaacgym.py.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +23,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+import robots
+from mimic.sim import make_engine
+from mimic.sim.scene import make_scene
+from mimic.sim.workers.isaacgym_worker import columns
 from mimic_base.errors import MimicError
-from mimic_base.rotations import quat_inv_rotate, quat_rotate
-from motions.robot.formats.quaternions import reorder, store
+from mimic_base.rotations import quat_inv_rotate
 from robots import Robot
 
 Array = NDArray[np.float64]
@@ -53,51 +61,6 @@ def joint_order(robot: Robot, simulator: Simulator) -> tuple[str, ...]:
         else:
             waiting = sorted(children[body], key=lambda child: model.body(child).name) + waiting
     return tuple(joint_of[body] for body in order if body in joint_of)
-
-
-def columns(source: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
-    """Indices such that ``values[..., indices]`` has the columns ``wanted`` of ``source``.
-
-    Raises:
-        MimicError: a name is absent from ``source``, or is there twice.
-    """
-    places = {name: index for index, name in enumerate(source)}
-    if len(places) != len(source):
-        twice = sorted({name for name in source if list(source).count(name) > 1})
-        raise MimicError(f"joints {', '.join(twice)} are named twice; give every column one name")
-    missing = [name for name in wanted if name not in places]
-    if missing:
-        raise MimicError(f"joints {', '.join(missing)} are missing; there are {', '.join(source)}")
-    return np.array([places[name] for name in wanted], dtype=np.int64)
-
-
-def root_state(qpos: ArrayLike, qvel: ArrayLike) -> Array:
-    """Isaac Gym's root state [..., 13] of the floating base in ``qpos``, ``qvel``.
-
-    Args:
-        qpos: [..., 7 or more] m, wxyz. qvel: [..., 6 or more] m/s in the world, rad/s in the base's
-            frame (MuJoCo's convention).
-
-    Returns:
-        Position, quaternion xyzw, linear and angular velocity, both in the world and of the base's
-        origin. PhysX moves bodies by their centre of mass: where a tool reports that point's
-        velocity, it differs by the angular velocity times the offset.
-    """
-    q, v = np.asarray(qpos, np.float64), np.asarray(qvel, np.float64)
-    quat = q[..., 3:7]
-    spin = quat_rotate(quat, v[..., 3:6])
-    return np.concatenate([q[..., :3], store(quat, "xyzw"), v[..., :3], spin], -1)
-
-
-def floating_base(state: ArrayLike) -> tuple[Array, Array]:
-    """``qpos[..., :7]`` and ``qvel[..., :6]`` from Isaac Gym's root state [..., 13]."""
-    values = np.asarray(state, np.float64)
-    quat = reorder(values[..., 3:7], "xyzw")
-    spin = quat_inv_rotate(quat, values[..., 10:13])
-    return (
-        np.concatenate([values[..., :3], quat], -1),
-        np.concatenate([values[..., 7:10], spin], -1),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,3 +172,45 @@ def load_actor(path: Path | str) -> nn.Sequential:
         # legged_gym's activation between layers.
         layers += [layer, nn.ELU()]
     return nn.Sequential(*layers[:-1]).requires_grad_(False)
+
+
+def main(
+    checkpoint: str | None = None, robot: str = "unitree_g1", seconds: float | str = 1.0
+) -> None:
+    body = robots.load(robot)
+    engine = make_engine("mujoco", make_scene(body), 1)
+    order = joint_order(body, "isaacgym")
+    default = body.default_joint_pos[columns(body.joint_names, order)]
+    observation = LeggedGymObservation(joint_names=order, default_joint_pos=tuple(default))
+    size, joints = sum(count for _, count in observation.layout), body.num_joints
+    if checkpoint:
+        actor: nn.Module = load_actor(checkpoint)
+    else:
+        silent = nn.Linear(size, joints).requires_grad_(False)
+        silent.weight.zero_()
+        silent.bias.zero_()
+        actor = silent
+
+    state = engine.state.robot
+    zeros = torch.zeros(1, 3)
+    engine.reset_to(
+        torch.tensor([0]),
+        root_pos_w=torch.tensor([[0.0, 0.0, body.default_root_height]]),
+        root_quat_w=torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
+        joint_pos=torch.tensor(body.default_joint_pos, dtype=torch.float32)[None],
+        root_lin_vel_w=zeros, root_ang_vel_b=zeros, joint_vel=torch.zeros(1, joints),
+    )  # fmt: skip
+    actions, command = np.zeros((1, joints)), np.array([[0.5, 0.0, 0.0]])
+    seconds = float(seconds)
+    steps = round(seconds / engine.scene.control_dt)
+    for _ in range(steps):
+        obs = observation(engine.qpos, engine.qvel, command, actions, body.joint_names)
+        actions = actor(torch.tensor(obs, dtype=torch.float32)).numpy()
+        targets = observation.targets(actions, body.joint_names)
+        engine.step(torch.tensor(targets, dtype=torch.float32))
+    x, y, z = state.root_pos_w[0].tolist()
+    print(f"{body.name}: after {seconds:g} s the base is at {x:.2f}, {y:.2f}, {z:.2f} m")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

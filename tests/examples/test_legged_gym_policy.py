@@ -1,8 +1,11 @@
-"""Isaac Gym's and legged_gym's conventions against ours."""
+"""Isaac Gym's and legged_gym's conventions against ours; the example that uses them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -11,18 +14,18 @@ import torch
 from torch import nn
 
 import robots
-from mimic.policy.isaac import (
-    LeggedGymObservation,
-    columns,
-    floating_base,
-    joint_order,
-    load_actor,
-    root_state,
-)
+from mimic.sim.workers.isaacgym_worker import columns
 from mimic_base.errors import MimicError
 from motions.robot.formats.orders import JOINT_ORDERS
 from robots import Robot
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "legged_gym_policy.py"
+example: Any = ModuleType("legged_gym_policy")
+# Its dataclasses look their module up.
+sys.modules["legged_gym_policy"] = example
+exec(compile(EXAMPLE.read_text(), str(EXAMPLE), "exec"), example.__dict__)
+LeggedGymObservation, joint_order = example.LeggedGymObservation, example.joint_order
+load_actor = example.load_actor
 HALF = np.sqrt(0.5)
 
 
@@ -56,28 +59,6 @@ def test_siblings_come_by_name_in_isaac_gym_and_as_written_in_isaac_lab() -> Non
     assert joint_order(dog, "isaaclab") == (  # type: ignore[arg-type]
         "FR_hip", "FL_hip", "RR_hip", "RL_hip", "FR_knee", "FL_knee", "RR_knee", "RL_knee",
     )  # fmt: skip
-
-
-def test_columns_by_name() -> None:
-    assert np.array([10, 20, 30])[columns("abc", "cab")].tolist() == [30, 10, 20]
-    assert columns("abc", "b").tolist() == [1]
-    with pytest.raises(MimicError, match="joints x, y are missing; there are a, b"):
-        columns("ab", "xay")
-    with pytest.raises(MimicError, match="joints a are named twice"):
-        columns("aba", "b")
-
-
-def test_root_states_have_xyzw_and_world_axes() -> None:
-    # Turned by 90 degrees about z: the base's x axis is the world's y axis.
-    qpos = np.array([1.0, 2.0, 3.0, HALF, 0.0, 0.0, HALF, 0.7])
-    qvel = np.array([0.1, 0.2, 0.3, 5.0, 0.0, 0.0, 0.9])
-    state = root_state(qpos, qvel)
-    expected = [1, 2, 3, 0, 0, HALF, HALF, 0.1, 0.2, 0.3, 0, 5, 0]
-    assert state == pytest.approx(np.array(expected), abs=1e-12)
-    rng = np.random.default_rng(0)
-    many = rng.normal(size=(4, 3, 13))
-    many[..., 3:7] /= np.linalg.norm(many[..., 3:7], axis=-1, keepdims=True)
-    assert root_state(*floating_base(many)) == pytest.approx(many)
 
 
 def test_an_observation_is_laid_out_as_legged_gym_does(g1: Robot) -> None:
@@ -157,3 +138,8 @@ def test_the_actor_of_a_checkpoint(tmp_path: Path) -> None:
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(MimicError, match="not a checkpoint of legged_gym"):
         load_actor(path)
+
+
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    example.main(None, "unitree_g1", 0.2)
+    assert "after 0.2 s the base is at" in capsys.readouterr().out

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 import mujoco
 import numpy as np
-import torch
 
 from mimic.sim.errors import EngineError
 from mimic_base.errors import MimicError
 from robots.overlay import GROUND_CONTYPE
 
 if TYPE_CHECKING:
+    import torch
+
     from mimic.sim.engine import Engine
 
 _OF_C_ALONE = ("dof_M0",)
@@ -173,6 +174,8 @@ def vary_object(
         MimicError: no such object, values that are no size or mass.
         EngineError: the engine cannot vary a model field.
     """
+    import torch
+
     scene = engine.scene
     if name not in scene.objects:
         have = ", ".join(scene.objects) or "none"
@@ -244,6 +247,8 @@ def inertia_of(shape: str, size: torch.Tensor, mass: torch.Tensor) -> torch.Tens
     Args:
         size: [n, 3] m as MuJoCo's ``geom_size``. mass: [n] kg.
     """
+    import torch
+
     a, b, c = size.unbind(-1)
     if shape == "box":
         moments = [b * b + c * c, a * a + c * c, a * a + b * b]
@@ -265,6 +270,8 @@ def inertia_of(shape: str, size: torch.Tensor, mass: torch.Tensor) -> torch.Tens
 
 def _half_extent(shape: str, size: torch.Tensor) -> torch.Tensor:
     """[n, 3] half lengths of the box around a shape in its own frame."""
+    import torch
+
     a, b, _ = size.unbind(-1)
     if shape == "box":
         return size
@@ -275,6 +282,8 @@ def _half_extent(shape: str, size: torch.Tensor) -> torch.Tensor:
 
 def _bounding_radius(shape: str, size: torch.Tensor) -> torch.Tensor:
     """[n] radius of the ball around a shape."""
+    import torch
+
     a, b, _ = size.unbind(-1)
     if shape == "box":
         return torch.linalg.vector_norm(size, dim=-1)

@@ -12,17 +12,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import mujoco
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mimic.sim.objects import ObjectConfig, SceneObject, add_object, find_object
 from mimic.sim.terrain import Plane, Terrain, TerrainSurface
 from mimic_base.errors import MimicError
 from robots import Robot
+
+if TYPE_CHECKING:
+    import torch
 
 _FEET = ("left_foot", "right_foot")
 PHYSICS_HZ = 200.0

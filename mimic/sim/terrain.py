@@ -8,19 +8,22 @@ rewards and the retargeter ask, so that the two cannot differ. World frame, z up
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import mujoco
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import MimicError
 from mimic_base.surface import Surface
 from robots.overlay import GROUND_CONTYPE
+
+if TYPE_CHECKING:
+    import torch
 
 Array = NDArray[np.float64]
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0)
@@ -294,8 +297,10 @@ class TerrainSurface(Surface):
         Returns:
             [...] m, of the same kind and type.
         """
-        if isinstance(x, torch.Tensor):
-            return self._height(torch, x, y)
+        # Where nobody has imported torch there is no tensor either.
+        tensors: Any = sys.modules.get("torch")
+        if tensors is not None and isinstance(x, tensors.Tensor):
+            return self._height(tensors, x, y)
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         return self._height(np, x, y)
 
@@ -312,16 +317,16 @@ class TerrainSurface(Surface):
     def _field_height(self, xp: Any, x: Any, y: Any) -> Any:
         """Height of the field's triangles; minus infinity beyond its border."""
         heights: Any = self.parts.field_heights
-        if xp is torch:
+        if xp is not np:
             if x.device not in self._field_on:
-                self._field_on[x.device] = torch.as_tensor(heights, device=x.device)
+                self._field_on[x.device] = xp.as_tensor(heights, device=x.device)
             heights = self._field_on[x.device].to(x.dtype)
         rows, columns = heights.shape
         u = (x / self.parts.field_size[0] + 0.5) * (columns - 1)
         v = (y / self.parts.field_size[1] + 0.5) * (rows - 1)
         inside = (u >= 0) & (u <= columns - 1) & (v >= 0) & (v <= rows - 1)
         u, v = xp.where(inside, u, 0 * u), xp.where(inside, v, 0 * v)
-        integer = (lambda a: a.long()) if xp is torch else (lambda a: a.astype(np.int64))
+        integer = (lambda a: a.long()) if xp is not np else (lambda a: a.astype(np.int64))
         i = xp.minimum(integer(u), xp.full_like(integer(u), columns - 2))
         j = xp.minimum(integer(v), xp.full_like(integer(v), rows - 2))
         u, v = u - i, v - j

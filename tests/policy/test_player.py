@@ -93,6 +93,60 @@ def test_every_actor_term_of_the_task_is_declared_for_the_player() -> None:
     assert all(is_observable(function) for function in TERMS_OF_ENV.values())
 
 
+def test_playing_a_policy_in_one_simulated_robot_does_not_import_torch() -> None:
+    code = (
+        "import sys, numpy as np, robots, mimic.viewer.rollout; "
+        "from mimic.sim.scene import make_scene; "
+        "assert make_scene(robots.load('unitree_g1')).height(0.0, 0.0) == 0.0; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_player_rebuilds_histories_and_filters_but_no_delays(
+    motion: RobotMotion, tmp_path: Path
+) -> None:
+    task = tracking(state_estimation=False)
+    terms = task.observations["actor"]
+    actor = {
+        **terms,
+        "joint_pos": replace(terms["joint_pos"], history=4),
+        "base_ang_vel": replace(terms["base_ang_vel"], filter=8.0, history=2),
+        "joint_vel": replace(terms["joint_vel"], delay=(0, 2)),
+    }
+    config = quiet_task(replace(task, observations={**task.observations, "actor": actor}))
+    config = replace(config, terminations={})
+    env = make_env(config, [motion], num_envs=4, robot=TINY, threads=1)
+    runner = start_runner(env, CONFIG)
+    runner.export(tmp_path / "policy.onnx")
+    player = PolicyPlayer(tmp_path / "policy.onnx")
+    told = {each.name: each for each in player.contract.observations}
+    assert player.contract.schema == "humanoid-mimic/policy/2"
+    assert told["joint_pos"].history == 4 and told["base_ang_vel"].filter == 8.0
+    assert told["joint_vel"].delay == (0, 2)
+    assert player.contract.commands["motion"]["reference_lead"] == 1
+    reference = player.reference(motion)
+    late = slice(-told["joint_vel"].size - told["actions"].size, -told["actions"].size)
+    for episode in range(2):
+        env.reset()
+        player.restart()
+        for step in range(7):
+            expected = env.get_observations()["actor"][0].numpy().copy()
+            built = player.observe(
+                state_of(env, 0, estimated=False), reference,
+                int(motion_command(env).frame[0]), env.actions[0].numpy(),
+            )  # fmt: skip
+            # The delay is the simulated robot's own; a real one has its own.
+            built[late], expected[late] = 0.0, 0.0
+            np.testing.assert_allclose(
+                built, expected, rtol=1e-4, atol=3e-5, err_msg=f"{episode} {step}"
+            )
+            env.step(0.3 * torch.from_numpy(player.act(env.get_observations()["actor"].numpy())))
+
+
 @pytest.mark.parametrize("state_estimation", [True, False])
 def test_the_player_observes_and_acts_as_the_environment(
     motion: RobotMotion, tmp_path: Path, state_estimation: bool

@@ -112,5 +112,5 @@ def test_wrong_names_are_refused(standing: RobotMotion, tmp_path: Path) -> None:
         make_env("tracking", [standing], num_envs=1, robot="r2d2")
     with pytest.raises(InputError, match="no motion given"):
         make_env("tracking", [], num_envs=1)
-    with pytest.raises(MimicError, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         make_env("tracking", [tmp_path / "x.npz"], num_envs=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,20 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_errors_of_other_packages_count_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert _code(_raising(RobotError("no such robot")), capsys) == (2, "error: no such robot\n")
+
+
+def test_arrays_are_compressed_where_it_pays(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(size=(40_000, 3)).astype(np.float32)
+    arrays = {"noise": noise, "flat": np.zeros((9000, 4)), "text": np.array("a" * 500), "no": []}
+    save_npz(tmp_path / "a.npz", **arrays)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+    assert entries["noise.npy"].compress_type == zipfile.ZIP_STORED
+    assert entries["flat.npy"].compress_size < 0.01 * entries["flat.npy"].file_size
+    with np.load(tmp_path / "a.npz") as read:
+        assert set(read.files) == set(arrays)
+        for name, value in arrays.items():
+            np.testing.assert_array_equal(read[name], value)
+    first = (tmp_path / "a.npz").read_bytes()
+    save_npz(tmp_path / "a.npz", **arrays)
+    assert (tmp_path / "a.npz").read_bytes() == first, "the same arrays give the same file"

@@ -196,7 +196,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(np, "savez_compressed", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     with pytest.raises(InputError, match=r"walk\.npz: cannot write: the disk is full"):
         make_motion().save(tmp_path / "walk.npz")
     assert os.listdir(tmp_path) == []

@@ -174,7 +174,7 @@ def _hull(model: mujoco.MjModel, geom: int) -> Hull:
 
 
 def _outermost(points: Array) -> Array:
-    """Of many points [K, 3], those that can be the lowest of all."""
+    """The points, of many [K, 3], that can be the lowest of all in some orientation."""
     if len(points) > 64:
         from scipy.spatial import ConvexHull, QhullError
 

@@ -19,7 +19,8 @@ from motions import RobotMotion
 from motions.robot.motion import RobotNames, check_fits
 
 GOLDEN_TOLERANCE = 1e-4
-"""Of the golden trace, relative to actions larger than one: other processors round otherwise."""
+"""Largest difference from the golden trace, relative to actions larger than one: other processors
+round otherwise."""
 
 
 class PolicyPlayer:

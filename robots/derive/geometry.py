@@ -7,7 +7,7 @@ from collections.abc import Collection
 import mujoco
 import numpy as np
 
-from robots.derive.anatomy import Array, hinges
+from robots.derive.anatomy import Array
 from robots.geom_types import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
 
 
@@ -48,11 +48,6 @@ def body_points(
         seen, solid = shapes.setdefault(carrier(model, body, apart), ([], []))
         (solid if collides[geom] else seen).append(points)
     return {b: np.concatenate(solid or seen) for b, (seen, solid) in shapes.items()}
-
-
-def moving_bodies(model: mujoco.MjModel) -> list[int]:
-    """Bodies with hinges."""
-    return [b for b in range(1, model.nbody) if hinges(model, b)]
 
 
 def geom_points(model: mujoco.MjModel, geom: int) -> Array:

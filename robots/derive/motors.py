@@ -27,7 +27,7 @@ class MotorGuess:
     effort: float
     velocity: float
     guesses: tuple[Guess, Guess, Guess]
-    """Of armature, effort and velocity."""
+    """What armature, effort and velocity are based on, in this order."""
 
 
 def find_motors(anatomy: Anatomy, file: Path) -> dict[int, MotorGuess]:

@@ -23,7 +23,6 @@ BOB_STIFFNESS = 1.0e-6
 # point nearer to its mass centre. A pendulum between the two sizes keeps it under the stance
 # foot of both.
 PENDULUM_SHARE = 0.85
-HIP_DROP = -float(skeleton.OFFSETS[skeleton.INDEX["LeftUpLeg"], 2])
 
 
 @dataclass(frozen=True)

@@ -82,13 +82,6 @@ def solve(targets: Targets) -> tuple[Array, Array]:
     return position, rotation
 
 
-def knee_angle(targets: Targets, side: int) -> Array:
-    """Knee flexion [T] in radians; not-a-number where the foot is out of reach."""
-    reach = np.linalg.norm(targets.ankle[:, side] - _hip(targets, side), axis=-1)
-    a, b = skeleton.THIGH, skeleton.SHANK
-    return np.pi - np.arccos((a * a + b * b - reach * reach) / (2 * a * b))
-
-
 def _hip(targets: Targets, side: int) -> Array:
     return targets.pelvis + targets.pelvis_rot @ skeleton.OFFSETS[INDEX[SIDES[side] + "UpLeg"]]
 

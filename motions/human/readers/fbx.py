@@ -33,7 +33,8 @@ Array = NDArray[Any]
 FBX_MAGIC = (b"Kaydara FBX Binary", b"; FBX")
 _PIVOT = "_$AssimpFbx$_"
 _STILL = 1e-4
-"""Of its distance from the origin that a node above a skeleton may move without being its root."""
+"""Share of its distance from the origin by which a node above a skeleton may move and still not
+be the skeleton's root."""
 
 
 @dataclass(eq=False)

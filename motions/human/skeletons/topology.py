@@ -190,7 +190,7 @@ class _Shape:
         return joint
 
     def farthest(self, joint: int) -> int | None:
-        """Of the next joints below that stand elsewhere, the one farthest away."""
+        """The joint farthest away among the next joints below `joint` that stand elsewhere."""
         level = list(self.children[joint])
         while level:
             apart = [j for j in level if self.distance(j, joint) > self.near]

@@ -23,7 +23,7 @@ from motions.robot.formats.trajectory import RobotTrajectory
 SIDE = 5
 """Frames on each side of a step that are fitted; nearer to an end nothing can be found."""
 DEGREE = 5
-"""Of the polynomials: ten frames of a fast dance at 30 fps are no parabola."""
+"""Degree of the fitted polynomials: ten frames of a fast dance at 30 fps are no parabola."""
 NOISE = 2e-4
 """m or rad, residual below which a fit is perfect; files are rounded."""
 

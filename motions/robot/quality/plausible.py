@@ -44,7 +44,7 @@ class _Excess:
 
     @property
     def share(self) -> float:
-        """Of frames beyond by more than a milliradian."""
+        """Share of the frames in which some joint is over a milliradian out of its range."""
         return float((self.worst > 1e-3).mean())
 
     @property

@@ -78,6 +78,7 @@ SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
         "train": Command("mimic.commands.train:main", "train a policy, or go on training"),
         "play": Command("mimic.commands.play:Play", "watch a policy: figures, video, window"),
         "evaluate": Command("mimic.commands.evaluate:Evaluate", "success and errors of a policy"),
+        "slurm": Command("mimic.commands.slurm:main", "train as a job of a Slurm cluster"),
         "export": Command("mimic.commands.export:Export", "a run's policy as an ONNX file"),
     },
     "all of it": {

@@ -101,7 +101,7 @@ def resolve(name: str) -> Any:
     if not colon or not all(part.isidentifier() for part in parts):
         raise MimicError(f"'{name}' is not of the form package.module:Name")
     try:
-        found: Any = _imported(module)
+        found: Any = imported(module)
     except ModuleNotFoundError as error:
         absent = error.name or ""
         if module != absent and not module.startswith(absent + "."):
@@ -121,7 +121,12 @@ def resolve(name: str) -> Any:
     return found
 
 
-def _imported(module: str) -> Any:
+def imported(module: str) -> Any:
+    """A module that Python finds, or that lies in the current directory.
+
+    Raises:
+        ImportError: neither.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

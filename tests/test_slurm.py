@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import robots
+from mimic.commands import slurm
 from mimic.learning.slurm import SlurmTraining, rank_variables, saved_run, stop
 from mimic_base.errors import MimicError
 from tests.conftest import TINY
@@ -24,9 +25,6 @@ from tests.envs.conftest import sway
 pytest.importorskip("submitit", reason="submitit is not installed: pip install -e '.[slurm]'")
 
 REPO = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPO / "scripts"))
-
-import slurm  # type: ignore[import-not-found]  # noqa: E402
 
 SMALL = [
     "--robot", str(TINY), "--num-envs", "4", "--steps-per-iteration", "4", "--workers", "1",
@@ -247,7 +245,7 @@ def test_what_train_would_refuse_is_not_submitted(task: list[str], tmp_path: Pat
 
 def test_mistakes_end_with_two_and_one_line(task: list[str]) -> None:
     bare = launch("--nodes", 2)
-    assert bare.returncode == 2 and "put train.py's arguments after --" in bare.stderr
+    assert bare.returncode == 2 and "put the arguments of mimic train after --" in bare.stderr
     nowhere = launch("--", *task, PATH="/nowhere")
     assert nowhere.returncode == 2 and nowhere.stderr.startswith("error: no Slurm here")
     hidden = (

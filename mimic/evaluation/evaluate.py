@@ -41,6 +41,7 @@ def evaluate(
     max_envs: int = 4096,
     threads: int = 0,
     progress: Progress | None = None,
+    env: Environment | None = None,
 ) -> EvaluationResult:
     """Judge a policy.
 
@@ -53,6 +54,8 @@ def evaluate(
         engine, device: see ``mimic.sim.make_engine`` and ``mimic.sim.pick_device``.
         max_envs: environments side by side; more episodes are played in several rounds.
         progress: called with (control steps done, most steps there can be).
+        env: an environment of ``make_evaluation_env`` to play in again, of the same task, clips
+            and protocol; its random numbers begin anew with ``seed``.
 
     Raises:
         MimicError, InputError, RobotError: unknown names, absent or damaged files, a policy of
@@ -75,8 +78,13 @@ def evaluate(
             f"{loaded.source}: the policy comes without a clip; name one with --motion FILE"
         )
     config = task if isinstance(task, TaskConfig) else task_config(task or loaded.task)
-    device = pick_device(device, engine)
-    env = _make_env(config, clips, protocol, chosen_robot, engine, device, seed, max_envs, threads)
+    if env is None:
+        env = make_evaluation_env(
+            config, clips, protocol, robot=chosen_robot, engine=engine, device=device, seed=seed,
+            max_envs=max_envs, threads=threads,
+        )  # fmt: skip
+    else:
+        env.reseed(seed)
     notes = loaded.check(env)
     library = motion_command(env).library
     tally, clip_of_episode = _play(env, loaded.act, protocol, progress)
@@ -121,17 +129,19 @@ def _load(
     )
 
 
-def _make_env(
+def make_evaluation_env(
     config: TaskConfig,
     clips: Sequence[Path | str | RobotMotion],
     protocol: Protocol,
+    *,
     robot: Robot,
-    engine: str,
-    device: str,
-    seed: int,
-    max_envs: int,
-    threads: int,
+    engine: str = "auto",
+    device: str = "auto",
+    seed: int = 0,
+    max_envs: int = 4096,
+    threads: int = 0,
 ) -> Environment:
+    """The environment that a protocol plays a task in; for the arguments see ``evaluate``."""
     paths = [clip for clip in clips if not isinstance(clip, RobotMotion)]
     loaded: list[MotionSource] = [clip for clip in clips if isinstance(clip, RobotMotion)]
     if paths:
@@ -142,7 +152,7 @@ def _make_env(
         num_envs=min(len(loaded) * protocol.episodes, max_envs),
         robot=robot,
         engine=engine,
-        device=device,
+        device=pick_device(device, engine),
         seed=seed,
         threads=threads,
     )

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import torch
 
-from mimic.envs.environment import TaskConfig
-from mimic.evaluation.evaluate import evaluate
+from mimic.envs.environment import Environment, TaskConfig
+from mimic.evaluation.evaluate import evaluate, make_evaluation_env
 from mimic.evaluation.metrics import Summary
 from mimic.evaluation.protocols import get_protocol
 from mimic_base.errors import MimicError
@@ -37,8 +37,8 @@ class Training(Protocol):
 class TrainingJudge:
     """A callback of ``Runner.learn`` that plays the policy on its clips every few iterations.
 
-    Episodes start at the first frame with the noise of the protocol ``noisy-start``. Each
-    judgement is a line of ``judgements.jsonl`` in the run directory.
+    Episodes start at the first frame with the noise of the protocol ``noisy-start``, the same
+    at every judgement. Each judgement is a line of ``judgements.jsonl`` in the run directory.
 
     Args:
         task: the task by which the policy is judged, without terminations of the training's own.
@@ -67,21 +67,26 @@ class TrainingJudge:
         self.motions, self.task, self.robot, self.engine = tuple(motions), task, robot, engine
         self.protocol = replace(get_protocol(PROTOCOL), episodes=episodes)
         self.every, self.until = every, until
+        self._env: Environment | None = None
 
     def __call__(self, iteration: int, run: Training) -> bool:
         """Judge, when it is time; whether the training has reached its aim."""
         if iteration % self.every:
             return False
-        policy = run.policy()
-        device = next(policy.parameters()).device
+        if self._env is None:
+            # Made once: clips, engine and compiled programs serve every judgement.
+            self._env = make_evaluation_env(
+                self.task, self.motions, self.protocol, robot=self.robot, engine=self.engine
+            )
+        policy = run.policy().to(self._env.device)
 
         def act(obs: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
-                return policy(obs.to(device)).to(obs.device)
+                return policy(obs)
 
         result = evaluate(
             act, self.motions, self.protocol,
-            task=self.task, robot=self.robot, engine=self.engine,
+            task=self.task, robot=self.robot, engine=self.engine, env=self._env,
         )  # fmt: skip
         total = result.total
         record: dict[str, Any] = {

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mimic.envs.commands.motion import motion_command
+from mimic.policy.opener import PolicySource, find_policy, open_player
 from mimic_base.errors import MimicError
 from motions import RobotMotion
 
@@ -49,20 +50,12 @@ def open_policy(path: Path | str) -> LoadedPolicy:
     Raises:
         MimicError: absent, damaged, or made by another program.
     """
-    path = Path(path)
-    if path.is_dir() or path.suffix == ".pt":
-        return _from_checkpoint(path)
-    if not path.is_file():
-        raise MimicError(
-            f"policy '{path}' does not exist; pass an .onnx file, a run directory or a checkpoint"
-        )
-    return _from_onnx(path)
+    source = find_policy(path, prefer="checkpoint")
+    return _from_onnx(source) if source.kind == "onnx" else _from_checkpoint(source)
 
 
-def _from_onnx(path: Path) -> LoadedPolicy:
-    from mimic.policy.player import PolicyPlayer
-
-    player = PolicyPlayer(path)
+def _from_onnx(source: PolicySource) -> LoadedPolicy:
+    player = open_player(source)
     contract = player.contract
 
     def act(obs: torch.Tensor) -> torch.Tensor:
@@ -70,7 +63,7 @@ def _from_onnx(path: Path) -> LoadedPolicy:
 
     return LoadedPolicy(
         act=act,
-        source=str(path),
+        source=str(source.named),
         task=contract.task,
         robot=contract.robot.name,
         motions=(_clip_inside(player),) if contract.clip_inside is not None else (),
@@ -79,36 +72,28 @@ def _from_onnx(path: Path) -> LoadedPolicy:
     )
 
 
-def _from_checkpoint(path: Path) -> LoadedPolicy:
+def _from_checkpoint(source: PolicySource) -> LoadedPolicy:
+    from mimic.learning.checkpoints import check_identity
     from mimic.learning.loading import load_policy
-    from mimic.learning.run_dir import read_config
 
-    policy, identity = load_policy(path)
-    try:
-        motions = tuple(Path(each) for each in read_config(path)["motion"])
-    except (MimicError, KeyError):
-        # A checkpoint away from its run still plays on motions that the user names.
-        motions = ()
+    policy, identity = load_policy(source.file)
 
     def act(obs: torch.Tensor) -> torch.Tensor:
-        return policy(obs.cpu()).to(obs.device)
+        # Where the environment is; a second call finds it there.
+        return policy.to(obs.device)(obs)
 
     def check(env: Environment) -> list[str]:
-        size = int(env.get_observations()["actor"].shape[-1])
-        if size != identity["actor_observations"] or env.num_actions != identity["actions"]:
-            raise MimicError(
-                f"{path}: the policy takes {identity['actor_observations']} observations and gives "
-                f"{identity['actions']} actions, task '{env.task_name}' has {size} and "
-                f"{env.num_actions}; it was trained for '{identity['task']}'"
-            )
+        found = env.identity
+        sizes = {name: found[name] for name in ("actor_observations", "actions")}
+        check_identity(source.file, identity, sizes)
         return _hash_note(identity["robot_hash"], env)
 
     return LoadedPolicy(
         act=act,
-        source=str(path),
+        source=str(source.named),
         task=identity["task"],
         robot=identity["robot"],
-        motions=motions,
+        motions=tuple(source.trained_on),
         check=check,
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import robots
+from mimic.configuration import imported
 from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.compiled import wants_compilation
 from mimic.envs.environment import Environment, TaskConfig
@@ -59,7 +59,7 @@ def _find(task: str) -> TaskConfig:
             "package.module:function"
         )
     try:
-        function = getattr(importlib.import_module(module), name)
+        function = getattr(imported(module), name)
     except ImportError as error:
         raise MimicError(f"task '{task}': cannot import '{module}' ({error})") from error
     except AttributeError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from mimic.evaluation import judge as judge_module
 from mimic.evaluation.judge import JUDGEMENTS, TrainingJudge
 from mimic.tasks.registry import task_config
 from mimic_base.errors import MimicError
@@ -64,3 +65,23 @@ def test_without_an_aim_training_goes_on(follow, g1: Robot, clip: Path) -> None:
 def test_impossible_wishes_are_refused(g1: Robot, every: int, until: float) -> None:
     with pytest.raises(MimicError, match="judge-"):
         TrainingJudge([], TASK, g1, "mujoco", every=every, until=until)
+
+
+def test_judgements_share_one_environment_and_begin_alike(
+    follow, g1: Robot, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    real = judge_module.make_evaluation_env
+
+    def make(*args: Any, **options: Any) -> Any:
+        made.append(real(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(judge_module, "make_evaluation_env", make)
+    judge = TrainingJudge([clip], TASK, g1, "mujoco", every=1, episodes=2)
+    for iteration in (1, 2, 3):
+        judge(iteration, run_of(follow, tmp_path))
+    assert len(made) == 1
+    first, second, third = map(json.loads, (tmp_path / JUDGEMENTS).read_text().splitlines())
+    assert {**second, "iteration": 0} == {**third, "iteration": 0}
+    assert first["success"] == second["success"]

@@ -51,7 +51,7 @@ def test_a_checkpoint_plays_as_its_exported_file_does(run: Path) -> None:
     np.testing.assert_allclose(saved.act(obs), exported.act(obs), rtol=1e-5, atol=1e-5)
     assert saved.act(obs[0]).shape == exported.act(obs[0]).shape
     targets = [each.joint_targets(obs[:, :4]) for each in (saved, exported)]
-    np.testing.assert_array_equal(*targets)
+    np.testing.assert_array_equal(targets[0], targets[1])
     with pytest.raises(MimicError, match=r"last.pt: observation has shape \(3,\)"):
         saved.act(np.zeros(3))
     with pytest.raises(MimicError, match="holds no clip"):

@@ -82,11 +82,13 @@ class Situation:
     last_action: Array
     further_commands: Mapping[str, Any] = field(default_factory=dict)
     """Commands that are not clips, from whoever plays the policy."""
+    objects: Mapping[str, Any] = field(default_factory=dict)
+    """Objects by name with ``pos_w`` [3] and what else is observed of them; likewise."""
 
     @property
     def state(self) -> Any:
-        """``state.robot``: what is measured."""
-        return SimpleNamespace(robot=Measured(self.robot))
+        """``state.robot``: what is measured; ``state.objects``: what is known of them."""
+        return SimpleNamespace(robot=Measured(self.robot), objects=self.objects, contacts={})
 
     @property
     def actions(self) -> Array:
@@ -184,7 +186,7 @@ class ObservationBuilder:
 
         Raises:
             MimicError: a term of another size, or one that needs what the robot does not measure
-                or a command that nobody has given.
+                or a command or an object that nobody has given.
         """
         parts = []
         for info, function, past in zip(
@@ -193,9 +195,10 @@ class ObservationBuilder:
             try:
                 value = function(situation, **info.parameters)
             except KeyError as error:
+                known = [*situation.commands, *situation.objects]
                 raise MimicError(
-                    f"observation '{info.name}' needs the command {error}, which is not given; "
-                    f"given are {', '.join(situation.commands) or 'none'}"
+                    f"observation '{info.name}' looks at {error}, which is not given; given are "
+                    f"{', '.join(known) or 'no commands or objects'}"
                 ) from error
             if value.shape != (info.size,):
                 raise MimicError(

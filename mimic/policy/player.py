@@ -107,6 +107,7 @@ class PolicyPlayer:
         t: int,
         last_action: ArrayLike,
         commands: Mapping[str, Any] | None = None,
+        objects: Mapping[str, Any] | None = None,
     ) -> NDArray[np.float32]:
         """Build the observation [D] of one robot, once for each control step.
 
@@ -117,14 +118,17 @@ class PolicyPlayer:
             t: control step of the reference the robot should be in now. What is observed of
                 the reference is ``contract.reference_lead`` steps later, clamped to the clip.
             last_action: [A] of the step before, zeros at the start.
-            commands: by name, whatever else the policy's observations look at.
+            commands: by name, commands that are not clips, with numpy attributes.
+            objects: by name, objects with ``pos_w`` [3] and what else is observed of them.
 
         Raises:
             MimicError: what a term needs is not measured or not given.
         """
         last = np.asarray(last_action, np.float64)
         frame = None if reference is None else reference.frame(t + self.contract.reference_lead)
-        situation = Situation(self.contract, state, frame, last, commands or {})
+        situation = Situation(
+            self.contract, state, frame, last, commands or {}, objects or {}
+        )
         return self._observations()(situation)
 
     def _observations(self) -> ObservationBuilder:

@@ -84,6 +84,8 @@ def assert_same_steps(plain: Environment, fused: Environment, steps: int) -> Non
         torch.testing.assert_close(theirs[1], ours[1], rtol=0, atol=1e-5)
         assert torch.equal(theirs[2], ours[2])
         assert theirs[3]["log"].keys() == ours[3]["log"].keys()
+        last = [each[3]["final_observations"]["critic"] for each in (ours, theirs)]
+        torch.testing.assert_close(last[1], last[0], rtol=0, atol=1e-4)
         ended += int(ours[2].sum())
     assert ended > 0, "nothing was reset: the test says less than it should"
     assert fused.compiled and not plain.compiled

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,16 @@ from mimic.envs.commands.motion import motion_command
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.features import BodyState
 from mimic.envs.mdp import observations as ours
-from mimic.envs.observation import find_observation, observable, observations
+from mimic.envs.observation import (
+    find_observation,
+    observable,
+    observations,
+    reference_to,
+    unchanged,
+)
 from mimic.envs.symmetry import reflections
 from mimic.envs.terms import ObservationTerm
-from mimic.policy.contract import contract_of_env
+from mimic.policy.contract import ObservationInfo, contract_of_env
 from mimic.policy.observations import ObservationBuilder, Reference, RobotState, Situation
 from mimic_base.errors import MimicError
 from mimic_base.frame_fields import FRAME_FIELDS
@@ -210,3 +217,28 @@ def test_observations_of_ones_own_are_found_by_module_and_name(
     with pytest.raises(MimicError, match="cannot be imported"):
         find_observation("no_such_package:height")
     assert observable  # what the module above declares with
+
+
+@observable(mirror=unchanged())
+def box_to_goal(env: Any) -> Any:
+    return env.commands["goal"].height - env.state.objects["box"].pos_w[..., 2:]
+
+
+def test_a_player_is_told_of_commands_and_objects(build: Build, endless: TaskConfig) -> None:
+    env = build(endless)
+    contract = replace(
+        contract_of_env(env, {}),
+        observations=(
+            ObservationInfo(name="to_goal", size=1, function=reference_to(box_to_goal)),
+        ),
+    )
+    state, nothing = measured(env, 0), np.zeros(29)
+    goal = {"goal": SimpleNamespace(height=np.array([1.0]))}
+    box = {"box": SimpleNamespace(pos_w=np.array([0.0, 0.0, 0.3]))}
+    builder = ObservationBuilder(contract)
+    built = builder(Situation(contract, state, None, nothing, goal, box))
+    np.testing.assert_allclose(built, [0.7], rtol=1e-6)
+    with pytest.raises(MimicError, match="'to_goal' looks at 'goal', which is not given"):
+        builder(Situation(contract, state, None, nothing))
+    with pytest.raises(MimicError, match="looks at 'box', which is not given; given are goal"):
+        builder(Situation(contract, state, None, nothing, goal))

@@ -220,15 +220,20 @@ def _standing(env: Environment, generator: torch.Generator, steps: int) -> float
     everyone = torch.arange(n, device=device)
     # One engine serves both: a second one would be compiled and kept in memory as well.
     before = engine.qpos.clone(), engine.qvel.clone()
-    qpos = torch.zeros(n, 7 + robot.num_joints, device=device)
-    qpos[:, 2], qpos[:, 3] = robot.default_root_height, 1.0
-    qpos[:, 7:] = env.default_joint_pos
+    root = torch.zeros(n, 3, device=device)
+    root[:, 2] = robot.default_root_height + engine.scene.height(root[:, 0], root[:, 1])
+    upright = torch.tensor([1.0, 0.0, 0.0, 0.0], device=device).repeat(n, 1)
+    joints = env.default_joint_pos.repeat(n, 1)
+    still = torch.zeros(n, 3, device=device)
     seconds = 0.0
     for step in range(steps):
         if step % STANDING_STEPS == 0:
-            engine.reset(everyone, qpos, torch.zeros(n, 6 + robot.num_joints, device=device))
+            engine.reset_to(
+                everyone, root_pos_w=root, root_quat_w=upright, joint_pos=joints,
+                root_lin_vel_w=still, root_ang_vel_b=still, joint_vel=torch.zeros_like(joints),
+            )  # fmt: skip
         noise = torch.randn(n, robot.num_joints, generator=generator).to(device)
-        targets = qpos[:, 7:] + TARGET_NOISE * noise
+        targets = joints + TARGET_NOISE * noise
         started = now()
         engine.advance(targets)
         seconds += now() - started

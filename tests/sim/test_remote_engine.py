@@ -226,9 +226,15 @@ def test_workers_are_python_3_8_and_import_nothing_of_ours(file: Path) -> None:
 # Isaac Gym ---------------------------------------------------------------------------------
 
 
-def test_isaac_gym_is_refused_with_the_reason_where_it_is_absent(tiny: Robot) -> None:
+def test_isaac_gym_is_refused_with_the_reason_where_it_is_absent(
+    tiny: Robot, tmp_path: Path
+) -> None:
     scene = make_scene(tiny)
+    shim = tmp_path / "python3.8"
+    shim.write_text("#!/bin/sh\necho 'version 3.8 is not installed' >&2\nexit 127\n")
+    shim.chmod(0o755)
     for python, told in (
+        (str(shim), "exit code 127; its last words: version 3.8 is not installed"),
         ("/no/python3.8", "engine 'isaacgym': there is no /no/python3.8"),
         (sys.executable, "has no isaacgym package"),
     ):

@@ -53,6 +53,7 @@ class IsaacGymEngine(RemoteEngine):
                 worker=WORKERS / "isaacgym_worker.py", python=python or PYTHON,
             )  # fmt: skip
         except EngineError as error:
-            if "has no isaacgym package" in str(error):
+            # No package, another version of Python, or a launcher that finds no interpreter.
+            if "has no isaacgym package" in str(error) or "at 'start'" in str(error):
                 raise EngineError(f"{error}; {HINT}") from error
             raise

@@ -11,13 +11,15 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+BESIDE = ".bin"
 _KEPT = 4
 """Entries of one name that stay when another is written; older ones are of earlier states."""
 
@@ -53,22 +55,48 @@ def load_arrays(kind: str, name: str, key: str) -> dict[str, NDArray[Any]] | Non
         return None
 
 
-def save_arrays(kind: str, name: str, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Keep arrays in one step, where that is possible."""
+def load_file(kind: str, name: str, key: str, checksum: int) -> Path | None:
+    """The file that `save_arrays` kept beside the arrays, if it has that checksum (CRC-32)."""
+    try:
+        path = _file(kind, name, key).with_suffix(BESIDE)
+        return path if zlib.crc32(np.fromfile(path, np.uint8).data) == checksum else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def save_arrays(
+    kind: str,
+    name: str,
+    key: str,
+    arrays: Mapping[str, NDArray[Any]],
+    beside: NDArray[np.uint8] | None = None,
+) -> None:
+    """Keep arrays, each file in one step, where that is possible.
+
+    Args:
+        beside: bytes for a file of their own, for readers that want a file; see `load_file`.
+    """
     with contextlib.suppress(OSError, RuntimeError):
         path = _file(kind, name, key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        if beside is not None:
+            _replace(path.with_suffix(BESIDE), beside.tofile)
+        _replace(path, lambda file: np.savez(file, allow_pickle=False, **arrays))  # type: ignore[arg-type]
         same = path.parent.glob(f"{path.stem[: -len(_short(key))]}*.npz")
         for old in sorted(same, key=lambda entry: entry.stat().st_mtime)[:-_KEPT]:
             old.unlink(missing_ok=True)
+            old.with_suffix(BESIDE).unlink(missing_ok=True)
+
+
+def _replace(path: Path, write: Callable[[Any], None]) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _file(kind: str, name: str, key: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from mimic_base.cache import digest_of, load_arrays, save_arrays
+from mimic_base.cache import digest_of, load_arrays, load_file, save_arrays
 from mimic_base.rotations import quat_rotate
 from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
@@ -26,7 +27,7 @@ from robots.robot import Robot
 
 _NEAR_SOLE = 0.01
 _CACHE = "geometry"
-_SCHEMA = "humanoid-mimic/check-geometry/1"
+_SCHEMA = "humanoid-mimic/check-geometry/2"
 """To be raised whenever this module computes something else."""
 
 
@@ -69,13 +70,12 @@ def check_geometry(robot: Robot) -> CheckGeometry:
 def _load(robot: Robot) -> CheckGeometry:
     spec = colliding(robot.vendor_spec())
     key = _key(robot, spec)
-    kept = None if key is None else load_arrays(_CACHE, robot.name, key)
+    kept = None if key is None else _kept(robot.name, key)
     if kept is not None:
-        with contextlib.suppress(KeyError, ValueError, TypeError, IndexError, mujoco.FatalError):
-            return _unpacked(kept)
+        return kept
     geometry = _computed(compile_spec(spec, robot.vendor_xml), robot.feet)
     if key is not None:
-        save_arrays(_CACHE, robot.name, key, _packed(geometry))
+        save_arrays(_CACHE, robot.name, key, *_packed(geometry))
     return geometry
 
 
@@ -104,8 +104,8 @@ def _key(robot: Robot, spec: mujoco.MjSpec) -> str | None:
         return None
 
 
-def _packed(geometry: CheckGeometry) -> dict[str, Array]:
-    """A geometry as arrays; the model in MuJoCo's own binary form."""
+def _packed(geometry: CheckGeometry) -> tuple[dict[str, Array], Array]:
+    """A geometry as arrays, and its model in MuJoCo's own binary form."""
     model = geometry.model
     binary = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, binary)
@@ -116,19 +116,33 @@ def _packed(geometry: CheckGeometry) -> dict[str, Array]:
         "bodies": [hull.body for hull in hulls],
         "radii": [hull.radius for hull in hulls],
         "touching": sorted(geometry.touching),
+        "model": zlib.crc32(binary.data),
     }
     points = [hull.points for hull in hulls]
-    return {
-        "model": binary,
+    arrays = {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
         "points": np.concatenate(points),
         "ends": np.cumsum([len(each) for each in points]),
     }
+    return arrays, binary
 
 
-def _unpacked(kept: Mapping[str, Array]) -> CheckGeometry:
-    model = mujoco.MjModel.from_binary_path("kept.mjb", {"kept.mjb": kept["model"].tobytes()})
-    about: dict[str, Any] = json.loads(kept["about"].tobytes())
+def _kept(name: str, key: str) -> CheckGeometry | None:
+    """The geometry that was kept under the key; None where there is nothing, or nothing whole."""
+    arrays = load_arrays(_CACHE, name, key)
+    if arrays is None:
+        return None
+    with contextlib.suppress(KeyError, ValueError, TypeError, IndexError, mujoco.FatalError):
+        about = json.loads(arrays["about"].tobytes())
+        file = load_file(_CACHE, name, key, about["model"])
+        if file is not None:
+            return _unpacked(about, arrays, mujoco.MjModel.from_binary_path(str(file)))
+    return None
+
+
+def _unpacked(
+    about: Mapping[str, Any], kept: Mapping[str, Array], model: mujoco.MjModel
+) -> CheckGeometry:
     parts = np.split(kept["points"], kept["ends"][:-1])
     hulls = [
         Hull(body, points, float(radius))

@@ -25,6 +25,24 @@ WHOLE_ROAD = {"mimic.commands.demo": frozenset({"retarget"})}
 SCRIPTS = frozenset({"train", "play", "demo"})
 OURS = frozenset(MAY_IMPORT) | SCRIPTS
 
+# Rooms of mimic, the ground floor first: each may import those before it. A file that is a room of
+# its own stands by its name; the two of the program are one room.
+MIMIC_ROOMS = (
+    ("machine",),
+    ("configuration",),
+    ("sim",),
+    ("envs",),
+    ("tasks",),
+    ("policy",),
+    ("learning",),
+    ("evaluation",),
+    ("viewer",),
+    ("benchmark",),
+    ("commands",),
+    ("cli", "completion"),
+)
+FLOOR = {name: floor for floor, names in enumerate(MIMIC_ROOMS) for name in names}
+
 # What runs on a robot's computer, where torch is not installed.
 TORCH_FREE = ("mimic.policy.player", "mimic.policy.observations")
 TORCH_FAMILY = frozenset({"torch", "tensordict", "rsl_rl"})
@@ -110,6 +128,113 @@ def test_packages_import_only_what_the_table_allows() -> None:
         )
     ]
     assert not wrong, "imports against the table of docs/architecture.md:\n" + "\n".join(wrong)
+
+
+def climbing_imports(source: str, package: str, own: str) -> list[str]:
+    """The imports of a file of the room `own` of mimic from rooms that stand above it."""
+    return [
+        f"line {line}: {name}"
+        for line, name in imported_modules(source, package)
+        if name.startswith("mimic.") and FLOOR.get(name.split(".")[1], -1) > FLOOR[own]
+    ]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(REPO).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_at_load(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The import statements that run when a module is imported, type checking left out."""
+    for node in body:
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                yield node
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=other):
+                yield from imports_at_load(other)
+            case ast.If() | ast.Try() | ast.With() | ast.ClassDef():
+                for block in ("body", "orelse", "finalbody"):
+                    yield from imports_at_load(getattr(node, block, []))
+
+
+def load_graph(sources: dict[str, tuple[str, str]]) -> dict[str, set[str]]:
+    """Module -> modules of ours that its import loads; `sources`: name -> (package, text)."""
+    graph: dict[str, set[str]] = {}
+    for name, (package, text) in sources.items():
+        found: set[str] = set()
+        for node in imports_at_load(ast.parse(text).body):
+            for _, target in imported_modules(ast.unparse(node), package):
+                # Of `from a.b import c` c is a module, or else a name of the module a.b.
+                known = target if target in sources else target.rpartition(".")[0]
+                if known in sources and known != name:
+                    found.add(known)
+        graph[name] = found
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Circles of a graph, one for each module through which one is found."""
+    done: set[str] = set()
+    found: list[list[str]] = []
+
+    def walk(name: str, way: list[str]) -> None:
+        if name in way:
+            found.append([*way[way.index(name) :], name])
+        elif name not in done:
+            for after in sorted(graph[name]):
+                walk(after, [*way, name])
+            done.add(name)
+
+    for name in sorted(graph):
+        walk(name, [])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "expected"),
+    [
+        ("sim", "from mimic.envs import terms", ["line 1: mimic.envs.terms"]),
+        ("envs", "def f():\n    import mimic.tasks", ["line 2: mimic.tasks"]),
+        ("tasks", "from mimic.envs import terms\nfrom mimic.sim.scene import Scene", []),
+        ("cli", "from mimic.completion import script", []),
+    ],
+)
+def test_the_check_sees_imports_from_above(own: str, source: str, expected: list[str]) -> None:
+    assert climbing_imports(source, f"mimic.{own}", own) == expected
+
+
+def test_rooms_of_mimic_import_only_what_stands_below_them() -> None:
+    wrong, unknown = [], set()
+    for path in sorted((REPO / "mimic").rglob("*.py")):
+        own = path.relative_to(REPO / "mimic").parts[0].removesuffix(".py")
+        if own in ("__init__", "__main__"):
+            continue
+        if own not in FLOOR:
+            unknown.add(own)
+            continue
+        found = climbing_imports(path.read_text("utf-8"), dotted_package(path), own)
+        wrong += [f"{path.relative_to(REPO)} {each}" for each in found]
+    assert not unknown, "rooms that docs/architecture.md and MIMIC_ROOMS do not name"
+    assert not wrong, "imports against MIMIC_ROOMS:\n" + "\n".join(wrong)
+
+
+def test_the_check_sees_circles() -> None:
+    sources = {
+        "a": ("", "import b"),
+        "b": ("", "from c import x"),
+        "c": ("", "def f():\n    import a\nif TYPE_CHECKING:\n    import a\nimport d"),
+        "d": ("", "class D:\n    import b"),
+    }
+    assert circles(load_graph(sources)) == [["b", "c", "d", "b"]]
+
+
+def test_no_module_is_in_an_import_circle() -> None:
+    sources = {
+        module_name(path): (dotted_package(path), path.read_text("utf-8"))
+        for path in package_files()
+    }
+    found = circles(load_graph(sources))
+    assert not found, "import circles:\n" + "\n".join(" -> ".join(each) for each in found)
 
 
 @pytest.mark.parametrize("module", TORCH_FREE)

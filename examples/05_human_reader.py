@@ -3,7 +3,7 @@
     python examples/05_human_reader.py
 
 A reader turns a file into a `RawClip`: names, parents and positions (or positions and rotations) in
-the file's own unit and axes. `assemble` finds out the rest: roles, unit, up axis, facing.
+the file's own unit and axes. What is common to all is found out: roles, unit, up axis, facing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 import robots
 from mimic_base.errors import input_error
-from motions import HumanMotion
+from motions import HumanMotion, read_human_motion
 from motions.human import demo
-from motions.human.readers.assemble import assemble
 from motions.human.readers.raw import RawClip, ReadOptions, need_fps, read_text
+from motions.human.readers.reader import Reader
 from retarget import retarget
 
 
@@ -43,16 +43,15 @@ def read_columns(path: Path, options: ReadOptions) -> RawClip:
     )
 
 
-def read(path: Path, fps: float) -> HumanMotion:
-    clip = read_columns(path, ReadOptions(fps=fps))
-    return assemble(clip, unit=None, up=None, skeleton_map=None, drop_first=None)
+READER = Reader(name="columns", extensions=(".columns",), read=read_columns, text=True)
+"""On the command line, from a module: mimic retarget FILE --reader package.module:READER"""
 
 
 def main() -> None:
     path = Path("walk.columns")
     _write(demo.generate("walk"), path)
 
-    human = read(path, fps=60.0)
+    human = read_human_motion(path, fps=60.0, reader="__main__:READER")
     print(f"unit {human.report['unit']} m, up {human.report['up']}, {len(human.roles)} roles found")
     motion = retarget(human, robots.load("unitree_g1"), fps=30.0)
     print(f"limb error {motion.quality['fidelity']['limb_dir_err_mean_deg']:.1f} deg")

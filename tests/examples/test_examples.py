@@ -13,7 +13,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((REPO / "examples").glob("[0-9]*.py"))
-MODULES = sorted((REPO / "examples").glob("[a-z]*.py"))
+MODULES = [REPO / "examples" / name for name in ("push_box.py", "stand_still.py")]
 LONGEST = 110
 
 # What an example prints that shows it did its work, as regular expressions.

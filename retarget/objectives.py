@@ -257,7 +257,7 @@ class DirectionStack:
         """The stack of objectives over so many frames."""
         target, weight = np.empty((len(objectives), 3, frames)), np.empty((len(objectives), frames))
         for k, each in enumerate(objectives):
-            target[k], weight[k] = _timed(each.target, (frames, 3)).T, each.weight
+            target[k], weight[k] = _last(each.target), each.weight
         body = np.array([tree.body(each.body) for each in objectives], np.int64)
         return cls(body, np.array([each.axis for each in objectives], float), target, weight)
 
@@ -293,7 +293,7 @@ class PointStack:
         """The stack of objectives over so many frames."""
         target, weight = np.empty((2, len(objectives), 3, frames))
         for k, each in enumerate(objectives):
-            target[k], weight[k] = _timed(each.target, (frames, 3)).T, np.transpose(each.weight)
+            target[k], weight[k] = _last(each.target), np.transpose(each.weight)
         body = np.array([tree.body(each.body) for each in objectives], np.int64)
         return cls(body, np.array([each.point for each in objectives], float), target, weight)
 
@@ -308,8 +308,10 @@ class PointStack:
         normal.points(self.body, self.point, self.target, self.weight)
 
 
-def _timed(target: Array, shape: tuple[int, ...]) -> Array:
-    return np.broadcast_to(np.asarray(target, float), shape)
+def _last(target: Array) -> Array:
+    """A target [T, 3] with time last, or a constant one [3] as a column [3, 1]."""
+    target = np.asarray(target)
+    return target.T if target.ndim == 2 else target[:, None]
 
 
 def stacked(objectives: Iterable[Objective], tree: BodyTree, frames: int) -> list[Objective]:

@@ -102,8 +102,9 @@ def frame_equations(
         each.add(normal)
     blocks, gradient = np.zeros((1, tree.num_dofs, tree.num_dofs)), np.zeros((1, tree.num_dofs))
     normal.fill(blocks, gradient)
-    lower = np.tril(blocks[0])
-    hessian, right = lower + np.tril(lower, -1).T, gradient[0]
+    # Entries above the diagonal are zero: none are written there.
+    hessian, right = blocks[0] + blocks[0].T, gradient[0]
+    hessian.flat[:: tree.num_dofs + 1] *= 0.5
     turn = pose.mat[1, :, :, 0]
     hessian[:, 3:6] = hessian[:, 3:6] @ turn
     hessian[3:6] = turn.T @ hessian[3:6]

@@ -103,8 +103,9 @@ class BodyTree:
 
     def pose_at(self, qpos: Array) -> TreePose:
         """Pose of one configuration [7 + J] (T = 1)."""
-        mat = quat_to_matrix(qpos[3:7])
-        return self.pose(qpos[:3, None].copy(), mat[..., None], qpos[7:, None])
+        mat, size = np.empty(9), float(np.sqrt(qpos[3:7] @ qpos[3:7]))
+        mujoco.mju_quat2Mat(mat, qpos[3:7] / size)
+        return self.pose(qpos[:3, None].copy(), mat.reshape(3, 3, 1), qpos[7:, None].copy())
 
     def pose(self, root: Array, root_mat: Array, q: Array) -> TreePose:
         """Poses of `root` [3, T] m, `root_mat` [3, 3, T] and joint angles `q` [J, T] rad."""

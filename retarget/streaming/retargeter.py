@@ -10,6 +10,7 @@ from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul
 from mimic_base.vectors import Array
 from motions import HumanMotion
 from retarget.feet.plan import FootPlan
+from retarget.objectives import Objective, stacked
 from retarget.person.body_constants import BodyConstants
 from retarget.person.calibration import CalibratedHuman, calibrate_with
 from retarget.person.scaling import scaled_hips
@@ -122,29 +123,33 @@ class StreamingRetargeter:
             forward = self._turned(self._whole)[:, :, 0]
             heading = np.arctan2(forward[:, 1], forward[:, 0])
         plan = self._feet_locked.plan(person, self._contacts, heading)
-        ankle, turned = self._point(person, plan, self._contacts.ground.height)
+        ankle, turned, limbs = self._point(person, plan, self._contacts.ground.height)
         plan = self._feet_locked.reachable(plan, self._contacts, turned)
         root_quat = self._pointing.data.qpos[3:7]
         root, target = self._feet_locked.place(
             person, self._contacts, plan, ankle, root_quat, now, jump=status == "jump"
         )
-        qpos = self._solve(person, plan, root, target)
+        qpos = self._solve(person, plan, root, target, limbs)
         return RobotPose(
             qpos[:3].copy(), qpos[3:7].copy(), qpos[7:].copy(), plan.confidence[0].copy(), status
         )
 
-    def _point(self, person: CalibratedHuman, plan: FootPlan, ground: float) -> tuple[Array, Array]:
+    def _point(
+        self, person: CalibratedHuman, plan: FootPlan, ground: float
+    ) -> tuple[Array, Array, Objective]:
         """Follow the directions of all segments.
 
-        Returns the ankles [2, 3] m seen from the root, and the feet's orientations [2, 3, 3].
+        Returns the ankles [2, 3] m seen from the root, the feet's orientations [2, 3, 3], and the
+        directions of all segments but the feet.
         """
         s, solver = self.settings, self._pointing
         segments = followed(person.segments, plan, self.frames)
         path = scaled_hips(person, self.frames, ground)
-        objectives = [
-            root_objective(self.robot, path, 1.0),
-            *direction_objectives(segments, self.robot, self.frames, s.ik.weights),
-        ]
+        directions = direction_objectives(segments, self.robot, self.frames, s.ik.weights)
+        feet = [each for each in directions if "_foot." in each.name]
+        others = [each for each in directions if "_foot." not in each.name]
+        limbs = stacked(others, solver.tree, 1)[0]
+        objectives = [root_objective(self.robot, path, 1.0), limbs, *feet]
         rest, weight = solver.rest, solver.rest_weight
         if self._last is None:
             solver.put(first_guess(self.robot, person.segments["pelvis"], path[0]))
@@ -155,14 +160,24 @@ class StreamingRetargeter:
             solver.improve(objectives, posture, keep, s.orientation_iterations)
         data = solver.data
         ankle = data.xpos[self._feet] - data.xpos[1]
-        return ankle, self._turned(solver)
+        return ankle, self._turned(solver), limbs
 
     def _turned(self, solver: LiveSolver) -> Array:
         """Orientations [2, 3, 3] of a solver's feet, columns forward, left, up."""
         return solver.data.xmat[self._feet].reshape(2, 3, 3) @ self._turns
 
-    def _solve(self, person: CalibratedHuman, plan: FootPlan, root: Array, ankle: Array) -> Array:
-        """The whole pose [7 + J], within all limits and above the ground."""
+    def _solve(
+        self,
+        person: CalibratedHuman,
+        plan: FootPlan,
+        root: Array,
+        ankle: Array,
+        limbs: Objective,
+    ) -> Array:
+        """The whole pose [7 + J], within all limits and above the ground.
+
+        `limbs` are the directions of all segments but the feet.
+        """
         s, solver, last = self.settings, self._whole, self._last
         weights = s.ik.weights
         up, forward = weights.standing_foot
@@ -170,9 +185,11 @@ class StreamingRetargeter:
         for i, side in enumerate(SIDES):
             standing[f"{side}_foot.primary"] = up * plan.flat[:, i]
             standing[f"{side}_foot.secondary"] = forward * plan.flat[:, i]
-        segments = followed(person.segments, plan, self.frames)
+        feet = {f"{side}_foot": person.segments[f"{side}_foot"] for side in SIDES}
+        segments = followed(feet, plan, self.frames)
         objectives = [
             root_objective(self.robot, root[None], weights.root),
+            limbs,
             *direction_objectives(segments, self.robot, self.frames, weights, standing),
             *foot_objectives(plan, ankle[None], self.robot, self.frames, weights),
         ]

@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from mimic_base.vectors import Array
-from retarget.objectives import Objective, stacked
+from retarget.objectives import Direction, Objective, Point, stacked
 from retarget.solvers.per_frame.problem import FrameProblem, IkSettings
 from retarget.solvers.tree import TreePose
 from robots.frames import RobotFrames
@@ -36,6 +36,20 @@ class LiveSolver(FrameProblem):
         self._revolute = np.arange(6, nv)
         self._damping = settings.damping * np.eye(nv)
         self.put(self.model.qpos0)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Load (or compile) the inner loops now, which the first frame would wait for else."""
+        body, one = self.model.body(1).name, np.ones(3)
+        terms = stacked(
+            [
+                Direction(name="", body=body, axis=one, target=one[None], weight=0.0),
+                Point(name="", body=body, point=one, target=one[None], weight=0.0),
+            ],
+            self.tree,
+            1,
+        )
+        self.equations(self.tree.pose_at(self.data.qpos), terms)
 
     @property
     def qpos(self) -> Array:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from mimic.commands.output import make_console, say
+
+if TYPE_CHECKING:
+    from mimic.envs.environment import TaskConfig
 
 ROLLOUT_STEPS = 20
 """Control steps whose observations serve as the file's golden trace and comparison."""
@@ -32,16 +35,16 @@ class Export:
 
     def run(self) -> int:
         from mimic.envs.commands.motion import motion_command
-        from mimic.learning import load_policy
         from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
+        from mimic.learning.loading import policy_of, task_of
         from mimic.policy.contract import contract_of_env
         from mimic.policy.export import export_policy, reference_clip
         from mimic_base.errors import MimicError
 
         checkpoint = find_checkpoint(self.run_dir)
         state = load_checkpoint(checkpoint)
-        policy, identity = load_policy(checkpoint)
-        env = self._environment(checkpoint, identity)
+        policy, identity = policy_of(state, checkpoint), state["identity"]
+        env = self._environment(checkpoint, identity, task_of(state, checkpoint))
         clip = None
         if self.clip is not None:
             names = list(motion_command(env).library.names)
@@ -74,7 +77,9 @@ class Export:
         )
         return 0
 
-    def _environment(self, checkpoint: Path, identity: dict[str, Any]) -> Any:
+    def _environment(
+        self, checkpoint: Path, identity: dict[str, Any], task: TaskConfig | str
+    ) -> Any:
         """A few environments of the task the checkpoint was trained in."""
         from mimic.learning.checkpoints import check_identity
         from mimic.learning.run_dir import read_config
@@ -95,7 +100,7 @@ class Export:
                 f"{checkpoint}: the checkpoint lies outside its run, so its motions are unknown; "
                 "name them with --motion"
             )
-        env = make_env(identity["task"], motions, num_envs=ROLLOUT_ENVS, robot=str(robot))
+        env = make_env(task, motions, num_envs=ROLLOUT_ENVS, robot=str(robot))
         check_identity(checkpoint, identity, env.identity)
         return env
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from mimic.viewer.gl import MISSING, settle_backend
+
+if TYPE_CHECKING:
+    from mimic.viewer.sources import Playable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,8 @@ class Play:
         playable = find_playable(self.policy, self.motion, self.robot)
         for note in playable.notes:
             print(note)
+        if not playable.clips:
+            return self._play_task(playable)
         rollouts = []
         for clip in playable.clips:
             rollout = roll_out(playable.player, clip.reference, playable.robot, clip=clip.name)
@@ -73,4 +78,32 @@ class Play:
             show(playable.robot, rollouts)
         if not drawing and not self.viewer:
             print("watch it with --video out.mp4, or --viewer for a window")
+        return 0
+
+    def _play_task(self, playable: Playable) -> int:
+        """Play a policy that tracks no clip in the environment of its task."""
+        from mimic.viewer.task_rollout import (
+            roll_out_task,
+            task_of,
+            write_task_picture,
+            write_task_video,
+        )
+        from mimic_base.errors import MimicError
+
+        if self.viewer:
+            raise MimicError(
+                "--viewer shows policies that track clips; watch this one with --video out.mp4"
+            )
+        task = task_of(playable.config, playable.player, self.policy)
+        rollout = roll_out_task(playable.player, task, playable.robot)
+        print(rollout.summary(), flush=True)
+        robot, scene, size, fps = playable.robot, task.scene, self.size, self.fps
+        if self.video is not None:
+            count = write_task_video(self.video, robot, scene, rollout, size=size, fps=fps)
+            print(f"{self.video}: {count} frames, {size[0]} x {size[1]}, {fps:g} fps")
+        if self.picture is not None:
+            write_task_picture(self.picture, robot, scene, rollout, size=size)
+            print(self.picture)
+        if self.video is None and self.picture is None:
+            print("watch it with --video out.mp4")
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -13,6 +13,9 @@ from mimic.learning.checkpoints import find_checkpoint, load_checkpoint, spec_fr
 from mimic.learning.distributed import SINGLE
 from mimic.learning.registry import algorithm_class, config_class
 from mimic_base.errors import MimicError
+
+if TYPE_CHECKING:
+    from mimic.envs.environment import TaskConfig
 
 
 def load_policy(run: Path | str) -> tuple[nn.Module, dict[str, Any]]:
@@ -28,6 +31,20 @@ def load_policy(run: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     path = find_checkpoint(run)
     state = load_checkpoint(path)
     return policy_of(state, path), state["identity"]
+
+
+def task_of(state: Mapping[str, Any], path: Path) -> TaskConfig | str:
+    """The task a checkpoint was trained in: as its run resolved it, else its name.
+
+    Raises:
+        MimicError: the task's code cannot be found, or has other fields now.
+    """
+    from mimic.envs.environment import TaskConfig
+
+    plain = state["config"].get("task")
+    if plain is None:
+        return str(state["identity"]["task"])
+    return from_plain(TaskConfig, plain, source=f"{path}: task")
 
 
 def policy_of(state: Mapping[str, Any], path: Path) -> nn.Module:

@@ -23,7 +23,8 @@ PROGRESS = "progress.jsonl"
 def create_run_dir(out: Path, task: str, name: str) -> Path:
     """Make ``out/<task>/<time>-<name>``, a folder that did not exist before."""
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    path = out / task / (f"{stamp}-{name}" if name else stamp)
+    # A task of one's own is named module:function; a colon in a path confuses rsync and scp.
+    path = out / task.replace(":", ".") / (f"{stamp}-{name}" if name else stamp)
     for attempt in range(100):
         chosen = path if attempt == 0 else path.with_name(f"{path.name}-{attempt + 1}")
         try:

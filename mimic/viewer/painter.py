@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,19 @@ from mimic.viewer.camera import View
 from mimic.viewer.gl import working_backend
 from robots import Robot
 
+if TYPE_CHECKING:
+    from mimic.sim.scene import SceneConfig
+
 Array = NDArray[Any]
 HUMAN_RGBA = (0.93, 0.55, 0.22, 1.0)
 
 
 @dataclass(frozen=True)
 class Pose:
-    """One robot to draw: ``qpos`` [7 + J]; a ghost is tinted and translucent."""
+    """One robot to draw: ``qpos`` [7 + J], then 7 for each free object of the scene.
+
+    A ghost is tinted and translucent.
+    """
 
     qpos: Array
     ghost: bool = False
@@ -63,12 +69,18 @@ class Painter(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_painter(robot: Robot, width: int, height: int) -> Painter:
-    """The best painter of this machine for pictures of ``width`` x ``height`` pixels."""
+def open_painter(
+    robot: Robot, width: int, height: int, scene: SceneConfig | None = None
+) -> Painter:
+    """The best painter of this machine for pictures of ``width`` x ``height`` pixels.
+
+    Args:
+        scene: terrain and objects around the robot; stick figures show the robot alone.
+    """
     if working_backend() is None:
         from mimic.viewer.stick import StickPainter
 
         return StickPainter(robot, width, height)
     from mimic.viewer.renderer import Renderer
 
-    return Renderer(robot, width, height)
+    return Renderer(robot, width, height, scene)

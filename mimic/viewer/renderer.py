@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic.sim.scene import SceneConfig
 from mimic.viewer.camera import View
 from mimic.viewer.gl import MISSING, working_backend
 from mimic.viewer.painter import Limbs, Pose
@@ -31,9 +32,11 @@ SUPERSAMPLING = 2
 class Renderer:
     """``Painter`` on OpenGL. See ``mimic.viewer.painter.Painter``."""
 
-    def __init__(self, robot: Robot, width: int, height: int) -> None:
+    def __init__(
+        self, robot: Robot, width: int, height: int, scene: SceneConfig | None = None
+    ) -> None:
         self.width, self.height = width, height
-        self.model = stage_model(robot)
+        self.model = stage_model(robot, scene)
         # Drawing at twice the size and averaging smooths shadows and textures as well as edges,
         # and costs a software OpenGL less than four samples a pixel.
         inner = self._inner = (SUPERSAMPLING * width, SUPERSAMPLING * height)

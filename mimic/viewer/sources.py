@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import robots
 from mimic.policy.observations import Reference
@@ -30,8 +31,11 @@ class Playable:
     player: PolicyPlayer
     robot: Robot
     clips: tuple[Clip, ...]
+    """Empty for a policy that tracks none: it is played in the environment of its task."""
     notes: tuple[str, ...] = ()
     """What the user should know, one line each."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """What ``config.json`` of its run holds; empty for a file that lies alone."""
 
 
 def find_playable(
@@ -52,13 +56,19 @@ def find_playable(
     named = robot or found.config.get("robot")
     body = robots.load(named) if named else None
     files = _motion_files(motions)
-    if found.kind == "checkpoint":
+    if found.kind == "checkpoint" and found.config.get("motion") != []:
         files = files or _trained_on(found)
     player = open_player(found, files, body)
-    if not files and player.contract.clip_inside is None:
+    if not files and player.contract.motions and player.contract.clip_inside is None:
         files = _trained_on(found)
     body = body or robots.load(player.contract.robot.name)
-    return Playable(player, body, _clips(player, files), _notes(player, body))
+    if files and not player.contract.motions:
+        raise MimicError(
+            f"{source}: this policy of task '{player.contract.task}' tracks no clip; leave out "
+            "--motion"
+        )
+    clips = _clips(player, files) if player.contract.motions else ()
+    return Playable(player, body, clips, _notes(player, body), found.config)
 
 
 def _motion_files(paths: Sequence[Path]) -> list[Path]:

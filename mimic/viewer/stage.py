@@ -5,6 +5,9 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from mimic.sim.objects import add_object
+from mimic.sim.scene import SceneConfig
+from mimic.sim.terrain import Plane, TerrainSurface
 from robots import Robot
 from robots.meshes import compiled_mesh, hull, simplified
 from robots.shapes import drawn_model
@@ -14,6 +17,7 @@ COLLISION_GROUP = 3
 GHOST_GROUP = 4
 FLOOR_GROUP = 5
 GHOST_RGBA = (0.16, 0.52, 0.95, 0.40)
+TERRAIN_RGBA = (0.74, 0.76, 0.79, 1.0)
 GHOST_SCALE = 0.92
 """A ghost a little slimmer than the robot hides in it where the two agree."""
 MESH_CELL = 0.004
@@ -22,8 +26,10 @@ GHOST_CELL = 0.012
 """The ghost's hulls are coarser: seen through, they need no detail."""
 
 
-def stage_model(robot: Robot) -> mujoco.MjModel:
-    """Compile the robot for drawing.
+def stage_model(robot: Robot, scene: SceneConfig | None = None) -> mujoco.MjModel:
+    """Compile the robot for drawing, with the terrain and the objects of ``scene`` around it.
+
+    Coordinates are those of ``make_scene``: the robot's, then those of the free objects.
 
     Geoms of group ``GHOST_GROUP`` are a translucent copy of the visible ones, as convex hulls, so
     that a second ``MjData`` of the same model draws the reference.
@@ -39,8 +45,25 @@ def stage_model(robot: Robot) -> mujoco.MjModel:
     _lighten(spec, drawn_model(robot), {g.meshname for g in visible if g.meshname})
     for geom in visible:
         _add_ghost(geom)
-    _add_surroundings(spec)
+    flat = scene is None or isinstance(scene.terrain, Plane)
+    _add_surroundings(spec, floor=flat)
+    if scene is not None:
+        _add_scene(spec, scene)
     return spec.compile()
+
+
+def _add_scene(spec: mujoco.MjSpec, scene: SceneConfig) -> None:
+    """Terrain and objects; what does not move is drawn with the floor."""
+    if not isinstance(scene.terrain, Plane):
+        TerrainSurface(scene.terrain.parts()).add_to(spec, scene.terrain.friction)
+        for geom in spec.worldbody.geoms:
+            geom.group = FLOOR_GROUP
+            geom.rgba = np.array(TERRAIN_RGBA)
+    for name, each in scene.objects.items():
+        add_object(spec, name, each.checked(name))
+        geom = spec.geom(name)
+        geom.rgba = np.array(each.rgba)
+        geom.group = FLOOR_GROUP if each.fixed else 0
 
 
 def _lighten(spec: mujoco.MjSpec, model: mujoco.MjModel, drawn: set[str]) -> None:
@@ -67,7 +90,7 @@ def _add_ghost(geom: mujoco.MjsGeom) -> None:
     ghost.mass = 0.0
 
 
-def _add_surroundings(spec: mujoco.MjSpec) -> None:
+def _add_surroundings(spec: mujoco.MjSpec, *, floor: bool) -> None:
     spec.add_texture(
         name="sky",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
@@ -90,15 +113,16 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     )
     material = spec.add_material(name="floor", texuniform=True, texrepeat=[1.0, 1.0])
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = checker.name
-    spec.worldbody.add_geom(
-        name="floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[0.0, 0.0, 0.05],
-        material="floor",
-        group=FLOOR_GROUP,
-        contype=0,
-        conaffinity=0,
-    )
+    if floor:
+        spec.worldbody.add_geom(
+            name="floor",
+            type=mujoco.mjtGeom.mjGEOM_PLANE,
+            size=[0.0, 0.0, 0.05],
+            material="floor",
+            group=FLOOR_GROUP,
+            contype=0,
+            conaffinity=0,
+        )
     # The renderer moves it along with the camera.
     spec.worldbody.add_light(
         name="sun",

@@ -1,0 +1,186 @@
+"""Plays a policy in the environment of its own task: whatever its commands, scene and terms are.
+
+A policy that tracks clips is played by ``mimic.viewer.rollout`` without torch. Any other one is
+asked for things that only its task knows, so it is played where it was trained, without noise,
+pushes and randomised physics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mimic.envs.commands import MotionCommandConfig
+from mimic.envs.environment import TaskConfig, quiet_task
+from mimic.policy.player import PolicyPlayer
+from mimic.sim.scene import SceneConfig
+from mimic.tasks import make_env
+from mimic.tasks.registry import task_config
+from mimic.viewer.camera import View, heading, smooth_path
+from mimic.viewer.painter import Painter, Pose
+from mimic_base.errors import MimicError
+from robots import Robot
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRollout:
+    """What happened in one episode of T control steps.
+
+    Attributes:
+        qpos: [T + 1, nq] the robot's coordinates, then those of the scene's free objects.
+        rewards: [T] reward of each control step.
+        ended_by: name of the termination that ended the episode; empty where time ran out.
+    """
+
+    task: str
+    robot: str
+    control_dt: float
+    qpos: Array
+    rewards: Array
+    ended_by: str
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first state to the last."""
+        return (len(self.qpos) - 1) * self.control_dt
+
+    def summary(self) -> str:
+        """One line for the console."""
+        end = f"FAILED ({self.ended_by})" if self.ended_by else "went on to the end"
+        gone = float(np.linalg.norm(self.qpos[-1, :2] - self.qpos[0, :2]))
+        return (
+            f"{self.task}: {end} after {self.duration:.1f} s; reward "
+            f"{self.rewards.sum() / max(self.duration, 1e-9):.3f} per second, went {gone:.2f} m"
+        )
+
+
+def task_of(config: Mapping[str, Any], player: PolicyPlayer, source: Path) -> TaskConfig:
+    """The task of a policy: as its run resolved it, else by the name in its contract.
+
+    Args:
+        config: what ``config.json`` of the run holds; empty for a file that lies alone.
+
+    Raises:
+        MimicError: the task's code cannot be found.
+    """
+    from mimic.configuration import from_plain
+
+    plain = config.get("run", {}).get("task")
+    if plain is not None:
+        return from_plain(TaskConfig, plain, source=f"{source}: task")
+    return task_config(player.contract.task)
+
+
+def roll_out_task(
+    player: PolicyPlayer, task: TaskConfig, robot: Robot, *, seconds: float = 0.0, seed: int = 0
+) -> TaskRollout:
+    """Play one episode, deterministically but for what the command draws.
+
+    Args:
+        seconds: longest duration; 0: the task's own episode.
+
+    Raises:
+        MimicError: the policy does not fit the task as it is now.
+    """
+    if any(isinstance(each, MotionCommandConfig) for each in task.commands.values()):
+        raise MimicError(f"task '{task.task}' tracks clips; name one with --motion")
+    env = make_env(quiet_task(task), num_envs=1, robot=robot, seed=seed, threads=1)
+    size = env.spec.sizes["actor"]
+    if size != player.contract.observation_size or env.num_actions != player.contract.num_joints:
+        raise MimicError(
+            f"{player.path}: the policy takes {player.contract.observation_size} observations and "
+            f"gives {player.contract.num_joints} actions, task '{task.task}' has {size} and "
+            f"{env.num_actions}; the task has changed since the training"
+        )
+    steps = round((seconds or task.episode_length_s) / env.control_dt)
+    obs, _ = env.reset()
+    qpos, rewards, ended_by = [env.engine.qpos[0].cpu().numpy().copy()], [], ""
+    for _ in range(steps):
+        action = torch.as_tensor(player.act(obs["actor"].cpu().numpy()))
+        before = env.engine.qpos[0]
+        obs, reward, dones, extras = env.step(action)
+        rewards.append(float(reward[0]))
+        if bool(dones[0]):
+            # The environment has already begun the next episode; the state before is the last seen.
+            qpos.append(before.cpu().numpy().copy())
+            if bool(extras["terminated"][0]):
+                ended_by = _reason(extras["log"])
+            break
+        qpos.append(env.engine.qpos[0].cpu().numpy().copy())
+    return TaskRollout(
+        task=task.task,
+        robot=robot.name,
+        control_dt=env.control_dt,
+        qpos=np.array(qpos, np.float64),
+        rewards=np.array(rewards),
+        ended_by=ended_by,
+    )
+
+
+def _reason(log: Any) -> str:
+    """The termination that fired in the only environment."""
+    prefix = "termination/"
+    fired = [
+        name.removeprefix(prefix)
+        for name, value in log.items()
+        if name.startswith(prefix) and float(value) > 0
+    ]
+    return ", ".join(fired) or "a termination"
+
+
+def task_frames(
+    painter: Painter, rollout: TaskRollout, *, fps: float, view: View | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw an episode at ``fps`` frames of video per second; the camera goes along."""
+    view = view or View()
+    path = smooth_path(rollout.qpos[:, :3], 1.0 / rollout.control_dt)
+    last = len(rollout.qpos) - 1
+    for frame in range(int(last * rollout.control_dt * fps) + 1):
+        at = min(round(frame / fps / rollout.control_dt), last)
+        looking = View(
+            lookat=(path[at, 0], path[at, 1], view.lookat[2]),
+            distance=view.distance,
+            azimuth=heading(rollout.qpos[0, 3:7]) + view.azimuth,
+            elevation=view.elevation,
+            fovy=view.fovy,
+        )
+        title = f"{rollout.task}   {at * rollout.control_dt:.1f} s"
+        yield painter.draw([Pose(rollout.qpos[at])], looking, title=title)
+
+
+def write_task_video(
+    path: Path,
+    robot: Robot,
+    scene: SceneConfig,
+    rollout: TaskRollout,
+    *,
+    size: tuple[int, int],
+    fps: float,
+) -> int:
+    """Write an episode as a video; returns the number of frames."""
+    from mimic.viewer.painter import open_painter
+    from mimic.viewer.video import check_video, write_video
+
+    check_video(path, size, fps)
+    with open_painter(robot, *size, scene) as painter:
+        return write_video(path, task_frames(painter, rollout, fps=fps), fps)
+
+
+def write_task_picture(
+    path: Path, robot: Robot, scene: SceneConfig, rollout: TaskRollout, *, size: tuple[int, int]
+) -> None:
+    """Write the last state of an episode as a picture."""
+    from mimic.viewer.painter import open_painter
+    from mimic.viewer.video import write_picture
+
+    with open_painter(robot, *size, scene) as painter:
+        *_, image = task_frames(painter, rollout, fps=1.0 / max(rollout.duration, 1.0))
+        write_picture(path, image)

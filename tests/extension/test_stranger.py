@@ -1,0 +1,120 @@
+"""Parts of one's own, in a folder of one's own, through the command line alone.
+
+``stranger/`` holds a task with a command of its own and an object in its scene, rewards,
+observations with history, delay and filter, and an algorithm. No file of the project names it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mimic.policy.player import PolicyPlayer
+
+REPO = Path(__file__).resolve().parents[2]
+STRANGER = Path(__file__).parent / "stranger"
+ROBOT = REPO / "tests" / "robots" / "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder outside of the project with the stranger's two files."""
+    folder = tmp_path_factory.mktemp("stranger")
+    for file in STRANGER.glob("*.py"):
+        shutil.copy(file, folder)
+    return folder
+
+
+def mimic(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run ``mimic`` in the stranger's folder."""
+    paths = os.pathsep.join([str(home), str(REPO)])
+    return subprocess.run(
+        [sys.executable, "-m", "mimic.cli", *map(str, arguments)], cwd=home,
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Path:
+    """A run of two iterations."""
+    done = mimic(
+        home, "train", "keep_still:task", "--algorithm", "random_search:RandomSearch",
+        "--robot", ROBOT, "--loop.num-envs", 8, "--loop.iterations", 2,
+        "--algorithm.spread", 0.1, "--task.rewards.holding.weight", 2.0,
+        "--task.commands.pose.spread", 0.1, "--out", home / "runs", "--name", "first",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = home.glob("runs/**/config.json")
+    return found.parent
+
+
+def test_it_trains_and_its_numbers_are_kept(run: Path) -> None:
+    saved = json.loads((run / "config.json").read_text("utf-8"))["run"]
+    assert saved["algorithm"]["spread"] == 0.1
+    assert saved["task"]["rewards"]["holding"]["weight"] == 2.0
+    assert saved["task"]["rewards"]["holding"]["function"] == "keep_still:holding"
+    lines = [json.loads(line) for line in (run / "progress.jsonl").read_text("utf-8").splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2]
+    assert "error/held_pose" in str(lines[-1]) and "search/best" in str(lines[-1])
+
+
+def test_its_policy_file_tells_history_delay_and_command(run: Path) -> None:
+    contract = PolicyPlayer(run / "policy.onnx").contract
+    terms = {term.name: term for term in contract.observations}
+    assert (terms["joint_pos"].history, terms["joint_pos"].delay) == (3, (0, 2))
+    assert terms["box"].filter == 5.0 and terms["box"].function == "keep_still:box_from_base"
+    assert contract.commands["pose"]["spread"] == 0.1
+    assert contract.motions == () and contract.observation_size == 4 + 3 * 4 + 3
+
+
+def test_it_goes_on(home: Path, run: Path) -> None:
+    done = mimic(home, "train", "--resume", run, "--loop.iterations", 3)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = (run / "progress.jsonl").read_text("utf-8").splitlines()[-1]
+    assert json.loads(last)["iteration"] == 3
+
+
+def test_it_is_exported(home: Path, run: Path) -> None:
+    done = mimic(home, "export", run, "--out", home / "mine.onnx")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert PolicyPlayer(home / "mine.onnx").contract.task == "keep_still:task"
+
+
+@pytest.mark.parametrize("what", ["run", "file", "checkpoint"])
+def test_it_is_played(home: Path, run: Path, what: str) -> None:
+    source = {
+        "run": run, "file": run / "policy.onnx", "checkpoint": run / "checkpoints" / "last.pt"
+    }  # fmt: skip
+    done = mimic(home, "play", source[what], "--robot", ROBOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "keep_still:task: went on to the end after 1.0 s" in done.stdout
+
+
+def test_what_it_tracks_nothing_for_is_refused(home: Path, run: Path) -> None:
+    clip = home / "clip.npz"
+    clip.write_bytes(b"")
+    done = mimic(home, "play", run, "--motion", clip)
+    assert done.returncode == 2 and "tracks no clip" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.render
+def test_a_video_shows_its_box(home: Path, run: Path) -> None:
+    video = home / "box.mp4"
+    done = mimic(home, "play", run, "--video", video, "--size", 320, 240, "--fps", 5)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert video.stat().st_size > 1000
+
+
+def test_no_file_of_the_project_names_it() -> None:
+    for package in ("mimic_base", "motions", "robots", "retarget", "mimic"):
+        for path in (REPO / package).rglob("*.py"):
+            text = path.read_text("utf-8")
+            assert "keep_still" not in text and "random_search" not in text, path

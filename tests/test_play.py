@@ -108,7 +108,7 @@ def refused(files: Path, message: str, **arguments) -> None:
 
 def test_what_cannot_be_played_is_one_line(files: Path, tmp_path: Path, monkeypatch) -> None:
     refused(files, "gone.onnx' does not exist", policy=tmp_path / "gone.onnx")
-    refused(files, "gone.npz: no such file", motion=(tmp_path / "gone.npz",))
+    refused(files, "gone.npz' does not exist", motion=(tmp_path / "gone.npz",))
     refused(files, "--motion", motion=())
     refused(files, "neither config.json nor policy.onnx", policy=tmp_path)
     refused(files, "holds no .npz", motion=(tmp_path,))

@@ -13,6 +13,7 @@ from mimic.policy.opener import PolicySource, find_policy, open_player
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from motions import RobotMotion
+from motions.robot.dataset import find_motion_files, names_motions
 from robots import Robot
 
 
@@ -72,16 +73,7 @@ def find_playable(
 
 
 def _motion_files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found = sorted(path.glob("*.npz"))
-            if not found:
-                raise MimicError(f"motion folder '{path}' holds no .npz file; retarget clips first")
-            files += found
-        else:
-            files.append(path)
-    return files
+    return [file.path for file in find_motion_files(paths)] if paths else []
 
 
 def _trained_on(source: PolicySource) -> list[Path]:
@@ -92,7 +84,7 @@ def _trained_on(source: PolicySource) -> list[Path]:
             "(python -m retarget makes one)"
         )
     for path in trained:
-        if not path.exists():
+        if not names_motions(path):
             raise MimicError(
                 f"motion '{path}', which this run was trained on, does not exist any more; "
                 "name another with --motion"

@@ -73,6 +73,19 @@ def find_motion_files(paths: Sequence[MotionPath]) -> list[MotionFile]:
     return files
 
 
+def names_motions(path: Path | str) -> bool:
+    """Whether there is such a file, folder or manifest (perhaps with ``:SPLIT``)."""
+    return Path(path).exists() or _manifest_and_split(path) is not None
+
+
+def _manifest_and_split(path: Path | str) -> tuple[str, str] | None:
+    """The parts of ``MANIFEST:SPLIT``; None for what is no such thing."""
+    manifest, _, split = str(path).rpartition(":")
+    if not manifest or Path(path).exists() or Path(manifest).suffix.lower() not in MANIFESTS:
+        return None
+    return (manifest, split) if Path(manifest).is_file() else None
+
+
 def _expand(path: MotionPath) -> Iterator[MotionFile]:
     if isinstance(path, MotionFile):
         yield path
@@ -89,9 +102,9 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
     if path.suffix.lower() in MANIFESTS and path.is_file():
         yield from read_manifest(path)
         return
-    manifest, _, split = str(path).rpartition(":")
-    if manifest and not path.exists() and Path(manifest).suffix.lower() in MANIFESTS:
-        yield from read_manifest(manifest, split=split)
+    part = _manifest_and_split(path)
+    if part is not None:
+        yield from read_manifest(part[0], split=part[1])
         return
     if not path.is_file():
         raise InputError(

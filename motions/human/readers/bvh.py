@@ -175,10 +175,16 @@ def _parse_motion(
     frame_time: float | None = None
     rows: list[list[str]] = []
     row_lines: list[int] = []
+    columns = tree.columns()
+    values: Array | None = None
     for index in range(motion_line + 1, len(lines)):
         words = lines[index].split()
         if not words:
             continue
+        if not rows and declared is not None and (frame_time is not None or fps is not None):
+            values = _plain_table(lines[index:], declared, len(columns))
+            if values is not None:
+                break
         key = words[0].lower()
         if declared is None and key in ("frames:", "frames"):
             if not words[-1].isdigit():
@@ -197,7 +203,8 @@ def _parse_motion(
         if frame_time is None:
             raise input_error(path, "MOTION has no line 'Frame Time: S'", fix=SAY_FPS)
         fps = rate_of(path, frame_time)
-    columns = tree.columns()
+    if values is not None:
+        return values, fps, {}
     _check_rows(path, rows, row_lines, declared, columns)
     notes: dict[str, Any] = {}
     if len(rows) > declared:
@@ -226,6 +233,15 @@ def _parse_motion(
             fix="repair or cut the clip before that frame",
         )
     return values, fps, notes
+
+
+def _plain_table(lines: list[str], frames: int, columns: int) -> Array | None:
+    """Channel values of a file that is as it should be, read at once; else None."""
+    try:
+        values = np.loadtxt(lines, comments=None, ndmin=2)
+    except ValueError:
+        return None
+    return values if values.shape == (frames, columns) and np.isfinite(values).all() else None
 
 
 def _check_rows(

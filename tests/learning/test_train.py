@@ -14,7 +14,7 @@ from mimic.commands.train import parse, train
 from mimic.learning import PRESETS
 from mimic.policy.player import PolicyPlayer
 from mimic.viewer.rollout import roll_out
-from mimic_base.errors import MimicError
+from mimic_base.errors import MimicError, UserError
 from motions import RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway
@@ -120,7 +120,7 @@ def test_presets_are_defaults_that_options_override() -> None:
 
 def test_mistakes_are_one_line_and_leave_nothing_behind(clip: Path, tmp_path: Path) -> None:
     def message(*arguments: str) -> str:
-        with pytest.raises((MimicError, OSError)) as caught:
+        with pytest.raises((UserError, OSError)) as caught:
             train(parse([*arguments, *SMALL, "--out", str(tmp_path / "out")]))
         return str(caught.value)
 
@@ -134,7 +134,7 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(clip: Path, tmp_path: Pa
 
 def test_an_output_that_cannot_be_a_folder_is_refused(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises((MimicError, OSError)):
+    with pytest.raises((UserError, OSError)):
         train(parse([TASK, "--motion", str(clip), *SMALL, "--out", str(tmp_path / "file")]))
 
 

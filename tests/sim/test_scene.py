@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import mujoco
 import pytest
 import torch
 
+from mimic.configuration import from_plain, to_json
 from mimic.sim import Engine, make_engine
-from mimic.sim.scene import Scene, make_scene
+from mimic.sim.objects import ObjectConfig
+from mimic.sim.scene import ContactConfig, Scene, SceneConfig, make_scene
+from mimic.sim.terrain import (
+    Block,
+    Boxes,
+    HeightField,
+    Plane,
+    Ramp,
+    RoughGround,
+    Slope,
+    Steps,
+    Terrain,
+)
 from mimic_base.errors import MimicError
 from robots import Robot
 
@@ -84,3 +100,29 @@ def test_engine_keeps_the_protocol(tiny_scene: Scene) -> None:
     }  # fmt: skip
     for name, shape in shapes.items():
         assert tuple(getattr(engine, name).shape) == shape, name
+
+
+@pytest.mark.parametrize(
+    "terrain",
+    [
+        Plane(friction=0.5), Slope(angle=0.2), Steps(count=2), Ramp(height=0.3),
+        Boxes(blocks=(Block(pos=(1.0, 2.0, 3.0), half_size=(0.1, 0.2, 0.3)),)),
+        HeightField(heights=((0.0, 0.1), (0.2, 0.3))), RoughGround(seed=4),
+    ],
+    ids=lambda terrain: type(terrain).__name__,
+)  # fmt: skip
+def test_a_scene_is_plain_data(terrain: Terrain) -> None:
+    config = SceneConfig(
+        terrain=terrain,
+        objects={"box": ObjectConfig(size=(0.1, 0.2, 0.3), mass=2.0, fixed=True)},
+        contacts={"grip": ContactConfig(body="box", other="terrain")},
+    )
+    text = to_json(config, SceneConfig)
+    assert from_plain(SceneConfig, json.loads(text)) == config
+
+
+def test_the_configuration_is_kept_with_the_scene(tiny: Robot) -> None:
+    config = SceneConfig(terrain=Slope(angle=0.2))
+    scene = make_scene(tiny, config)
+    assert scene.config == config and make_scene(tiny).config == SceneConfig()
+    assert scene.height(1.0, 0.0) == pytest.approx(math.tan(0.2))

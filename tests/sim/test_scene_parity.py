@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -138,12 +137,3 @@ def test_mjx_refuses_shapes_it_cannot_collide_before_it_builds(robot: Robot) -> 
     assert "\n" not in text
     assert "has no contacts of cylinder 'can' with box 'terrain_0'" in text, text
     assert "use --engine mujoco" in text
-
-
-def test_scenes_are_data(tmp_path: Path) -> None:
-    config = SceneConfig(terrain=Slope(), objects={"box": BOX})
-    again = SceneConfig(
-        terrain=Slope(**dataclasses.asdict(config.terrain)),
-        objects={k: ObjectConfig(**dataclasses.asdict(v)) for k, v in config.objects.items()},
-    )
-    assert config == again

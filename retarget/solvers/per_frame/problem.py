@@ -19,7 +19,7 @@ import numpy as np
 from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from retarget.objectives import Objective
-from retarget.solvers.normal import frame_equations, point_rows
+from retarget.solvers.normal import frame_equations
 from retarget.solvers.tree import BodyTree, TreePose
 from retarget.solvers.weights import ObjectiveWeights, rest_posture
 from robots.collision import check_geometry, outer_points
@@ -127,15 +127,16 @@ class GroundPoints:
         low = np.flatnonzero(height < self.near)
         if not len(low):
             return None
-        at = self._places(pose, low)
-        jacobian = point_rows(self.tree, pose, self.bodies[low], np.zeros(len(low), int), at)
+        x, y, z = self._places(pose, low).T
         if self.surface.is_flat:
-            rows = jacobian[:, 2]
+            twist = np.zeros((len(low), 6))
+            twist[:, 0], twist[:, 1], twist[:, 5] = y, -x, 1.0
         else:
-            place = at + pose.root[:, 0]
-            along_x, along_y = self.surface.gradient(place[:, 0], place[:, 1])
-            rows = jacobian[:, 2] - along_x[:, None] * jacobian[:, 0]
-            rows -= along_y[:, None] * jacobian[:, 1]
+            along = self.surface.gradient(x + pose.root[0, 0], y + pose.root[1, 0])
+            up = np.stack([-along[0], -along[1], np.ones_like(x)], axis=1)
+            twist = np.concatenate([np.cross(np.stack([x, y, z], axis=1), up), up], axis=1)
+        # A row g on the velocity of a point at p is (p x g, g) on its body's twist.
+        rows = (twist @ pose.basis[:, :, 0].T) * self.tree.moves[self.bodies[low]]
         rows[:, 3:6] = rows[:, 3:6] @ pose.mat[1, :, :, 0]
         return -rows, height[low] + self.allowed
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +40,7 @@ from retarget.solvers.whole_clip.state import ClipState
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
+REPO = Path(__file__).resolve().parents[2]
 FRAMES = 3
 HAND, OTHER = "left_wrist_yaw_link", "right_ankle_roll_link"
 LOCAL, THERE = np.array([0.1, -0.2, 0.05]), np.array([0.03, 0.02, -0.04])
@@ -344,3 +348,13 @@ def test_a_slope_is_a_surface_with_its_gradient() -> None:
     slope = Slope(along_x=0.2, along_y=-0.1, level=0.5)
     assert float(slope.height(1.0, 2.0)) == pytest.approx(0.5)
     np.testing.assert_allclose(slope.normal(0.0, 0.0), np.array([-0.2, 0.1, 1.0]) / np.sqrt(1.05))
+
+
+def test_only_the_per_frame_solver_needs_mink() -> None:
+    """Whole clips, projections and live streams are solved where mink is not installed."""
+    modules = "retarget.pipeline, retarget.projection.projection, retarget.streaming.retargeter"
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.modules['mink'] = None; import {modules}"],
+        capture_output=True, text=True, check=False, cwd=REPO,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr

@@ -22,9 +22,9 @@ from retarget import retarget
 
 
 def soft_landing(env: Environment, most: float) -> torch.Tensor:
-    """Newtons by which feet press harder than `most`, over it, [N]."""
-    feet = [env.state.contacts[name].magnitude for name in ("left_foot", "right_foot")]
-    return sum((force / most - 1.0).clamp_min(0.0) for force in feet)
+    """What both feet press beyond `most` N, as a share of it, [N]."""
+    left, right = (env.state.contacts[name].magnitude for name in ("left_foot", "right_foot"))
+    return (left / most - 1.0).clamp_min(0.0) + (right / most - 1.0).clamp_min(0.0)
 
 
 @observable(mirror=unchanged(1))

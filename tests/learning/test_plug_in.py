@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -145,10 +145,11 @@ def test_a_transition_tells_ended_episodes_apart() -> None:
     seen: list[Any] = []
 
     class Spy:
-        Config, steps = LoopConfig, 60
+        Config: ClassVar[type] = LoopConfig
+        steps: int = 60
 
         @classmethod
-        def build(cls, *args: Any) -> Spy:
+        def build(cls, spec: Any, config: Any, device: str, ranks: Any) -> Spy:
             return cls()
 
         def act(self, obs: Any) -> torch.Tensor:

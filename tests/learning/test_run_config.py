@@ -62,7 +62,8 @@ def test_every_kind_of_number_has_an_option() -> None:
     assert task.terminations["anchor_tilt"].parameters["threshold"] == 0.9
     assert task.events["push"].interval_s == (2.0, 4.0)
     assert task.observations["actor"]["joint_vel"].noise == 0.1
-    assert task.commands["motion"].reset_noise.joint_pos == 0.05
+    motion: Any = task.commands["motion"]
+    assert motion.reset_noise.joint_pos == 0.05
     assert not task.observation_noise
     assert args.algorithm_config.networks.actor_hidden == (32, 16)
     assert args.algorithm_config.learning_rate_range == (1e-4, 1e-3)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +22,9 @@ from mimic_base.errors import InputError, input_error
 
 _SAMPLE = 1 << 16
 """Bytes by which an array is judged."""
+_HEADERS = threading.Lock()
+"""Held while the header of an array is read. numpy parses it as a Python literal, and CPython 3.11
+fails with a SystemError ("AST constructor recursion depth mismatch") where two threads parse."""
 _REASONS = {
     errno.ENOENT: "the directory does not exist and cannot be made",
     errno.EACCES: "the directory is not writable",
@@ -152,6 +157,18 @@ def _shrinks(value: NDArray[Any]) -> bool:
     return len(zlib.compress(sample, 1)) < 0.8 * len(sample)
 
 
+def _member(archive: np.lib.npyio.NpzFile, key: str) -> Any:
+    """An array of an archive; several threads may read archives at the same time."""
+    names = archive.zip.namelist() if archive.zip is not None else []
+    name = f"{key}.npy"
+    if archive.zip is None or name not in names:
+        return archive[key]
+    # Unpacking is the long part, and needs no lock.
+    data = archive.zip.read(name)
+    with _HEADERS:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
 def load_npz(
     path: Path | str,
     *,
@@ -180,7 +197,7 @@ def load_npz(
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise input_error(path, "a .npz archive is expected, not a single array", fix=fix)
         with archive:
-            return {key: archive[key] for key in archive.files}
+            return {key: _member(archive, key) for key in archive.files}
     except InputError:
         raise
     except PermissionError:

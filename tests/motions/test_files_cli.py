@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from mimic_base.files import (
     atomic_write_text,
     check_folder_writable,
     check_writable,
+    load_npz,
     save_npz,
 )
 from motions import InputError
@@ -144,3 +147,18 @@ def test_arrays_are_compressed_where_it_pays(tmp_path: Path) -> None:
     first = (tmp_path / "a.npz").read_bytes()
     save_npz(tmp_path / "a.npz", **arrays)
     assert (tmp_path / "a.npz").read_bytes() == first, "the same arrays give the same file"
+
+
+def test_archives_are_read_by_many_threads_at_once(tmp_path: Path) -> None:
+    # CPython 3.11 cannot parse array headers in two threads at a time.
+    arrays = {f"a{i}": np.full((2, i + 1), i, np.float32) for i in range(40)}
+    save_npz(tmp_path / "many.npz", **arrays)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for found in pool.map(lambda _: load_npz(tmp_path / "many.npz"), range(64)):
+                assert found.keys() == arrays.keys()
+                assert all(np.array_equal(found[name], value) for name, value in arrays.items())
+    finally:
+        sys.setswitchinterval(interval)

@@ -82,7 +82,7 @@ class Export:
     ) -> Any:
         """A few environments of the task the checkpoint was trained in."""
         from mimic.learning.checkpoints import check_identity
-        from mimic.learning.run_dir import read_config
+        from mimic.learning.run_dir import AbsentConfig, read_config
         from mimic.tasks import make_env
         from mimic_base.errors import MimicError
 
@@ -90,10 +90,11 @@ class Export:
         if not motions or robot is None:
             try:
                 config = read_config(checkpoint)
-                motions = motions or tuple(Path(each) for each in config["motion"])
-                robot = robot or str(config["robot"])
-            except (MimicError, KeyError):
+            except AbsentConfig:
                 robot, outside = robot or identity["robot"], True
+            else:
+                motions = motions or tuple(Path(each) for each in config.get("motion", ()))
+                robot = robot or str(config.get("robot", identity["robot"]))
         # A run of a task without motions has none to know.
         if not motions and outside and identity["motions"]:
             raise MimicError(

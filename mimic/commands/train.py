@@ -326,6 +326,7 @@ def train(args: TrainArguments) -> int:
     import torch
 
     from mimic.learning.distributed import ranks
+    from mimic.sim.choice import check_device
     from mimic.sim.errors import one_line_of_device_trouble
     from mimic.tasks import task_names
 
@@ -334,6 +335,17 @@ def train(args: TrainArguments) -> int:
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_device(device)
+    if not 0.0 <= args.judge_until <= 1.0:
+        raise MimicError(
+            f"judge-until is a share of episodes from 0 to 1, got {args.judge_until}"
+        )
+    if args.judge_every < 0:
+        raise MimicError(
+            f"judge-every is a number of iterations, or 0 for never, got {args.judge_every}"
+        )
+    if args.judge_until and not args.judge_every:
+        raise MimicError("--judge-until needs judgements: give --judge-every N too")
     # The loop itself names the checkpoint; this is for what fails before and after it.
     where = f"{args.loop.num_envs} environments on {device}"
     with ranks(device) as group, one_line_of_device_trouble(where):

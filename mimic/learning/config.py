@@ -63,8 +63,11 @@ class ActorCriticConfig:
     def __post_init__(self) -> None:
         _positive(self, "init_std")
         for name in ("actor_hidden", "critic_hidden"):
-            if any(width < 1 for width in getattr(self, name)):
-                raise MimicError(f"{name} must be widths of at least 1, got {getattr(self, name)}")
+            widths = getattr(self, name)
+            if not widths or any(width < 1 for width in widths):
+                raise MimicError(
+                    f"{name} must be one or more widths of at least 1, got {widths}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,15 @@ class PPOConfig:
         _at_least_one(self, "steps", "epochs", "minibatches")
         _positive(self, "learning_rate", "desired_kl", "max_grad_norm", "clip")
         _in_unit_interval(self, "gamma", "gae_lambda", "ema_decay")
+        least, most = self.learning_rate_range
+        if not 0 < least <= most < float("inf"):
+            raise MimicError(
+                f"learning_rate_range must be two positive rates, the smaller first, got "
+                f"{self.learning_rate_range}"
+            )
+        for name in ("critic_learning_rate", "value_coef", "entropy_coef", "workers"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise MimicError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,16 @@ CONFIG = "config.json"
 PROGRESS = "progress.jsonl"
 
 
+class AbsentConfig(MimicError):
+    """There is no configuration: a checkpoint outside its run, or no run at all."""
+
+
 def create_run_dir(out: Path, task: str, name: str) -> Path:
     """Make ``out/<task>/<time>-<name>``, a folder that did not exist before."""
+    if name != Path(name).name or name == "..":
+        raise MimicError(
+            f"name '{name}' must be the end of a folder's name, without '/'; --out says where"
+        )
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     # A task of one's own is named module:function; a colon in a path confuses rsync and scp.
     path = out / task.replace(":", ".") / (f"{stamp}-{name}" if name else stamp)
@@ -49,15 +57,22 @@ def write_config(path: Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read ``config.json`` of a run directory, or of the run a checkpoint file lies in."""
+    """Read ``config.json`` of a run directory, or of the run a checkpoint file lies in.
+
+    Raises:
+        AbsentConfig: there is none. MimicError: one that cannot be read.
+    """
     for folder in (path, path.parent.parent) if path.is_file() else (path,):
         file = folder / CONFIG
         if file.is_file():
             try:
-                return json.loads(file.read_text(encoding="utf-8"))
-            except json.JSONDecodeError as error:
+                config = json.loads(file.read_text(encoding="utf-8"))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise MimicError(f"{file}: not valid JSON ({error})") from error
-    raise MimicError(f"run '{path}' has no {CONFIG}; pass the directory that train.py made")
+            if not isinstance(config, dict):
+                raise MimicError(f"{file}: holds a {type(config).__name__}, expected an object")
+            return config
+    raise AbsentConfig(f"run '{path}' has no {CONFIG}; pass the directory that train.py made")
 
 
 def provenance() -> dict[str, Any]:

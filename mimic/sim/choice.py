@@ -167,12 +167,34 @@ def pick_device(device: str, engine: str) -> str:
     """The torch device meant by ``auto``: a GPU where there is one and the engine computes on it.
 
     Raises:
-        EngineError: a CUDA device is named and there is none.
+        EngineError: a device that there is not.
     """
     if device == "auto":
         name = EngineSpec.parse(engine).name
         on_gpu = torch.cuda.is_available() and (name == "auto" or engine_on_gpu(name))
         return "cuda" if on_gpu else "cpu"
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise EngineError(f"device '{device}': this torch sees no GPU; use --device cpu")
+    check_device(device)
     return device
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there before anything is built for it.
+
+    Raises:
+        EngineError: neither cpu nor cuda, or a GPU that this torch does not see.
+    """
+    try:
+        named = torch.device(device)
+    except RuntimeError:
+        named = None
+    if named is None or named.type not in ("cpu", "cuda"):
+        raise EngineError(f"device '{device}' is unknown; expected auto, cpu, cuda or cuda:N")
+    if named.type == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise EngineError(f"device '{device}': this torch sees no GPU; use --device cpu")
+    count = torch.cuda.device_count()
+    if (named.index or 0) >= count:
+        raise EngineError(
+            f"device '{device}': this torch sees {count} GPU(s), cuda:0 to cuda:{count - 1}"
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from mimic.sim.choice import EngineSpec, choose_engine, engine_class
+from mimic.sim.choice import EngineSpec, check_device, choose_engine, engine_class
 from mimic.sim.errors import EngineError, one_line_of_device_trouble
 from mimic.sim.kinematics import Kinematics
 from mimic.sim.state import FixedObject, RowsOfEnvironments, SceneState
@@ -319,6 +319,9 @@ def make_engine(
     Raises:
         EngineError: unknown engine or option, missing extra, a device without enough memory.
     """
+    if threads < 0:
+        raise EngineError(f"threads must be 0 (one per core) or more, got {threads}")
+    check_device(device)
     spec = EngineSpec.parse(name)
     chosen = choose_engine(spec.name, torch.device(device))
     make: Any = engine_class(chosen)

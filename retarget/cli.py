@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     """Retarget every clip; 0 when all went well, 2 when one could not be used."""
     options = tyro.cli(Options, args=arguments, prog=prog)
     if not options.clips and options.manifest is None:
-        raise InputError("no clips given; say which: python -m retarget CLIP... --out DIR")
+        raise InputError("no clips given; say which: mimic retarget CLIP... --out DIR")
     reading = reading_options(options)
     if options.fps != "source":
         check_fps(options.fps, "--fps", "try --fps 50")

@@ -46,7 +46,7 @@ class ShowMotions:
 
         files = find_files(self.paths)
         if not files:
-            text = "no clips come with this installation; make one with 'python -m retarget CLIP'"
+            text = "no clips come with this installation; make one with 'mimic retarget CLIP'"
             say(console, text)
             return 0
         clips = [RobotMotion.load(path) for path in files]

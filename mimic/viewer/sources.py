@@ -81,7 +81,7 @@ def _trained_on(source: PolicySource) -> list[Path]:
     if not trained:
         raise MimicError(
             f"{source.named}: holds no clip to track; name a motion file with --motion "
-            "(python -m retarget makes one)"
+            "(mimic retarget makes one)"
         )
     for path in trained:
         if not names_motions(path):

@@ -109,7 +109,7 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
     if not path.is_file():
         raise InputError(
             f"motion file '{path}' does not exist; make one with "
-            "'python -m retarget CLIP --robot unitree_g1 --out DIR'"
+            "'mimic retarget CLIP --robot unitree_g1 --out DIR'"
         )
     yield MotionFile(path=path)
 

@@ -35,7 +35,7 @@ SCHEMA = "humanoid-mimic/robot-motion/1"
 SCHEMA_2 = "humanoid-mimic/robot-motion/2"
 SCHEMAS = (SCHEMA, SCHEMA_2)
 """Schemas that are read; the second one is written where a motion has objects or a scene."""
-MAKE_IT = "make the file with: python -m retarget CLIP --robot unitree_g1 --out DIR"
+MAKE_IT = "make the file with: mimic retarget CLIP --robot unitree_g1 --out DIR"
 _UNIT_TOLERANCE = 1e-3
 
 

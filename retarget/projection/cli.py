@@ -56,7 +56,7 @@ def main(
     of one motion before and after."""
     options = tyro.cli(Options, args=arguments, prog=prog)
     if not options.motions:
-        raise InputError("no motions given; say which: python -m retarget.dynamics MOTION.npz")
+        raise InputError("no motions given; say which: mimic motions check MOTION.npz")
     if not 0.0 < options.friction < float("inf"):
         raise InputError(f"--friction must be a number above zero (found {options.friction:g})")
     from rich.console import Console

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     if not 0 <= options.port < 65536:
         raise input_error(None, "--port must be 0 to 65535", found=options.port)
     if not options.files:
-        raise InputError("no motion given; say which: python -m retarget.view MOTION.npz [CLIP]")
+        raise InputError("no motion given; say which: mimic view MOTION.npz [CLIP]")
     reading = options.read_options()
     from retarget.view.app import Entry, Viewer
     from retarget.view.server import address, close_server, open_server

@@ -61,7 +61,7 @@ def find_pairs(paths: Sequence[Path], reading: ReadOptions | None = None) -> lis
             (clips if _is_clip(file) else motions).append(file)
     if not motions:
         raise InputError(
-            "no robot motion given; make one: python -m retarget CLIP --robot unitree_g1 --out DIR"
+            "no robot motion given; make one: mimic retarget CLIP --robot unitree_g1 --out DIR"
         )
     if len(motions) == len(clips) == 1:
         return [Pair(motions[0], clips[0])]

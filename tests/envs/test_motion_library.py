@@ -90,7 +90,7 @@ def test_folders_give_their_files_in_order(motion: RobotMotion, tmp_path: Path) 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_motion_files([tmp_path / "absent.npz"])
-    one_line(caught.value, "absent.npz", "does not exist", "python -m retarget")
+    one_line(caught.value, "absent.npz", "does not exist", "mimic retarget")
 
 
 def test_empty_folder(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_robots_table_is_sent_to_convert(tmp_path: Path, name: str, heading: s
     path = tmp_path / name
     path.write_text(heading + "\n".join([",".join(["0.25"] * 36)] * 5))
     text = refusal(path)
-    assert "table of numbers" in text and "python -m retarget.convert" in text
+    assert "table of numbers" in text and "mimic motions convert" in text
 
 
 def _x_up(path: Path) -> Path:

@@ -162,7 +162,7 @@ def test_a_robots_motion_is_no_persons(
 ) -> None:
     path = _save(tmp_path / "clip.npz", **{k: np.zeros(s) for k, s in keys.items()})
     text = _refusal(path, fps=30)
-    assert "motion of a robot" in text and tool in text and "python -m retarget.convert" in text
+    assert "motion of a robot" in text and tool in text and "mimic motions convert" in text
     assert not is_human_clip(path)
 
 

@@ -20,8 +20,8 @@ Array = NDArray[Any]
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 ROBOT_MOTION = (
-    "it needs no retargeting: python -m retarget.convert FILE --out DIR makes it a complete motion "
-    "(python -m motions convert another format)"
+    "it needs no retargeting: mimic motions convert FILE --robot NAME --out DIR makes it a "
+    "complete motion (without --robot another format)"
 )
 UNNAMED = "the array"
 """The key of the only array of a .npy file."""

@@ -230,7 +230,7 @@ class RobotTrajectory:
                     "the right order with --joint-order"
                     if extra
                     else "hold the absent joints still: "
-                    "python -m retarget.convert FILE --fill-missing-joints --out DIR"
+                    "mimic motions convert FILE --robot NAME --fill-missing-joints --out DIR"
                 ),
             )
         joint_pos = np.zeros((self.num_frames, len(names)))

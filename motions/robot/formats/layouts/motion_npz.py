@@ -64,7 +64,7 @@ def with_bodies(trajectory: RobotTrajectory, form: Format) -> dict[str, Any]:
         raise input_error(
             trajectory.where,
             f"format {form.name} holds the pose of every body, which needs the robot's kinematics",
-            fix=f"python -m retarget.convert FILE --robot NAME --to {form.name} --out DIR",
+            fix=f"mimic motions convert FILE --robot NAME --to {form.name} --out DIR",
         )
     names = body_order(trajectory.joint_names) if form.joint_orders else bodies.names
     missing = [name for name in names if name not in bodies.names]

@@ -258,7 +258,8 @@ def test_convert_without_kinematics_says_where_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = file_of(walk(), tmp_path, "gmr")
-    assert "mimic motions convert FILE --robot NAME" in refusal(path, "--to", "mjlab", capsys=capsys)
+    told = refusal(path, "--to", "mjlab", capsys=capsys)
+    assert "mimic motions convert FILE --robot NAME" in told
     with pytest.raises(InputError, match="--robot NAME"):
         main(["convert", str(path), "--to", "robot-motion", "--out", str(tmp_path / "out")])
 

@@ -114,6 +114,8 @@ def _one(
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        # Where nobody watches, a bar would leave an empty line.
+        disable=not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task("solve", total=None)
 

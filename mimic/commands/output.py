@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,8 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        # Where nobody watches, a bar would leave an empty line.
+        disable=not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task(label, total=None)
 

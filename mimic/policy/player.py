@@ -157,8 +157,11 @@ class PolicyPlayer:
 
     # references ----------------------------------------------------------------------------
 
-    def reference(self, motion: RobotMotion) -> Reference:
+    def reference(self, motion: RobotMotion, where: object = None) -> Reference:
         """A motion at the policy's control rate, joints and bodies in its order.
+
+        Args:
+            where: the file it comes from, for refusals; its name unless given.
 
         Raises:
             InputError: another robot's motion, or one without a needed joint or body.
@@ -169,7 +172,7 @@ class PolicyPlayer:
             RobotNames(
                 name=c.robot.name, joint_names=c.joint_names, body_names=tuple(c.body_names)
             ),
-            where=f"motion '{motion.name}'",
+            where=f"motion '{motion.name}'" if where is None else where,
         )
         clip = motion.resample(1.0 / c.control_dt)
         clip = clip.with_joint_order(c.joint_names).with_body_order(c.body_names)

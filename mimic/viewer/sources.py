@@ -100,7 +100,7 @@ def _clips(player: PolicyPlayer, files: Sequence[Path]) -> tuple[Clip, ...]:
     clips = []
     for file in files:
         motion = RobotMotion.load(file)
-        clips.append(Clip(motion.name or file.stem, player.reference(motion)))
+        clips.append(Clip(motion.name or file.stem, player.reference(motion, where=file)))
     return tuple(clips)
 
 

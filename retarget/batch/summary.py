@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def run_with_progress(
         TimeRemainingColumn(),
         console=Console(stderr=True, soft_wrap=True),
         transient=True,
+        # Where nobody watches, a bar would leave an empty line.
+        disable=not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task("clips", total=len(jobs))
 

@@ -59,7 +59,7 @@ def _one_line(result: tuple[int, str, str]) -> str:
     assert code == 2, err
     assert "Traceback" not in err
     lines = [line for line in err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1, err
+    assert len(lines) == 1 and not err.startswith("\n"), err
     return lines[0]
 
 

@@ -64,10 +64,10 @@ class ActorCriticConfig:
         _positive(self, "init_std")
         for name in ("actor_hidden", "critic_hidden"):
             widths = getattr(self, name)
-            if not widths or any(width < 1 for width in widths):
-                raise MimicError(
-                    f"{name} must be one or more widths of at least 1, got {widths}"
-                )
+            if not widths:
+                raise MimicError(f"{name} must be one or more widths, got none")
+            if any(width < 1 for width in widths):
+                raise MimicError(f"{name} must be widths of at least 1, got {widths}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from mimic_base.errors import MimicError
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"actor_hidden": ()}, "actor_hidden must be one or more widths"),
-        ({"critic_hidden": (16, 0)}, "critic_hidden must be one or more widths"),
+        ({"actor_hidden": ()}, "actor_hidden must be one or more widths, got none"),
+        ({"critic_hidden": (16, 0)}, "critic_hidden must be widths of at least 1"),
         ({"learning_rate_range": (1.0, 0.1)}, "the smaller first"),
         ({"learning_rate_range": (0.0, 0.1)}, "two positive rates"),
         ({"workers": -3}, "workers must not be negative"),

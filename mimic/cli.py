@@ -67,7 +67,7 @@ ROBOTS = Group(
 )
 SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
     "motions": {
-        "retarget": Command("retarget.cli:main", "human clips into motions of a robot"),
+        "retarget": Command("retarget.command.cli:main", "human clips into motions of a robot"),
         "stream": Command("retarget.streaming.cli:main", "the same frame by frame, live"),
         "view": Command("retarget.view.cli:main", "motions and their clips in a browser"),
         "motions": MOTIONS,

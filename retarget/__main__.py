@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mimic_base.command_line import exit_on_user_error
-from retarget.cli import main
+from retarget.command.cli import main
 
 if __name__ == "__main__":
     exit_on_user_error(main)

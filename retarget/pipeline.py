@@ -16,9 +16,9 @@ from retarget.choices import Method
 from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts, planted
 from retarget.feet.plan import plan_feet
 from retarget.feet.terrain import flattened, lowered, on_surface
-from retarget.fidelity import end_effector_figures
 from retarget.objectives import Objective
 from retarget.person.calibration import CalibratedHuman, calibrate
+from retarget.person.fidelity import end_effector_figures
 from retarget.person.scaling import RootFitSettings, leg_scale, scaled_hips
 from retarget.solvers.per_frame.clip import FrameSettings, solve_per_frame
 from retarget.solvers.whole_clip.clip import solve_whole_clip

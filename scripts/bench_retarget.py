@@ -35,7 +35,7 @@ from mimic_base.files import atomic_write_text  # noqa: E402
 from motions import HumanMotion, RobotMotion, read_human_motion  # noqa: E402
 from retarget import retarget  # noqa: E402
 from retarget.feet.plan import plan_feet  # noqa: E402
-from retarget.fidelity import mirror_qpos  # noqa: E402
+from retarget.person.fidelity import mirror_qpos  # noqa: E402
 from retarget.pipeline import RetargetSettings, prepare  # noqa: E402
 from retarget.solvers.whole_clip.clip import solve_whole_clip  # noqa: E402
 from robots.frames import robot_frames  # noqa: E402

@@ -13,7 +13,7 @@ import tyro
 import robots
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import check_writable
-from retarget.options import SkeletonMap, parse_skeleton_map
+from retarget.command.options import SkeletonMap, parse_skeleton_map
 
 if TYPE_CHECKING:
     from motions import HumanMotion

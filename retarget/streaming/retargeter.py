@@ -11,6 +11,13 @@ from mimic_base.vectors import Array
 from motions import HumanMotion
 from retarget.feet.plan import FootPlan
 from retarget.objectives import Objective, stacked
+from retarget.objectives.human import (
+    direction_objectives,
+    first_guess,
+    followed,
+    foot_objectives,
+    root_objective,
+)
 from retarget.person.body_constants import BodyConstants
 from retarget.person.calibration import CalibratedHuman, calibrate_with
 from retarget.person.scaling import scaled_hips
@@ -22,13 +29,6 @@ from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
-from retarget.targets import (
-    direction_objectives,
-    first_guess,
-    followed,
-    foot_objectives,
-    root_objective,
-)
 from robots.frames import robot_frames
 from robots.robot import Robot
 from robots.segments import SIDES

@@ -23,7 +23,7 @@ from retarget.batch.jobs import Job
 from retarget.batch.record import Record, record_path
 from retarget.batch.run import _pooled
 from retarget.batch.work import Work, begin_worker, crop_job
-from retarget.cli import main
+from retarget.command.cli import main
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -13,8 +13,8 @@ import pytest
 from mimic_base.command_line import exit_on_user_error
 from motions import HumanMotion, InputError, RobotMotion
 from motions.human.writers.bvh import write_bvh
-from retarget.cli import main
-from retarget.options import output_names, parse_skeleton_map
+from retarget.command.cli import main
+from retarget.command.options import output_names, parse_skeleton_map
 
 REPO = Path(__file__).resolve().parents[2]
 

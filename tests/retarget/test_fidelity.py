@@ -13,7 +13,8 @@ from mimic_base.rotations import quat_inv_rotate, quat_rotate
 from motions import HumanMotion
 from motions.robot.editing import mirror_human
 from retarget import retarget
-from retarget.fidelity import (
+from retarget.person.calibration import CalibratedHuman
+from retarget.person.fidelity import (
     ankle_freedom,
     asymmetry,
     mirror_qpos,
@@ -21,7 +22,6 @@ from retarget.fidelity import (
     position_errors,
     wrist_freedom,
 )
-from retarget.person.calibration import CalibratedHuman
 from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot

@@ -12,7 +12,7 @@ import pytest
 from motions import HumanMotion, RobotMotion
 from motions.human.writers.bvh import write_bvh
 from retarget import retarget
-from retarget.cli import main
+from retarget.command.cli import main
 from retarget.page import ClipEntry, clip_curves, clip_page, dataset_page
 from retarget.page.curves import worst_moments
 from retarget.page.entry import entry_of_clip

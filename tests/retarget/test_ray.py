@@ -21,7 +21,7 @@ from retarget.batch.jobs import Job
 from retarget.batch.on_ray import _connect, on_ray, run_there
 from retarget.batch.record import Record, record_path
 from retarget.batch.work import Work, retarget_job
-from retarget.cli import main
+from retarget.command.cli import main
 
 REPO = Path(__file__).resolve().parents[2]
 

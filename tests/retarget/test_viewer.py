@@ -179,7 +179,7 @@ def test_a_batch_has_noted_its_clips(made: Path, tmp_path: Path) -> None:
 
 
 def main_retarget(arguments: list[str]) -> int:
-    from retarget.cli import main
+    from retarget.command.cli import main
 
     return main(arguments)
 

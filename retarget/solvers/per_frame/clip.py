@@ -21,10 +21,10 @@ from mimic_base.vectors import Array
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
 from retarget.objectives import Direction, DirectionStack, Objective, Point, Posture, stacked
+from retarget.objectives.human import first_guess, orientation_objectives, position_objectives
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
 from retarget.solvers.per_frame.problem import IkSettings
-from retarget.targets import first_guess, orientation_objectives, position_objectives
 from robots.frames import RobotFrames
 from robots.robot import Robot
 from robots.segments import LIMBS, SIDES

@@ -9,13 +9,13 @@ from mimic_base.vectors import Array
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import FootPlan
 from retarget.objectives import Objective
+from retarget.objectives.human import orientation_objectives, pelvis_axes, position_objectives
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
 from retarget.solvers.whole_clip.obstacles import Ground, Obstacle, OwnBody
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.solver import ClipSolver
 from retarget.solvers.whole_clip.state import between, key_frames
-from retarget.targets import orientation_objectives, pelvis_axes, position_objectives
 from robots.frames import RobotFrames
 from robots.robot import Robot
 

@@ -22,7 +22,7 @@ from retarget.feet.contacts import FootContacts
 from retarget.feet.footprints import ankle_targets, stances_from
 from retarget.feet.plan import FootPlan, footprint_offsets, with_orientation
 from retarget.feet.terrain import sole_height
-from retarget.objectives import Direction, Objective, Point
+from retarget.objectives.objective import Direction, Objective, Point
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings, Stance, fit_root, leg_scale, scaled_hips
 from retarget.solvers.weights import ObjectiveWeights

@@ -15,7 +15,7 @@ from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import atomic_write_text, check_folder_writable, check_writable
 from mimic_base.resample import check_fps
-from retarget.options import Options, is_batch, names_a_file, output_files, reading_options
+from retarget.command.options import Options, is_batch, names_a_file, output_files, reading_options
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,0 +1,1 @@
+"""The command line of `mimic retarget`: its options and what they start."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from mimic_base.errors import UserError
+from mimic_base.limits import OPTION as LIMIT_OPTION
+from mimic_base.limits import set_limits
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
@@ -20,8 +22,11 @@ def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
     permission, disk full, read-only directory), becomes one line ``error: ...`` on standard error
     and exit code 2. Ctrl-C becomes exit code 130. Every other exception keeps its traceback: it
     is a bug, not a user's mistake.
+
+    ``--limit NAME=VALUE`` is taken from the command line before `main` reads it (`take_limits`).
     """
     try:
+        sys.argv[1:] = take_limits(sys.argv[1:])
         code = main()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -38,6 +43,28 @@ def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
         print(f"error: {text}", file=sys.stderr)
         sys.exit(USER_ERROR_EXIT_CODE)
     sys.exit(code or 0)
+
+
+def take_limits(arguments: Sequence[str]) -> list[str]:
+    """The arguments without ``--limit NAME=VALUE``, whose limits hold from here on.
+
+    Every command takes the option, as often as there are limits to lift (`mimic_base.limits`);
+    what follows a bare ``--`` is left alone.
+    """
+    rest, settings, words = [], [], list(arguments)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            rest += [word, *words]
+            break
+        if word == LIMIT_OPTION:
+            settings.append(words.pop(0) if words else "")
+        elif word.startswith(f"{LIMIT_OPTION}="):
+            settings.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    set_limits(settings)
+    return rest
 
 
 def user_error_text(error: BaseException) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal
 
 from mimic_base.rotations import quat_continuous, quat_normalize
@@ -12,37 +12,22 @@ from mimic_base.surface import FLAT, Surface
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
 from motions.robot.quality.metrics import measure
-from retarget.choices import Method
-from retarget.feet.contacts import ContactSettings, FootContacts, detect_contacts, planted
+from retarget.feet.contacts import FootContacts, detect_contacts, planted
 from retarget.feet.plan import plan_feet
 from retarget.feet.terrain import flattened, lowered, on_surface
 from retarget.objectives import Objective
 from retarget.person.calibration import CalibratedHuman, calibrate
 from retarget.person.fidelity import end_effector_figures
-from retarget.person.scaling import RootFitSettings, leg_scale, scaled_hips
-from retarget.solvers.per_frame.clip import FrameSettings, solve_per_frame
+from retarget.person.scaling import leg_scale, scaled_hips
+from retarget.settings import RetargetSettings
+from retarget.solvers.per_frame.clip import solve_per_frame
 from retarget.solvers.whole_clip.clip import solve_whole_clip
 from retarget.solvers.whole_clip.obstacles import Obstacle
-from retarget.solvers.whole_clip.settings import ClipSettings
 from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class RetargetSettings:
-    """Everything that shapes the result."""
-
-    source_hz: float = 8.0
-    """Cut-off of the zero-phase filter on the source, Hz; above human movement, below jitter."""
-    contacts: ContactSettings = field(default_factory=ContactSettings)
-    root: RootFitSettings = field(default_factory=RootFitSettings)
-    method: Method = "whole-clip"
-    """All frames at once, or one after the other."""
-    clip: ClipSettings = field(default_factory=ClipSettings)
-    per_frame: FrameSettings = field(default_factory=FrameSettings)
 
 
 def retarget(

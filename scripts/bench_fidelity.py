@@ -34,7 +34,8 @@ from motions import HumanMotion, RobotMotion, read_human_motion  # noqa: E402
 from motions.robot.editing import mirror_human  # noqa: E402
 from retarget import retarget  # noqa: E402
 from retarget.person.fidelity import asymmetry, end_effector_figures  # noqa: E402
-from retarget.pipeline import RetargetSettings, prepare  # noqa: E402
+from retarget.pipeline import prepare  # noqa: E402
+from retarget.settings import RetargetSettings  # noqa: E402
 from robots.kinematics import forward_kinematics  # noqa: E402
 from robots.robot import Robot  # noqa: E402
 from robots.symmetry import mirror_map  # noqa: E402

@@ -36,7 +36,8 @@ from motions import HumanMotion, RobotMotion, read_human_motion  # noqa: E402
 from retarget import retarget  # noqa: E402
 from retarget.feet.plan import plan_feet  # noqa: E402
 from retarget.person.fidelity import mirror_qpos  # noqa: E402
-from retarget.pipeline import RetargetSettings, prepare  # noqa: E402
+from retarget.pipeline import prepare  # noqa: E402
+from retarget.settings import RetargetSettings  # noqa: E402
 from retarget.solvers.whole_clip.clip import solve_whole_clip  # noqa: E402
 from robots.frames import robot_frames  # noqa: E402
 from robots.robot import Robot  # noqa: E402

@@ -30,7 +30,8 @@ from mimic_base.errors import input_error  # noqa: E402
 from motions import HumanMotion, RobotMotion, read_human_motion  # noqa: E402
 from retarget.choices import Method  # noqa: E402
 from retarget.page.table import GOALS, figure  # noqa: E402
-from retarget.pipeline import RetargetSettings, retarget  # noqa: E402
+from retarget.pipeline import retarget  # noqa: E402
+from retarget.settings import RetargetSettings  # noqa: E402
 from retarget.streaming import Skeleton, StreamingRetargeter, frames_of  # noqa: E402
 from retarget.streaming.play import Watch, lag_frames, motion_of, play, quiet  # noqa: E402
 from robots.robot import Robot  # noqa: E402

@@ -11,7 +11,8 @@ from motions import HumanMotion
 from retarget.feet.contacts import FootContacts
 from retarget.feet.plan import plan_feet
 from retarget.person.calibration import CalibratedHuman
-from retarget.pipeline import RetargetSettings, prepare
+from retarget.pipeline import prepare
+from retarget.settings import RetargetSettings
 from retarget.solvers.whole_clip import solver
 from retarget.solvers.whole_clip.clip import solve_whole_clip
 from robots.frames import robot_frames

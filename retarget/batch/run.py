@@ -114,6 +114,14 @@ def _pooled(
 
 
 def _pool(workers: int, work: Work) -> ProcessPoolExecutor:
-    # Started afresh rather than forked: threads of numerical libraries do not survive a fork.
-    context = multiprocessing.get_context("spawn")
+    """Processes that are forked from one that has only imported what they need.
+
+    Forking this process is no choice: threads of numerical libraries do not survive it. Starting
+    each afresh costs every one of them its imports.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["retarget.batch.preload"])
+    else:
+        context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, context, begin_worker, (work,))

@@ -17,6 +17,7 @@ PARTS = (
     "motions/robot/motion.py",
     "motions/robot/quality",
     "retarget/pipeline.py",
+    "retarget/settings.py",
     "retarget/objectives",
     "retarget/person",
     "retarget/feet",

@@ -19,7 +19,7 @@ from motions import HumanMotion, RobotMotion, read_human_motion
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, file_hash, record_path
 from retarget.batch.source import solver_version
-from retarget.pipeline import RetargetSettings, retarget
+from retarget.settings import RetargetSettings
 from robots.robot import Robot
 
 
@@ -117,6 +117,8 @@ def retarget_clip(
     Raises:
         InputError: the clip cannot be used, or the result would replace it.
     """
+    from retarget.pipeline import retarget
+
     check_not_its_clip(path, job.clip)
     human = read_human_motion(job.clip, **work.reading)
     human = crop_job(human, job, work.start, work.end)

@@ -142,7 +142,7 @@ def _one(
 def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:
     """What the options say of every clip."""
     from retarget.batch.work import Work
-    from retarget.pipeline import RetargetSettings
+    from retarget.settings import RetargetSettings
 
     return Work(
         robot=options.robot,

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix, csc_matrix, diags, vstack
-from scipy.sparse.linalg import splu
 
 from mimic_base.vectors import Array
 from retarget.person.calibration import CalibratedHuman
@@ -23,6 +21,8 @@ from robots.frames import RobotFrames
 
 def _band(values: list[float], offsets: list[int] | int, shape: tuple[int, int]) -> Any:
     """A sparse matrix of constant diagonals; scipy's stubs know only a single offset."""
+    from scipy.sparse import diags
+
     return diags(values, offsets, shape=shape)  # pyright: ignore[reportArgumentType]
 
 
@@ -97,6 +97,9 @@ def fit_root(
     are known; a sliding footprint's height then follows its way over the ground, and what
     `stance.slide` says of heights is replaced.
     """
+    from scipy.sparse import coo_matrix, csc_matrix, vstack
+    from scipy.sparse.linalg import splu
+
     s = settings or RootFitSettings()
     frames, count = len(path), len(stances)
     velocity = 1.0 / (2.0 * np.sin(np.pi * min(s.contact_hz / fps, 0.45))) ** 2

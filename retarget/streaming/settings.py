@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mimic_base.errors import InputError, input_error
 from retarget.feet.contacts import ContactSettings
 from retarget.person.scaling import RootFitSettings
-from retarget.solvers.per_frame.problem import IkSettings
+from retarget.solvers.per_frame.settings import IkSettings
 
 
 @dataclass(frozen=True)

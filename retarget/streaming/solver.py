@@ -16,7 +16,8 @@ import numpy as np
 
 from mimic_base.vectors import Array
 from retarget.objectives import Direction, Objective, Point, stacked
-from retarget.solvers.per_frame.problem import FrameProblem, IkSettings
+from retarget.solvers.per_frame.problem import FrameProblem
+from retarget.solvers.per_frame.settings import IkSettings
 from retarget.solvers.tree import TreePose
 from robots.frames import RobotFrames
 from robots.robot import Robot

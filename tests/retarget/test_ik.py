@@ -10,9 +10,10 @@ import pytest
 from mimic_base.rotations import quat_mul, quat_rotate
 from mimic_base.surface import FLAT, Slope, Surface
 from retarget.objectives import Direction, Point, stacked
-from retarget.pipeline import RetargetSettings, retarget
-from retarget.solvers.per_frame.clip import FrameSettings
+from retarget.pipeline import retarget
+from retarget.settings import RetargetSettings
 from retarget.solvers.per_frame.problem import FrameProblem, GroundPoints, IkSettings
+from retarget.solvers.per_frame.settings import FrameSettings
 from retarget.solvers.per_frame.solver import (
     FrameStepLimit,
     GroundLimit,

@@ -28,7 +28,7 @@ from retarget.objectives import (
     named,
     stacked,
 )
-from retarget.pipeline import RetargetSettings
+from retarget.settings import RetargetSettings
 from retarget.solvers.normal import NormalEquations, frame_equations
 from retarget.solvers.tree import (
     BodyTree,

@@ -19,7 +19,8 @@ from mimic_base.rotations import quat_exp, quat_mul, quat_of_yaw, quat_rotate
 from motions import HumanMotion, RobotMotion
 from motions.human.writers.bvh import write_bvh
 from retarget.person.body_constants import BodyConstants, body_constants, constants_in_parts
-from retarget.pipeline import RetargetSettings, retarget
+from retarget.pipeline import retarget
+from retarget.settings import RetargetSettings
 from retarget.streaming import (
     HumanFrame,
     RobotPose,

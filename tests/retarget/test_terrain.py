@@ -25,7 +25,7 @@ from retarget import retarget
 from retarget.feet.terrain import sole_height, support_height, tilts
 from retarget.person.calibration import calibrate
 from retarget.person.scaling import leg_scale
-from retarget.pipeline import RetargetSettings
+from retarget.settings import RetargetSettings
 from retarget.solvers.normal import NormalEquations
 from retarget.solvers.tree import BodyTree, rotation_matrix
 from retarget.solvers.whole_clip.obstacles import Ground

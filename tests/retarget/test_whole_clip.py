@@ -14,7 +14,7 @@ from mimic_base.vectors import Array
 from motions import HumanMotion, read_human_motion
 from motions.human.demo import generate
 from retarget import retarget
-from retarget.pipeline import RetargetSettings
+from retarget.settings import RetargetSettings
 from retarget.solvers import compiled
 from retarget.solvers.normal import NormalEquations, point_rows
 from retarget.solvers.tree import BodyTree, TreePose, rotation_matrix, rotation_vector

@@ -9,7 +9,7 @@ pass puts standing feet back in their place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from retarget.objectives import Direction, DirectionStack, Objective, Point, Pos
 from retarget.objectives.human import first_guess, orientation_objectives, position_objectives
 from retarget.person.calibration import CalibratedHuman
 from retarget.person.scaling import RootFitSettings
-from retarget.solvers.per_frame.problem import IkSettings
+from retarget.solvers.per_frame.settings import FrameSettings
 from robots.frames import RobotFrames
 from robots.robot import Robot
 from robots.segments import LIMBS, SIDES
@@ -34,16 +34,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 FrameProgress = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class FrameSettings:
-    """Settings of the per-frame method."""
-
-    ik: IkSettings = field(default_factory=IkSettings)
-    """Weights and limits of the solver."""
-    smooth_hz: float | None = 7.0
-    """Cut-off of the zero-phase filter on the solution, Hz; None leaves it as solved."""
 
 
 def solve_per_frame(

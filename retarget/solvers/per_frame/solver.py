@@ -14,7 +14,8 @@ from mink.tasks.task import Objective as QuadraticObjective
 from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from retarget.objectives import Objective
-from retarget.solvers.per_frame.problem import FrameProblem, GroundPoints, IkSettings
+from retarget.solvers.per_frame.problem import FrameProblem, GroundPoints
+from retarget.solvers.per_frame.settings import IkSettings
 from retarget.solvers.tree import BodyTree
 from robots.frames import RobotFrames
 from robots.robot import Robot

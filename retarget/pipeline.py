@@ -12,6 +12,7 @@ from mimic_base.surface import FLAT, Surface
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
 from motions.robot.quality.metrics import measure
+from motions.robot.terrain import scene_on
 from retarget.feet.contacts import FootContacts, detect_contacts, planted
 from retarget.feet.plan import plan_feet
 from retarget.feet.terrain import flattened, lowered, on_surface
@@ -36,7 +37,7 @@ def retarget(
     *,
     fps: float | Literal["source"] = "source",
     settings: RetargetSettings | None = None,
-    ground: Surface = FLAT,
+    ground: Surface | None = None,
     source_ground: Surface | None = None,
     objectives: Sequence[Objective] = (),
     obstacles: Sequence[Obstacle] = (),
@@ -46,22 +47,25 @@ def retarget(
 
     Args:
         fps: frame rate of the result; "source" keeps the clip's own.
-        ground: the surface that the robot walks on, in its own world.
+        ground: the surface that the robot walks on, in its own world; without it the person's
+            at the robot's size, ``source_ground.scaled(s)`` with s the ratio of the legs.
         source_ground: the surface that the person walked on, in the clip's world; without it a
-            flat floor at the height where slow soles gather. A robot on the same scene at its own
-            size has ``ground=source_ground.scaled(s)``, with s the ratio of the legs.
+            flat floor at the height where slow soles gather.
         objectives: the caller's own, of as many frames as the result, beside the person's; see
             `retarget.objectives`.
         obstacles: the caller's own, beside the ground and the robot's body (whole-clip method).
         progress: called with (solver frames done, of how many).
 
-    Returns a `RobotMotion` with all bodies of the robot, contact confidences and `quality`.
+    Returns a `RobotMotion` with all bodies of the robot, contact confidences and `quality`; its
+    scene has the ground, where that is not the floor.
     """
     settings = settings or RetargetSettings()
     rate = human.fps if fps == "source" else float(fps)
     original = human.resample(rate)
     human, person, contacts = prepare(human, rate, settings, source_ground)
     frames = robot_frames(robot)
+    if ground is None:
+        ground = FLAT if source_ground is None else source_ground.scaled(leg_scale(person, frames))
     plan = on_surface(plan_feet(person, contacts), person, contacts, frames, ground)
     if settings.method == "whole-clip":
         qpos = solve_whole_clip(
@@ -109,6 +113,7 @@ def retarget(
         source=human.source,
         licence=human.licence,
         name=human.name,
+        scene=scene_on(ground, body_pos[:, 0, :2]),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimic.sim.objects import ObjectConfig, SceneObject, add_object, find_object
-from mimic.sim.terrain import Plane, Terrain, TerrainSurface
+from mimic.sim.terrain import Plane, Terrain, TerrainSurface, add_terrain
 from mimic_base.errors import MimicError
 from robots import Robot
 
@@ -145,7 +145,7 @@ def make_scene(
     # A blown-up state must be seen and counted by the engine, not silently replaced.
     spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
     surface = TerrainSurface(config.terrain.parts())
-    surface.add_to(spec, config.terrain.friction)
+    add_terrain(spec, surface.parts, config.terrain.friction)
     taken = {"world", TERRAIN, *robot.body_names, *robot.joint_names}
     for name, each in config.objects.items():
         if name in taken:

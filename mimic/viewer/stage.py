@@ -7,7 +7,7 @@ import numpy as np
 
 from mimic.sim.objects import add_object
 from mimic.sim.scene import SceneConfig
-from mimic.sim.terrain import Plane, TerrainSurface
+from mimic.sim.terrain import Plane, add_terrain
 from robots import Robot
 from robots.meshes import compiled_mesh, hull, simplified
 from robots.shapes import drawn_model
@@ -55,7 +55,7 @@ def stage_model(robot: Robot, scene: SceneConfig | None = None) -> mujoco.MjMode
 def _add_scene(spec: mujoco.MjSpec, scene: SceneConfig) -> None:
     """Terrain and objects; what does not move is drawn with the floor."""
     if not isinstance(scene.terrain, Plane):
-        TerrainSurface(scene.terrain.parts()).add_to(spec, scene.terrain.friction)
+        add_terrain(spec, scene.terrain.parts(), scene.terrain.friction)
         for geom in spec.worldbody.geoms:
             geom.group = FLOOR_GROUP
             geom.rgba = np.array(TERRAIN_RGBA)

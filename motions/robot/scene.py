@@ -9,8 +9,12 @@ terrain  ``{"type": "plane"}`` is the ground z = 0, and meant where no terrain i
          ``{"type": "boxes", "boxes": [{"pos": [x, y, z], "half_size": [x, y, z],
          "quat": [w, x, y, z]}, ...]}`` adds solid boxes to it (steps, platforms, ramps); `pos` is
          the centre.
-         ``{"type": "height_field", "size": [x, y], "heights": [[...], ...]}`` is a grid of heights
-         centred on the origin, `size` its full extents; rows run along y, columns along x.
+         ``{"type": "slope", "angle": a, "heading": h}`` is a tilted plane through the origin:
+         `angle` rad of its inclination, which rises towards `heading`, rad from x towards y.
+         ``{"type": "height_field", "size": [x, y], "heights": [[...], ...], "pos": [x, y]}`` is a
+         grid of heights, `size` its full extents, `pos` its middle (the origin where it is left
+         out); rows run along y, columns along x. ``"around": z`` is the height of the plane around
+         and under it, 5 cm under its lowest point where it is left out.
 objects  by name. `shape` and `size`, as in MuJoCo: ``box`` three half lengths, ``sphere`` radius,
          ``cylinder`` and ``capsule`` radius and half length along z, ``mesh`` none, but the path of
          its file in `mesh` (and `mesh_scale`, three factors). `mass` in kg, `friction`. An object
@@ -32,13 +36,19 @@ SHAPES: dict[str, int] = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "m
 """Shapes of objects, and how many numbers `size` has."""
 _TERRAIN_KEYS: dict[str, tuple[str, ...]] = {
     "plane": (),
+    "slope": ("angle", "heading"),
     "boxes": ("boxes",),
-    "height_field": ("size", "heights"),
+    "height_field": ("size", "heights", "pos", "around"),
 }
 _OBJECT_KEYS = (
     "shape", "size", "mesh", "mesh_scale", "mass", "friction", "fixed", "pos", "quat",
 )  # fmt: skip
 _SIDES = ("left", "right")
+
+
+def check_terrain(terrain: Any, where: str) -> dict[str, Any]:
+    """A terrain as plain dictionaries, lists and numbers; raises `InputError` as `check_scene`."""
+    return check_scene({"terrain": terrain}, (), where)["terrain"]
 
 
 def check_scene(scene: Mapping[str, Any], tracks: Sequence[str], where: str) -> dict[str, Any]:
@@ -88,8 +98,13 @@ def mirror_scene(scene: Mapping[str, Any]) -> dict[str, Any]:
     terrain = mirrored.get("terrain", {})
     if terrain.get("type") == "boxes":
         terrain["boxes"] = [_mirrored(box) for box in terrain["boxes"]]
+    if terrain.get("type") == "slope" and "heading" in terrain:
+        terrain["heading"] = -terrain["heading"]
     if terrain.get("type") == "height_field":
         terrain["heights"] = terrain["heights"][::-1]
+        if "pos" in terrain:
+            x, y = terrain["pos"]
+            terrain["pos"] = [x, -y]
     return mirrored
 
 
@@ -131,7 +146,12 @@ def _check_terrain(terrain: Any, where: str) -> None:
             _numbers(box.get("pos"), 3, where, f"{at}.pos")
             _numbers(box.get("half_size"), 3, where, f"{at}.half_size", _positive)
             _quat(box, where, at)
+    if kind == "slope":
+        _numbers([terrain.get("angle")], 1, where, "scene.terrain.angle", _less_than_upright)
+        _numbers([terrain.get("heading", 0.0)], 1, where, "scene.terrain.heading")
     if kind == "height_field":
+        _numbers(terrain.get("pos", [0.0, 0.0]), 2, where, "scene.terrain.pos")
+        _numbers([terrain.get("around", 0.0)], 1, where, "scene.terrain.around")
         _numbers(terrain.get("size"), 2, where, "scene.terrain.size", _positive)
         rows = terrain.get("heights")
         if not isinstance(rows, list) or len(rows) < 2 or not isinstance(rows[0], list):
@@ -184,6 +204,10 @@ def _positive(value: float) -> bool:
     return value > 0
 
 
+def _less_than_upright(value: float) -> bool:
+    return abs(value) < 0.5 * math.pi
+
+
 def _numbers(
     value: Any, count: int, where: str, at: str, rule: Callable[[float], bool] = math.isfinite
 ) -> None:
@@ -191,6 +215,7 @@ def _numbers(
     ok = ok and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
     if not ok or not all(rule(v) for v in value):
         kind = "positive numbers" if rule is _positive else "numbers"
+        kind += " within +-pi/2" if rule is _less_than_upright else ""
         raise input_error(
             where, f"{at} must be {kind}", found=repr(value)[:60], expected=f"{count} of them"
         )

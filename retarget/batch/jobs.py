@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from mimic_base.errors import InputError, input_error
 from motions.human.readers import EXTENSIONS, is_human_clip
 
+_GROUNDS = ("ground", "source_ground")
 _LONGEST_S = 1e6
 """Times in a manifest are below this."""
 
@@ -23,6 +24,8 @@ class Job:
     Attributes:
         name: the result's path below the output folder, without ending.
         start: second to begin at; None leaves it to the batch's own option, like ``end``.
+        ground, source_ground: terrains that the robot and the person walk on, in place of the
+            batch's own; see `motions.robot.scene`.
         entry: where the job was asked for, such as ``line 3 of clips.jsonl``; empty when it is a
             file or a folder's.
     """
@@ -32,6 +35,8 @@ class Job:
     start: float | None = None
     end: float | None = None
     entry: str = ""
+    ground: Mapping[str, Any] | None = None
+    source_ground: Mapping[str, Any] | None = None
 
 
 def find_jobs(paths: Iterable[Path], out: Path | None = None) -> list[Job]:
@@ -117,11 +122,11 @@ def _job_of_line(path: Path, number: int, line: str) -> Job:
         entry: Any = json.loads(line)
     except json.JSONDecodeError as error:
         raise input_error(path, f"{where} is not JSON: {error.msg}") from error
-    unknown = sorted(set(entry) - {"clip", "name", "start", "end"})
+    unknown = sorted(set(entry) - {"clip", "name", "start", "end", *_GROUNDS})
     if unknown or not isinstance(entry.get("clip"), str):
         raise input_error(
             path,
-            f"{where} needs clip and may have name, start and end",
+            f"{where} needs clip and may have name, start, end, ground and source_ground",
             found=", ".join(sorted(entry)) or "nothing",
         )
     name = entry.get("name", Path(entry["clip"]).stem)
@@ -134,7 +139,27 @@ def _job_of_line(path: Path, number: int, line: str) -> Job:
         if each is not None and not (number_given and abs(each) < _LONGEST_S):
             raise input_error(path, f"{where}: start and end are seconds", found=repr(each))
         times.append(None if each is None else float(each))
-    return Job(Path(entry["clip"]), name, times[0], times[1], f"line {number} of {path.name}")
+    return Job(
+        Path(entry["clip"]),
+        name,
+        start=times[0],
+        end=times[1],
+        entry=f"line {number} of {path.name}",
+        ground=_ground(path, where, entry.get("ground")),
+        source_ground=_ground(path, where, entry.get("source_ground")),
+    )
+
+
+def _ground(path: Path, where: str, spec: Any) -> dict[str, Any] | None:
+    """The terrain that a manifest's line names; files are beside the manifest, like clips."""
+    if spec is None:
+        return None
+    if not isinstance(spec, str):
+        raise input_error(path, f"{where}: a ground is a text", found=repr(spec)[:40])
+    from motions.robot.terrain_files import read_terrain
+
+    beside = path.parent / spec
+    return read_terrain(str(beside) if beside.is_file() else spec)
 
 
 def _is_clip(path: Path) -> bool:

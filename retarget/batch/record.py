@@ -69,6 +69,8 @@ def job_key(job: Job, configuration: str) -> str:
     """
     digest = hashlib.sha256(configuration.encode())
     digest.update(f"|{job.name}|{job.start!r}|{job.end!r}|".encode())
+    if job.ground is not None or job.source_ground is not None:
+        digest.update(json.dumps((job.ground, job.source_ground), sort_keys=True).encode())
     digest.update(job.clip.read_bytes())
     if job.clip.suffix.lower() == ".amc":
         # The clip's skeleton is one of the files beside it.

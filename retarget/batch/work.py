@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -16,6 +17,7 @@ from mimic_base.command_line import user_error_text
 from mimic_base.errors import RobotError, input_error
 from mimic_base.resample import frames_between
 from motions import HumanMotion, RobotMotion, read_human_motion
+from motions.robot.terrain import ground_of
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record, file_hash, record_path
 from retarget.batch.source import solver_version
@@ -31,6 +33,8 @@ class Work:
         reading: keyword arguments of ``read_human_motion``.
         robot_hash: of the robot the batch was started with.
         picture: whether a picture lies beside each result.
+        ground, source_ground: terrains (see `motions.robot.scene`) that the robot and the person
+            walk on; None as in `retarget.pipeline.retarget`.
     """
 
     robot: str
@@ -41,6 +45,8 @@ class Work:
     start: float = 0.0
     end: float | None = None
     picture: bool = False
+    ground: Mapping[str, Any] | None = None
+    source_ground: Mapping[str, Any] | None = None
 
     @property
     def configuration(self) -> str:
@@ -57,6 +63,7 @@ class Work:
             repr(plain(self.settings)),
         ]
         parts += [repr(sorted(self.reading.items(), key=str)), repr((self.start, self.end))]
+        parts += [json.dumps((self.ground, self.source_ground), sort_keys=True)]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -125,7 +132,14 @@ def retarget_clip(
     if read is not None:
         read(human)
     started = time.perf_counter()
-    motion = retarget(human, robot, fps=work.fps, settings=work.settings, progress=progress)
+    ground, source_ground = (
+        None if terrain is None else ground_of({"terrain": terrain})
+        for terrain in (job.ground or work.ground, job.source_ground or work.source_ground)
+    )
+    motion = retarget(
+        human, robot, fps=work.fps, settings=work.settings, ground=ground,
+        source_ground=source_ground, progress=progress,
+    )  # fmt: skip
     seconds = time.perf_counter() - started
     picture = picture_path(path) if work.picture else None
     if picture is not None:

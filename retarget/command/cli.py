@@ -49,15 +49,16 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     if options.report is not None:
         check_writable(options.report)
     console = Console(soft_wrap=True)
+    work = _work(options, robot, reading)
     if is_batch(options):
-        return batch(options, robot, reading, console)
+        return batch(options, robot, work, console)
     from rich.markup import escape
 
     broken = 0
     entries: list[page.ClipEntry] = []
     for clip, out in zip(options.clips, output_files(options), strict=True):
         try:
-            entry = _one(clip, out, robot, options, reading, console)
+            entry = _one(clip, out, robot, options, work, console)
             entries += [entry] if entry is not None else []
         except Exception as error:
             text = user_error_text(error)
@@ -85,7 +86,7 @@ def _one(
     out: Path,
     robot: Robot,
     options: Options,
-    reading: dict[str, Any],
+    work: Work,
     console: Console,
 ) -> page.ClipEntry | None:
     from rich.console import Console
@@ -122,7 +123,6 @@ def _one(
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        work = _work(options, robot, reading)
         done = retarget_clip(Job(clip, clip.stem), out, robot, work, read=read, progress=progress)
     motion, seconds = done.motion, done.seconds
     console.print(quality_table(motion.quality))
@@ -141,6 +141,7 @@ def _one(
 
 def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:
     """What the options say of every clip."""
+    from motions.robot.terrain_files import read_terrain
     from retarget.batch.work import Work
     from retarget.settings import RetargetSettings
 
@@ -153,10 +154,12 @@ def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:
         start=options.start,
         end=options.end,
         picture=options.picture,
+        ground=read_terrain(options.ground) if options.ground else None,
+        source_ground=read_terrain(options.source_ground) if options.source_ground else None,
     )
 
 
-def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Console) -> int:
+def batch(options: Options, robot: Robot, work: Work, console: Console) -> int:
     """Retarget the clips of folders and manifests; see `main` for the exit code."""
     from rich.markup import escape
 
@@ -173,7 +176,6 @@ def batch(options: Options, robot: Robot, reading: dict[str, Any], console: Cons
         jobs = merge_jobs(jobs, read_manifest(options.manifest))
     if options.shard:
         jobs = shard_of(jobs, options.shard)
-    work = _work(options, robot, reading)
     if options.backend == "processes":
         workers = (os.cpu_count() or 1) if workers == 0 else workers or 1
         workers = min(workers, max(1, len(jobs)))

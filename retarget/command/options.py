@@ -52,6 +52,12 @@ class Options:
     """Second of the clips to end at; their own end unless given."""
     method: Method = "whole-clip"
     """Solve all frames at once, or one after the other."""
+    ground: str = ""
+    """Ground that the robot walks on: slope:DEGREES, steps:RISE,TREAD,COUNT, ramp:..., rough:...,
+    or a file with a terrain (.json, .toml, .npz, .obj). The results carry it in their scene."""
+    source_ground: str = ""
+    """Ground that the person walked on, said likewise, in the clip's world (m); the robot walks on
+    it at its own size unless --ground says otherwise."""
     picture: bool = False
     """Also write a picture per clip: the person above, the robot below."""
     report: Path | None = None

@@ -80,7 +80,7 @@ def test_manifests(clips: Path, tmp_path: Path) -> None:
     assert plain.name == "a" and plain.clip.resolve() == (clips / "a.bvh").resolve()
     assert (part.name, part.start, part.end) == ("parts/b1", 0.05, 0.2)
     for text, said in (
-        ('{"clip": "a", "speed": 2}', "may have name, start and end"),
+        ('{"clip": "a", "speed": 2}', "may have name, start, end, ground and source_ground"),
         ('{"clip": "a", "name": "../b"}', "below the output"),
         ('{"clip": "a", "end": "2"}', "are seconds"),
         ('{"clip": "a", "end": NaN}', "are seconds"),

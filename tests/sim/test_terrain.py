@@ -20,6 +20,7 @@ from mimic.sim.terrain import (
     Steps,
     Terrain,
     TerrainSurface,
+    add_terrain,
 )
 from mimic_base.errors import MimicError
 from mimic_base.surface import Surface
@@ -41,6 +42,9 @@ ALL: dict[str, Terrain] = {
         )
     ),
     "heights": HeightField(heights=((0.0, 0.1, 0.3), (0.2, 0.05, 0.1)), size=(3.0, 2.0)),
+    "heights elsewhere": HeightField(
+        heights=((0.0, 0.1, 0.3), (0.2, 0.05, 0.1)), size=(3.0, 2.0), pos=(-0.5, 1.0)
+    ),
     "level heights": HeightField(heights=((0.3, 0.3), (0.3, 0.3))),
     "rough": RoughGround(seed=3, size=(6.0, 3.0)),
 }
@@ -50,7 +54,7 @@ ALL: dict[str, Terrain] = {
 def test_height_is_where_a_ray_from_above_ends(terrain: Terrain) -> None:
     surface = TerrainSurface(terrain.parts())
     spec = mujoco.MjSpec()
-    surface.add_to(spec, terrain.friction)
+    add_terrain(spec, surface.parts, terrain.friction)
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
@@ -67,6 +71,34 @@ def test_height_is_where_a_ray_from_above_ends(terrain: Terrain) -> None:
     assert single.dtype == torch.float32
     # A place as near to an edge as rounding goes may fall on its other side.
     assert (np.abs(single.numpy() - met) < 1e-5).mean() > 0.99
+
+
+@pytest.mark.parametrize("terrain", ALL.values(), ids=ALL)
+def test_the_gradient_is_that_of_the_height(terrain: Terrain) -> None:
+    surface = TerrainSurface(terrain.parts())
+    x, y = np.random.default_rng(1).uniform(-2.0, 2.0, (2, 400))
+    e = 1e-5
+    along_x, along_y = surface.gradient(x, y)
+    inside = np.ones(x.shape, bool)  # both differences stay on one face
+    for found, (dx, dy) in ((along_x, (e, 0.0)), (along_y, (0.0, e))):
+        sides = [surface.height(x + k * dx, y + k * dy) for k in (-1.0, 0.0, 1.0)]
+        straight = np.abs(sides[0] - 2 * sides[1] + sides[2]) < 1e-9
+        steep = np.abs(sides[2] - sides[0]) > 100 * e
+        inside &= straight & ~steep
+        np.testing.assert_allclose(
+            found[straight & ~steep],
+            ((sides[2] - sides[0]) / (2 * e))[straight & ~steep],
+            atol=1e-6,
+        )
+    assert inside.mean() > 0.9
+
+
+@pytest.mark.parametrize("terrain", ALL.values(), ids=ALL)
+def test_a_scaled_terrain_is_its_heights_scaled(terrain: Terrain) -> None:
+    surface = TerrainSurface(terrain.parts())
+    x, y = np.random.default_rng(2).uniform(-2.0, 2.0, (2, 200))
+    found = surface.scaled(0.7).height(0.7 * x, 0.7 * y)
+    np.testing.assert_allclose(found, 0.7 * surface.height(x, y), atol=1e-9)
 
 
 def test_heights_of_any_shape() -> None:

@@ -16,7 +16,7 @@ from mimic_base.errors import MimicError
 from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, frame_shapes
 from mimic_base.resample import resampled_length
 from motions import RobotMotion
-from motions.robot.dataset import MotionFile, find_motion_files, read_header
+from motions.robot.dataset import MotionFile, distinct_names, find_motion_files, read_header
 from motions.robot.motion import check_fits
 from robots import Robot
 
@@ -36,6 +36,7 @@ class MotionLibrary(FrameArrays[torch.Tensor]):
     """
 
     names: tuple[str, ...]
+    """One for each clip, no two alike."""
     hashes: tuple[str, ...]
     source_fps: tuple[float, ...]
     fps: float
@@ -140,10 +141,11 @@ def load_library(
 
     with ThreadPoolExecutor(_workers(workers, len(files))) as pool:
         facts = list(_in_order(pool, load, len(files)))
+    paths = [None if isinstance(file, RobotMotion) else Path(file) for file in files]
     weights = [file.weight if isinstance(file, MotionFile) else 1.0 for file in files]
     even = all(weight == weights[0] for weight in weights)
     return MotionLibrary(
-        names=tuple(name for name, _, _ in facts),
+        names=distinct_names([name for name, _, _ in facts], paths),
         hashes=tuple(digest for _, digest, _ in facts),
         source_fps=tuple(rate for _, _, rate in facts),
         fps=fps,

@@ -13,7 +13,7 @@ from mimic.policy.opener import PolicySource, find_policy, open_player
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from motions import RobotMotion
-from motions.robot.dataset import find_motion_files, names_motions
+from motions.robot.dataset import distinct_names, find_motion_files, names_motions
 from robots import Robot
 
 
@@ -97,11 +97,12 @@ def _clips(player: PolicyPlayer, files: Sequence[Path]) -> tuple[Clip, ...]:
         inside = player.contract.clip_inside
         name = player.contract.motions[inside].name if inside is not None else ""
         return (Clip(name, player.reference_inside()),)
-    clips = []
+    names, references = [], []
     for file in files:
         motion = RobotMotion.load(file)
-        clips.append(Clip(motion.name or file.stem, player.reference(motion, where=file)))
-    return tuple(clips)
+        names.append(motion.name or file.stem)
+        references.append(player.reference(motion, where=file))
+    return tuple(map(Clip, distinct_names(names, files), references))
 
 
 def _notes(player: PolicyPlayer, robot: Robot) -> tuple[str, ...]:

@@ -73,6 +73,37 @@ def find_motion_files(paths: Sequence[MotionPath]) -> list[MotionFile]:
     return files
 
 
+def distinct_names(names: Sequence[str], paths: Sequence[Path | None]) -> tuple[str, ...]:
+    """The names of clips, each its own.
+
+    A name that several clips have is replaced by the shortest end of each clip's path that tells
+    them apart, without its suffix; clips in memory, and a file given twice, are counted: ``walk``,
+    ``walk #2``.
+
+    Args:
+        paths: where each clip comes from; None for one that has no file.
+    """
+    labels = list(names)
+    for name in {name for name in names if names.count(name) > 1}:
+        alike = [i for i, each in enumerate(names) if each == name]
+        whole = [p.absolute().with_suffix("").parts for i in alike if (p := paths[i]) is not None]
+        for count in range(1, max(map(len, whole), default=0) + 1):
+            if len({parts[-count:] for parts in whole}) == len(set(whole)):
+                for i in alike:
+                    path = paths[i]
+                    if path is not None:
+                        labels[i] = "/".join(path.absolute().with_suffix("").parts[-count:])
+                break
+    taken: set[str] = set()
+    for i, label in enumerate(labels):
+        number = 1
+        while labels[i] in taken:
+            number += 1
+            labels[i] = f"{label} #{number}"
+        taken.add(labels[i])
+    return tuple(labels)
+
+
 def names_motions(path: Path | str) -> bool:
     """Whether there is such a file, folder or manifest (perhaps with ``:SPLIT``)."""
     return Path(path).exists() or _manifest_and_split(path) is not None

@@ -168,7 +168,7 @@ def test_loading_side_by_side_gives_the_same_numbers(
     clips = [make_motion(g1, fps=fps, seconds=1.0) for fps in (50.0, 30.0, 120.0)]
     clips += [clips[0].crop(5, 20), clips[1].with_joint_order(clips[1].joint_names[::-1])]
     for number, clip in enumerate(clips):
-        clip.save(tmp_path / f"{number}.npz")
+        replace(clip, name=f"clip {number}").save(tmp_path / f"{number}.npz")
     library = load_library(find_motion_files([tmp_path]), g1, 50.0, workers=workers)
     read = [RobotMotion.load(tmp_path / f"{number}.npz") for number in range(len(clips))]
     for name, expected in serially(read, g1, 50.0).items():
@@ -295,3 +295,21 @@ def test_objects_are_where_clips_have_them(g1: Robot, motion: RobotMotion, tmp_p
     assert library.object_quat_w[frames, 0].tolist() == [1, 0, 0, 0]
     assert library.hashes[0] != library.hashes[1]
     assert load_library([motion], g1, 50.0).object_pos_w is None
+
+
+def test_clips_of_the_same_name_are_told_apart_by_their_paths(
+    g1: Robot, motion: RobotMotion, tmp_path: Path
+) -> None:
+    for folder in ("monday/fast", "tuesday/fast", "tuesday/slow"):
+        (tmp_path / folder).mkdir(parents=True)
+        motion.save(tmp_path / folder / "walk.npz")
+    files = [tmp_path / f"{day}/fast/walk.npz" for day in ("monday", "tuesday")]
+    name = motion.name
+    assert load_library([*files, motion], g1, 50.0).names == (
+        "monday/fast/walk", "tuesday/fast/walk", name
+    )  # fmt: skip
+    slow = [tmp_path / "tuesday/fast/walk.npz", tmp_path / "tuesday/slow/walk.npz"]
+    assert load_library(slow, g1, 50.0).names == ("fast/walk", "slow/walk")
+    twice = [files[0], files[0], motion, motion]
+    assert load_library(twice, g1, 50.0).names == ("walk", "walk #2", name, f"{name} #2")
+    assert load_library(files[:1], g1, 50.0).names == (name,)

@@ -1,4 +1,4 @@
-"""``mimic evaluate``: how well a policy tracks, by a named protocol."""
+"""``mimic evaluate``: how well a policy does its task, by a named protocol."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -14,16 +15,19 @@ from mimic.commands.output import make_console, progress_bar, say
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Play a policy on whole clips many times and measure success and errors."""
+    """Play a policy many times, on whole clips or on its task's own episodes, and measure success,
+    errors and rewards."""
 
     policy: tyro.conf.Positional[Path]
     """An .onnx file, a run directory, or a checkpoint."""
     motion: tuple[Path, ...] = ()
     """Motion files (.npz) or folders; by default the clips the policy comes with."""
-    protocol: str = "noisy-start"
-    """appendix-f, noisy-start, robust or mjlab; figures compare only within one protocol."""
+    protocol: str | None = None
+    """Of clips: appendix-f, noisy-start, robust, mjlab; of any task's own episodes: task,
+    task-robust. By default noisy-start where the task tracks clips, else task. Figures compare only
+    within one protocol."""
     episodes: int | None = None
-    """Episodes of each clip; by default the protocol's own number."""
+    """Episodes of each clip, or of the task; by default the protocol's own number."""
     start_noise: float | None = None
     """Noise on the start state as a fraction of training's; by default the protocol's own."""
     robot: str | None = None
@@ -40,17 +44,24 @@ class Evaluate:
     """Also write everything into this file."""
 
     def run(self) -> int:
-        from mimic.evaluation import evaluate, get_protocol
+        from mimic.evaluation import default_protocol, evaluate, evaluate_task, get_protocol
         from mimic.evaluation.policies import open_policy
+        from mimic.evaluation.protocols import OF_TASKS
+        from mimic.tasks.registry import task_config
         from mimic_base.files import atomic_path
 
         console = make_console()
-        protocol = get_protocol(self.protocol, episodes=self.episodes, start_noise=self.start_noise)
+        numbers: dict[str, Any] = {"episodes": self.episodes, "start_noise": self.start_noise}
+        # Numbers that cannot be are told before the policy is opened.
+        get_protocol(self.protocol or OF_TASKS, **numbers)
         # The place of the result is tried before the work, not after.
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
             policy = open_policy(self.policy)
+            name = self.protocol or default_protocol(task_config(policy.task))
+            protocol = get_protocol(name, **numbers)
+            play = evaluate_task if protocol.own_episodes else evaluate
             with progress_bar("evaluating") as progress:
-                result = evaluate(
+                result = play(
                     policy, self.motion, protocol, robot=self.robot, engine=self.engine,
                     device=self.device, threads=self.threads, seed=self.seed, progress=progress,
                 )  # fmt: skip

@@ -173,6 +173,7 @@ class Environment:
             name: each.build(self) for name, each in config.commands.items()
         }
         self._starter = self._find_starter()
+        self._has_aims = any(term.success for term in config.terminations.values())
         self._curriculum: dict[str, float] = {}
         self._statistics: dict[str, torch.Tensor] = {}
         self._steps = 0
@@ -240,8 +241,10 @@ class Environment:
             off though nothing went wrong; ``terminated`` [N] bool, those that failed; ``final_ids``
             [k], the environments that ended; ``final_observations`` [k, ...], every group as it was
             in the last state of each, before the restart; ``log``, a mapping of numbers that stay
-            on the device. A state that has blown up cannot be observed: its row shows the start it
-            was put back to.
+            on the device; ``figures``, the values [N] whose means ``log`` holds, of the states
+            before restarts: ``reward/NAME`` (weighted, a second), ``termination/NAME`` (bool) and
+            what the commands measure. A state that has blown up cannot be observed: its row shows
+            the start it was put back to.
         """
         with few_threads(self.num_envs):
             return self._step(actions)
@@ -275,11 +278,12 @@ class Environment:
         rewards = self.reward_per_step * self.control_dt
         rewards = torch.where(broken, torch.zeros_like(rewards), rewards)
         self.terminated = terminated
+        failed = self._failed(reasons, broken) if self._has_aims else terminated
         for command in self.commands.values():
-            command.record(terminated)
+            command.record(failed)
         dones = terminated | time_outs
         done_ids = dones.nonzero().squeeze(-1)
-        log = parts.log(terms, reasons, done_ids, broken)
+        log, figures = parts.log(terms, reasons, done_ids, broken)
         final = parts.final_observations(done_ids)
         changed = parts.events() | dones
         if len(done_ids):
@@ -295,6 +299,7 @@ class Environment:
             "final_ids": done_ids,
             "final_observations": final,
             "log": log,
+            "figures": figures,
         }
         return self._observations, rewards, dones, extras
 
@@ -556,6 +561,14 @@ class Environment:
                 terminated |= value
         return terminated, time_outs, reasons
 
+    def _failed(self, reasons: dict[str, torch.Tensor], broken: torch.Tensor) -> torch.Tensor:
+        """[N] bool: ended by something that is neither a time-out nor the aim."""
+        failed = broken.clone()
+        for name, term in self.cfg.terminations.items():
+            if not (term.time_out or term.success):
+                failed |= reasons[name]
+        return failed
+
     def _reward_terms(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """[N] weighted sum, and each weighted term."""
         total = torch.zeros(self.num_envs, device=self.device)
@@ -600,7 +613,8 @@ class Environment:
         reasons: dict[str, torch.Tensor],
         done_ids: torch.Tensor,
         broken: torch.Tensor,
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """What is logged, and the figures [N] it is the mean of."""
         values = {f"reward/{name}": value for name, value in terms.items()}
         values["reward/total"] = self.reward_per_step
         values |= {f"termination/{name}": value for name, value in reasons.items()}
@@ -617,4 +631,4 @@ class Environment:
         if self._steps % STATISTICS_EVERY == 0:
             for command in self.commands.values():
                 self._statistics |= command.statistics()
-        return log | self._statistics | self._curriculum
+        return log | self._statistics | self._curriculum, values

@@ -87,6 +87,9 @@ class TerminationTerm:
     """Pure."""
     time_out: bool = False
     """Whether the episode is cut off though nothing went wrong."""
+    success: bool = False
+    """Whether the episode ends because its aim is reached. Evaluations of a task with such a term
+    count as success what ends by it alone; of other tasks, what ends without a failure."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of ``function``."""
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import torch
 
-import robots
 from mimic.envs.commands.motion import motion_command
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.motion_library import MotionSource, find_motion_files
 from mimic.envs.threads import few_threads
 from mimic.evaluation.metrics import EpisodeTally, state_errors
-from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, open_policy
-from mimic.evaluation.protocols import Protocol, get_protocol
+from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, load, named_task, robot_of
+from mimic.evaluation.protocols import OF_TASKS, Protocol, get_protocol, tracks_clips
 from mimic.evaluation.result import EvaluationResult
 from mimic.sim import pick_device
 from mimic.tasks.registry import make_env, task_config
@@ -43,13 +42,13 @@ def evaluate(
     progress: Progress | None = None,
     env: Environment | None = None,
 ) -> EvaluationResult:
-    """Judge a policy.
+    """Judge a policy on clips; ``evaluate_task`` judges it on the episodes of any task.
 
     Args:
         policy: an .onnx file, a run directory or checkpoint, or a function from observations
             [N, D] to actions [N, A].
         motions: motion files, folders or clips; by default those the policy comes with.
-        protocol: a protocol or its name, see ``PROTOCOLS``.
+        protocol: a protocol of clips or its name, see ``PROTOCOLS``.
         task, robot: where the policy is a bare function; files know theirs.
         engine, device: see ``mimic.sim.make_engine`` and ``mimic.sim.pick_device``.
         max_envs: environments side by side; more episodes are played in several rounds.
@@ -63,21 +62,19 @@ def evaluate(
     """
     if isinstance(protocol, str):
         protocol = get_protocol(protocol)
-    loaded = _load(policy, task, robot)
-    chosen_robot = robot or loaded.robot
-    if not isinstance(chosen_robot, Robot):
-        chosen_robot = robots.load(chosen_robot)
-    if chosen_robot.name != loaded.robot:
-        raise MimicError(
-            f"{loaded.source}: the policy is for robot '{loaded.robot}', not for "
-            f"'{chosen_robot.name}'"
-        )
+    loaded = load(policy, task, robot)
+    chosen_robot = robot_of(loaded, robot)
+    notes: list[str] = []
+    if task is None:
+        config, notes = named_task(loaded)
+    else:
+        config = task if isinstance(task, TaskConfig) else task_config(task)
+    check_protocol(config, protocol)
     clips = motions or loaded.motions
     if not clips:
         raise MimicError(
             f"{loaded.source}: the policy comes without a clip; name one with --motion FILE"
         )
-    config = task if isinstance(task, TaskConfig) else task_config(task or loaded.task)
     if env is None:
         env = make_evaluation_env(
             config, clips, protocol, robot=chosen_robot, engine=engine, device=device, seed=seed,
@@ -85,7 +82,7 @@ def evaluate(
         )  # fmt: skip
     else:
         env.reseed(seed)
-    notes = loaded.check(env)
+    notes += loaded.check(env)
     library = motion_command(env).library
     tally, clip_of_episode = _play(env, loaded.act, protocol, progress)
     everything = torch.ones_like(clip_of_episode, dtype=torch.bool)
@@ -109,24 +106,18 @@ def evaluate(
     )
 
 
-def _load(
-    policy: Path | str | LoadedPolicy | PolicyFunction,
-    task: str | TaskConfig | None,
-    robot: Path | str | Robot | None,
-) -> LoadedPolicy:
-    if isinstance(policy, LoadedPolicy):
-        return policy
-    if isinstance(policy, Path | str):
-        return open_policy(policy)
-    if task is None or robot is None:
-        raise ValueError("a policy that is a function needs task and robot")
-    name = robot.name if isinstance(robot, Robot) else robots.load(robot).name
-    return LoadedPolicy(
-        act=policy,
-        source=getattr(policy, "__name__", type(policy).__name__),
-        task=task if isinstance(task, str) else task.task,
-        robot=name,
-    )
+def check_protocol(task: TaskConfig, protocol: Protocol) -> None:
+    """Refuse a protocol of clips for a task that tracks none.
+
+    Raises:
+        MimicError: that is so.
+    """
+    if not protocol.own_episodes and not tracks_clips(task):
+        raise MimicError(
+            f"protocol '{protocol.name}' plays whole clips, and task '{task.task}' has no motion "
+            f"command (its commands: {', '.join(task.commands) or 'none'}); use --protocol "
+            f"{OF_TASKS}"
+        )
 
 
 def make_evaluation_env(
@@ -141,15 +132,19 @@ def make_evaluation_env(
     max_envs: int = 4096,
     threads: int = 0,
 ) -> Environment:
-    """The environment that a protocol plays a task in; for the arguments see ``evaluate``."""
+    """The environment that a protocol plays a task in; for the arguments see ``evaluate``.
+
+    It has a place for every episode (of each clip, or of the task), ``max_envs`` at most.
+    """
     paths = [clip for clip in clips if not isinstance(clip, RobotMotion)]
     loaded: list[MotionSource] = [clip for clip in clips if isinstance(clip, RobotMotion)]
     if paths:
         loaded += find_motion_files(paths)
+    each = 1 if protocol.own_episodes else len(loaded)
     return make_env(
         protocol.environment(config),
         loaded,
-        num_envs=min(len(loaded) * protocol.episodes, max_envs),
+        num_envs=min(each * protocol.episodes, max_envs),
         robot=robot,
         engine=engine,
         device=pick_device(device, engine),

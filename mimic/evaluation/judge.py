@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +11,12 @@ import torch
 
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.evaluation.evaluate import evaluate, make_evaluation_env
-from mimic.evaluation.metrics import Summary
-from mimic.evaluation.protocols import get_protocol
+from mimic.evaluation.protocols import default_protocol, get_protocol
+from mimic.evaluation.task_episodes import evaluate_task
 from mimic_base.errors import MimicError
 from robots import Robot
 
 JUDGEMENTS = "judgements.jsonl"
-PROTOCOL = "noisy-start"
 
 
 class Training(Protocol):
@@ -35,15 +33,16 @@ class Training(Protocol):
 
 
 class TrainingJudge:
-    """A callback of ``Runner.learn`` that plays the policy on its clips every few iterations.
+    """A callback of ``Runner.learn`` that plays the policy every few iterations.
 
-    Episodes start at the first frame with the noise of the protocol ``noisy-start``, the same
-    at every judgement. Each judgement is a line of ``judgements.jsonl`` in the run directory.
+    Where the task tracks clips, on these by the protocol ``noisy-start``; else on the task's own
+    episodes by the protocol ``task``. The noise and the commands are the same at every judgement.
+    Each judgement is a line of ``judgements.jsonl`` in the run directory.
 
     Args:
-        task: the task by which the policy is judged, without terminations of the training's own.
-        every: iterations between judgements. episodes: of each clip.
-        until: end the training once this share of the episodes finishes; 0 never does.
+        task: the task by which the policy is judged; its terminations end its own episodes only.
+        every: iterations between judgements. episodes: of each clip, or of the task.
+        until: end the training once this share of the episodes succeeds; 0 never does.
 
     Raises:
         MimicError: a share outside 0..1, or fewer than one iteration or episode.
@@ -65,7 +64,7 @@ class TrainingJudge:
         if not 0.0 <= until <= 1.0:
             raise MimicError(f"judge-until is a share of episodes from 0 to 1, got {until}")
         self.motions, self.task, self.robot, self.engine = tuple(motions), task, robot, engine
-        self.protocol = replace(get_protocol(PROTOCOL), episodes=episodes)
+        self.protocol = get_protocol(default_protocol(task), episodes=episodes)
         self.every, self.until = every, until
         self._env: Environment | None = None
 
@@ -84,11 +83,11 @@ class TrainingJudge:
             with torch.no_grad():
                 return policy(obs)
 
-        result = evaluate(
+        judge = evaluate_task if self.protocol.own_episodes else evaluate
+        total = judge(
             act, self.motions, self.protocol,
             task=self.task, robot=self.robot, engine=self.engine, env=self._env,
-        )  # fmt: skip
-        total = result.total
+        ).total  # fmt: skip
         record: dict[str, Any] = {
             "iteration": iteration,
             "samples": run.samples,
@@ -98,17 +97,5 @@ class TrainingJudge:
         if run.run_dir is not None:
             with (run.run_dir / JUDGEMENTS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-        print(f"    judged   {sentence(total)}", flush=True)
+        print(f"    judged   {total.sentence()}", flush=True)
         return self.until > 0 and total.success >= self.until
-
-
-def sentence(total: Summary) -> str:
-    """A judgement in words."""
-    text = (
-        f"{100 * total.success:.0f} % of {total.episodes} episodes finish, survive "
-        f"{total.survived_s:.1f} of {total.duration_s:.1f} s"
-    )
-    anchor, world = (total.errors.get(name) for name in ("key_body_anchor_mm", "key_body_mm"))
-    if anchor is None or world is None:
-        return text
-    return f"{text}, key bodies off by {world:.0f} mm, seen from the anchor by {anchor:.0f} mm"

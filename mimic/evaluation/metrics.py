@@ -89,6 +89,17 @@ class Summary:
             "failures": dict(self.failures),
         }
 
+    def sentence(self) -> str:
+        """A judgement in words."""
+        text = (
+            f"{100 * self.success:.0f} % of {self.episodes} episodes finish, survive "
+            f"{self.survived_s:.1f} of {self.duration_s:.1f} s"
+        )
+        anchor, world = (self.errors.get(name) for name in ("key_body_anchor_mm", "key_body_mm"))
+        if anchor is None or world is None:
+            return text
+        return f"{text}, key bodies off by {world:.0f} mm, seen from the anchor by {anchor:.0f} mm"
+
 
 class EpisodeTally:
     """Sums over episodes that end at different times; nothing counts after an episode's end.

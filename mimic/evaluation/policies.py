@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mimic.envs.commands.motion import motion_command
+import robots
+from mimic.configuration import from_plain, to_plain
+from mimic.envs.environment import TaskConfig
+from mimic.envs.observation import reference_to
 from mimic.policy.opener import PolicySource, find_policy, open_player
+from mimic.tasks.registry import task_config
 from mimic_base.errors import MimicError
 from motions import RobotMotion
+from robots import Robot
 
 if TYPE_CHECKING:
     from mimic.envs.environment import Environment
@@ -30,6 +35,8 @@ class LoadedPolicy:
         act: observations [N, D] -> deterministic actions [N, A].
         task, robot: what it was trained for.
         motions: clips to judge it on when the user names none.
+        robot_source: name or description file of the robot, as its run was given it.
+        run_task: the task as its run resolved it, in plain values; None where that is not known.
         check: refuses an environment it was not made for; returns what a reader of the figures
             should know.
         details: what else it says about itself.
@@ -40,6 +47,8 @@ class LoadedPolicy:
     task: str
     robot: str
     motions: tuple[Path | RobotMotion, ...] = ()
+    robot_source: str = ""
+    run_task: Mapping[str, Any] | None = None
     check: Callable[[Environment], list[str]] = lambda env: []
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -67,6 +76,7 @@ def _from_onnx(source: PolicySource) -> LoadedPolicy:
         task=contract.task,
         robot=contract.robot.name,
         motions=(_clip_inside(player),) if contract.clip_inside is not None else (),
+        **_of_run(source),
         check=lambda env: _check_contract(player, env),
         details={"training": dict(contract.training), "trained_on": _names(contract.motions)},
     )
@@ -94,8 +104,106 @@ def _from_checkpoint(source: PolicySource) -> LoadedPolicy:
         task=identity["task"],
         robot=identity["robot"],
         motions=tuple(source.trained_on),
+        **_of_run(source),
         check=check,
     )
+
+
+def _of_run(source: PolicySource) -> dict[str, Any]:
+    """What the run that a policy lies in says of its robot and its task."""
+    task = source.config.get("run", {}).get("task")
+    return {
+        "robot_source": str(source.config.get("robot", "")),
+        # A task of the first schema was a name and a few numbers.
+        "run_task": task if isinstance(task, Mapping) and "rewards" in task else None,
+    }
+
+
+def load(
+    policy: Path | str | LoadedPolicy | PolicyFunction,
+    task: str | TaskConfig | None = None,
+    robot: Path | str | Robot | None = None,
+) -> LoadedPolicy:
+    """A policy to be judged: opened, or a bare function with the task and robot it is for."""
+    if isinstance(policy, LoadedPolicy):
+        return policy
+    if isinstance(policy, Path | str):
+        return open_policy(policy)
+    if task is None or robot is None:
+        raise ValueError("a policy that is a function needs task and robot")
+    name = robot.name if isinstance(robot, Robot) else robots.load(robot).name
+    return LoadedPolicy(
+        act=policy,
+        source=getattr(policy, "__name__", type(policy).__name__),
+        task=task if isinstance(task, str) else task.task,
+        robot=name,
+    )
+
+
+def robot_of(policy: LoadedPolicy, robot: Path | str | Robot | None = None) -> Robot:
+    """The robot to judge a policy on: the one given, else its run's, else by its name.
+
+    Raises:
+        MimicError, RobotError: another robot than the policy's, or an unknown one.
+    """
+    chosen = robot or policy.robot_source or policy.robot
+    if not isinstance(chosen, Robot):
+        chosen = robots.load(chosen)
+    if chosen.name != policy.robot:
+        raise MimicError(
+            f"{policy.source}: the policy is for robot '{policy.robot}', not for '{chosen.name}'"
+        )
+    return chosen
+
+
+def trained_task(policy: LoadedPolicy) -> TaskConfig:
+    """The task as the policy's run resolved it; by its name where that is not known.
+
+    Raises:
+        MimicError: the task's code cannot be found, or has other fields now.
+    """
+    if policy.run_task is None:
+        return task_config(policy.task)
+    return from_plain(TaskConfig, policy.run_task, source=f"{policy.source}: task")
+
+
+def named_task(policy: LoadedPolicy) -> tuple[TaskConfig, list[str]]:
+    """The task by the policy's name for it, so that figures of runs compare.
+
+    Where the policy's run changed what the policy sees, does or stands on, it is the run's own
+    task, and the second value says so.
+    """
+    named = task_config(policy.task)
+    if policy.run_task is None:
+        return named, []
+    try:
+        trained = trained_task(policy)
+    except MimicError as error:
+        return named, [f"judged on task '{policy.task}' as it is now: {error}"]
+    changed = [
+        what
+        for what, one, other in (
+            ("observations", _seen(trained), _seen(named)),
+            ("actions", to_plain(trained.actions), to_plain(named.actions)),
+            ("scene", to_plain(trained.scene), to_plain(named.scene)),
+            ("control_hz", trained.control_hz, named.control_hz),
+        )
+        if one != other
+    ]
+    if not changed:
+        return named, []
+    return trained, [
+        f"this run changed the {' and '.join(changed)} of task '{policy.task}': it is judged on "
+        "the task as it was trained"
+    ]
+
+
+def _seen(task: TaskConfig) -> Any:
+    """What an actor's observations are, without noise and delay."""
+    return [
+        (name, reference_to(t.function), to_plain(t.parameters), t.scale, t.history, t.filter)
+        for name, t in task.observations["actor"].items()
+    ]
 
 
 def _names(motions: Any) -> list[str]:
@@ -128,7 +236,7 @@ def _check_contract(player: PolicyPlayer, env: Environment) -> list[str]:
             f"{player.path}: the policy observes {_layout(wanted)}; task '{env.task_name}' gives "
             f"{_layout(found)}; evaluate it on the task it was trained for, '{contract.task}'"
         )
-    lead = motion_command(env).reference_lead
+    lead = next((getattr(c, "reference_lead", 0) for c in env.commands.values()), 0)
     if contract.reference_lead != lead:
         raise MimicError(
             f"{player.path}: the policy observes the reference {contract.reference_lead} step(s) "

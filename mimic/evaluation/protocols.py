@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.environment import TaskConfig, quiet_task
 from mimic.envs.failure import ROOT_HEIGHT, ROOT_TILT
 from mimic.envs.mdp import terminations
@@ -35,17 +36,19 @@ TRACKING_FAILURES: Mapping[str, TerminationTerm] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a policy is judged. Every episode starts at its clip's first frame.
+    """How a policy is judged. The policy's actions are deterministic in all protocols.
 
-    The policy's actions are deterministic in all protocols. An episode succeeds when no failure
-    occurs until the clip's last frame, or until ``time_limit_s``.
+    Of clips: every episode starts at its clip's first frame and succeeds when no failure occurs
+    until the clip's last frame, or until ``time_limit_s``. Of the task's own episodes
+    (``own_episodes``): they start as the task's command says, and the task's own terminations end
+    them.
     """
 
     name: str
     description: str
     failures: Mapping[str, TerminationTerm]
     episodes: int
-    """Episodes of each clip, unless the user asks for another number."""
+    """Episodes of each clip, or of all, unless the user asks for another number."""
     observation_noise: bool = False
     """The task's noise on the policy's observations."""
     start_noise: float = 0.0
@@ -53,7 +56,10 @@ class Protocol:
     disturbances: Disturbances = "none"
     """``task``: the task's own pushes and randomised friction, mass and joint zeros."""
     time_limit_s: float | None = None
-    """None: the whole clip."""
+    """None: the whole clip, or the task's own longest episode."""
+    own_episodes: bool = False
+    """Whether the task's own episodes, rewards and terminations are played, whatever the task is;
+    otherwise whole clips, which needs a motion command."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -65,6 +71,9 @@ class Protocol:
 
     def to_dict(self) -> dict[str, Any]:
         """The definition in plain numbers and texts."""
+        count: dict[str, Any] = {"episodes_per_clip": self.episodes, "start_frame": 0}
+        if self.own_episodes:
+            count = {"episodes": self.episodes}
         return {
             "name": self.name,
             "description": self.description,
@@ -72,8 +81,7 @@ class Protocol:
                 name: {"function": term.function.__name__, **term.parameters}
                 for name, term in self.failures.items()
             },
-            "episodes_per_clip": self.episodes,
-            "start_frame": 0,
+            **count,
             "deterministic_policy": True,
             "observation_noise": self.observation_noise,
             "start_noise": self.start_noise,
@@ -84,8 +92,9 @@ class Protocol:
     def environment(self, task: TaskConfig) -> TaskConfig:
         """The task as this protocol plays it.
 
-        Only the tracking rewards stay, since the normalised return counts nothing else. There are
-        no terminations: failures are judged from outside, on states that nobody has reset.
+        Of clips only the tracking rewards stay, since the normalised return counts nothing else,
+        and there are no terminations: failures are judged from outside, on states that nobody has
+        reset. The task's own episodes keep both.
         """
         quiet = quiet_task(
             task,
@@ -93,6 +102,8 @@ class Protocol:
             start_noise=self.start_noise,
             disturbances=self.disturbances == "task",
         )
+        if self.own_episodes:
+            return quiet
         tracking = {name: term for name, term in task.rewards.items() if term.tracking}
         return replace(quiet, rewards=tracking, terminations={})
 
@@ -134,8 +145,39 @@ PROTOCOLS: Mapping[str, Protocol] = {
             observation_noise=True,
             time_limit_s=10.0,
         ),
+        Protocol(
+            name="task",
+            description="the task's own episodes, rewards and terminations, without noise or "
+            "disturbance",
+            failures={},
+            episodes=100,
+            own_episodes=True,
+        ),
+        Protocol(
+            name="task-robust",
+            description="the task's own episodes, rewards and terminations under all that training "
+            "adds: observation noise, start noise, events",
+            failures={},
+            episodes=100,
+            observation_noise=True,
+            start_noise=1.0,
+            disturbances="task",
+            own_episodes=True,
+        ),
     )
 }
+OF_CLIPS, OF_TASKS = "noisy-start", "task"
+"""What is played where no protocol is named: by tasks that track clips, and by others."""
+
+
+def tracks_clips(task: TaskConfig) -> bool:
+    """Whether some command of a task asks for frames of clips."""
+    return any(isinstance(each, MotionCommandConfig) for each in task.commands.values())
+
+
+def default_protocol(task: TaskConfig) -> str:
+    """Name of the protocol that is played where none is named."""
+    return OF_CLIPS if tracks_clips(task) else OF_TASKS
 
 
 def get_protocol(

@@ -38,6 +38,7 @@ class TaskRollout:
         qpos: [T + 1, nq] the robot's coordinates, then those of the scene's free objects.
         rewards: [T] reward of each control step.
         ended_by: name of the termination that ended the episode; empty where time ran out.
+        success: whether that was the task's aim.
     """
 
     task: str
@@ -46,6 +47,7 @@ class TaskRollout:
     qpos: Array
     rewards: Array
     ended_by: str
+    success: bool = False
 
     @property
     def duration(self) -> float:
@@ -55,6 +57,8 @@ class TaskRollout:
     def summary(self) -> str:
         """One line for the console."""
         end = f"FAILED ({self.ended_by})" if self.ended_by else "went on to the end"
+        if self.success:
+            end = f"reached its aim ({self.ended_by})"
         gone = float(np.linalg.norm(self.qpos[-1, :2] - self.qpos[0, :2]))
         return (
             f"{self.task}: {end} after {self.duration:.1f} s; reward "
@@ -103,6 +107,7 @@ def roll_out_task(
     steps = round((seconds or task.episode_length_s) / env.control_dt)
     obs, _ = env.reset()
     qpos, rewards, ended_by = [env.engine.qpos[0].cpu().numpy().copy()], [], ""
+    success = False
     for _ in range(steps):
         action = torch.as_tensor(player.act(obs["actor"].cpu().numpy()))
         before = env.engine.qpos[0]
@@ -112,7 +117,10 @@ def roll_out_task(
             # The environment has already begun the next episode; the state before is the last seen.
             qpos.append(before.cpu().numpy().copy())
             if bool(extras["terminated"][0]):
-                ended_by = _reason(extras["log"])
+                fired = _fired(extras["figures"])
+                ended_by = ", ".join(fired) or "a termination"
+                aims = {name for name, term in task.terminations.items() if term.success}
+                success = bool(fired) and aims.issuperset(fired)
             break
         qpos.append(env.engine.qpos[0].cpu().numpy().copy())
     return TaskRollout(
@@ -122,18 +130,18 @@ def roll_out_task(
         qpos=np.array(qpos, np.float64),
         rewards=np.array(rewards),
         ended_by=ended_by,
+        success=success,
     )
 
 
-def _reason(log: Any) -> str:
-    """The termination that fired in the only environment."""
+def _fired(figures: Mapping[str, torch.Tensor]) -> list[str]:
+    """The terminations that fired in the only environment."""
     prefix = "termination/"
-    fired = [
+    return [
         name.removeprefix(prefix)
-        for name, value in log.items()
-        if name.startswith(prefix) and float(value) > 0
+        for name, values in figures.items()
+        if name.startswith(prefix) and bool(values[0])
     ]
-    return ", ".join(fired) or "a termination"
 
 
 def task_frames(

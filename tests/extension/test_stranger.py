@@ -49,6 +49,7 @@ def run(home: Path) -> Path:
         "--robot", ROBOT, "--loop.num-envs", 8, "--loop.iterations", 2,
         "--algorithm.spread", 0.1, "--task.rewards.holding.weight", 2.0,
         "--task.commands.pose.spread", 0.1, "--out", home / "runs", "--name", "first",
+        "--judge-every", 2, "--judge-episodes", 3,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = home.glob("runs/**/config.json")
@@ -95,6 +96,31 @@ def test_it_is_played(home: Path, run: Path, what: str) -> None:
     done = mimic(home, "play", source[what], "--robot", ROBOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "keep_still:task: went on to the end after 1.0 s" in done.stdout
+
+
+def test_it_is_judged_in_training(run: Path) -> None:
+    (line,) = (run / "judgements.jsonl").read_text("utf-8").splitlines()
+    judged = json.loads(line)
+    assert judged["iteration"] == 2 and judged["episodes"] == 3 and judged["success"] == 1.0
+    assert set(judged["rewards_per_s"]) == {"holding", "touching_box"}
+
+
+@pytest.mark.parametrize("what", ["run", "file"])
+def test_it_is_evaluated_as_it_was_trained(home: Path, run: Path, what: str) -> None:
+    source = {"run": run, "file": run / "policy.onnx"}[what]
+    done = mimic(home, "evaluate", source, "--episodes", 4, "--json", home / f"{what}.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    total = json.loads((home / f"{what}.json").read_text("utf-8"))["total"]
+    assert total["endings"] == {"time_out": 4} and total["success"] == 1.0
+    # The run's own weight and spread, not the task's.
+    assert 1.0 < total["rewards_per_s"]["holding"] <= 2.0
+    assert total["measured"]["error/held_pose"] > 0.0
+
+
+def test_protocols_of_clips_are_refused_for_it(home: Path, run: Path) -> None:
+    done = mimic(home, "evaluate", run, "--protocol", "appendix-f")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "has no motion command" in done.stderr and "--protocol task" in done.stderr
 
 
 def test_what_it_tracks_nothing_for_is_refused(home: Path, run: Path) -> None:

@@ -42,6 +42,7 @@ def retarget(
     objectives: Sequence[Objective] = (),
     obstacles: Sequence[Obstacle] = (),
     progress: Progress | None = None,
+    window: int | None = None,
 ) -> RobotMotion:
     """Retarget one clip.
 
@@ -55,6 +56,8 @@ def retarget(
             `retarget.objectives`.
         obstacles: the caller's own, beside the ground and the robot's body (whole-clip method).
         progress: called with (solver frames done, of how many).
+        window: frames that the whole-clip solver holds in memory at once; chosen unless given. The
+            result does not depend on it.
 
     Returns a `RobotMotion` with all bodies of the robot, contact confidences and `quality`; its
     scene has the ground, where that is not the floor.
@@ -70,7 +73,7 @@ def retarget(
     if settings.method == "whole-clip":
         qpos = solve_whole_clip(
             person, contacts, plan, robot, frames, settings.clip, settings.root, progress,
-            extra=objectives, obstacles=obstacles,
+            extra=objectives, obstacles=obstacles, window=window,
         )  # fmt: skip
     else:
         qpos = solve_per_frame(

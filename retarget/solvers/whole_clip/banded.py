@@ -40,6 +40,13 @@ class TimeCoupling:
             np.zeros((frames, dofs)),
         )
 
+    def first(self, frames: int) -> TimeCoupling:
+        """That of the first frames; rows that reach beyond them stay in."""
+        return TimeCoupling(
+            self.own[:frames], self.next[: max(frames - 1, 0)], self.after[: max(frames - 2, 0)],
+            self.gradient[:frames], self.cost,
+        )  # fmt: skip
+
     def accelerations(self, steps: Array, weight: Array) -> None:
         """Second differences drawn to zero; `steps` [T - 1, n] are the changes between frames.
 
@@ -112,19 +119,32 @@ class BandedSystem:
         self.gradient = np.zeros((frames, dofs))
 
     def solve(self, coupling: TimeCoupling) -> Array:
-        """The step [T, n] that minimises the linearised cost.
+        """The step [T, n] that minimises the linearised cost, in the system's precision.
 
         Raises `LinAlgError` when the system is not positive definite or not finite.
         """
         rows, n = self._rows, self.dofs
-        rows[:, :, : n + 1] = 0.0
-        rows[:, :, 2 * n] += coupling.own
-        rows[1:, :, n] = coupling.next
-        rows[2:, :, 0] = coupling.after
-        right = -(self.gradient + coupling.gradient).ravel()
-        if not (np.isfinite(right).all() and np.isfinite(rows[:, :, 2 * n]).all()):
-            raise LinAlgError("the clip's normal equations are not finite")
+        right = complete(rows, self.gradient, coupling)
         flat = rows.reshape(self.frames * n, -1).T
-        right = right.astype(rows.dtype)
         step = solveh_banded(flat, right, overwrite_ab=True, overwrite_b=True, check_finite=False)
-        return step.reshape(self.frames, n).astype(float)
+        return step.reshape(self.frames, n)
+
+
+def complete(rows: Array, gradient: Array, coupling: TimeCoupling) -> Array:
+    """Add the coupling of frames to their `rows` [T, n, 2 n + 1] of blocks; the right side [T n].
+
+    The coupling may begin before these frames, by as many as it is longer: the first of them are
+    then coupled with those.
+
+    Raises `LinAlgError` where something is not finite.
+    """
+    n, before = rows.shape[1], len(coupling.own) - len(rows)
+    rows[:, :, : n + 1] = 0.0
+    rows[:, :, 2 * n] += coupling.own[before:]
+    following, after = coupling.next[max(before - 1, 0) :], coupling.after[max(before - 2, 0) :]
+    rows[len(rows) - len(following) :, :, n] = following
+    rows[len(rows) - len(after) :, :, 0] = after
+    right = -(gradient + coupling.gradient[before:]).ravel()
+    if not (np.isfinite(right).all() and np.isfinite(rows[:, :, 2 * n]).all()):
+        raise LinAlgError("the clip's normal equations are not finite")
+    return right.astype(rows.dtype)

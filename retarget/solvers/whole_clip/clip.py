@@ -34,11 +34,13 @@ def solve_whole_clip(
     *,
     extra: Sequence[Objective] = (),
     obstacles: Sequence[Obstacle] = (),
+    window: int | None = None,
 ) -> Array:
     """Both stages of the solver and the fit of the root between them; qpos [T, 7 + J].
 
     `extra` objectives of T frames and `obstacles` are the caller's own, beside the person's
-    objectives, the ground and the robot's own body; they count in stage 2.
+    objectives, the ground and the robot's own body; they count in stage 2. `window` frames are held
+    in memory at once (see `ClipSolver`), whatever the result.
     """
     count, weights, iterations = person.num_frames, settings.weights, settings.iterations
     done = 0
@@ -53,7 +55,7 @@ def solve_whole_clip(
     # the body's directions pull at once.
     objectives, path = orientation_objectives(person, contacts, plan, robot, frames, weights)
     keys = key_frames(count, person.fps, settings.key_hz)
-    coarse = ClipSolver(robot, frames, person.fps * (len(keys) - 1) / (count - 1), settings)
+    coarse = ClipSolver(robot, frames, person.fps * (len(keys) - 1) / (count - 1), settings, window)
     state = coarse.start(path[keys], pelvis_axes(person.segments["pelvis"])[keys])
     state = coarse.solve(
         state,
@@ -70,12 +72,13 @@ def solve_whole_clip(
         person, plan, state.qpos(), path, robot, frames, weights, fit
     )
     state = replace(state, root=root.T.copy())
-    solver = ClipSolver(robot, frames, person.fps, settings)
+    solver = ClipSolver(robot, frames, person.fps, settings, window)
+    ground = Ground(robot, count, surface=plan.ground, sparse=count > solver.window)
     state = solver.solve(
         state,
         [*objectives, *extra],
         iterations[1],
-        obstacles=[Ground(robot, count, surface=plan.ground), OwnBody(robot), *obstacles],
+        obstacles=[ground, OwnBody(robot), *obstacles],
         callback=advance,
     )
     if progress is not None:

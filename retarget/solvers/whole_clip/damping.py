@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from mimic_base.vectors import Array
 from mimic_base.windows import spread
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState
+
+Windows = Sequence[slice]
+"""Stretches of the active frames that are worked on one after the other."""
 
 BORDER = 2
 """Frames on either side of the active ones that take part without moving: accelerations couple
@@ -30,7 +34,7 @@ class Damping:
             determine badly.
         held: [J, T] joints that a limit stopped (active bounds). The next step is solved with their
             angles nearly fixed, or the rest of the body would be moved for what they cannot do.
-        last: [T, 6 + J] the frames' last steps.
+        last: [T, 6 + J] the frames' last steps, in the precision in which they were found.
     """
 
     value: Array
@@ -38,25 +42,31 @@ class Damping:
     last: Array
 
     @classmethod
-    def fresh(cls, state: ClipState, damping: float) -> Damping:
+    def fresh(
+        cls, state: ClipState, damping: float, precision: type[np.floating] = np.float64
+    ) -> Damping:
         joints, frames = state.joints.shape
-        held, last = np.zeros((joints, frames), bool), np.zeros((frames, 6 + joints))
+        held, last = np.zeros((joints, frames), bool), np.zeros((frames, 6 + joints), precision)
         return cls(np.full(frames, damping), held, last)
 
-    def adapt(self, frames: Array, step: Array, settings: ClipSettings) -> None:
-        """Raise or lower the damping of `frames` by their wanted steps [K, n].
+    def adapt(
+        self, frames: Array, step: Array, settings: ClipSettings, windows: Windows | None = None
+    ) -> None:
+        """Raise or lower the damping of `frames` by their wanted steps [K, n], in `windows`.
 
         It is raised fourfold where a step is longer than `max_step` rad, and where it takes back
         the one before (two contacts are active in turn there, and only shorter steps find the
         place between them); else it is halved, within its bounds.
         """
-        before = self.last[frames]
-        back = (step * before).sum(1) < -0.3 * (before * before).sum(1)
+        back = np.empty(len(frames), bool)
+        for window in windows or [slice(0, len(frames))]:
+            before, now = self.last[frames[window]].astype(float), step[window].astype(float)
+            back[window] = (now * before).sum(1) < -0.3 * (before * before).sum(1)
+            self.last[frames[window]] = step[window]
         long = np.abs(step[:, 3:]).max(axis=1) > settings.max_step
         doubt = spread(long | back, 2)
         damping = self.value[frames] * np.where(doubt, 4.0, 0.5)
         self.value[frames] = np.clip(damping, settings.damping, settings.most_damping)
-        self.last[frames] = step
 
     def hold(self, frames: Array, wanted: Array, got: Array, step: Array) -> None:
         """Make bounds of joints [J, K] active where a limit stopped a step; free those that a step

@@ -18,6 +18,7 @@ from mimic_base.vectors import Array
 from retarget.solvers.normal import NormalEquations, point_rows
 from retarget.solvers.tree import BodyTree, TreePose
 from retarget.solvers.whole_clip import contact_kernels
+from retarget.solvers.whole_clip.marks import Marks, SparseMarks
 from robots.collision import check_geometry, may_collide
 from robots.robot import Robot
 
@@ -32,7 +33,11 @@ class Obstacle(Protocol):
     """What is in the way."""
 
     def __call__(self, normal: NormalEquations, pose: TreePose, frames: Array) -> None:
-        """Add its rows at the clip's `frames` [T], whose poses are given."""
+        """Add its rows at the clip's `frames` [T], whose poses are given.
+
+        In a clip that is solved in windows it may be called twice for the same frames and poses
+        before `after`, and has to add the same rows.
+        """
         ...
 
     def after(self, tree: BodyTree, pose: TreePose, frames: Array, step: Array) -> Array:
@@ -56,8 +61,12 @@ class Ground:
         weight: float = 150.0,
         margin: float = 0.001,
         surface: Surface = FLAT,
+        *,
+        sparse: bool = False,
     ) -> None:
         """For a clip of `frames`; `weight` per metre; points rest `margin` m above the ground.
+
+        `sparse` keeps what touches in little memory, for clips that are solved in windows.
 
         On a `surface` z = h(x, y) the distance of a point is ``(z - h) / sqrt(1 + |grad h|^2)``,
         its normal the surface's at the point's place, both renewed in every step.
@@ -76,18 +85,25 @@ class Ground:
         boxes = np.array([[points.min(axis=0), points.max(axis=0)] for _, points, _ in parts])
         self.middle, self.half = boxes.mean(axis=1), 0.5 * (boxes[:, 1] - boxes[:, 0])
         self.count = np.diff(self.start)
-        self.touching = np.zeros((frames, self.points.shape[1]), np.uint8)
+        self.marks = (SparseMarks if sparse else Marks)(frames, self.points.shape[1])
+
+    @property
+    def touching(self) -> Array:
+        """Marks [T, P] of the clip's frames, where they are not kept sparsely."""
+        return self.marks.touching
 
     def __call__(self, normal: NormalEquations, pose: TreePose, frames: Array) -> None:
         """Add the rows of the clip's `frames` [T], whose poses are given."""
-        if not self.surface.is_flat:
-            self._on_surface(normal, pose, frames)
-            return
-        normal.cost += contact_kernels.ground(
-            normal.gram, normal.force, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]),
-            frames, self.touching, self.body, self.start, self.points, self.lift, self.middle,
-            self.half, self.weight**2, CARRIED, HOLD,
-        )  # fmt: skip
+        touching, index = self.marks.take(frames)
+        if self.surface.is_flat:
+            normal.cost += contact_kernels.ground(
+                normal.gram, normal.force, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]),
+                index, touching, self.body, self.start, self.points, self.lift, self.middle,
+                self.half, self.weight**2, CARRIED, HOLD,
+            )  # fmt: skip
+        else:
+            self._on_surface(normal, pose, touching, index)
+        self.marks.keep(frames)
 
     def after(self, tree: BodyTree, pose: TreePose, frames: Array, step: Array) -> Array:
         """Let go of points that the `step` [T, n] found for these frames lifts off the ground.
@@ -97,23 +113,27 @@ class Ground:
         far [T] m the highest of them rises.
         """
         rise = np.zeros(len(frames))
-        if not self.surface.is_flat:
-            self._let_go_of_surface(tree, pose, frames, step, rise)
-            return rise
-        contact_kernels.let_go(
-            step, pose.basis, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]), frames,
-            self.touching, self.body, self.start, self.points, self.lift, tree.mover_start,
-            tree.mover, rise,
-        )  # fmt: skip
+        touching, index = self.marks.take(frames)
+        if self.surface.is_flat:
+            contact_kernels.let_go(
+                step, pose.basis, pose.pos, pose.mat, np.ascontiguousarray(pose.root[2]), index,
+                touching, self.body, self.start, self.points, self.lift, tree.mover_start,
+                tree.mover, rise,
+            )  # fmt: skip
+        else:
+            self._let_go_of_surface(tree, pose, touching, index, step, rise)
+        self.marks.keep(frames)
         return rise
 
-    def _on_surface(self, normal: NormalEquations, pose: TreePose, frames: Array) -> None:
+    def _on_surface(
+        self, normal: NormalEquations, pose: TreePose, touching: Array, frames: Array
+    ) -> None:
         """As the compiled loop for the flat ground: marks what touches and adds its rows."""
-        flags = self.touching[frames]
+        flags = touching[frames]
         flags[:] &= 1
         part, frame = self._candidates(pose)
         if not len(part):
-            self.touching[frames] = 0
+            touching[frames] = 0
             return
         count = self.count[part]
         begin = np.cumsum(count) - count
@@ -131,7 +151,7 @@ class Ground:
         flags[:] = 0
         flags[frame[pair], point] = on
         flags[frame[pair][on], self.start[part[pair]][on]] |= 2
-        self.touching[frames] = flags
+        touching[frames] = flags
         at, away = at[:, on], away[:, on]
         rows = self.weight * np.concatenate([np.cross(at, away, axis=0), away])
         normal.cost += contact_kernels.sparse_rows(
@@ -167,10 +187,16 @@ class Ground:
         return lift - (z - self.surface.height(x, y)) * away[2], away
 
     def _let_go_of_surface(
-        self, tree: BodyTree, pose: TreePose, frames: Array, step: Array, rise: Array
+        self,
+        tree: BodyTree,
+        pose: TreePose,
+        touching: Array,
+        frames: Array,
+        step: Array,
+        rise: Array,
     ) -> None:
         """Take the marks off points that the step lifts off the surface, as `let_go` does."""
-        flags = self.touching[frames] & 1
+        flags = touching[frames] & 1
         frame, point = np.nonzero(flags)
         part = np.searchsorted(self.start, point, side="right") - 1
         body = self.body[part]
@@ -189,7 +215,7 @@ class Ground:
         flags[frame[free], point[free]] = 0
         np.maximum.at(rise, frame[free], after[free])
         flags[frame[~free], self.start[part[~free]]] |= 2
-        self.touching[frames] = flags
+        touching[frames] = flags
 
 
 @dataclass(frozen=True)

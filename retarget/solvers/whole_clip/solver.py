@@ -7,7 +7,7 @@ minimised instead of filters before and after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,10 +17,11 @@ from mimic_base.windows import lowest, mean
 from retarget.objectives import Objective, stacked
 from retarget.solvers import kernels
 from retarget.solvers.normal import NormalEquations
-from retarget.solvers.tree import BodyTree, rotation_matrix, rotation_vector
+from retarget.solvers.tree import BodyTree, TreePose, rotation_matrix, rotation_vector
 from retarget.solvers.weights import rest_posture
 from retarget.solvers.whole_clip.banded import BandedSystem, TimeCoupling
 from retarget.solvers.whole_clip.damping import UNMOVED, ActiveFrames, Damping
+from retarget.solvers.whole_clip.factor import WindowedSystem
 from retarget.solvers.whole_clip.obstacles import Obstacle
 from retarget.solvers.whole_clip.settings import ClipSettings
 from retarget.solvers.whole_clip.state import ClipState
@@ -34,6 +35,8 @@ RELAX_AFTER = 20
 """Steps after which the tolerance grows, twofold every four steps."""
 CHUNK = 128
 """Frames assembled at once."""
+WINDOW = 8192
+"""Frames whose normal equations are in memory at once: 10 kB each for a robot of 29 joints."""
 SINGLE = 240.0
 """Frames/s up to which steps are found in single precision, which takes half the time. Smoothness
 grows with the square of the rate and rounding with it: on real clips steps are wrong by 1 part in
@@ -52,8 +55,12 @@ class ClipSolver:
         frames: RobotFrames,
         fps: float,
         settings: ClipSettings | None = None,
+        window: int | None = None,
     ) -> None:
+        """`window` frames are held at once, rounded up to a multiple of `CHUNK`; the result does
+        not depend on it."""
         self.fps = fps
+        self.window = -(-(window or WINDOW) // CHUNK) * CHUNK
         self.settings = s = settings or ClipSettings()
         self.tree = BodyTree(robot.model)
         lower, upper = robot.joint_lower.copy(), robot.joint_upper.copy()
@@ -104,8 +111,8 @@ class ClipSolver:
         """
         state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
                         joints=state.joints.copy())  # fmt: skip
-        terms = stacked(objectives, self.tree, state.frames)
-        damping = Damping.fresh(state, self.settings.damping)
+        terms = Terms.of(objectives, self.tree, state.frames, self.window)
+        damping = Damping.fresh(state, self.settings.damping, self.precision)
         active = ActiveFrames.whole(state.frames)
         unsettled = np.ones(state.frames, bool)
         reach = round(NEIGHBOURS * self.fps)
@@ -128,61 +135,112 @@ class ClipSolver:
     def step(
         self,
         state: ClipState,
-        terms: Sequence[Objective],
+        terms: Terms,
         active: ActiveFrames,
         obstacles: Sequence[Obstacle],
         smooth: float,
         damping: Damping,
     ) -> Array:
         """One Gauss-Newton step of some of the frames, in place; their largest changes [K], rad."""
-        s, frames = self.settings, active.frames
-        whole, state = state, state.at(frames)
-        if len(frames) < whole.frames:
-            terms = [term.at(frames) for term in terms]
-        system = BandedSystem(len(frames), self.tree.num_dofs, self.precision, self._store)
-        self._store = system.store
-        coupling = self._coupling(state, smooth)
+        frames = active.frames
+        windows = slices(len(frames), self.window)
+        lifted = np.zeros(len(frames), bool)
+        poses: list[TreePose] = []
+
+        def fill(k: int, blocks: Array, gradient: Array) -> TimeCoupling:
+            window = windows[k]
+            at = frames[window]
+            poses[:] = self._assemble(state, terms, at, obstacles, damping, blocks, gradient)
+            coupling = self._coupling(state, frames, window, smooth)
+            damped = np.where(active.free[window], damping.value[at], UNMOVED)
+            coupling.own[len(coupling.own) - len(at) :] += damped[:, None]
+            return coupling
+
+        def done(k: int, step: Array, filled: bool) -> None:
+            at = frames[windows[k]]
+            parts = slices(len(at), CHUNK)
+            if not filled:
+                poses[:] = [self._pose(state.at(at[part])) for part in parts]
+            for obstacle in obstacles:
+                for part, pose in zip(parts, poses, strict=True):
+                    here = slice(windows[k].start + part.start, windows[k].start + part.stop)
+                    found = step[here].astype(float)
+                    lifted[here] |= obstacle.after(self.tree, pose, at[part], found) > LIFTED
+
+        if len(windows) > 1:
+            system = WindowedSystem(windows, self.tree.num_dofs, self.precision)
+            step = system.solve(fill, done)
+        else:
+            system = BandedSystem(len(frames), self.tree.num_dofs, self.precision, self._store)
+            self._store = system.store
+            step = system.solve(fill(0, system.blocks, system.gradient))
+            done(0, step, True)
+        return self._moved(state, active, windows, step, lifted, damping)
+
+    def _assemble(
+        self,
+        state: ClipState,
+        terms: Terms,
+        frames: Array,
+        obstacles: Sequence[Obstacle],
+        damping: Damping,
+        blocks: Array,
+        gradient: Array,
+    ) -> list[TreePose]:
+        """Fill the `blocks` [K, n, n] and the `gradient` [K, n] of `frames`; their poses."""
+        state, rows, held = state.at(frames), terms.at(frames), damping.held[:, frames]
+        poses = []
         # In parts that stay in the processor's cache; the system itself spans all frames, so that
         # parts leave no seam.
-        parts = [slice(begin, begin + CHUNK) for begin in range(0, len(frames), CHUNK)]
-        poses = []
-        for part in parts:
-            joints = state.joints[:, part]
-            pose = self.tree.pose(state.root[:, part], state.mat[..., part], joints)
+        for part in slices(len(frames), CHUNK):
+            pose = self._pose(state.at(part))
             normal = NormalEquations(self.tree, pose)
-            for term in terms:
+            for term in rows:
                 term.at(part).add(normal)
-            self._joints(normal, joints, damping.held[:, frames[part]])
+            self._joints(normal, state.joints[:, part], held[:, part])
             for obstacle in obstacles:
                 obstacle(normal, pose, frames[part])
-            normal.fill(system.blocks[part], system.gradient[part])
+            normal.fill(blocks[part], gradient[part])
             poses.append(pose)
-        coupling.own += np.where(active.free, damping.value[frames], UNMOVED)[:, None]
-        step = system.solve(coupling)
-        lifted = np.zeros(len(frames), bool)
-        for obstacle in obstacles:
-            for part, pose in zip(parts, poses, strict=True):
-                rise = obstacle.after(self.tree, pose, frames[part], step[part])
-                lifted[part] |= rise > LIFTED
+        return poses
+
+    def _pose(self, state: ClipState) -> TreePose:
+        return self.tree.pose(state.root, state.mat, state.joints)
+
+    def _moved(
+        self,
+        state: ClipState,
+        active: ActiveFrames,
+        windows: Sequence[slice],
+        step: Array,
+        lifted: Array,
+        damping: Damping,
+    ) -> Array:
+        """Take the `step` [K, n]; how far [K] rad every frame of it moves."""
+        s, frames = self.settings, active.frames
         step[~active.free] = 0.0
         # Beyond `max_step` the linearisation is not to be trusted. One caught limb does not hold
         # up the clip, but its neighbours in time take as short a step, or the curve would kink.
-        largest = np.abs(step[:, 3:]).max(axis=1)
-        damping.adapt(frames, step, s)
+        largest = np.abs(step[:, 3:]).max(axis=1).astype(float)
+        damping.adapt(frames, step, s, windows)
         share = np.minimum(1.0, s.max_step / np.maximum(largest, 1e-9))
         if share.min() < 1.0:
             width = max(1, round(0.3 * self.fps))
             share = lowest(share, 2 * width + 1)
             share = mean(share, 2 * width + 1)
-            step *= share[:, None]
-        turn = rotation_matrix(step[:, 3:6].T)
-        wanted = state.joints + step[:, 6:].T
-        joints = np.clip(wanted, self.lower, self.upper)
-        damping.hold(frames, wanted, joints, step[:, 6:].T)
-        mat = np.einsum("ijt,jkt->ikt", turn, state.mat)
-        whole.put(frames, ClipState(state.root + step[:, :3].T, mat, joints))
-        moved = np.abs(joints - state.joints).max(axis=0)
-        moved = np.maximum(moved, np.abs(step[:, 3:6]).max(axis=1))
+        moved = np.empty(len(frames))
+        for window in windows:
+            at = frames[window]
+            here, found = state.at(at), step[window].astype(float)
+            found *= share[window, None]
+            turn = rotation_matrix(found[:, 3:6].T)
+            wanted = here.joints + found[:, 6:].T
+            joints = np.clip(wanted, self.lower, self.upper)
+            damping.hold(at, wanted, joints, found[:, 6:].T)
+            mat = np.einsum("ijt,jkt->ikt", turn, here.mat)
+            state.put(at, ClipState(here.root + found[:, :3].T, mat, joints))
+            change = np.abs(joints - here.joints).max(axis=0)
+            moved[window] = np.maximum(change, np.abs(found[:, 3:6]).max(axis=1))
         return np.where(lifted & active.free, np.maximum(moved, LIFTED_CHANGE), moved)
 
     def _joints(self, normal: NormalEquations, q: Array, held: Array) -> None:
@@ -192,17 +250,55 @@ class ClipSolver:
             self.inner[0][:, 0], self.inner[1][:, 0], s.limit**2, held, s.held**2,
         )  # fmt: skip
 
-    def _coupling(self, state: ClipState, smooth: float) -> TimeCoupling:
-        coupling = TimeCoupling.empty(state.frames, self.tree.num_dofs)
-        if state.frames < 2:
+    def _coupling(
+        self, state: ClipState, frames: Array, window: slice, smooth: float
+    ) -> TimeCoupling:
+        """Coupling of a window of `frames` and of the two frames before it.
+
+        Of the clip's rows on accelerations and steps those that touch the window are added: they
+        reach two frames beyond it on either side.
+        """
+        begin, end = max(window.start - 2, 0), min(window.stop + 2, len(frames))
+        part = state.at(frames[begin:end])
+        coupling = TimeCoupling.empty(part.frames, self.tree.num_dofs)
+        if part.frames < 2:
             return coupling
-        turn = np.einsum("ijt,kjt->ikt", state.mat[..., 1:], state.mat[..., :-1])
-        joint = np.diff(state.joints, axis=1)
-        steps = np.concatenate([np.diff(state.root, axis=1), rotation_vector(turn), joint]).T
+        turn = np.einsum("ijt,kjt->ikt", part.mat[..., 1:], part.mat[..., :-1])
+        joint = np.diff(part.joints, axis=1)
+        steps = np.concatenate([np.diff(part.root, axis=1), rotation_vector(turn), joint]).T
         coupling.accelerations(np.ascontiguousarray(steps), smooth * self.smoothness)
         over = np.abs(steps[:, 6:]) - self.step_limit
         if (over > 0).any():
             residual = np.zeros_like(steps)
             residual[:, 6:] = np.where(over > 0, np.sign(steps[:, 6:]) * over, 0.0)
             coupling.steps(residual, self.settings.speed * (residual != 0.0))
-        return coupling
+        return coupling.first(window.stop - begin)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A clip's objectives, gathered for compiled loops: at once, or where the clip is longer than a
+    window for the frames that are asked for."""
+
+    objectives: Sequence[Objective]
+    tree: BodyTree
+    frames: int
+    gathered: bool
+
+    @classmethod
+    def of(cls, objectives: Sequence[Objective], tree: BodyTree, frames: int, window: int) -> Terms:
+        gathered = frames <= window
+        rows = stacked(objectives, tree, frames) if gathered else objectives
+        return cls(rows, tree, frames, gathered)
+
+    def at(self, frames: Array) -> Sequence[Objective]:
+        """The objectives of some of the frames."""
+        if self.gathered and len(frames) == self.frames:
+            return self.objectives
+        rows = [each.at(frames) for each in self.objectives]
+        return rows if self.gathered else stacked(rows, self.tree, len(frames))
+
+
+def slices(count: int, size: int) -> list[slice]:
+    """What is from 0 to `count` in stretches of `size`."""
+    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]

@@ -23,7 +23,7 @@ class ClipState:
     def frames(self) -> int:
         return self.root.shape[1]
 
-    def at(self, frames: Array) -> ClipState:
+    def at(self, frames: Array | slice) -> ClipState:
         """Some of the frames."""
         return ClipState(self.root[:, frames], self.mat[..., frames], self.joints[:, frames])
 

@@ -1,0 +1,234 @@
+"""What reads a file of a stranger: commands of the program, and the functions behind the rest."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.fuzz import seeds
+from tests.fuzz.mutations import mutate
+from tests.fuzz.seeds import Seed
+
+Damage = Callable[[bytes, random.Random], bytes]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A way into the program.
+
+    Attributes:
+        seeds: makes the sound inputs. read: takes the damaged file in the working folder, and may
+            write only below ``out`` there; an exit code, or an exception as a user would meet it.
+        damage: how content is damaged; by default as `mutations` does.
+        share: how often it is drawn, relative to the others: starting a process of its own is dear.
+        several: whether it refuses several files of one run, a line each.
+    """
+
+    seeds: Callable[[], tuple[Seed, ...]]
+    read: Callable[[Path], int | None]
+    damage: Damage = mutate
+    share: float = 1.0
+    several: bool = False
+
+
+def _mimic(*arguments: object) -> int:
+    from mimic.cli import run
+
+    return run([str(each) for each in arguments])
+
+
+def _finite(path: Path) -> None:
+    """Raise where an array of numbers of an archive that the program wrote is not finite."""
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            if arrays[key].dtype.kind in "fc" and not np.isfinite(arrays[key]).all():
+                raise ArithmeticError(f"{path.name}: {key} is not finite")
+
+
+def _retarget(path: Path) -> int:
+    code = _mimic("retarget", path, "--source-fps", 30, "--out", "out/result.npz")
+    if code == 0:
+        _finite(Path("out/result.npz"))
+    return code
+
+
+def _as_it_says(path: Path) -> int:
+    """Without saying the rate: the file's own is read."""
+    code = _mimic("retarget", path, "--out", "out/result.npz")
+    if code == 0:
+        _finite(Path("out/result.npz"))
+    return code
+
+
+def _convert(path: Path) -> int:
+    options = ("--fps", 30) if path.suffix in (".csv", ".pkl", ".pt") else ()
+    code = _mimic("motions", "convert", path, "--robot", "unitree_g1", "--out", "out", *options)
+    if code == 0:
+        for file in Path("out").glob("*.npz"):
+            _finite(file)
+    return code
+
+
+def _load_motion(path: Path) -> None:
+    from motions import RobotMotion
+
+    motion = RobotMotion.load(path)
+    for name in ("joint_pos", "joint_vel", "body_pos_w", "body_quat_w"):
+        if not np.isfinite(getattr(motion, name)).all():
+            raise ArithmeticError(f"{name} is not finite")
+
+
+def _info(path: Path) -> int:
+    return _mimic("motions", "info", path)
+
+
+def _add_robot(path: Path) -> int:
+    return _mimic("robots", "add", path, "--out", "out", "--name", "found")
+
+
+def _description(path: Path) -> None:
+    import robots
+
+    robots.load(str(path))
+
+
+def _policy(path: Path) -> None:
+    from mimic.policy.opener import find_policy, open_player
+
+    player = open_player(find_policy(path))
+    action = player.act(np.zeros(player.contract.observation_size, np.float32))
+    if not np.isfinite(action).all():
+        raise ArithmeticError("an action is not finite")
+
+
+def _configuration(path: Path) -> None:
+    from mimic.configuration import read_json
+    from mimic.envs.environment import TaskConfig
+    from mimic.learning.config import RunConfig
+
+    RunConfig.from_plain(read_json(path), source=str(path), task_type=TaskConfig)
+
+
+def _manifest(path: Path) -> None:
+    from motions.robot.dataset import find_motion_files, read_header
+
+    for file in find_motion_files([path]):
+        read_header(file)
+
+
+def _batch(path: Path) -> int:
+    return _mimic("retarget", "--manifest", path, "--out", "out")
+
+
+def _stream(path: Path) -> int:
+    import io
+    import sys
+
+    class Lines(io.TextIOWrapper):
+        """Standard input as a live stream has it."""
+
+    with path.open("rb") as lines:
+        sys.stdin = Lines(lines)
+        return _mimic("stream", "-", "--out", "out/result.npz")
+
+
+def _contract(content: bytes, rng: random.Random) -> bytes:
+    """Damage the texts inside a policy file: the contract and the golden trace."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    entry = rng.choice(list(model.metadata_props))
+    damaged = mutate(entry.value.encode(), rng)
+    entry.value = damaged.decode("utf-8", "replace")
+    return model.SerializeToString()
+
+
+def _network(content: bytes, rng: random.Random) -> bytes:
+    """Damage the graph of a policy file: shapes, names, operators, weights."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    match rng.randrange(6):
+        case 0:
+            tensor = rng.choice(list(graph.initializer))
+            tensor.raw_data = mutate(tensor.raw_data, rng)
+        case 1:
+            tensor = rng.choice(list(graph.initializer))
+            dims = list(tensor.dims) or [1]
+            dims[rng.randrange(len(dims))] = rng.choice((0, -1, 1, 2**31, 2**40))
+            del tensor.dims[:]
+            tensor.dims.extend(dims)
+        case 2:
+            node = rng.choice(list(graph.node))
+            node.op_type = rng.choice(("Loop", "If", "Unknown", "Add", "NonZero", "Constant", ""))
+        case 3:
+            del graph.node[rng.randrange(len(graph.node))]
+        case 4:
+            tensor = rng.choice(list(graph.initializer))
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            name = rng.choice(("/etc/passwd", "../secret", "weights.bin", ""))
+            tensor.external_data.add(key="location", value=name)
+            tensor.ClearField("raw_data")
+        case _:
+            port = rng.choice([*graph.input, *graph.output])
+            port.name = rng.choice(("", "x", "actions", "obs", "a" * 4000))
+    return model.SerializeToString()
+
+
+def _run_config(content: bytes, rng: random.Random) -> bytes:
+    damaged = mutate(content, rng)
+    try:  # most of the text is the task: reach the few other fields as often
+        tree = json.loads(content)
+        if isinstance(tree, dict) and rng.random() < 0.5:
+            key = rng.choice(list(tree))
+            part = json.loads(mutate(json.dumps(tree[key]).encode(), rng))
+            return json.dumps({**tree, key: part}).encode()
+    except (ValueError, RecursionError):
+        pass
+    return damaged
+
+
+TARGETS: Mapping[str, Target] = {
+    "retarget": Target(seeds.human, _retarget, share=5),
+    "retarget, rate of the file": Target(seeds.human, _as_it_says, share=3),
+    "motions info": Target(seeds.robot, _info, share=2),
+    "motions convert": Target(seeds.robot, _convert, share=4),
+    "RobotMotion.load": Target(seeds.robot, _load_motion, share=2),
+    "robots add": Target(seeds.model, _add_robot, share=0.7),
+    "description": Target(seeds.description, _description, share=0.7),
+    "policy": Target(seeds.policy, _policy, share=1),
+    "policy contract": Target(seeds.policy, _policy, _contract, share=2),
+    "policy network": Target(seeds.policy, _policy, _network, share=1),
+    "checkpoint": Target(seeds.checkpoint, _policy, share=1.5),
+    "config.json": Target(seeds.configuration, _configuration, _run_config, share=1.5),
+    "motion manifest": Target(seeds.manifest, _manifest, share=1.5),
+    "batch manifest": Target(seeds.batch, _batch, share=1, several=True),
+    "stream": Target(seeds.stream, _stream, share=1.5),
+}
+"""Name -> way in."""
+
+
+def preload() -> None:
+    """Import what the targets use, so that no child does it again."""
+    import onnx  # noqa: F401
+    import torch
+
+    import retarget.batch.preload
+    import retarget.batch.summary
+    import retarget.command.cli
+    import retarget.page.table
+    import retarget.streaming.cli
+    import retarget.streaming.lines
+    import retarget.streaming.retargeter  # noqa: F401
+    import robots
+
+    torch.set_num_threads(1)
+    robots.load("unitree_g1")
+    for target in TARGETS.values():
+        target.seeds()

@@ -10,6 +10,7 @@ from typing import NoReturn
 from mimic_base.errors import UserError
 from mimic_base.limits import OPTION as LIMIT_OPTION
 from mimic_base.limits import set_limits
+from mimic_base.text import LONGEST_LINE, guard_streams, plain
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
@@ -21,10 +22,12 @@ def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
     A `UserError`, and any `OSError` (missing file, no
     permission, disk full, read-only directory), becomes one line ``error: ...`` on standard error
     and exit code 2. Ctrl-C becomes exit code 130. Every other exception keeps its traceback: it
-    is a bug, not a user's mistake.
+    is a bug, not a user's mistake. Control characters in what the program writes, which come from
+    names of files and in files, are shown and not sent to the terminal.
 
     ``--limit NAME=VALUE`` is taken from the command line before `main` reads it (`take_limits`).
     """
+    guard_streams()
     try:
         sys.argv[1:] = take_limits(sys.argv[1:])
         code = main()
@@ -68,14 +71,18 @@ def take_limits(arguments: Sequence[str]) -> list[str]:
 
 
 def user_error_text(error: BaseException) -> str | None:
-    """The one line to show for `error`, or None when it is not a user's mistake."""
+    """The one line to show for `error`, or None when it is not a user's mistake.
+
+    It holds no control characters, and the middle of a very long one is left out.
+    """
     if isinstance(error, UserError):
         text = str(error)
     elif isinstance(error, OSError) and error.strerror:
         name = error.filename if error.filename is not None else ""
+        name = os.fsdecode(name) if isinstance(name, bytes) else name
         text = f"{name}: {error.strerror}" if name != "" else error.strerror
     elif isinstance(error, OSError):
         text = str(error)
     else:
         return None
-    return " ".join(text.split()) or type(error).__name__
+    return plain(text, LONGEST_LINE) or type(error).__name__

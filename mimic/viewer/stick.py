@@ -81,7 +81,7 @@ class StickPainter:
         for x, y, text in ((10, self.height - 10, title), (10, 10, caption)):
             if text:
                 side = "top" if y > self.height / 2 else "bottom"
-                axes.text(x, y, text, va=side, fontsize=11, color="#222222")
+                axes.text(x, y, text, va=side, fontsize=11, color="#222222", parse_math=False)
         self._canvas.draw()
         return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
 

@@ -6,10 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mimic_base.errors import InputError, input_error
+from mimic_base.text import is_file_path
 from motions.human.readers import EXTENSIONS, is_human_clip
 
 _GROUNDS = ("ground", "source_ground")
@@ -130,8 +131,9 @@ def _job_of_line(path: Path, number: int, line: str) -> Job:
             found=", ".join(sorted(entry)) or "nothing",
         )
     name = entry.get("name", Path(entry["clip"]).stem)
-    inside = isinstance(name, str) and name and not PurePosixPath(name).is_absolute()
-    if not inside or ".." in PurePosixPath(name).parts:
+    if "\0" in entry["clip"]:
+        raise input_error(path, f"{where}: clip is no path", found=repr(entry["clip"]))
+    if not is_file_path(name):
         raise input_error(path, f"{where}: name must be a path below the output", found=repr(name))
     times: list[float | None] = []
     for each in (entry.get("start"), entry.get("end")):

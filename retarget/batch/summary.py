@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from mimic_base.text import markup
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record
 from retarget.batch.run import run_batch
@@ -61,7 +61,7 @@ def run_with_progress(
             before += finished
             bar.advance(task)
             if record.error:
-                bar.console.print(f"error: {escape(record.error)}", highlight=False)
+                bar.console.print(f"error: {markup(record.error)}", highlight=False)
 
         try:
             records = run_batch(
@@ -73,7 +73,7 @@ def run_with_progress(
             raise
     good = sum(not record.error for record in records)
     console.print(
-        f"{good} of {len(records)} clips retargeted into {escape(str(out))}"
+        f"{good} of {len(records)} clips retargeted into {markup(str(out))}"
         + (f", {before} of them before" if before else "")
         + (f"; {len(records) - good} failed" if good < len(records) else "")
     )
@@ -105,6 +105,6 @@ def summary_table(records: Sequence[Record]) -> Table:
             f"{np.median(numbers):.{goal.digits}f}",
             f"{worst:.{goal.digits}f}",
             goal.unit,
-            escape(name),
+            markup(name),
         )
     return table

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     work = _work(options, robot, reading)
     if is_batch(options):
         return batch(options, robot, work, console)
-    from rich.markup import escape
+    from mimic_base.text import markup
 
     broken = 0
     entries: list[page.ClipEntry] = []
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
         from retarget import page
 
         atomic_write_text(options.report, page.clip_page(entries, robot.title))
-        console.print(f"wrote {escape(str(options.report))}")
+        console.print(f"wrote {markup(str(options.report))}")
     if len(options.clips) > 1:
         console.print(f"{len(options.clips) - broken} of {len(options.clips)} clips retargeted")
     return USER_ERROR_EXIT_CODE if broken else 0
@@ -90,7 +90,6 @@ def _one(
     console: Console,
 ) -> page.ClipEntry | None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -99,14 +98,15 @@ def _one(
         TimeRemainingColumn,
     )
 
+    from mimic_base.text import markup
     from retarget.batch.jobs import Job
     from retarget.batch.work import retarget_clip
     from retarget.page.table import detection_line, quality_table
 
     def read(human: HumanMotion) -> None:
-        console.print(f"[bold]{escape(str(clip))}[/bold]: {escape(detection_line(human))}")
+        console.print(f"[bold]{markup(str(clip))}[/bold]: {markup(detection_line(human))}")
         for warning in human.report.get("warnings", ()):
-            console.print(f"  [yellow]{escape(str(warning))}[/yellow]")
+            console.print(f"  [yellow]{markup(str(warning))}[/yellow]")
 
     with Progress(
         TextColumn("  solving"),
@@ -127,11 +127,11 @@ def _one(
     motion, seconds = done.motion, done.seconds
     console.print(quality_table(motion.quality))
     console.print(
-        f"  wrote {escape(str(out))}: {motion.num_frames} frames at {motion.fps:g} fps in "
+        f"  wrote {markup(str(out))}: {motion.num_frames} frames at {motion.fps:g} fps in "
         f"{seconds:.1f} s ({motion.num_frames / seconds:.0f} frames/s)"
     )
     if done.picture is not None:
-        console.print(f"  wrote {escape(str(done.picture))}")
+        console.print(f"  wrote {markup(str(done.picture))}")
     if options.report is None:
         return None
     from retarget.page.entry import entry_of_clip
@@ -161,8 +161,7 @@ def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:
 
 def batch(options: Options, robot: Robot, work: Work, console: Console) -> int:
     """Retarget the clips of folders and manifests; see `main` for the exit code."""
-    from rich.markup import escape
-
+    from mimic_base.text import markup
     from retarget.batch import find_jobs, merge_jobs, read_manifest, shard_of
     from retarget.batch.summary import run_with_progress, summary_table
 
@@ -190,5 +189,5 @@ def batch(options: Options, robot: Robot, work: Work, console: Console) -> int:
 
         text = page.dataset_page(entries_of_records(records), robot.title)
         atomic_write_text(options.report, text)
-        console.print(f"wrote {escape(str(options.report))}")
+        console.print(f"wrote {markup(str(options.report))}")
     return USER_ERROR_EXIT_CODE if any(record.error for record in records) else 0

@@ -47,7 +47,9 @@ def draw_clip(
     shares = np.array(frames) / last if len(frames) else (np.arange(count) + 0.5) / count
     figure = Figure(figsize=(1.9 * count, 4.8), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{motion.name}: source above, {robot.title} below", fontsize=9)
+    figure.suptitle(
+        f"{motion.name}: source above, {robot.title} below", fontsize=9, parse_math=False
+    )
     axes = figure.subplots(2, count, squeeze=False)
     right, depth = _camera(human)
     up = np.cross(depth, right)

@@ -91,8 +91,8 @@ def _load(path: Path, robot: str) -> tuple[RobotMotion, Robot]:
 
 def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
     from rich.console import Console
-    from rich.markup import escape
 
+    from mimic_base.text import markup
     from retarget.projection.projection import project
     from retarget.projection.tables import check_record, projection_table
 
@@ -119,9 +119,9 @@ def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
     result.motion.save(out)
     console.print(projection_table(result, robot))
     for note in result.notes:
-        console.print(escape(note))
+        console.print(markup(note))
     unchanged = "" if result.changed else " (unchanged)"
-    console.print(f"wrote {escape(str(out))}{unchanged}")
+    console.print(f"wrote {markup(str(out))}{unchanged}")
     states = {str(path): result.before, str(out): result.after}
     _write(options.json, {name: check_record(x.dynamics, robot) for name, x in states.items()})
     return 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
+from mimic_base.text import markup
 from motions.robot.dynamics.feasibility import Feasibility
 from retarget.projection.acceptance import State
 from retarget.projection.projection import Projection
@@ -27,7 +27,7 @@ def add_check(table: Table, path: Path, found: dict[str, Any]) -> None:
     """A row of the figures of `Feasibility.summary`."""
     outside, worst = found["zmp_outside_rate"], found["zmp_worst_m"]
     table.add_row(
-        escape(path.name),
+        markup(path.name),
         f"{100 * found['feasible_rate']:.0f} %",
         f"{100 * found['residual_mean']:.1f} %",
         f"{100 * found['torque_max']:.0f} %",

@@ -53,8 +53,8 @@ def main(
             options.out, "the motion is written as .npz", fix=f"--out {options.out}.npz"
         )
     from rich.console import Console
-    from rich.markup import escape
 
+    from mimic_base.text import markup
     from motions import read_human_motion
     from retarget.batch.work import crop_seconds
     from retarget.page.table import detection_line, quality_table
@@ -76,7 +76,7 @@ def main(
     console = Console(soft_wrap=True)
     human = read_human_motion(Path(options.clip), skeleton_map=skeleton_map)
     human = crop_seconds(human, options.start, options.end)
-    console.print(f"[bold]{escape(options.clip)}[/bold]: {escape(detection_line(human))}")
+    console.print(f"[bold]{markup(options.clip)}[/bold]: {markup(detection_line(human))}")
     retargeter = StreamingRetargeter(Skeleton.of(human), robot, human.fps, calibration=calibration)
     with quiet():
         poses, watch = play(retargeter, frames_of(human), realtime=options.realtime)
@@ -85,7 +85,7 @@ def main(
     console.print(latency_table(watch, human.fps))
     if options.out is not None:
         motion.save(options.out)
-        console.print(f"  wrote {escape(str(options.out))}: {motion.num_frames} frames")
+        console.print(f"  wrote {markup(str(options.out))}: {motion.num_frames} frames")
     return 0
 
 
@@ -97,8 +97,8 @@ def _serve(
 ) -> int:
     """Poses go to standard output, so that all else goes to standard error."""
     from rich.console import Console
-    from rich.markup import escape
 
+    from mimic_base.text import markup
     from retarget.streaming.lines import LineStream
     from retarget.streaming.play import latency_table, motion_of, quiet
 
@@ -136,7 +136,7 @@ def _serve(
                 found=f"{len(poses)} in the stream",
             )
         motion_of(poses, robot, stream.fps, None, options.out.stem).save(options.out)
-        console.print(f"  wrote {escape(str(options.out))}")
+        console.print(f"  wrote {markup(str(options.out))}")
     if gone is not None:
         raise gone
     return 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import viser
 
 from mimic_base.command_line import user_error_text
+from mimic_base.text import markdown
 from retarget.view.charts import Chart, reading
 from retarget.view.playback import Playback
 from retarget.view.scene import Stage, look_at_stage
@@ -106,13 +107,13 @@ class Viewer:
         with self._lock:
             try:
                 if name not in self._shows:
-                    self.title.content = f"loading {name} ..."
+                    self.title.content = f"loading {markdown(name)} ..."
                     self._shows[name] = self.entries[name].load()
             except Exception as error:
                 text = user_error_text(error)
                 if text is None or self.stage is None:
                     raise
-                self.title.content = f"**{name}**: {text}"
+                self.title.content = f"**{markdown(name)}**: {markdown(text)}"
                 return
             self._set_up(self._shows[name])
 
@@ -130,7 +131,9 @@ class Viewer:
         )
         self.scrubber.max = show.num_frames - 1
         self.scrubber.value = 0
-        self.title.content = "  \n".join([f"**{show.name}**", *show.notes])
+        self.title.content = "  \n".join(
+            [f"**{markdown(show.name, 200)}**", *(markdown(note, 400) for note in show.notes)]
+        )
         self.source_folder.visible = show.skeleton is not None
         gui = self.server.gui
         moments = gui.add_folder("worst moments", visible=bool(show.moments))

@@ -30,7 +30,8 @@ class Options(SourceOptions):
     port: int = 8080
     """Port of the page; 0 takes any that is free."""
     host: str = "127.0.0.1"
-    """Address to serve at; 0.0.0.0 lets other machines look."""
+    """Address to serve at: this machine alone unless told otherwise; 0.0.0.0 lets all others look
+    and steer, without a password."""
     robot: str = ""
     """Robot name or description file; by default the one that a motion names."""
     paused: bool = False
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
         raise InputError("no motion given; say which: mimic view MOTION.npz [CLIP]")
     reading = options.read_options()
     from retarget.view.app import Entry, Viewer
-    from retarget.view.server import address, close_server, open_server
+    from retarget.view.server import address, close_server, open_server, seen_by
     from retarget.view.sources import find_pairs, load_show
 
     pairs = find_pairs(options.files, reading)
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
         viewer = Viewer(server, entries, paused=options.paused)
         for name, pair in zip(names, pairs, strict=True):
             print(f"{name}: {pair.motion}, source {pair.clip or 'not found'}")
-        print(f"{address(server)} (Ctrl-C ends)", flush=True)
+        who = seen_by(options.host)
+        print(f"{address(server)} ({who}; Ctrl-C ends)", flush=True)
         if not options.check:
             viewer.run()
     finally:

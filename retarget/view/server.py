@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import socket
 
 import viser
@@ -52,3 +53,15 @@ def address(server: viser.ViserServer) -> str:
     shown = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1") else host
     # An IPv6 address stands in brackets, or its colons would be read as the port's.
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{server.get_port()}"
+
+
+def seen_by(host: str) -> str:
+    """Who can look and steer at a server at this address, in words."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+        alone = all(ipaddress.ip_address(str(each).split("%")[0]).is_loopback for each in found)
+    except (OSError, ValueError):
+        alone = False
+    if alone:
+        return "this machine only; --host 0.0.0.0 lets others look"
+    return "open to every machine that reaches this one, without a password"

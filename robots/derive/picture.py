@@ -32,6 +32,7 @@ def draw_robot(path: Path, robot: Robot) -> None:
     figure.suptitle(
         f"{robot.title}: blue is its left, red its right; triangles are soles, + the mass centre",
         fontsize=10,
+        parse_math=False,
     )
     # Seen from the front, the robot's left is on the right.
     for axis, (across, title) in zip(
@@ -69,7 +70,7 @@ def _view(axis, across: int, title: str, robot: Robot, data: mujoco.MjData, shap
         right = x >= 0 or across == 0
         axis.annotate(
             label, (x, z), xytext=(6 if right else -6, 3), textcoords="offset points",
-            color=colour, fontsize=8, ha="left" if right else "right",
+            color=colour, fontsize=8, ha="left" if right else "right", parse_math=False,
         )  # fmt: skip
     for name, foot, points in zip(("left", "right"), robot.feet, robot.sole_points, strict=True):
         placed = points @ data.body(foot).xmat.reshape(3, 3).T + data.body(foot).xpos

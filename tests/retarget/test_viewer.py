@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from dataclasses import replace
 from functools import partial
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -347,7 +348,7 @@ def test_controls_do_what_they_say(viewer: Any) -> None:
     viewer.choose("bad")
     assert "cannot be read" in viewer.title.content
     viewer.choose("one")
-    assert viewer.scrubber.value == 0 and "source clip.bvh from" in viewer.title.content
+    assert viewer.scrubber.value == 0 and "source clip.bvh from" in unescape(viewer.title.content)
 
 
 @pytest.mark.parametrize(("width", "folds"), [(1000, 1), (1600, 0)])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from mimic_base.errors import InputError, input_error
+from mimic_base.errors import InputError, about, input_error
 from mimic_base.plugins import found_in, load_object
 from mimic_base.resample import check_fps
 from motions.human.motion import HumanMotion
@@ -72,7 +72,8 @@ def read_human_motion(
         body_models=None if body_models is None else Path(body_models),
         height=height,
     )
-    clip = find_reader(path, reader).read(path, options)
+    with about(path):
+        clip = find_reader(path, reader).read(path, options)
     return assemble(
         clip, unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first, height=height
     )

@@ -140,8 +140,9 @@ def kept_motions(verdict: ClipVerdict, robot: Robot, name: str) -> list[RobotMot
 
 def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
     """One line per clip; measures are the worst of its chunks."""
-    from rich.markup import escape
     from rich.table import Table
+
+    from mimic_base.text import markup
 
     grid = Table(padding=(0, 0))
     grid.add_column("file", overflow="fold", min_width=10)
@@ -166,7 +167,7 @@ def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
         rejected = sum(c.verdict == "reject" for c in verdict.chunks)
         colour = _COLOURS[verdict.verdict]
         grid.add_row(
-            escape(path.name),
+            markup(path.name),
             f"[{colour}]{verdict.verdict}[/{colour}]",
             f"{verdict.kept_seconds:.1f}",
             f"{motion.num_frames / motion.fps:.1f}",
@@ -178,17 +179,17 @@ def table(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> Table:
 
 def details(verdicts: Sequence[tuple[Path, ClipVerdict]]) -> list[str]:
     """What was repaired, and why and where chunks were rejected; times in the file."""
-    from rich.markup import escape
+    from mimic_base.text import markup
 
     lines = []
     for path, verdict in verdicts:
         fps = verdict.motion.fps
-        lines += [f"{escape(path.name)}: {escape(text)}" for text in verdict.repairs]
+        lines += [f"{markup(path.name)}: {markup(text)}" for text in verdict.repairs]
         for chunk in verdict.chunks:
             if chunk.verdict == "reject":
                 start, stop = ((verdict.first + t) / fps for t in (chunk.start, chunk.stop))
                 why = "; ".join(chunk.reasons)
                 lines.append(
-                    f"{escape(path.name)}: rejected {start:.2f} to {stop:.2f} s: {escape(why)}"
+                    f"{markup(path.name)}: rejected {start:.2f} to {stop:.2f} s: {markup(why)}"
                 )
     return lines

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mimic_base.errors import input_error
+from mimic_base.errors import about, input_error
 from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_exp
 from motions.robot.formats.consistency import TOLERANCE, hinge_mismatch
@@ -45,7 +45,8 @@ def read_robot_trajectory(path: Path | str, options: ReadOptions | None = None) 
         raise input_error(
             None, "unknown quaternion order", found=options.quaternion_order, expected=ORDERS
         )
-    data = read_content(path, asked)
+    with about(path):
+        data = read_content(path, asked)
     form = asked or detect_format(path, data, options)
     if form.read in (None, read_motion_npz) and "schema" in data:
         return _own_file(path, data, form, options)

@@ -9,19 +9,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.errors import UserError
+from mimic_base.files import atomic_path
+
 BESIDE = ".bin"
 _KEPT = 4
 """Entries of one name that stay when another is written; older ones are of earlier states."""
+_LEFT_S = 3600.0
+"""A half-written file untouched for so long will not be finished."""
 
 
 def cache_folder() -> Path:
@@ -76,27 +81,22 @@ def save_arrays(
     Args:
         beside: bytes for a file of their own, for readers that want a file; see `load_file`.
     """
-    with contextlib.suppress(OSError, RuntimeError):
+    with contextlib.suppress(OSError, RuntimeError, UserError):
         path = _file(kind, name, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not synchronised: what the disk may lose is made again, and told by its checksum.
         if beside is not None:
-            _replace(path.with_suffix(BESIDE), beside.tofile)
-        _replace(path, lambda file: np.savez(file, allow_pickle=False, **arrays))  # type: ignore[arg-type]
+            with atomic_path(path.with_suffix(BESIDE), durable=False) as temporary:
+                beside.tofile(temporary)
+        with atomic_path(path, durable=False) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
         same = path.parent.glob(f"{path.stem[: -len(_short(key))]}*.npz")
         for old in sorted(same, key=lambda entry: entry.stat().st_mtime)[:-_KEPT]:
             old.unlink(missing_ok=True)
             old.with_suffix(BESIDE).unlink(missing_ok=True)
-
-
-def _replace(path: Path, write: Callable[[Any], None]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        # Earlier versions' own, left by a kill: nobody else writes here.
+        for left in path.parent.glob(".????????.tmp"):
+            if time.time() - left.stat().st_mtime > _LEFT_S:
+                left.unlink(missing_ok=True)
 
 
 def _file(kind: str, name: str, key: str) -> Path:

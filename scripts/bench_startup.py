@@ -88,7 +88,9 @@ def main() -> None:
                 )
     if args.json is not None:
         settings = {"num_envs": args.num_envs, "robot": args.robot, "compile": args.compile}
-        args.json.write_text(json.dumps({**settings, "starts": results}, indent=2) + "\n")
+        from mimic_base.files import atomic_write_text
+
+        atomic_write_text(args.json, json.dumps({**settings, "starts": results}, indent=2) + "\n")
 
 
 def _in_a_process(engine: str, args: argparse.Namespace, cache: Path) -> dict[str, float]:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 import robots
 from mimic.machine import processor_name, usable_cores
 from mimic.sim.scene import Scene, make_scene
+from mimic_base.files import atomic_write_text
 
 STANDING_STEPS = 25
 """Control steps after which robots are put back up."""
@@ -152,9 +153,8 @@ def main() -> None:
         print(f"{name:8} {rate:8,.0f} /s   {costs[name]:6.0f} us of processor time each")
     if args.json is not None:
         facts = {"num_envs": count, "threads": args.threads, "processor": processor_name()}
-        args.json.write_text(
-            json.dumps({**facts, "steps_per_s": rates, "cpu_us": costs}, indent=2) + "\n"
-        )
+        report = json.dumps({**facts, "steps_per_s": rates, "cpu_us": costs}, indent=2)
+        atomic_write_text(args.json, report + "\n")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,9 @@ def main() -> None:
             name: {where: spent.__dict__ for where, spent in each.items()}
             for name, each in report.items()
         }
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        from mimic_base.files import atomic_write_text
+
+        atomic_write_text(args.json, json.dumps(found, indent=2) + "\n")
 
 
 def rows(corpus: Path | None, folder: Path) -> Iterator[Row]:

@@ -12,6 +12,8 @@ import ast
 import re
 from pathlib import Path
 
+from mimic_base.files import atomic_write_text
+
 REPO = Path(__file__).resolve().parents[1]
 PAGES = REPO / "docs" / "howto"
 PLACE = re.compile(
@@ -64,7 +66,7 @@ def main() -> None:
         old = page.read_text("utf-8")
         new = refreshed(old)
         if new != old:
-            page.write_text(new, "utf-8")
+            atomic_write_text(page, new)
             print(page.relative_to(REPO))
 
 

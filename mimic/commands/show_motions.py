@@ -63,10 +63,13 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
         return sorted(Path(str(resources.files("mimic"))).glob("assets/motions/*.npz"))
     from mimic_base.errors import MimicError
+    from mimic_base.files import is_hidden
 
     files: list[Path] = []
     for path in paths:
-        found = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+        found = [path]
+        if path.is_dir():
+            found = sorted(file for file in path.glob("*.npz") if not is_hidden(file))
         if not found:
             raise MimicError(f"motion folder '{path}' holds no .npz file; retarget clips first")
         files += found

@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,7 +33,7 @@ from mimic.learning.config import (
     with_values,
 )
 from mimic.learning.registry import config_class
-from mimic.learning.run_dir import CONFIG, create_run_dir, read_config, write_config
+from mimic.learning.run_dir import CONFIG, create_run_dir, read_config, run_lock, write_config
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
 
@@ -353,6 +354,22 @@ def train(args: TrainArguments) -> int:
 
 
 def _train(args: TrainArguments, group: Ranks) -> int:
+    with ExitStack() as stack:
+        if args.resume is not None and group.first:
+            # Asked for before the minutes that engines and programs take.
+            from mimic.learning.checkpoints import find_checkpoint
+
+            find_checkpoint(args.resume)
+            stack.enter_context(run_lock(_resumed(args.resume)))
+        return _train_locked(args, group, stack)
+
+
+def _resumed(path: Path) -> Path:
+    """The run directory that goes on, named itself or by one of its checkpoints."""
+    return path if path.is_dir() else path.parent.parent
+
+
+def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
     from mimic.evaluation.judge import TrainingJudge
     from mimic.learning.runner import start_runner
     from mimic.tasks import make_env
@@ -388,11 +405,13 @@ def _train(args: TrainArguments, group: Ranks) -> int:
                 f"{args.resume}: already has {runner.iteration} iterations; "
                 f"ask for more with --loop.iterations"
             )
-        folder = args.resume if args.resume.is_dir() else args.resume.parent.parent
+        folder = _resumed(args.resume)
     else:
         if args.init_from is not None:
             runner.initialise(args.init_from)
         folder = create_run_dir(args.out, task.task, args.name) if group.first else None
+        if folder is not None:
+            stack.enter_context(run_lock(folder))
     runner.run_dir = folder
     if folder is None or not group.first:
         outcome = runner.learn()

@@ -14,6 +14,7 @@ from mimic.evaluation.evaluate import evaluate, make_evaluation_env
 from mimic.evaluation.protocols import default_protocol, get_protocol
 from mimic.evaluation.task_episodes import evaluate_task
 from mimic_base.errors import MimicError
+from mimic_base.files import append_line
 from robots import Robot
 
 JUDGEMENTS = "judgements.jsonl"
@@ -95,7 +96,6 @@ class TrainingJudge:
             **total.to_dict(),
         }
         if run.run_dir is not None:
-            with (run.run_dir / JUDGEMENTS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            append_line(run.run_dir / JUDGEMENTS, json.dumps(record))
         print(f"    judged   {total.sentence()}", flush=True)
         return self.until > 0 and total.success >= self.until

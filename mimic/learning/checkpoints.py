@@ -20,7 +20,7 @@ import random
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -40,27 +40,52 @@ def save_checkpoint(folder: Path, iteration: int, state: Mapping[str, Any], keep
     """Write ``folder/<iteration>.pt`` in one piece, point ``last.pt`` at it, drop old ones.
 
     A process killed at any moment leaves the previous checkpoint or the new one, never half a
-    file.
+    file; so does a full disk, which raises an `InputError`.
 
     Args:
         state: tensors, numbers, texts and None in dicts, lists and tuples.
         keep: how many numbered checkpoints stay.
     """
     path = folder / f"{iteration:07d}.pt"
-    with atomic_path(path) as temporary:
-        torch.save({"schema": SCHEMA, **state}, temporary)
-    last = folder / LAST
-    link = folder / f".{LAST}.tmp"
-    link.unlink(missing_ok=True)
-    try:
-        os.link(path, link)
-    except OSError:
-        # A file system without hard links.
-        shutil.copyfile(path, link)
-    os.replace(link, last)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        sink: Any = _Sink(file)
+        torch.save({"schema": SCHEMA, **state}, sink)
+        if sink.error is not None:
+            raise sink.error
+    with atomic_path(folder / LAST) as link:
+        link.unlink()
+        try:
+            os.link(path, link)
+        except OSError:
+            # A file system without hard links.
+            shutil.copyfile(path, link)
     for old in numbered_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
+
+
+class _Sink:
+    """A file that keeps its first error for the end: torch's writer makes a RuntimeError about its
+    own insides of it, or ends the process."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self.error is None:
+            try:
+                return self.file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        if self.error is None:
+            try:
+                self.file.flush()
+            except OSError as error:
+                self.error = error
 
 
 def numbered_checkpoints(folder: Path) -> list[Path]:

@@ -8,16 +8,19 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mimic.machine import package_versions
 from mimic_base.errors import MimicError
-from mimic_base.files import atomic_write_text
+from mimic_base.files import append_line, atomic_write_text
+from mimic_base.locks import BEAT_S, WATCH_S, Lock
 
 CONFIG = "config.json"
 PROGRESS = "progress.jsonl"
+LOCK = ".lock"
 
 
 class AbsentConfig(MimicError):
@@ -47,6 +50,35 @@ def create_run_dir(out: Path, task: str, name: str) -> Path:
             ) from error
         return chosen
     raise MimicError(f"cannot find a free name for '{path}'; choose another --name")
+
+
+@contextmanager
+def run_lock(path: Path) -> Iterator[None]:
+    """Keep a run directory to this process for the length of a block.
+
+    Where a process of another machine holds it, it is watched for less than a minute: one that is
+    gone does not hold it for ever.
+
+    Raises:
+        MimicError: another process trains in it, or it cannot be written.
+    """
+    lock = Lock(path / LOCK)
+    try:
+        holder = lock.try_acquire()
+        if holder is not None and holder.owner is not None and not holder.owner.here:
+            print(f"{path}: held by {holder}; watching for {WATCH_S:.0f} s whether it is",
+                  file=sys.stderr, flush=True)  # fmt: skip
+            holder = lock.acquire(WATCH_S + 2 * BEAT_S)
+    except OSError as error:
+        raise MimicError(f"{lock.path}: cannot write: {error.strerror}; make room there") from error
+    if holder is not None:
+        raise MimicError(
+            f"run '{path}' is being trained by {holder}; wait until it has ended, or end it first"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
@@ -114,14 +146,9 @@ class ProgressFile:
             lines = self.path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _iteration(line) <= iteration]
             atomic_write_text(self.path, "".join(line + "\n" for line in kept))
-        self._stream = self.path.open("a", encoding="utf-8")
 
     def write(self, record: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(record) + "\n")
-        self._stream.flush()
-
-    def close(self) -> None:
-        self._stream.close()
+        append_line(self.path, json.dumps(record))
 
 
 def _iteration(line: str) -> float:

@@ -7,14 +7,14 @@ It knows an environment (``mimic.learning.environment``) and an algorithm
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from mimic.envs.commands.motion import motion_command
 from mimic.envs.threads import few_threads
@@ -36,6 +36,7 @@ from mimic.learning.checkpoints import (
 )
 from mimic.learning.config import RunConfig
 from mimic.learning.console import IterationStats, TrainingConsole
+from mimic.learning.curves import Curves, quiet_writer_threads
 from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.environment import TrainingEnvironment
 from mimic.learning.finite import what_is_not_finite
@@ -45,7 +46,8 @@ from mimic.learning.session import MeanLog, Pace, stop_requests
 from mimic.policy.contract import PolicyContract, contract_of_env
 from mimic.policy.export import export_policy, reference_clip
 from mimic.sim.errors import EngineError, device_trouble
-from mimic_base.errors import MimicError
+from mimic_base.command_line import user_error_text
+from mimic_base.errors import InputError, MimicError
 
 Callback = Callable[[int, "Runner"], bool | None]
 
@@ -124,30 +126,34 @@ class Runner:
             state is saved in each case.
 
         Raises:
-            MimicError: an observation or a loss is not finite; the last checkpoint is untouched.
+            MimicError: an observation or a loss is not finite, or the run directory cannot be
+                written any more (disk full, gone); the last checkpoint is untouched.
         """
         config = self.config.loop
         outcome = "finished"
-        writer = progress = None
-        if self.run_dir is not None and self.ranks.first:
-            writer = SummaryWriter(str(self.run_dir), purge_step=self.iteration + 1)
-            progress = ProgressFile(self.run_dir, self.iteration)
+        curves = progress = None
         obs = self.env.get_observations().to(self.device)
         pace = Pace()
         self._clock = time.perf_counter()
-        with TrainingConsole(config.log_interval) as console, stop_requests(console) as stop:
+        with (
+            TrainingConsole(config.log_interval) as console,
+            stop_requests(console) as stop,
+            quiet_writer_threads(),
+        ):
             try:
+                if self.run_dir is not None and self.ranks.first:
+                    with self._written():
+                        progress = ProgressFile(self.run_dir, self.iteration)
+                    curves = Curves(self.run_dir, self.iteration)
                 while self.iteration < config.iterations:
                     obs, stats = self._guarded_iteration(obs, pace)
                     if self.ranks.first:
                         console.show(stats)
-                    if writer and progress:
+                    if curves and progress:
                         record = stats.record()
-                        progress.write(record)
-                        for name, value in record.items():
-                            if isinstance(value, int | float) and name != "iteration":
-                                tag = name if "/" in name else f"train/{name}"
-                                writer.add_scalar(tag, value, self.iteration)
+                        with self._written():
+                            progress.write(record)
+                        curves.write(record, self.iteration)
                     wanted = callback is not None and bool(callback(self.iteration, self))
                     if self.ranks.any(wanted):
                         outcome = "stopped"
@@ -160,9 +166,8 @@ class Runner:
                 if outcome == "finished" and self.iteration % config.checkpoint_interval:
                     self.save()
             finally:
-                if writer and progress:
-                    writer.close()
-                    progress.close()
+                if curves is not None:
+                    curves.close()
         return outcome
 
     def _guarded_iteration(self, obs: TensorDict, pace: Pace) -> tuple[TensorDict, IterationStats]:
@@ -275,13 +280,14 @@ class Runner:
         """Write a checkpoint and ``policy.onnx`` into the run directory."""
         if self.run_dir is None or not self.ranks.first:
             return
-        self.last_checkpoint = save_checkpoint(
-            self.run_dir / "checkpoints",
-            self.iteration,
-            self.state_dict(),
-            self.config.loop.keep_checkpoints,
-        )
-        self.export(self.run_dir / "policy.onnx")
+        with self._written():
+            self.last_checkpoint = save_checkpoint(
+                self.run_dir / "checkpoints",
+                self.iteration,
+                self.state_dict(),
+                self.config.loop.keep_checkpoints,
+            )
+            self.export(self.run_dir / "policy.onnx")
 
     def resume(self, run: Path | str) -> None:
         """Continue from a checkpoint file, or from the last checkpoint of a run directory.
@@ -373,6 +379,18 @@ class Runner:
         export_policy(self.policy(), self.contract(clip), obs, path, reference)
 
     # failures ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """What goes into the run directory: where it cannot, the training ends with one line.
+
+        It ends rather than goes on: hours that cannot be saved would be lost with the next fault.
+        """
+        try:
+            yield
+        except (InputError, OSError) as error:
+            text = user_error_text(error) or str(error)
+            raise self._failed(text, "make room, then go on with --resume") from error
 
     def _diverged(self, reason: str) -> MimicError:
         return self._failed(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -24,7 +26,8 @@ from robots import Robot
 Array = NDArray[Any]
 SIZE = (960, 540)
 FPS = 25.0
-SUFFIXES = (".mp4", ".mov", ".mkv")
+MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+SUFFIXES = tuple(MUXERS)
 MAX_WIDTH, MAX_HEIGHT = 3840, 2160
 
 
@@ -43,7 +46,8 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
             if encoder is None:
                 height, width = frame.shape[:2]
                 check_video(path, (width, height), fps)
-                encoder = stack.enter_context(_encoder(temporary, width, height, fps))
+                form = MUXERS[path.suffix.lower()]
+                encoder = stack.enter_context(_encoder(temporary, form, width, height, fps))
                 stdin = encoder.stdin
                 assert stdin is not None
             try:
@@ -55,12 +59,13 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
             raise MimicError(f"{path}: there is nothing to show, no video is written")
         _, complaints = encoder.communicate()
         if encoder.returncode != 0:
-            reason = complaints.decode(errors="replace").strip().splitlines() or ["no reason given"]
-            raise MimicError(f"{path}: the video encoder failed: {reason[-1]}")
+            raise _encoder_error(path, complaints.decode(errors="replace").strip().splitlines())
     return count
 
 
-def _encoder(path: Path, width: int, height: int, fps: float) -> subprocess.Popen[bytes]:
+def _encoder(
+    path: Path, form: str, width: int, height: int, fps: float
+) -> subprocess.Popen[bytes]:
     """ffmpeg, waiting for raw frames on its standard input."""
     return subprocess.Popen(
         [
@@ -68,12 +73,22 @@ def _encoder(path: Path, width: int, height: int, fps: float) -> subprocess.Pope
             "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}",
             "-i", "-", "-an", "-c:v", "libx264", "-crf", "20", "-preset", "medium",
             # yuv420p and faststart: browsers play it, and while it loads.
-            "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path),
+            "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", form, str(path),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+def _encoder_error(path: Path, complaints: list[str]) -> Exception:
+    """What the encoder's last words mean: a place that cannot be written, as other files tell it,
+    or the words themselves."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        if any(os.strerror(number) in line for line in complaints):
+            return OSError(number, os.strerror(number))
+    last = complaints[-1] if complaints else "no reason given"
+    return MimicError(f"{path}: the video encoder failed: {last}")
 
 
 def check_video(path: Path, size: tuple[int, int], fps: float) -> None:

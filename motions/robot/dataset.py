@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import InputError, input_error
+from mimic_base.files import is_hidden
 
 MANIFESTS = (".jsonl", ".csv")
 """File name endings of manifests."""
@@ -123,7 +124,7 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
         return
     path = Path(path)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*.npz") if not _hidden(p.relative_to(path)))
+        found = sorted(p for p in path.rglob("*.npz") if not is_hidden(p, path))
         if not found:
             raise InputError(f"motion folder '{path}' holds no .npz file; retarget clips first")
         for file in found:
@@ -143,10 +144,6 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
             "'mimic retarget CLIP --robot unitree_g1 --out DIR'"
         )
     yield MotionFile(path=path)
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _name(below: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic_base.errors import InputError, input_error
+from mimic_base.files import is_hidden
 from mimic_base.text import is_file_path
 from motions.human.readers import EXTENSIONS, is_human_clip
 
@@ -55,7 +56,10 @@ def find_jobs(paths: Iterable[Path], out: Path | None = None) -> list[Job]:
             found = sorted(
                 file
                 for file in path.rglob("*")
-                if file.is_file() and _is_clip(file) and not (out and file.is_relative_to(out))
+                if file.is_file()
+                and not is_hidden(file, path)
+                and is_human_clip(file)
+                and not (out and file.is_relative_to(out))
             )
             if not found:
                 raise input_error(
@@ -162,11 +166,6 @@ def _ground(path: Path, where: str, spec: Any) -> dict[str, Any] | None:
 
     beside = path.parent / spec
     return read_terrain(str(beside) if beside.is_file() else spec)
-
-
-def _is_clip(path: Path) -> bool:
-    """Whether a file found in a folder is meant; endings that robots share are looked into."""
-    return not path.name.startswith(".") and is_human_clip(path)
 
 
 def _stem(path: Path) -> str:

@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from mimic_base.errors import InputError, input_error
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record
-from retarget.batch.work import Task, Work, begin_worker, broken, retarget_job
+from retarget.batch.work import Held, Task, Work, begin_worker, broken, retarget_job
 
 STORE_BYTES = 128 * 2**20
 """Ray's shared memory on this machine; jobs and records are small."""
@@ -34,8 +35,8 @@ def on_ray(
     workers: int | None = None,
     address: str | None = None,
     task: Task = retarget_job,
-) -> Iterator[Record]:
-    """Records of the clips as they come.
+) -> Iterator[Record | Held]:
+    """Records of the clips as they come; a clip of another batch gives a `Held` and comes again.
 
     Args:
         workers: most clips at a time; as many as the cluster has CPUs unless given.
@@ -55,11 +56,11 @@ def on_ray(
         # Once more where a machine is lost; an error of the clip itself is no failure to Ray.
         remote = ray.remote(num_cpus=1, max_retries=1)(run_there)
         common = ray.put((work, Path.cwd(), out, task))
-        waiting = list(reversed(left))
+        waiting = deque(left)
         while waiting or running:
             # A few more than can work, so that none of them waits for us.
             while waiting and len(running) < most + min(2, most):
-                job, key = waiting.pop()
+                job, key = waiting.popleft()
                 running[remote.remote(job, key, common)] = job, key
             for reference in ray.wait(list(running), num_returns=1)[0]:
                 job, key = running.pop(reference)
@@ -67,6 +68,8 @@ def on_ray(
                     record = ray.get(reference)
                 except ray.exceptions.RayError as error:
                     record = broken(job, key, f"{job.clip}: {_reason(ray, error)}", out)
+                if isinstance(record, Held):
+                    waiting.append((job, key))
                 yield record
     finally:
         for reference in running:
@@ -85,7 +88,7 @@ def ray_module() -> Any:
         ) from error
 
 
-def run_there(job: Job, key: str, common: tuple[Work, Path, Path, Task]) -> Record:
+def run_there(job: Job, key: str, common: tuple[Work, Path, Path, Task]) -> Record | Held:
     """What a worker of the cluster does: one clip, with all paths as they are here."""
     work, folder, out, task = common
     try:

@@ -45,6 +45,11 @@ def record_path(out: Path, name: str) -> Path:
     return out / FOLDER / f"{name}.json"
 
 
+def lock_path(out: Path, name: str) -> Path:
+    """The lock of a clip: it is held by the process that works on it (`mimic_base.locks`)."""
+    return out / FOLDER / f"{name}.lock"
+
+
 def finished(out: Path, job: Job, key: str, *, picture: bool = False) -> Record | None:
     """The record of a clip that needs no more work: same key, and its file as it was written.
 

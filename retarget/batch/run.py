@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from mimic_base.files import sweep_below
+from mimic_base.locks import clear_locks
 from retarget.batch.jobs import Job
 from retarget.batch.on_ray import on_ray
-from retarget.batch.record import Record, finished, job_key
-from retarget.batch.work import Task, Work, begin_worker, broken, retarget_job
+from retarget.batch.record import FOLDER, Record, finished, job_key
+from retarget.batch.work import Held, Task, Work, begin_worker, broken, retarget_job
 from retarget.choices import Backend
 
 Report = Callable[[Record, bool], None]
@@ -43,6 +47,8 @@ def run_batch(
     absent or does not answer.
     """
     done: dict[str, Record] = {}
+    sweep_below(out)
+    clear_locks(out / FOLDER, "*.lock")
 
     def add(record: Record, before: bool) -> None:
         done[record.name] = record
@@ -67,15 +73,28 @@ def run_batch(
         results = _here(left, out, work)
     else:
         results = _pooled(left, out, work, workers)
+    told = False
     for record in results:
-        add(record, False)
+        if not isinstance(record, Held):
+            add(record, False)
+        elif not told:
+            told = True
+            print(
+                f"{record.line}; it is waited for after the other clips",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
     return [done[job.name] for job in jobs]
 
 
-def _here(left: Sequence[tuple[Job, str]], out: Path, work: Work) -> Iterator[Record]:
+def _here(left: Sequence[tuple[Job, str]], out: Path, work: Work) -> Iterator[Record | Held]:
     begin_worker(work)
-    for job, key in left:
-        yield retarget_job(job, key, out)
+    waiting = deque(left)
+    while waiting:
+        item = waiting.popleft()
+        record = retarget_job(*item, out)
+        if isinstance(record, Held):
+            waiting.append(item)
+        yield record
 
 
 def _pooled(
@@ -84,24 +103,29 @@ def _pooled(
     work: Work,
     workers: int,
     task: Task = retarget_job,
-) -> Iterator[Record]:
-    """Records as they come; clips in flight when a process dies are tried again one by one."""
-    waiting = list(reversed(left))
-    suspects: list[tuple[Job, str]] = []
+) -> Iterator[Record | Held]:
+    """Records as they come; clips in flight when a process dies are tried again one by one.
+
+    A clip that another batch is writing gives a `Held` and comes again after the others.
+    """
+    waiting = deque(left)
+    suspects: deque[tuple[Job, str]] = deque()
     while waiting or suspects:
         alone = not waiting
         queue = suspects if alone else waiting
-        running: dict[Future[Record], tuple[Job, str]] = {}
+        running: dict[Future[Record | Held], tuple[Job, str]] = {}
         pool = _pool(1 if alone else workers, work)
         try:
             while queue or running:
                 # A few more than there are processes, so that none of them waits for us.
                 while queue and len(running) < (1 if alone else workers + 2):
-                    item = queue.pop()
+                    item = queue.popleft()
                     running[pool.submit(task, *item, out)] = item
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     record = future.result()
-                    del running[future]
+                    item = running.pop(future)
+                    if isinstance(record, Held):
+                        queue.append(item)
                     yield record
         except BrokenProcessPool:
             if alone:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
@@ -14,12 +15,13 @@ from typing import Any, Literal
 
 import robots
 from mimic_base.command_line import user_error_text
-from mimic_base.errors import RobotError, input_error
+from mimic_base.errors import RobotError, UserError, input_error
+from mimic_base.locks import Lock
 from mimic_base.resample import frames_between
 from motions import HumanMotion, RobotMotion, read_human_motion
 from motions.robot.terrain import ground_of
 from retarget.batch.jobs import Job
-from retarget.batch.record import Record, file_hash, record_path
+from retarget.batch.record import Record, file_hash, finished, lock_path, record_path
 from retarget.batch.source import solver_version
 from retarget.settings import RetargetSettings
 from robots.robot import Robot
@@ -67,8 +69,17 @@ class Work:
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-Task = Callable[[Job, str, Path], Record]
+@dataclass(frozen=True)
+class Held:
+    """Another process is at work on this clip, perhaps another batch; the line says who."""
+
+    line: str
+
+
+Task = Callable[[Job, str, Path], Record | Held]
 """What is done with a job, its key and the output folder: `retarget_job`, or a test's own."""
+PATIENCE_S = 1.0
+"""So long a process waits for a clip of another one before it turns to the next."""
 
 _work: Work | None = None
 _robot: Robot | None = None
@@ -157,24 +168,38 @@ def picture_path(result: Path) -> Path:
     return result.with_name(f"{result.name.removesuffix(result.suffix)}.png")
 
 
-def retarget_job(job: Job, key: str, out: Path) -> Record:
+def retarget_job(job: Job, key: str, out: Path) -> Record | Held:
     """Retarget one clip, write it below `out`, and leave a record of how it went.
 
     A user's mistake becomes the record's error; a bug too, with its kind, since one clip must not
-    stop thousands.
+    stop thousands. Two batches may write into one folder: each clip's files are written by one
+    process at a time, and what the other batch has done meanwhile is not done again.
     """
     assert _work is not None and _robot is not None
+    lock = Lock(lock_path(out, job.name))
+    try:
+        holder = lock.acquire(PATIENCE_S)
+    except OSError as error:
+        reason = error.strerror or error
+        return broken(job, key, f"{lock.path}: cannot write: {reason}")
+    if holder is not None:
+        return Held(f"{job.name}: is being written by {holder}")
+    try:
+        done = finished(out, job, key, picture=_work.picture)
+        return done if done is not None else _retarget_job(job, key, out, _work, _robot)
+    finally:
+        lock.release()
+
+
+def _retarget_job(job: Job, key: str, out: Path, work: Work, robot: Robot) -> Record:
     started = time.perf_counter()
     path = out / f"{job.name}.npz"
-    for file in (path, record_path(out, job.name)):
-        for stale in file.parent.glob(f".{glob.escape(file.stem)}.*.tmp{file.suffix}"):
-            stale.unlink(missing_ok=True)  # of a run that was killed while it wrote
     try:
-        motion = retarget_clip(job, path, _robot, _work).motion
-    except Exception as error:
-        text = user_error_text(error) or f"{job.clip}: {type(error).__name__}: {error}"
-        record = Record(job.name, str(job.clip), key, error=" ".join(text.split()))
-    else:
+        for file in (path, record_path(out, job.name)):
+            # Of a run of an earlier version that was killed while it wrote; see `files.sweep`.
+            for stale in file.parent.glob(f".{glob.escape(file.stem)}.*.tmp{file.suffix}"):
+                stale.unlink(missing_ok=True)
+        motion = retarget_clip(job, path, robot, work).motion
         record = Record(
             job.name,
             str(job.clip),
@@ -185,15 +210,23 @@ def retarget_job(job: Job, key: str, out: Path) -> Record:
             seconds=time.perf_counter() - started,
             quality=dict(motion.quality),
         )
-    record.save(out)
+    except Exception as error:
+        text = user_error_text(error) or f"{job.clip}: {type(error).__name__}: {error}"
+        return broken(job, key, text, out)
+    try:
+        record.save(out)
+    except (UserError, OSError) as error:
+        # Without a record a result is not known to be whole: the next run does it again.
+        return broken(job, key, user_error_text(error) or str(error))
     return record
 
 
 def broken(job: Job, key: str, error: str, out: Path | None = None) -> Record:
-    """The record of a clip that cannot be done; written where `out` is given."""
-    record = Record(job.name, str(job.clip), key, error=error)
+    """The record of a clip that cannot be done; written where `out` is given and takes it."""
+    record = Record(job.name, str(job.clip), key, error=" ".join(error.split()))
     if out is not None:
-        record.save(out)
+        with suppress(UserError, OSError):
+            record.save(out)
     return record
 
 

@@ -80,7 +80,7 @@ def draw_clip(
             axis.set_axis_off()
         top.set_title(f"{t_robot / motion.fps:.1f} s", fontsize=8)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+        figure.savefig(temporary, format="png")
 
 
 def _camera(human: HumanMotion) -> tuple[Array, Array]:

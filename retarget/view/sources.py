@@ -9,6 +9,7 @@ from pathlib import Path
 
 import robots
 from mimic_base.errors import InputError, input_error
+from mimic_base.files import is_hidden
 from motions import HumanMotion, RobotMotion, read_human_motion
 from motions.human.readers import EXTENSIONS, is_human_clip
 from motions.robot.completion import complete
@@ -70,7 +71,11 @@ def find_pairs(paths: Sequence[Path], reading: ReadOptions | None = None) -> lis
 
 def _in_folder(folder: Path) -> list[Path]:
     endings = {*EXTENSIONS, *ROBOT_EXTENSIONS} - {".json", ".txt"}
-    found = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in endings)
+    found = sorted(
+        p
+        for p in folder.iterdir()
+        if p.suffix.lower() in endings and not is_hidden(p) and p.is_file()
+    )
     if not found:
         raise input_error(folder, "the folder holds no motion", expected=", ".join(sorted(endings)))
     return found

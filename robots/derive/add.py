@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ import mujoco
 import numpy as np
 
 from mimic_base.errors import RobotError
+from mimic_base.files import atomic_path
 from robots.alone import keep_robot
 from robots.derive.anatomy import Anatomy, Guess, joint_limits, subtree
 from robots.derive.facing import IDENTITY, Turn, find_turn, forward
@@ -98,12 +98,8 @@ def add_robot(
 
 def _place(source: Path, target: Path) -> None:
     """Put a finished file in its place in one step, be it on another disk."""
-    beside = target.with_name(f".{target.name}.partial")
-    try:
-        shutil.copyfile(source, beside)
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def robot_name(file: Path, name: str | None) -> str:

@@ -123,12 +123,10 @@ def test_progress_past_the_resumed_iteration_and_torn_lines_are_dropped(tmp_path
     first = ProgressFile(tmp_path, 0)
     for iteration in (1, 2, 3):
         first.write({"iteration": iteration})
-    first.close()
     with first.path.open("a") as stream:
         stream.write('{"iterat')
     second = ProgressFile(tmp_path, 2)
     second.write({"iteration": 3, "again": True})
-    second.close()
     lines = [json.loads(line) for line in second.path.read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [1, 2, 3] and lines[-1]["again"]
 

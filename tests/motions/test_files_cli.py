@@ -20,6 +20,7 @@ from mimic_base.files import (
     atomic_write_text,
     check_folder_writable,
     check_writable,
+    is_temporary,
     load_npz,
     save_npz,
 )
@@ -35,9 +36,10 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_the_temporary_name_keeps_the_ending(tmp_path: Path) -> None:
+def test_no_reader_takes_a_temporary_file_for_a_result(tmp_path: Path) -> None:
     with atomic_path(tmp_path / "new" / "clip.mp4") as temporary:
-        assert temporary.suffix == ".mp4" and temporary.parent == tmp_path / "new"
+        assert temporary.name.startswith(".clip.mp4.") and temporary.suffix == ".part"
+        assert temporary.parent == tmp_path / "new" and is_temporary(temporary.name)
         temporary.write_text("x")
     assert (tmp_path / "new" / "clip.mp4").read_text() == "x"
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.files import is_hidden
 from mimic_base.rotations import quat_exp, quat_mul
 from motions.human.readers.raw import check_unique, number, read_text
 
@@ -38,7 +39,9 @@ class Skeleton:
 def find_asf(amc: Path) -> Path:
     """The skeleton of a clip: ``02_01.asf``, CMU's ``02.asf``, or the only one in the folder."""
     present = {
-        p.name.lower(): p for p in sorted(amc.parent.glob("*")) if p.suffix.lower() == ".asf"
+        p.name.lower(): p
+        for p in sorted(amc.parent.glob("*"))
+        if p.suffix.lower() == ".asf" and not is_hidden(p)
     }
     for name in (f"{amc.stem}.asf".lower(), f"{amc.stem.split('_')[0]}.asf".lower()):
         if name in present:

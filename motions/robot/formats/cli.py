@@ -12,6 +12,7 @@ import tyro
 
 from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
+from mimic_base.files import is_hidden
 from mimic_base.resample import check_fps
 from motions.robot.formats.detect import EXTENSIONS, ReadOptions
 from motions.robot.formats.formats import WRITTEN, find_format
@@ -215,7 +216,9 @@ def _expand(paths: Sequence[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS)
+        found = sorted(
+            p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and not is_hidden(p)
+        )
         if not found:
             raise input_error(
                 path, "the folder holds no robot motion", expected=", ".join(EXTENSIONS)

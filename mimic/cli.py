@@ -27,7 +27,7 @@ class Command:
 
     target: str
     """``module:name`` of a function ``(arguments, *, prog) -> exit code``, or of a dataclass of
-    options with a method ``run() -> exit code``."""
+    options with a method ``run() -> exit code``, and maybe older spellings of them in ``older``."""
     summary: str
     """What it does, for the list of commands."""
 
@@ -134,9 +134,9 @@ def call(command: Command, arguments: Sequence[str], prog: str) -> int:
     module, _, name = command.target.partition(":")
     target: Any = getattr(importlib.import_module(module), name)
     if isinstance(target, type):
-        import tyro
+        from mimic_base.options import parse
 
-        return tyro.cli(target, args=arguments, prog=prog).run()
+        return parse(target, arguments, prog=prog, renamed=getattr(target, "older", None)).run()
     return target(arguments, prog=prog) or 0
 
 

@@ -1,4 +1,4 @@
-"""``python -m retarget CLIP... --robot unitree_g1 --out DIR|FILE.npz --fps source|50``."""
+"""``python -m retarget CLIP... --robot unitree_g1 --out DIR|FILE.npz --out-fps source|50``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m retarget.dynamics MOTION... [--json FILE] [--project OUT]``."""
+"""``python -m retarget.dynamics MOTION... [--json FILE] [--out FILE]``."""
 
 from __future__ import annotations
 

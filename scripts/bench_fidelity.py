@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
+
+from mimic_base.options import parse
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
@@ -75,7 +76,7 @@ class Options:
 
 
 def main() -> int:
-    options = tyro.cli(Options)
+    options = parse(Options, None, prog="scripts/bench_fidelity.py")
     tables = []
     for name in options.robots:
         robot = robots.load(name)

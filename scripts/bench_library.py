@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--fps", type=float, default=30.0)
+    parser.add_argument("--clip-fps", type=float, default=30.0)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--way", help=argparse.SUPPRESS)
@@ -90,8 +90,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_clips(folder, options.clips, options.seconds, options.fps)
-        print(f"{options.clips} clips of {options.seconds:g} s at {options.fps:g} fps to 50 Hz")
+        make_clips(folder, options.clips, options.seconds, options.clip_fps)
+        of = f"{options.seconds:g} s at {options.clip_fps:g} fps"
+        print(f"{options.clips} clips of {of} to 50 Hz")
         print(f"{'way':>12} {'seconds':>8} {'peak MiB':>9} {'table MiB':>10}")
         for way in ["before", *map(str, options.threads)]:
             command = [sys.executable, __file__, "--folder", str(folder), "--way", way]

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
+
+from mimic_base.options import parse
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
@@ -117,7 +118,7 @@ def timed(human: HumanMotion, robot: Robot) -> tuple[RobotMotion, str]:
 
 
 def main() -> int:
-    options = tyro.cli(Options)
+    options = parse(Options, None, prog="scripts/bench_retarget.py")
     bench, corpus = _folder("MIMIC_BENCH", "bench"), _folder("MIMIC_CORPUS", "corpus")
     judge = bench / "retarget_metrics.py"
     if not judge.exists():

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
+
+from mimic_base.options import parse
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
@@ -76,7 +77,7 @@ class Options:
 
 
 def main() -> int:
-    options = tyro.cli(Options)
+    options = parse(Options, None, prog="scripts/bench_robots.py")
     with tempfile.TemporaryDirectory() as folder:
         clips = options.clips or default_clips(Path(folder))
         results: dict[str, dict[str, Mapping[str, Any]]] = {}

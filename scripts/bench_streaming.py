@@ -21,6 +21,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from mimic_base.options import parse
+
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
@@ -69,7 +71,7 @@ class Options:
 
 
 def main() -> int:
-    options = tyro.cli(Options)
+    options = parse(Options, None, prog="scripts/bench_streaming.py")
     if not options.clips or options.frames < 20 or options.runs < 1:
         raise input_error(
             None, "nothing to measure", expected="a clip, 20 frames and one run at least"

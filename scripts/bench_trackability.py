@@ -27,6 +27,7 @@ from mimic.learning import PRESETS
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
 from mimic_base.files import atomic_write_text
+from mimic_base.options import parse
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -106,7 +107,9 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    args = tyro.cli(Arguments, args=arguments, description=__doc__)
+    args = parse(
+        Arguments, arguments, prog="scripts/bench_trackability.py", description=__doc__
+    )
     for path in args.references:
         if not path.is_file():
             raise MimicError(f"{path}: no such file; give robot motions (.npz)")

@@ -24,7 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tyro
+
+from mimic_base.options import parse
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
@@ -59,7 +60,7 @@ class Options:
 
 
 def main() -> int:
-    options = tyro.cli(Options)
+    options = parse(Options, None, prog="scripts/kill_and_resume.py")
     if not options.at or any(not 0.0 < share < 1.0 for share in options.at):
         raise input_error(None, "--at must be shares above 0 and below 1", found=options.at)
     with tempfile.TemporaryDirectory() as folder:

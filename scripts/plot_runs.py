@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import matplotlib
 
+from mimic_base.options import parse
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import tyro
@@ -45,7 +47,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    args = tyro.cli(Arguments, description=__doc__)
+    args = parse(Arguments, None, prog="scripts/plot_runs.py", description=__doc__)
     samples_before, seconds_before = 0.0, 0.0
     judged = any((run / JUDGEMENTS).is_file() for run in args.runs)
     rows_of_plots = 3 if judged else 2

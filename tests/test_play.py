@@ -44,7 +44,7 @@ def test_without_opengl_the_video_shows_stick_figures(files: Path, tmp_path: Pat
     video = tmp_path / "out.mp4"
     run = command(
         files / "policy.onnx", "--motion", files / "sway.npz", "--video", video,
-        "--size", "160", "96", "--fps", "12.5", MUJOCO_GL="disabled",
+        "--size", "160", "96", "--video-fps", "12.5", MUJOCO_GL="disabled",
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     lines = [line for line in run.stdout.splitlines() if "OpenGL" in line]

@@ -70,7 +70,7 @@ def test_two_ranks_are_interrupted_saved_queued_again_and_finish(
     goal = 200
     own, arguments = slurm.parse(
         ["--local", "--gpus-per-node", "0", "--processes-per-node", "2", "--hours", "0.5",
-         "--folder", str(tmp_path / "jobs"), "--", *task, "--iterations", str(goal),
+         "--out", str(tmp_path / "jobs"), "--", *task, "--iterations", str(goal),
          "--checkpoint-interval", "1000", "--out", str(out), "--name", "walk"]
     )  # fmt: skip
     (training,) = slurm.trainings(arguments)
@@ -101,7 +101,7 @@ def test_a_training_that_fails_fails_the_job(tmp_path: Path, capsys: Any) -> Non
     script = tmp_path / "train.py"
     script.write_text("import sys; sys.exit('error: no room on the disk')")
     training = SlurmTraining(script, (), tmp_path, "x")
-    own = slurm.SlurmArguments(local=True, gpus_per_node=0, folder=tmp_path / "jobs", hours=0.5)
+    own = slurm.SlurmArguments(local=True, gpus_per_node=0, out=tmp_path / "jobs", hours=0.5)
     job = slurm.make_executor(own).submit(training)
     assert slurm.wait([job]) == 1
     told = capsys.readouterr().err
@@ -182,7 +182,7 @@ def test_ranks_find_each_other_on_several_nodes(monkeypatch: pytest.MonkeyPatch)
 def test_the_batch_file_asks_for_what_the_user_gave(task: list[str], tmp_path: Path) -> None:
     own, arguments = slurm.parse(
         ["--nodes", "2", "--gpus-per-node", "8", "--hours", "1.505", "--partition", "gpu",
-         "--sbatch", "account=lab", "exclusive", "--folder", str(tmp_path), "--",
+         "--sbatch", "account=lab", "exclusive", "--out", str(tmp_path), "--",
          *task, "--name", "walk", "--seed=9"]
     )  # fmt: skip
     jobs = slurm.trainings(arguments, seeds=(1, 12))
@@ -206,7 +206,7 @@ def test_it_goes_to_sbatch(task: list[str], tmp_path: Path) -> None:
     for name in ("sbatch", "srun"):
         (tmp_path / name).chmod(0o755)
     done = launch(
-        "--gpus-per-node", 4, "--folder", tmp_path / "jobs", "--", *task,
+        "--gpus-per-node", 4, "--out", tmp_path / "jobs", "--", *task,
         PATH=f"{tmp_path}:{os.environ['PATH']}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

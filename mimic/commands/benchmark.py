@@ -21,13 +21,13 @@ class Benchmark:
     task: str = "tracking"
     """Task to measure; `mimic list` shows them."""
     motion: tuple[Path, ...] = ()
-    """Motion files (.npz) or folders; by default the clips that come with the program."""
+    """Robot motions (.npz) or folders of them; by default the clips that come with the program."""
     robot: str = "unitree_g1"
-    """Robot, or the path of its description."""
+    """Robot name, or a description file (.toml)."""
     engine: str = "auto"
     """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     engines: tuple[str, ...] = ()
-    """Several engines, measured one after the other in this run."""
+    """Several physics engines, measured one after the other in this run."""
     device: str = "auto"
     """Where physics and environment are computed: auto, cpu, cuda or cuda:N."""
     threads: tuple[int, ...] = (0,)

@@ -21,7 +21,7 @@ class Evaluate:
     policy: tyro.conf.Positional[Path]
     """An .onnx file, a run directory, or a checkpoint."""
     motion: tuple[Path, ...] = ()
-    """Motion files (.npz) or folders; by default the clips the policy comes with."""
+    """Robot motions (.npz) or folders of them; by default the clips the policy comes with."""
     protocol: str | None = None
     """Of clips: appendix-f, noisy-start, robust, mjlab; of any task's own episodes: task,
     task-robust. By default noisy-start where the task tracks clips, else task. Figures compare only
@@ -31,13 +31,13 @@ class Evaluate:
     start_noise: float | None = None
     """Noise on the start state as a fraction of training's; by default the protocol's own."""
     robot: str | None = None
-    """Robot name or description file (.toml), when it is not the one the policy names."""
+    """Robot name, or a description file (.toml); by default the one that the policy names."""
     engine: str = "auto"
     """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     device: str = "auto"
     """Where physics and environment are computed: auto, cpu, cuda or cuda:N."""
     threads: int = 0
-    """Threads of the physics; 0 is one per core."""
+    """Threads of the `mujoco` engine's physics; 0 is one per core."""
     seed: int = 0
     """Seed of noise, starts and disturbances."""
     json: Path | None = None

@@ -29,9 +29,11 @@ class Export:
     clip: str | None = None
     """Name of a training clip to put inside the file, so that it plays alone."""
     motion: tuple[Path, ...] = ()
-    """The motions it was trained on, when they have moved since."""
+    """Robot motions (.npz) or folders of them: those it was trained on, when they have
+    moved since."""
     robot: str | None = None
-    """The robot it was trained on, when its description has moved since."""
+    """Robot name, or a description file (.toml): the one it was trained on, when its
+    description has moved since."""
 
     def run(self) -> int:
         from mimic.envs.commands.motion import motion_command

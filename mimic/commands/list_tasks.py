@@ -21,7 +21,7 @@ class ListTasks:
     """List the tasks a policy can be trained for, with the observations each gives."""
 
     robot: str = "unitree_g1"
-    """Robot whose sizes are shown, or the path of its description."""
+    """Robot name, or a description file (.toml); its sizes are shown."""
     terms: bool = False
     """Also list every observation, reward and termination."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -16,24 +18,26 @@ from mimic.commands.output import make_console, say
 class Parity:
     """Play the same actions through several engines and name the boundary where they differ."""
 
+    older: ClassVar[Mapping[str, str]] = {"--reference": "--reference-engine"}
+
     policy: tyro.conf.Positional[Path]
     """An .onnx file, a run directory, or a checkpoint."""
     motion: tuple[Path, ...] = ()
-    """Motion files (.npz) or folders; by default the clips the policy comes with."""
+    """Robot motions (.npz) or folders of them; by default the clips the policy comes with."""
     engines: tuple[str, ...] = ("warp", "mjx")
     """Engines to compare with the reference; options follow a colon (warp:nconmax=64)."""
-    reference: str = "mujoco"
+    reference: Annotated[str, tyro.conf.arg(name="reference-engine")] = "mujoco"
     """The engine the others are compared with."""
     device: str = "auto"
-    """Where engines compute that can: auto, cpu, cuda or cuda:N."""
+    """Where physics is computed, by engines that can choose: auto, cpu, cuda or cuda:N."""
     episodes: int = 2
-    """Environments for each clip."""
+    """Episodes of each clip."""
     seconds: float = 3.0
     """How much of each clip is played."""
     threads: int = 0
-    """Threads of the mujoco engine; 0 is one per core."""
+    """Threads of the `mujoco` engine's physics; 0 is one per core."""
     seed: int = 0
-    """Seed of the starts."""
+    """Seed of starts."""
     json: Path | None = None
     """Also write everything into this file."""
 

@@ -6,9 +6,10 @@ mimic play policy.onnx --motion walk.npz squat.npz --viewer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 class Play:
     """Watch a policy track a motion: its figures, a video, a window."""
 
+    older: ClassVar[Mapping[str, str]] = {"--fps": "--video-fps"}
+
     policy: Annotated[Path, tyro.conf.Positional]
     """Run directory, policy.onnx, or checkpoint.pt."""
     motion: tuple[Path, ...] = ()
@@ -34,10 +37,10 @@ class Play:
     """Open a window (needs a screen)."""
     size: tuple[int, int] = (960, 540)
     """Width and height of the video, pixels."""
-    fps: float = 25.0
+    fps: Annotated[float, tyro.conf.arg(name="video-fps")] = 25.0
     """Frames of video per second; the policy itself runs at its own rate."""
     robot: str | None = None
-    """Robot name or description file, when it is not the one the policy names."""
+    """Robot name, or a description file (.toml); by default the one that the policy names."""
 
     def run(self) -> int:
         """Simulate every clip once, without noise, and show what happened."""

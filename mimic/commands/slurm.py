@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from mimic.commands import train
 from mimic.learning.slurm import GRACE_S, SlurmTraining
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
+from mimic_base.options import parse as read_options
 
 
 def train_script() -> Path:
@@ -31,6 +30,10 @@ def train_script() -> Path:
     installed = Path(train.__file__).resolve()
     checkout = installed.parents[2] / "train.py"
     return checkout if checkout.is_file() else installed
+
+
+OLDER = {"--folder": "--out"}
+"""Older spelling of an option -> its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +58,8 @@ class SlurmArguments:
     """More options of sbatch: account=lab mem=200G qos=high exclusive."""
     seeds: tuple[int, ...] = ()
     """Train once with each of these seeds, as an array of jobs."""
-    folder: Path = Path("runs/slurm")
-    """Logs and submitit's files: FOLDER/JOB; on a disk that all nodes see."""
+    out: Path = Path("runs/slurm")
+    """Logs and submitit's files: OUT/JOB; on a disk that all nodes see."""
     dry_run: bool = False
     """Print what would be submitted, and submit nothing."""
     local: bool = False
@@ -87,7 +90,9 @@ def parse(
     """The launch's own arguments and, after ``--``, those of ``mimic train``."""
     arguments = list(arguments)
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    own = tyro.cli(SlurmArguments, args=arguments[:split], description=__doc__, prog=prog)
+    own = read_options(
+        SlurmArguments, arguments[:split], prog=prog, description=__doc__, renamed=OLDER
+    )
     if split == len(arguments):
         raise MimicError("no training given: put the arguments of mimic train after --")
     return own, arguments[split + 1 :]
@@ -168,7 +173,7 @@ def make_executor(args: SlurmArguments) -> Any:
     """submitit's executor, for Slurm or for this machine."""
     from submitit import LocalExecutor, SlurmExecutor
 
-    folder = args.folder / "%j"
+    folder = args.out / "%j"
     if args.local:
         executor = LocalExecutor(folder, max_num_timeout=args.requeues)
         executor.update_parameters(
@@ -188,7 +193,7 @@ def describe(args: SlurmArguments, jobs: Sequence[SlurmTraining]) -> str:
     from submitit.slurm.slurm import _make_sbatch_string
 
     count: dict[str, Any] = {"map_count": len(jobs)} if len(jobs) > 1 else {}
-    folder = (args.folder / "%j").absolute()
+    folder = (args.out / "%j").absolute()
     command = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(folder)])
     text = _make_sbatch_string(command, folder, **sbatch_parameters(args), **count)
     lines = [shlex.join(job.command()) for job in jobs]

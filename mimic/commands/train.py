@@ -1,10 +1,10 @@
 """Train a policy.
 
-mimic train tracking-no-state-estimation --motion walk.npz
-mimic train tracking --motion clips/ --preset gpu --loop.num-envs 8192 --algorithm.clip 0.1
-mimic train tracking --motion walk.npz --task.rewards.body-position.weight 2
-mimic train --resume runs/tracking/2026-01-31_12-00-00-walk
-mimic train --config runs/tracking/2026-01-31_12-00-00-walk/config.json
+    mimic train tracking-no-state-estimation --motion walk.npz
+    mimic train tracking --motion clips/ --preset gpu --loop.num-envs 8192 --algorithm.clip 0.1
+    mimic train tracking --motion walk.npz --task.rewards.body-position.weight 2
+    mimic train --resume runs/tracking/2026-01-31_12-00-00-walk
+    mimic train --config runs/tracking/2026-01-31_12-00-00-walk/config.json
 
 `mimic train TASK --help` also lists every number of the task (--task.*). Options without a group,
 as --num-envs or --learning-rate, stand for the one of that name in --loop.* or --algorithm.*.
@@ -12,7 +12,6 @@ as --num-envs or --learning-rate, stand for the one of that name in --loop.* or 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,6 +35,8 @@ from mimic.learning.registry import config_class
 from mimic.learning.run_dir import CONFIG, create_run_dir, read_config, run_lock, write_config
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
+from mimic_base.options import given, respelled
+from mimic_base.options import parse as read_options
 
 if TYPE_CHECKING:
     from mimic.envs.environment import TaskConfig
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
 
 SCHEMA = "humanoid-mimic/run/2"
 TASK_GROUP = "--task."
+GROUPED = {
+    f"--{name}".replace("_", "-"): f"--{place}".replace("_", "-")
+    for name, place in SHORT_NAMES.items()
+    if name != "drift_limit"
+}
+"""Options without a group (``--num-envs``) -> those with one (``--loop.num-envs``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +74,11 @@ class TrainArguments:
     """Run directory or checkpoint whose networks a new run starts from, to fine-tune on other
     motions."""
     robot: str = "unitree_g1"
-    """Robot, or the path of its description."""
+    """Robot name, or a description file (.toml)."""
     engine: str = "auto"
     """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     device: str = "auto"
-    """Where networks are trained: auto, cpu, cuda or cuda:N."""
+    """Where physics, environment and networks are computed: auto, cpu, cuda or cuda:N."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether the environment's own work goes through torch.compile; auto: on a GPU."""
     sampling: Literal["adaptive", "beyondmimic"] = "adaptive"
@@ -116,24 +123,20 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
     Raises:
         MimicError: options that exclude each other, an unreadable run, an unknown algorithm.
     """
-    arguments = with_groups(arguments)
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset")
-    first.add_argument("--algorithm")
-    first.add_argument("--resume", type=Path)
-    first.add_argument("--config", type=Path)
-    known, _ = first.parse_known_args(arguments)
-    if known.resume is not None and known.config is not None:
+    typed, (arguments, _) = arguments, respelled(arguments, GROUPED)
+    preset, algorithm = given(arguments, "--preset"), given(arguments, "--algorithm")
+    resume, config = given(arguments, "--resume"), given(arguments, "--config")
+    if resume is not None and config is not None:
         raise MimicError("--resume continues a run, --config starts one: give only one of them")
-    saved = known.resume or known.config
+    saved = resume or config
     if saved is not None:
-        if known.preset is not None:
+        if preset is not None:
             raise MimicError("--preset cannot be changed when a run is resumed; leave it out")
-        defaults = saved_arguments(saved)
-        if known.algorithm not in (None, defaults.algorithm):
+        defaults = saved_arguments(Path(saved))
+        if algorithm not in (None, defaults.algorithm):
             raise MimicError(f"{saved}: this run's algorithm is '{defaults.algorithm}'")
     else:
-        defaults = preset_arguments(known.preset or "cpu", known.algorithm or "ppo")
+        defaults = preset_arguments(preset or "cpu", algorithm or "ppo")
     kind: type[TrainArguments] = TrainArguments
     asked = any(each in ("-h", "--help") for each in arguments)
     if any(each.startswith(TASK_GROUP) for each in arguments) or asked:
@@ -145,29 +148,14 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
                 "options of a task (--task.*) need its name, first of all arguments: "
                 "mimic train TASK ..."
             )
-    args = tyro.cli(kind, args=arguments, default=defaults, description=__doc__, prog=prog)
+    args = read_options(
+        kind, typed, prog=prog, description=__doc__, default=defaults, renamed=GROUPED
+    )
     if kind is TrainArguments:
         args = dataclasses.replace(args, task_config=None, saved_task=defaults.saved_task)
     if args.resume is not None and args.init_from is not None:
         raise MimicError("--resume continues a run, --init-from starts one: give only one of them")
     return args
-
-
-def with_groups(arguments: Sequence[str]) -> list[str]:
-    """Options without a group (``--num-envs``) as those with one (``--loop.num-envs``)."""
-    found = []
-    for each in arguments:
-        name, equals, value = each.partition("=")
-        plain = name.removeprefix("--").replace("-", "_")
-        negated = plain.startswith("no_") and plain[3:] in SHORT_NAMES
-        place = SHORT_NAMES.get(plain[3:] if negated else plain)
-        if not name.startswith("--") or place is None or plain == "drift_limit":
-            found.append(each)
-            continue
-        group, _, last = place.rpartition(".")
-        last = ("no-" if negated else "") + last
-        found.append(f"--{group}.{last}".replace("_", "-") + equals + value)
-    return found
 
 
 def preset_arguments(preset: str, algorithm: str) -> TrainArguments:
@@ -339,11 +327,11 @@ def train(args: TrainArguments) -> int:
     check_device(device)
     if not 0.0 <= args.judge_until <= 1.0:
         raise MimicError(
-            f"judge-until is a share of episodes from 0 to 1, got {args.judge_until}"
+            f"--judge-until is a share of episodes from 0 to 1, got {args.judge_until}"
         )
     if args.judge_every < 0:
         raise MimicError(
-            f"judge-every is a number of iterations, or 0 for never, got {args.judge_every}"
+            f"--judge-every is a number of iterations, or 0 for never, got {args.judge_every}"
         )
     if args.judge_until and not args.judge_every:
         raise MimicError("--judge-until needs judgements: give --judge-every N too")

@@ -8,14 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tyro
-
 import robots
 from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import atomic_write_text, check_folder_writable, check_writable
+from mimic_base.options import parse
 from mimic_base.resample import check_fps
-from retarget.command.options import Options, is_batch, names_a_file, output_files, reading_options
+from retarget.command.options import (
+    OLDER,
+    Options,
+    is_batch,
+    names_a_file,
+    output_files,
+    reading_options,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,12 +34,12 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget") -> int:
     """Retarget every clip; 0 when all went well, 2 when one could not be used."""
-    options = tyro.cli(Options, args=arguments, prog=prog)
+    options = parse(Options, arguments, prog=prog, renamed=OLDER)
     if not options.clips and options.manifest is None:
         raise InputError("no clips given; say which: mimic retarget CLIP... --out DIR")
     reading = reading_options(options)
     if options.fps != "source":
-        check_fps(options.fps, "--fps", "try --fps 50")
+        check_fps(options.fps, "--out-fps", "try --out-fps 50")
     if options.source_fps is not None:
         check_fps(options.source_fps, "--source-fps")
     if options.report is not None and options.report.is_dir():

@@ -13,6 +13,8 @@ import tyro
 from mimic_base.errors import input_error
 from retarget.choices import Backend, Method
 
+OLDER = {"--fps": "--out-fps"}
+"""Older spelling of an option -> its name."""
 SkeletonMap = Annotated[str, tyro.conf.arg(metavar="ROLE=JOINT,...")]
 
 
@@ -44,7 +46,7 @@ class Options:
     """Part of the clips for one of several machines, such as 2/8."""
     robot: str = "unitree_g1"
     """Robot name, or a description file (.toml)."""
-    fps: float | Literal["source"] = "source"
+    fps: Annotated[float | Literal["source"], tyro.conf.arg(name="out-fps")] = "source"
     """Frame rate of the result: the clip's own, or a number."""
     start: float = 0.0
     """Second of the clips to begin at."""

@@ -14,6 +14,7 @@ import tyro
 import robots
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import atomic_write_text, check_writable
+from mimic_base.options import parse
 from motions import RobotMotion
 from retarget.choices import Means
 from retarget.projection.acceptance import ProjectionSettings
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from robots.robot import Robot
 
 
+OLDER = {"--project": "--out"}
+"""Older spelling of an option -> its name."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Say which frames of a reference a robot could follow: torques, contacts, balance."""
@@ -30,21 +35,21 @@ class Options:
     motions: tyro.conf.Positional[tuple[Path, ...]]
     """Robot motions (.npz)."""
     robot: str = ""
-    """Robot name or description file; by default the one that a motion names."""
+    """Robot name, or a description file (.toml); by default the one that a motion names."""
     friction: float = 0.8
     """Coefficient of friction between robot and ground."""
     json: Path | None = None
-    """Also write figures and curves into this file."""
-    project: Path | None = None
+    """Also write everything into this file: figures and curves."""
+    out: Path | None = None
     """Write the motion, changed so that more of its frames are feasible, into this file (.npz)."""
     max_shift: float = ProjectionSettings.max_shift
-    """With --project: m by which the base may leave its path."""
+    """With --out: m by which the base may leave its path."""
     max_slow_down: float = ProjectionSettings.max_slow_down
-    """With --project: factor by which any part may take longer."""
+    """With --out: factor by which any part may take longer."""
     max_joint_change: float = ProjectionSettings.max_joint_change
-    """With --project: rad by which a leg joint may leave its angle."""
+    """With --out: rad by which a leg joint may leave its angle."""
     means: Means = "both"
-    """With --project: move the base, slow down, or both."""
+    """With --out: move the base, slow down, or both."""
 
 
 def main(
@@ -52,9 +57,9 @@ def main(
 ) -> int:
     """Print a line per motion: frames that are feasible, force that contacts cannot provide over
     the weight, the largest joint torque over its limit, frames whose zero-moment point lies outside
-    the support polygon (and by how much at worst), frames without contact. With --project, a table
+    the support polygon (and by how much at worst), frames without contact. With --out, a table
     of one motion before and after."""
-    options = tyro.cli(Options, args=arguments, prog=prog)
+    options = parse(Options, arguments, prog=prog, renamed=OLDER)
     if not options.motions:
         raise InputError("no motions given; say which: mimic motions check MOTION.npz")
     if not 0.0 < options.friction < float("inf"):
@@ -67,8 +72,8 @@ def main(
     dynamics = DynamicsSettings(friction=options.friction)
     if options.json is not None:
         check_writable(options.json)
-    if options.project is not None:
-        return _project(options, options.project, dynamics)
+    if options.out is not None:
+        return _project(options, options.out, dynamics)
     table, written = check_table(), {}
     for path in options.motions:
         motion, robot = _load(path, options.robot)
@@ -104,9 +109,9 @@ def _project(options: Options, out: Path, dynamics: DynamicsSettings) -> int:
     )
     settings.check()
     if len(options.motions) != 1:
-        raise InputError(f"--project takes one motion (found {len(options.motions)})")
+        raise InputError(f"--out takes one motion (found {len(options.motions)})")
     if out.suffix.lower() != ".npz":
-        raise input_error(out, "--project writes a robot motion, expected a name in .npz")
+        raise input_error(out, "--out writes a robot motion, expected a name in .npz")
     check_writable(out)
     path = options.motions[0]
     motion, robot = _load(path, options.robot)

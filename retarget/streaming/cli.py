@@ -13,6 +13,7 @@ import tyro
 import robots
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import check_writable
+from mimic_base.options import parse
 from retarget.command.options import SkeletonMap, parse_skeleton_map
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def main(
     arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.streaming"
 ) -> int:
     """Play a clip, or serve a live stream until it ends."""
-    options = tyro.cli(Options, args=arguments, prog=prog)
+    options = parse(Options, arguments, prog=prog)
     if options.out is not None and options.out.suffix != ".npz":
         raise input_error(
             options.out, "the motion is written as .npz", fix=f"--out {options.out}.npz"

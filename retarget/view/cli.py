@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import tyro
 
 from mimic_base.errors import InputError, input_error
-from motions.robot.formats.cli import SourceOptions
+from mimic_base.options import parse
+from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions
 
 if TYPE_CHECKING:
     from retarget.view.sources import Pair
@@ -33,7 +34,7 @@ class Options(SourceOptions):
     """Address to serve at: this machine alone unless told otherwise; 0.0.0.0 lets all others look
     and steer, without a password."""
     robot: str = ""
-    """Robot name or description file; by default the one that a motion names."""
+    """Robot name, or a description file (.toml); by default the one that a motion names."""
     paused: bool = False
     """Wait at the first frame instead of playing."""
     check: bool = False
@@ -42,7 +43,7 @@ class Options(SourceOptions):
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retarget.view") -> int:
     """Serve until Ctrl-C."""
-    options = tyro.cli(Options, args=arguments, prog=prog)
+    options = parse(Options, arguments, prog=prog, renamed=SOURCE_OLDER)
     require_viser()
     if not 0 <= options.port < 65536:
         raise input_error(None, "--port must be 0 to 65535", found=options.port)

@@ -42,7 +42,7 @@ def main() -> None:
     there = has_mjlab(args.mjlab_python)
     theirs = folder / "motion" / f"{motion.stem}.npz"
     if there and not theirs.is_file():
-        command = ["-m", "motions", "convert", str(motion.resolve()), "--to", "mjlab", "--resample",
+        command = ["-m", "motions", "convert", str(motion.resolve()), "--to", "mjlab", "--out-fps",
                    "50", "--out", str(theirs.parent)]  # fmt: skip
         if run(command, deadline.left_s, folder / "convert.log"):
             raise SystemExit(f"error: {motion} could not be converted, see {folder}/convert.log")

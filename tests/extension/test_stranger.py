@@ -134,7 +134,7 @@ def test_what_it_tracks_nothing_for_is_refused(home: Path, run: Path) -> None:
 @pytest.mark.render
 def test_a_video_shows_its_box(home: Path, run: Path) -> None:
     video = home / "box.mp4"
-    done = mimic(home, "play", run, "--video", video, "--size", 320, 240, "--fps", 5)
+    done = mimic(home, "play", run, "--video", video, "--size", 320, 240, "--video-fps", 5)
     assert done.returncode == 0, done.stdout + done.stderr
     assert video.stat().st_size > 1000
 

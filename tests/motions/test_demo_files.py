@@ -78,7 +78,7 @@ def test_all_clips_are_written_to_a_directory(tmp_path: Path) -> None:
 
 
 def test_the_module_writes_chosen_clips_and_refuses_others(tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "motions.demo", str(tmp_path)]
+    run = [sys.executable, "-m", "motions.demo", "--out", str(tmp_path)]
     good = subprocess.run([*run, "squat"], capture_output=True, text=True)
     assert good.returncode == 0, good.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["squat.bvh"]

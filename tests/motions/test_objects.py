@@ -304,7 +304,7 @@ def test_formats_say_what_they_have_no_room_for(
     assert "gmr has no room for the objects left_box, ball and the scene" in said
     write_robot_trajectory(clip, tmp_path / "t.npz", "trajectory")
     arguments = ["convert", str(tmp_path / "t.npz"), "--to", "mimickit", "--out", str(tmp_path),
-                 "--output-joint-order", ",".join(order), "--resample", "50"]  # fmt: skip
+                 "--out-joint-order", ",".join(order), "--out-fps", "50"]  # fmt: skip
     (tmp_path / "t.npz").rename(tmp_path / "u.npz")
     arguments[1] = str(tmp_path / "u.npz")
     arguments[5] = str(tmp_path / "out")

@@ -90,7 +90,7 @@ def test_deepmimic_frame_that_lasts_for_hours(tmp_path: Path) -> None:
         read_human_motion(path)
 
 
-@pytest.mark.parametrize("option", ["--fps", "--resample"])
+@pytest.mark.parametrize("option", ["--source-fps", "--out-fps"])
 def test_conversion_asks_no_absurd_rate(option: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{option}: the frame rate must be 1 to 1000"):
         motions_main(["convert", "clip.csv", "--out", str(tmp_path), option, "1e9"])

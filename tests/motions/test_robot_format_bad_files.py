@@ -173,7 +173,7 @@ def test_a_rate_that_contradicts_the_velocities_is_refused(
     np.savez(path, **{**data, "fps": np.array([50.0])})
     text = refusal(path, capsys=capsys)
     assert "contradicts the file's own velocities" in text
-    assert "found fps 50, while the velocities fit 30" in text and "--fps 30" in text
+    assert "found fps 50, while the velocities fit 30" in text and "--source-fps 30" in text
     found = read_robot_trajectory(path, ReadOptions(fps=50.0))
     assert found.fps == 50.0
     assert any("as asked for, its velocities fit 30" in note for note in found.notes)
@@ -189,7 +189,7 @@ def test_a_missing_rate_is_proposed_from_the_velocities(
     del data["fps"]
     path = tmp_path / "clip.npz"
     np.savez(path, **data)
-    assert "velocities fit --fps 30" in refusal(path, capsys=capsys)
+    assert "velocities fit --source-fps 30" in refusal(path, capsys=capsys)
 
 
 @pytest.mark.parametrize("name", sorted(JOINT_KEY))
@@ -226,7 +226,7 @@ def test_a_missing_rate_has_to_be_said(tmp_path: Path, capsys: pytest.CaptureFix
     del data["fps"]
     path = tmp_path / "clip.npz"
     np.savez(path, **data)
-    assert "--fps" in refusal(path, capsys=capsys)
+    assert "--source-fps" in refusal(path, capsys=capsys)
     assert read_robot_trajectory(path, ReadOptions(fps=25)).fps == 25
 
 

@@ -227,7 +227,7 @@ def test_a_batch_draws_a_picture_per_clip(clips: Path, tmp_path: Path) -> None:
 
 
 def test_one_clip_and_a_batch_give_the_same_result(clips: Path, tmp_path: Path) -> None:
-    options = ["--start", "0.05", "--fps", "40", "--picture"]
+    options = ["--start", "0.05", "--out-fps", "40", "--picture"]
     assert main([str(clips / "a.bvh"), "--out", str(tmp_path / "one"), *options]) == 0
     batch = [str(clips / "a.bvh"), "--out", str(tmp_path / "many"), "--shard", "1/1", *options]
     assert main(batch) == 0

@@ -84,7 +84,7 @@ def test_start_and_end_choose_a_part(run: Run, clip: Path, tmp_path: Path) -> No
 def test_rates_and_reports_are_checked_before_the_work(
     run: Run, clip: Path, tmp_path: Path
 ) -> None:
-    for option in ("--fps", "--source-fps"):
+    for option in ("--out-fps", "--source-fps"):
         line = _one_line(run(clip, "--out", tmp_path / "out", option, "1e9"))
         assert f"error: {option}: the frame rate must be 1 to 1000" in line
     line = _one_line(run(clip, "--out", tmp_path / "out", "--report", tmp_path))
@@ -105,7 +105,7 @@ def test_a_part_outside_the_clip_is_refused(
 
 def test_a_clip_becomes_a_motion_file_and_a_picture(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    options = "--robot", "unitree_g1", "--out", out, "--fps", "50", "--picture"
+    options = "--robot", "unitree_g1", "--out", out, "--out-fps", "50", "--picture"
     code, output, errors = _run_process(clip, *options)
     assert code == 0, errors
     motion = RobotMotion.load(out / "short.npz")

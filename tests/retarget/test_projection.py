@@ -280,7 +280,7 @@ def test_the_command(
     keys = [k for k, v in one.items() if v.ndim and len(v) == 8 and k != "joint_names"]
     np.savez(tmp_path / "one.npz", **{k: v[:1] if k in keys else v for k, v in one.items()})
 
-    assert main([str(path), "--project", str(out), "--max-shift", "0.06", "--means", "shift"]) == 0
+    assert main([str(path), "--out", str(out), "--max-shift", "0.06", "--means", "shift"]) == 0
     shown = capsys.readouterr().out
     assert "feasible frames" in shown and "largest shift of the base" in shown
     moved = RobotMotion.load(out).root_pos - RobotMotion.load(path).root_pos
@@ -288,15 +288,15 @@ def test_the_command(
     (tmp_path / "taken.npz").mkdir()
     np.savez(tmp_path / "nobody.npz", **{**one, "robot": np.array("")})
     for arguments, text in (
-        ((path, "--project", out, "--max-shift", 0), "--max-shift must be above 0"),
-        ((path, "--project", out, "--max-slow-down", 0.9), "--max-slow-down must be above 1"),
-        ((path, still, "--project", out), "--project takes one motion"),
-        ((path, "--project", tmp_path / "x.csv"), "expected a name in .npz"),
-        ((path, "--project", tmp_path / "x.npz", "--robot", TINY), "joint"),
-        ((tmp_path / "one.npz", "--project", tmp_path / "x.npz"), "two frames"),
+        ((path, "--out", out, "--max-shift", 0), "--max-shift must be above 0"),
+        ((path, "--out", out, "--max-slow-down", 0.9), "--max-slow-down must be above 1"),
+        ((path, still, "--out", out), "--out takes one motion"),
+        ((path, "--out", tmp_path / "x.csv"), "expected a name in .npz"),
+        ((path, "--out", tmp_path / "x.npz", "--robot", TINY), "joint"),
+        ((tmp_path / "one.npz", "--out", tmp_path / "x.npz"), "two frames"),
         ((tmp_path / "nobody.npz",), "the motion names no robot; say which it is for: --robot"),
         ((path, "--friction", "inf"), "--friction must be a number above zero"),
-        ((still, "--project", tmp_path / "taken.npz"), "the path is a directory"),
+        ((still, "--out", tmp_path / "taken.npz"), "the path is a directory"),
         ((still, "--json", path / "x.json"), "not a directory"),
     ):
         with pytest.raises((InputError, RobotError)) as error:

@@ -72,7 +72,7 @@ def test_every_format_comes_back_to_the_same_bodies(name: str, g1: Robot, tmp_pa
     assert convert_main([str(source), "--to", name, "--out", str(out)]) == 0
     (written,) = out.iterdir()
     back = tmp_path / "back"
-    options = ["--fps", "50"] if written.suffix == ".csv" else []
+    options = ["--source-fps", "50"] if written.suffix == ".csv" else []
     assert convert_main([str(written), "--out", str(back), *options]) == 0
     again = RobotMotion.load(next(back.iterdir()))
     np.testing.assert_allclose(again.body_pos_w, motion.body_pos_w, atol=2e-5)

@@ -204,7 +204,7 @@ def test_the_wrong_robot_is_one_short_line_with_options_that_exist(
         assert advised and set(advised) <= set(offered)
     order = ",".join(motion.joint_names)
     np.savetxt(unnamed, columns, delimiter=",")
-    shown = ["--format", "unitree-csv", "--joint-order", order, "--fps", "30", "--port", "0"]
+    shown = ["--format", "unitree-csv", "--joint-order", order, "--source-fps", "30", "--port", "0"]
     shown += ["--quaternion-order", "wxyz"]
     assert main([str(unnamed), *shown, "--check"]) == 0
     assert "unnamed.csv" in capsys.readouterr().out

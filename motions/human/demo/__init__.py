@@ -6,7 +6,7 @@
 >>> motion = demo.generate("walk")
 >>> paths = demo.write_all("clips")
 
-``python -m motions.demo DIR [NAME...]`` writes the clips as BVH files.
+``python -m motions.demo --out DIR [NAME...]`` writes the clips as BVH files.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import tyro
 from mimic_base.cache import cache_folder
 from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
+from mimic_base.options import parse
 from motions.human.fetch.cmu import ACKNOWLEDGEMENT, BASE_URL, BASE_VARIABLE, fetch_cmu
 
 _CMU = re.compile(r"cmu/(\d{1,3})_(\d{1,2})", re.IGNORECASE)
@@ -40,7 +41,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions fetch") -> int:
     """Fetch every clip; 0 when all went well, 2 when one could not be had."""
-    options = tyro.cli(Options, args=arguments, prog=prog)
+    options = parse(Options, arguments, prog=prog)
     if not options.clips:
         raise InputError("no clips given; say which: python -m motions fetch cmu/02_01")
     if not options.timeout > 0:

@@ -13,8 +13,9 @@ import tyro
 import robots
 from mimic_base.errors import InputError
 from mimic_base.files import atomic_write_text
+from mimic_base.options import parse
 from motions.robot.curation.settings import CurationSettings, Thresholds
-from motions.robot.formats.cli import SourceOptions, find_motion_files, for_each
+from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions, find_motion_files, for_each
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.motion import RobotMotion
 
@@ -42,7 +43,7 @@ class Options(SourceOptions):
     out: Path | None = None
     """Directory for what is kept, one .npz per unbroken part; existing ones are replaced."""
     json: Path | None = None
-    """File for all verdicts, measures and reasons."""
+    """Also write everything into this file: verdicts, measures and reasons."""
     reference: tuple[Path, ...] = ()
     """Motions known to be good: the thresholds are set by their measures."""
     repair: bool = True
@@ -55,7 +56,7 @@ class Options(SourceOptions):
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions curate") -> int:
     """Judge every file; 0 when all could be read, 2 otherwise (a rejection is no error)."""
-    options = tyro.cli(Options, args=arguments, prog=prog)
+    options = parse(Options, arguments, prog=prog, renamed=SOURCE_OLDER)
     from rich.console import Console
 
     robot = robots.load(options.robot)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import tyro
 
 from mimic_base.errors import InputError, input_error
+from mimic_base.options import parse
 from motions.robot.editing.basic import crop, mirror, time_scale
 from motions.robot.editing.joining import align, blend, loop, stitch
 from motions.robot.editing.ramps import ramp_in, ramp_out, settle
-from motions.robot.formats.cli import SourceOptions, load_robot, target_format, warn
+from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions, load_robot, target_format, warn
 from motions.robot.formats.formats import find_format
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.formats.trajectory import RobotTrajectory, trajectory_of
@@ -81,7 +82,8 @@ def main(
         robot: what --robot is unless given.
     """
     default = EditOptions(file=tyro.MISSING, out=tyro.MISSING, robot=robot)
-    return edit(tyro.cli(EditOptions, args=arguments, prog=prog, default=default))
+    options = parse(EditOptions, arguments, prog=prog, default=default, renamed=SOURCE_OLDER)
+    return edit(options)
 
 
 def edit(options: EditOptions) -> int:

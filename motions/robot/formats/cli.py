@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
+from mimic_base.options import parse
 from mimic_base.resample import check_fps
 from motions.robot.formats.detect import EXTENSIONS, ReadOptions
 from motions.robot.formats.formats import WRITTEN, find_format
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
     from robots import Robot
 
 
+SOURCE_OLDER = {"--fps": "--source-fps"}
+"""Older spelling of an option of `SourceOptions` -> its name."""
+OLDER = {
+    **SOURCE_OLDER,
+    "--resample": "--out-fps",
+    "--output-joint-order": "--out-joint-order",
+}
+"""Older spelling of an option of `ConvertOptions` -> its name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """What the user may say about the files that are read."""
@@ -32,7 +43,7 @@ class SourceOptions:
     format: str | None = None
     """Format of the files, a name (see `mimic motions info --formats`) or package.module:NAME;
     detected unless given."""
-    fps: float | None = None
+    fps: Annotated[float | None, tyro.conf.arg(name="source-fps")] = None
     """Frames per second of the files, where they carry none."""
     joint_order: str | None = None
     """Order of unnamed joint columns: g1-29, g1-29-isaaclab, g1-23, or all names with commas."""
@@ -41,7 +52,7 @@ class SourceOptions:
 
     def read_options(self) -> ReadOptions:
         if self.fps is not None:
-            check_fps(self.fps, "--fps")
+            check_fps(self.fps, "--source-fps")
         if self.format is not None:
             find_format(self.format)
         return ReadOptions(
@@ -68,9 +79,9 @@ class ConvertOptions(SourceOptions):
     """Robot name, or a description file (.toml); completes the motions and checks them."""
     to: str | None = None
     """Format to write: with a robot robot-motion, else trajectory, unless given."""
-    resample: float | None = None
+    resample: Annotated[float | None, tyro.conf.arg(name="out-fps")] = None
     """Frames per second of the results; those of the file unless given."""
-    output_joint_order: str | None = None
+    output_joint_order: Annotated[str | None, tyro.conf.arg(name="out-joint-order")] = None
     """Order of the columns written; the format's own unless given."""
     licence: str | None = None
     """Licence to note in the results, where the format has room for it."""
@@ -93,7 +104,8 @@ def main(
         robot: what --robot is unless given.
     """
     default = ConvertOptions(files=tyro.MISSING, out=tyro.MISSING, robot=robot)
-    return convert(tyro.cli(ConvertOptions, args=arguments, prog=prog, default=default))
+    options = parse(ConvertOptions, arguments, prog=prog, default=default, renamed=OLDER)
+    return convert(options)
 
 
 def target_format(to: str | None, robot: str | None) -> str:
@@ -129,7 +141,7 @@ def convert(options: ConvertOptions) -> int:
                 )
     reading = options.read_options()
     if options.resample is not None:
-        check_fps(options.resample, "--resample", "try --resample 50")
+        check_fps(options.resample, "--out-fps", "try --out-fps 50")
     columns = parse_joint_order(options.output_joint_order)
     files = find_motion_files(options.files)
     robot = None if options.robot is None else load_robot(options.robot)

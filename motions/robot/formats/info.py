@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from motions.robot.formats.cli import SourceOptions, find_motion_files, for_each
+from mimic_base.options import parse
+from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions, find_motion_files, for_each
 from motions.robot.formats.formats import FORMATS
 from motions.robot.formats.orders import JOINT_ORDERS
 from motions.robot.formats.reading import read_robot_trajectory
@@ -29,7 +30,7 @@ class InfoOptions(SourceOptions):
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions info") -> int:
     """Print what the files hold; 0 when all could be read, 2 when one could not."""
-    options = tyro.cli(InfoOptions, args=arguments, prog=prog)
+    options = parse(InfoOptions, arguments, prog=prog, renamed=SOURCE_OLDER)
     if options.formats:
         print(formats_text())
         return 0

@@ -59,7 +59,8 @@ def check_rate(where: str, fps: float, fitting: float | None) -> list[str]:
         where,
         "the frame rate contradicts the file's own velocities",
         found=f"fps {fps:g}, while the velocities fit {rounded(fitting):g}",
-        fix=f"--fps {rounded(fitting):g} if the velocities are right, --fps {fps:g} if fps is",
+        fix=f"--source-fps {rounded(fitting):g} if the velocities are right, "
+        f"--source-fps {fps:g} if fps is",
     )
 
 
@@ -67,7 +68,7 @@ def asked_rate(
     where: str, said: float | None, fitting: float | None, asked: float
 ) -> tuple[float, list[str]]:
     """The rate that the user gives, and what in the file speaks against it."""
-    fps = check_fps(asked, f"{where}: --fps")
+    fps = check_fps(asked, f"{where}: --source-fps")
     doubts = [f"the file says {said:g}"] if said and abs(said - fps) > 1e-6 else []
     if fitting is not None and not agrees(fps, fitting):
         doubts.append(f"its velocities fit {rounded(fitting):g}")

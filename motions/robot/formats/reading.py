@@ -157,13 +157,15 @@ def _rate(
         fps = check_fps(raw.fps, f"{where}: fps")
         return fps, check_rate(where, fps, fitting)
     if form.fps is not None:
-        return form.fps, [f"{form.fps:g} fps as {form.name} declares (the file has none; --fps)"]
+        note = f"{form.fps:g} fps as {form.name} declares (the file has none; --source-fps)"
+        return form.fps, [note]
     raise input_error(
         where,
         "the file carries no frame rate",
-        fix="say it with --fps, such as --fps 30"
+        fix="say it with --source-fps, such as --source-fps 30"
         if fitting is None
-        else f"say it with --fps; the file's velocities fit --fps {rounded(fitting):g}",
+        else "say it with --source-fps; the file's velocities fit "
+        f"--source-fps {rounded(fitting):g}",
     )
 
 

@@ -68,5 +68,5 @@ def _columns(trajectory: RobotTrajectory, form: Format) -> tuple[str, ...]:
         f"format {form.name} declares no order for these {len(trajectory.joint_names)} joints",
         found=", ".join(trajectory.joint_names[:4]) + ", ...",
         expected=" or ".join(form.joint_orders),
-        fix="say the order of the columns with --output-joint-order NAME,NAME,...",
+        fix="say the order of the columns with --out-joint-order NAME,NAME,...",
     )

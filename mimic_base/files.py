@@ -1,4 +1,4 @@
-"""Files: written so that a reader never sees half of one, and archives of arrays read safely.
+"""Files: written so that a reader never sees half of one.
 
 While a file is written it has a temporary name beside its own, ``.NAME.mimic~OWNER~N.part``:
 hidden, with an ending that no reader takes for a motion, and with the process that writes it
@@ -8,14 +8,12 @@ hidden, with an ending that no reader takes for a motion, and with the process t
 from __future__ import annotations
 
 import errno
-import io
 import itertools
 import os
 import re
 import shutil
 import stat
 import tempfile
-import threading
 import time
 import zipfile
 import zlib
@@ -32,9 +30,6 @@ from mimic_base.owner import TOKEN, owner, owner_of
 
 _SAMPLE = 1 << 16
 """Bytes by which an array is judged."""
-_HEADERS = threading.Lock()
-"""Held while the header of an array is read. numpy parses it as a Python literal, and CPython 3.11
-fails with a SystemError ("AST constructor recursion depth mismatch") where two threads parse."""
 _REASONS = {
     errno.ENOENT: "the directory does not exist and cannot be made",
     errno.EACCES: "the directory is not writable",
@@ -352,59 +347,3 @@ def _shrinks(value: NDArray[Any]) -> bool:
         first = (value.size - count) // 2
         sample = np.ascontiguousarray(value.reshape(-1)[first : first + count]).tobytes()
     return len(zlib.compress(sample, 1)) < 0.8 * len(sample)
-
-
-def _member(archive: np.lib.npyio.NpzFile, key: str) -> Any:
-    """An array of an archive; several threads may read archives at the same time."""
-    names = archive.zip.namelist() if archive.zip is not None else []
-    name = f"{key}.npy"
-    if archive.zip is None or name not in names:
-        return archive[key]
-    # Unpacking is the long part, and needs no lock.
-    data = archive.zip.read(name)
-    with _HEADERS:
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-
-
-def load_npz(
-    path: Path | str,
-    *,
-    what: str = ".npz",
-    missing: str | None = None,
-    fix: str = "copy or export it again; numbers and texts only, no Python objects",
-) -> dict[str, NDArray[Any]]:
-    """All arrays of an ``.npz`` by name; no pickle in it is ever run.
-
-    Args:
-        what: what the file should be, for the error. missing: what mends an absent file.
-        fix: what mends a damaged one.
-
-    Raises `InputError` when the file is absent, empty, a directory, damaged, no archive, or holds
-    Python objects.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise input_error(path, "a motion file is expected, not a directory")
-    if not path.exists():
-        raise input_error(path, "no such file", fix=missing)
-    if path.stat().st_size == 0:
-        raise input_error(path, "the file is empty", fix=fix)
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise input_error(path, "a .npz archive is expected, not a single array", fix=fix)
-        with archive:
-            return {key: _member(archive, key) for key in archive.files}
-    except InputError:
-        raise
-    except PermissionError:
-        raise  # the command line tells it as it is
-    except (
-        ValueError, EOFError, KeyError, OSError, SyntaxError, MemoryError, OverflowError,
-        NotImplementedError, zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if "pickle" in reason.lower():
-            # numpy says the same of any file that is no archive at all.
-            reason = "it holds pickled objects or is no .npz archive"
-        raise input_error(path, f"not a readable {what}: {reason}", fix=fix) from error

@@ -36,9 +36,7 @@ class Limit:
 LIMITS: Mapping[str, Limit] = MappingProxyType(
     {
         "bytes": Limit(default=1 << 30, meaning="bytes of a file, or of what an archive unpacks"),
-        "ratio": Limit(
-            default=100, meaning="times its size that an archive unpacks to (above 64 MiB)"
-        ),
+        "ratio": Limit(default=50, meaning="times its size that a file unpacks to, above 64 MiB"),
         "members": Limit(default=10_000, meaning="members of an archive"),
         "frames": Limit(default=1_000_000, meaning="frames of a clip"),
         "joints": Limit(default=1_000, meaning="joints, markers or links of a skeleton or table"),
@@ -50,6 +48,8 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
 )
 """Name -> limit; a name is what ``--limit NAME=VALUE`` takes."""
 
+_HARMLESS = 64 << 20
+"""Bytes that anything may unpack to."""
 _EXACT = 1e15
 """Below it floats are whole numbers without loss."""
 _read: tuple[str, Mapping[str, float]] = ("", {})
@@ -65,6 +65,22 @@ def check_limit(path: Path | str | None, name: str, found: float, what: str) -> 
     """Raise `over_limit` where `found` is above the limit `name`."""
     if not found <= limit(name):
         raise over_limit(path, name, found, what)
+
+
+def check_growth(path: Path | str | None, unpacked: int, packed: int, what: str) -> None:
+    """Refuse what becomes too large in memory, before it does.
+
+    Args:
+        path: the file.
+        unpacked: bytes that its content takes. packed: bytes of the file itself.
+        what: what grows, e.g. "the archive's content".
+
+    More than the limit ``bytes`` is refused, and above 64 MiB more than ``ratio`` times the file.
+    """
+    check_limit(path, "bytes", unpacked, f"the size of {what}")
+    if unpacked > _HARMLESS:
+        growth = math.ceil(unpacked / max(packed, 1))
+        check_limit(path, "ratio", growth, f"the growth of {what} (to {unpacked >> 20} MiB)")
 
 
 def over_limit(path: Path | str | None, name: str, found: float | None, what: str) -> InputError:

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import input_error
-from mimic_base.files import load_npz, save_npz
+from mimic_base.files import save_npz
 from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, frame_shapes
+from mimic_base.numpy_files import load_npz
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import angular_velocity, quat_continuous
 from motions.robot.objects import ObjectTracks

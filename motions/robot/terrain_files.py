@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from mimic_base.errors import input_error
-from mimic_base.files import load_npz
 from mimic_base.limits import check_limit
+from mimic_base.numpy_files import load_npz
 from mimic_base.rotations import matrix_to_quat
 from mimic_base.terrain import Plane, Ramp, RoughGround, Slope, Steps, Terrain
 from mimic_base.vectors import Array, unit

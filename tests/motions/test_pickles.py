@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mimic_base.pickle_data import is_torch_archive, load_pickle, load_torch
 from motions import InputError, read_human_motion
-from motions.human.readers.pickles import is_torch_archive, load_pickle, load_torch
 
 PATH = Path("clip.pkl")
 

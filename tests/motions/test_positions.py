@@ -196,13 +196,27 @@ def test_what_is_no_clip_says_so(tmp_path: Path) -> None:
     assert "must be finite" in refuse(joints=np.full_like(pos, np.inf))
 
 
+def test_a_dictionary_saved_as_one_array_is_read(tmp_path: Path) -> None:
+    joints = walk(BY_NAME["lafan22"])
+    path = tmp_path / "clip.npy"
+    np.save(path, np.array({"joints": joints, "fps": 30}, dtype=object), allow_pickle=True)
+    plain = _save(tmp_path / "plain.npz", joints=joints, fps=30)
+    found, expected = read_human_motion(path), read_human_motion(plain)
+    np.testing.assert_array_equal(found.pos_w, expected.pos_w)
+    assert found.fps == 30
+
+
 def test_pickles_and_broken_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "clip.npy"
-    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(path, np.array([Path("a")], dtype=object), allow_pickle=True)
     assert "Python objects (a pickle)" in _refusal(path, fps=30)
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert "must be numbers (found type object)" in _refusal(path, fps=30)
     path = tmp_path / "clip.npz"
     np.savez(path, results=np.array({"a": 1}, dtype=object), allow_pickle=True)
-    assert "pickle" in _refusal(path, fps=30) or "no human motion" in _refusal(path, fps=30)
+    assert "no human motion is recognised" in _refusal(path, fps=30)
+    np.savez(path, results=np.array({"a": Path("a")}, dtype=object), allow_pickle=True)
+    assert "Python objects (a pickle)" in _refusal(path, fps=30)
     whole = _save(tmp_path / "whole.npz", joints=walk(BY_NAME["lafan22"]))
     path.write_bytes(whole.read_bytes()[:-300])
     assert "truncated" in _refusal(path, fps=30)

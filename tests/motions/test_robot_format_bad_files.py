@@ -261,8 +261,8 @@ def test_a_malicious_pickle_is_refused_and_not_run(
 
 @pytest.mark.parametrize(
     "value",
-    [np.array([{}], dtype=object), np.zeros(2, dtype=[("a", float)]), np.array(["text"]),
-     np.float64, np.dtype("f8")],
+    [np.array([Attack(eval, "1")], dtype=object), np.zeros(2, dtype=[("a", float)]),
+     np.zeros(2, dtype="M8[s]"), np.float64, np.dtype("f8")],
 )  # fmt: skip
 def test_a_pickle_of_other_arrays_is_refused(
     value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -282,8 +282,21 @@ def test_a_torch_archive_and_an_object_npz_are_refused(
     other.write_bytes(b"PK\x03\x04rest")
     assert "PyTorch" in refusal(other, capsys=capsys)
     objects = tmp_path / "objects.npz"
-    np.savez(objects, root_rot=np.array([{}], dtype=object))
-    assert "pickled objects" in refusal(objects, capsys=capsys)
+    np.savez(objects, root_rot=np.array([Attack(eval, "1")], dtype=object))
+    text = refusal(objects, capsys=capsys)
+    assert "holds Python objects" in text and "builtins.eval" in text
+
+
+def test_objects_that_are_plain_data_are_read_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lists of names are often saved as arrays of objects; as numbers they are of no use."""
+    data = arrays("gmr", tmp_path)
+    path = tmp_path / "clip.npz"
+    np.savez(path, **{**data, "notes": np.array(["a", {"b": 1}], dtype=object)})
+    assert read_robot_trajectory(path, ReadOptions()).fps == 30
+    np.savez(path, **{**data, "root_rot": np.array([{}] * len(data["root_rot"]), dtype=object)})
+    assert "root_rot must hold numbers" in refusal(path, capsys=capsys)
 
 
 def test_a_csv_with_a_header_and_one_of_unequal_rows(

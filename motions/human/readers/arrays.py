@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.errors import InputError, input_error
+from mimic_base.errors import input_error
+from mimic_base.numpy_files import NPY_MAGIC, NotPlain, npy_array, npz_arrays
 from motions.human.readers.raw import read_bytes
 
 Array = NDArray[Any]
 
-NPY_MAGIC = b"\x93NUMPY"
-ZIP_MAGIC = b"PK\x03\x04"
 ROBOT_MOTION = (
     "it needs no retargeting: mimic motions convert FILE --robot NAME --out DIR makes it a "
     "complete motion (without --robot another format)"
@@ -41,52 +37,22 @@ _KIMODO_G1 = 34
 def load_arrays(path: Path) -> dict[str, Array]:
     """The plain arrays of a .npy file (key `UNNAMED`) or of a .npz archive.
 
-    Arrays of Python objects are pickles; they are left out of an archive, and a file that holds
-    nothing else is refused.
+    Arrays of Python objects are pickles: those of plain data are read (`mimic_base.pickle_data`),
+    others are left out of an archive, and a file that holds nothing else is refused.
     """
     data = read_bytes(path)
+    fix = "save each array of numbers on its own with numpy.savez"
     if data.startswith(NPY_MAGIC):
-        return {UNNAMED: _parse(path, data, path.name)}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {n: archive.read(n) for n in archive.namelist() if n.endswith(".npy")}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise input_error(
-            path,
-            "not a readable NumPy archive (is it truncated?)",
-            found=f"{len(data)} bytes, {error}",
-            fix="export or download the clip again",
-        ) from error
-    found: dict[str, Array] = {}
-    refused: InputError | None = None
-    for name, member in members.items():
         try:
-            found[name.removesuffix(".npy")] = _parse(path, member, name)
-        except InputError as error:
-            if "pickle" not in str(error):
-                raise
-            refused = error
+            return {UNNAMED: npy_array(path, data, path.name)}
+        except NotPlain as error:
+            raise input_error(path, f"{path.name}: {error}", fix=fix) from error
+    found, refused = npz_arrays(path, data)
+    if not found and refused is not None:
+        raise input_error(path, f"no array can be read: {refused}", fix=fix) from refused
     if not found:
-        raise refused or input_error(path, "there is no array in this archive")
+        raise input_error(path, "there is no array in this archive")
     return found
-
-
-def _parse(path: Path, data: bytes, name: str) -> Array:
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, OverflowError) as error:
-        if "allow_pickle" in str(error) or "pickle" in str(error).lower():
-            raise input_error(
-                path,
-                f"{name} holds Python objects (a pickle), not plain numbers",
-                fix="save each array of numbers on its own with numpy.savez",
-            ) from error
-        raise input_error(
-            path,
-            f"{name} is not a readable NumPy array (is it truncated?)",
-            found=str(error),
-            fix="export or download the clip again",
-        ) from error
 
 
 def refuse_robot_motion(path: Path, keys: Mapping[str, Any]) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from motions.human.readers.arrays import (
-    NPY_MAGIC,
-    ZIP_MAGIC,
-    load_arrays,
-    refuse_robot_motion,
-)
+import numpy as np
+
+from mimic_base.archives import ZIP_MAGIC
+from mimic_base.numpy_files import NPY_MAGIC
+from mimic_base.pickle_data import is_torch_archive, load_pickle, load_torch
+from motions.human.readers.arrays import UNNAMED, load_arrays, refuse_robot_motion
 from motions.human.readers.landmarks import is_landmarks, read_landmarks
-from motions.human.readers.pickles import is_torch_archive, load_pickle, load_torch
 from motions.human.readers.positions import read_positions
 from motions.human.readers.raw import RawClip, ReadOptions, read_bytes
 from motions.human.readers.reader import Reader
@@ -24,10 +23,14 @@ from motions.human.readers.smpl_keys import nothing_found
 def load_keys(path: Path) -> Mapping[Any, Any]:
     """The named arrays (and, in pickles, nested containers) of a file of numbers."""
     data = read_bytes(path)
-    if data.startswith(ZIP_MAGIC) and is_torch_archive(data):
+    if is_torch_archive(data):
         content = load_torch(path, data)
     elif data.startswith((NPY_MAGIC, ZIP_MAGIC)) or path.suffix.lower() in (".npy", ".npz"):
-        return load_arrays(path)
+        arrays = load_arrays(path)
+        alone = arrays.get(UNNAMED)
+        if alone is None or alone.shape or not isinstance(alone[()], Mapping):
+            return arrays
+        content = alone[()]  # a dictionary that was saved with numpy.save
     else:
         content = load_pickle(path, data)
     if not isinstance(content, Mapping):
@@ -44,10 +47,14 @@ def read_numeric(path: Path, options: ReadOptions) -> RawClip:
         return clip
     if is_landmarks(keys, options):
         return read_landmarks(path, keys, options)
-    plain = {str(k): v for k, v in keys.items() if hasattr(v, "shape")}
+    plain = {str(k): np.asarray(v) for k, v in keys.items() if _is_array_or_number(v)}
     if not plain:
         raise nothing_found(path, keys)
     return read_positions(path, plain, options)
+
+
+def _is_array_or_number(value: Any) -> bool:
+    return hasattr(value, "shape") or type(value) in (int, float)
 
 
 def _recognise(start: bytes, _: str) -> bool:

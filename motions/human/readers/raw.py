@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import InputError, input_error
+from mimic_base.reading import read_bounded
 from mimic_base.resample import GREATEST_FPS, LEAST_FPS, check_fps
 from mimic_base.rotations import quat_conj, quat_log, quat_mul
 
@@ -77,8 +78,11 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         raise input_error(path, "a motion file is expected, not a directory")
     if not path.exists():
         raise input_error(path, "no such file")
-    with path.open("rb") as stream:
-        data = stream.read() if most is None else stream.read(most)
+    if most is None:
+        data = read_bounded(path)
+    else:
+        with path.open("rb") as stream:
+            data = stream.read(most)
     if not data.strip():
         raise input_error(path, "the file is empty", fix="export or download the clip again")
     return data

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mimic_base.archives import ZIP_MAGIC
 from mimic_base.errors import input_error
-from mimic_base.files import load_npz
+from mimic_base.numpy_files import load_npz
+from mimic_base.pickle_data import load_pickle
+from mimic_base.reading import read_bounded
 from motions.robot.formats.consistency import proven_order
 from motions.robot.formats.content import read_table
 from motions.robot.formats.format import Format
 from motions.robot.formats.formats import FORMATS
 from motions.robot.formats.layouts.csv_tables import read_csv
 from motions.robot.formats.layouts.motion_npz import read_motion_npz
-from motions.robot.formats.pickles import read_plain_pickle
 from motions.robot.formats.quaternions import Order, gather_evidence, reorder
 from motions.robot.formats.raw import check_sound, names, text
 from motions.robot.formats.trajectory import TRAJECTORY_SCHEMAS
@@ -65,11 +67,28 @@ def read_content(path: Path, form: Format | None = None) -> dict[str, Any]:
     if suffix == ".csv":
         return {"table": read_table(path)}
     if suffix in (".pkl", ".pickle"):
-        content = read_plain_pickle(path)
+        content = _read_pickle(path)
         if not isinstance(content, dict):
             raise input_error(path, "the pickle holds no dictionary", found=type(content).__name__)
         return {str(key): value for key, value in content.items()}
-    return dict(load_npz(path))
+    return load_npz(path, objects=True)
+
+
+def _read_pickle(path: Path) -> Any:
+    if path.is_dir():
+        raise input_error(path, "a motion file is expected, not a directory")
+    if not path.exists():
+        raise input_error(path, "no such file")
+    data = read_bounded(path)
+    if not data:
+        raise input_error(path, "the file is empty")
+    if data.startswith(ZIP_MAGIC):
+        raise input_error(
+            path,
+            "this is a PyTorch archive (.pt, .motion), which this program does not read",
+            fix="export the clip as npz or csv with the program that wrote it",
+        )
+    return load_pickle(path, data)
 
 
 def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> Format:

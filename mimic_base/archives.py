@@ -1,0 +1,105 @@
+"""Zip archives of others, read within limits: nothing unpacks to more than it says or may."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from mimic_base.errors import InputError, input_error
+from mimic_base.limits import check_growth, check_limit, limit, over_limit
+
+ZIP_MAGIC = b"PK\x03\x04"
+AGAIN = "export or download the file again"
+_END = b"PK\x05\x06"
+_ENTRY_BYTES = 46
+"""Least size of an entry of a zip archive's table of contents."""
+_ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def read_members(
+    path: Path,
+    data: bytes,
+    wanted: Callable[[str], bool] = lambda _: True,
+    *,
+    what: str = "archive",
+) -> dict[str, bytes]:
+    """The wanted members of a zip archive by name.
+
+    Args:
+        path: the file, for errors. data: its content.
+        wanted: whether a member of that name is read; the others are not unpacked.
+        what: what the file should be, for errors.
+
+    Number of members, sizes and growth are held against the limits before anything is unpacked,
+    a member never yields more than the table of contents says, and its checksum is verified.
+    Encrypted members, names that occur twice and methods other than "stored" and "deflated" are
+    refused (`InputError`).
+    """
+    try:
+        _check_contents_size(path, data)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+            _check_contents(path, infos, len(data))
+            return {i.filename: _member(archive, i) for i in infos if wanted(i.filename)}
+    except InputError:
+        raise
+    except Exception as error:
+        # zipfile and zlib raise nearly anything on a damaged archive (BadZipFile, zlib.error,
+        # EOFError, OSError, struct.error, OverflowError, NotImplementedError, ValueError).
+        raise input_error(
+            path,
+            f"not a readable {what} (is it truncated?)",
+            found=f"{len(data)} bytes, {str(error)[:200] or type(error).__name__}",
+            fix=AGAIN,
+        ) from error
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with archive.open(info) as stream:
+        # With a size, zipfile never unpacks more than that; without one, all that there is.
+        data = stream.read(info.file_size)
+    if len(data) != info.file_size:
+        raise EOFError(f"{info.filename} breaks off after {len(data)} of {info.file_size} bytes")
+    return data
+
+
+def _check_contents_size(path: Path, data: bytes) -> None:
+    """Refuse a table of contents that alone would take minutes to read."""
+    at = data.rfind(_END, max(0, len(data) - (1 << 16) - 22))
+    if at < 0 or at + 22 > len(data):
+        return  # zipfile tells it
+    (size,) = struct.unpack_from("<I", data, at + 12)
+    # Beyond 4 GiB the true size stands elsewhere; it cannot be more than the file.
+    entries = min(size, len(data)) // _ENTRY_BYTES
+    # Names make entries longer than the least: only an absurd size is told here.
+    if entries > 10 * limit("members"):
+        raise over_limit(path, "members", entries, "the number of members of the archive")
+
+
+def _check_contents(path: Path, infos: list[zipfile.ZipInfo], size: int) -> None:
+    check_limit(path, "members", len(infos), "the number of members of the archive")
+    names: set[str] = set()
+    total = 0
+    for info in infos:
+        name = info.filename[:80]
+        if info.flag_bits & _ENCRYPTED:
+            raise input_error(
+                path, "the archive is encrypted", found=f"member {name}", fix="save it unencrypted"
+            )
+        if info.compress_type not in _METHODS:
+            raise input_error(
+                path,
+                "the archive is packed by an unknown method",
+                found=f"method {info.compress_type} for {name}",
+                expected="stored or deflated",
+                fix="pack it again as an ordinary zip",
+            )
+        if info.filename in names:
+            raise input_error(path, "two members of the archive have one name", found=name)
+        names.add(info.filename)
+        total += info.file_size
+    check_growth(path, total, size, "the archive's content")

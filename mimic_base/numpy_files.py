@@ -1,0 +1,197 @@
+"""NumPy's ``.npy`` and ``.npz`` of others, read within limits and without numpy's own parser.
+
+The head of an array says its dtype and shape. It is read by a pattern, not as a Python expression;
+the dtype has to be plain (numbers, texts, or Python objects, which are the plain data of a pickle:
+`mimic_base.pickle_data`), and the shape has to fit the bytes that follow before an array is made.
+The format is described in NumPy's "NEP 1".
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_base.archives import AGAIN, ZIP_MAGIC, read_members
+from mimic_base.errors import InputError, input_error
+from mimic_base.limits import check_limit, limit
+from mimic_base.reading import read_bounded
+
+Array = NDArray[Any]
+
+NPY_MAGIC = b"\x93NUMPY"
+OBJECTS = "it holds Python objects (a pickle), not plain numbers"
+_LONGEST_HEAD = 1 << 16
+_HEAD = re.compile(
+    r"\{'descr': (?P<descr>'[^'\\]{1,40}'|\[.*\]), 'fortran_order': (?P<fortran>False|True), "
+    r"'shape': \((?P<shape>[0-9L, ]*)\),? *\}\s*",
+)
+_PLAIN = re.compile(r"(?P<order>[<>|=]?)(?P<code>[biufcSU])(?P<size>[0-9]{1,9})")
+_SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16)}
+_OBJECT_CODES = ("|O", "O", "|O8", "|O4")
+_DIMENSIONS = 32
+
+
+class NotPlain(Exception):
+    """An array of another kind than numbers, texts and plain Python data."""
+
+
+def load_npz(
+    path: Path | str,
+    *,
+    what: str = ".npz",
+    missing: str | None = None,
+    fix: str = "copy or export it again; numbers and texts only, no Python objects",
+    objects: bool = False,
+) -> dict[str, Array]:
+    """All arrays of an ``.npz`` by name; no pickle in it is ever run.
+
+    Args:
+        what: what the file should be, for the error. missing: what mends an absent file.
+        fix: what mends a damaged one.
+        objects: whether arrays of Python objects are read as plain data; else they are refused.
+
+    Raises `InputError` when the file is absent, empty, a directory, damaged, no archive, larger
+    than the limits allow, or holds other objects.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise input_error(path, "a motion file is expected, not a directory")
+    if not path.exists():
+        raise input_error(path, "no such file", fix=missing)
+    data = read_bounded(path)
+    if not data:
+        raise input_error(path, "the file is empty", fix=fix)
+    if data.startswith(NPY_MAGIC):
+        raise input_error(path, "a .npz archive is expected, not a single array", fix=fix)
+    if not data.startswith(ZIP_MAGIC):
+        raise input_error(
+            path, f"not a readable {what}: it holds pickled objects or is no .npz archive", fix=fix
+        )
+    arrays, refused = npz_arrays(path, data, what=what)
+    holds = next((name for name, array in arrays.items() if array.dtype.hasobject), None)
+    if holds is not None and not objects:
+        refused = NotPlain(f"{holds}: {OBJECTS}")
+    if refused is not None:
+        raise input_error(path, f"not a readable {what}: {refused}", fix=fix) from refused
+    return arrays
+
+
+def npz_arrays(
+    path: Path,
+    data: bytes,
+    names: Collection[str] | None = None,
+    *,
+    what: str = "NumPy archive",
+) -> tuple[dict[str, Array], NotPlain | None]:
+    """The plain arrays of an archive by name (those in `names`), and why the last of the others
+    was left out."""
+
+    def wanted(member: str) -> bool:
+        name, dot, ending = member.rpartition(".")
+        return dot + ending == ".npy" and (names is None or name in names)
+
+    members = read_members(path, data, wanted, what=what)
+    found: dict[str, Array] = {}
+    refused: NotPlain | None = None
+    while members:
+        member = next(iter(members))
+        content = members.pop(member)  # so that only one array is there twice at a time
+        try:
+            found[member.removesuffix(".npy")] = npy_array(path, content, member)
+        except NotPlain as error:
+            refused = error
+    return found, refused
+
+
+def npy_array(path: Path, data: bytes, name: str) -> Array:
+    """The array of a ``.npy`` in memory, writable.
+
+    Args:
+        path: the file, for errors. data: the bytes of the array. name: of the array, for errors.
+
+    Raises `InputError` where it is damaged or too large, `NotPlain` for structured arrays, dates,
+    raw memory and for pickles of anything but plain data.
+    """
+    try:
+        dtype, fortran, shape, at = _head(data)
+        if dtype is None:
+            return _objects(path, data, at, shape)
+        count = 1
+        for n in shape:
+            count *= n
+        size = count * dtype.itemsize
+        if size > len(data) - at:
+            raise EOFError(f"{size} bytes are announced, {len(data) - at} are there")
+        if not dtype.itemsize:  # texts without a character, of which none takes a byte
+            check_limit(path, "items", count, f"the number of texts of {name}")
+            return np.zeros(shape, dtype)
+        flat = np.frombuffer(data, dtype, count, at).copy()
+        return flat.reshape(shape, order="F" if fortran else "C")
+    except (InputError, NotPlain):
+        raise
+    except Exception as error:
+        raise input_error(
+            path,
+            f"{name[:80]} is not a readable NumPy array (is it truncated?)",
+            found=str(error)[:200] or type(error).__name__,
+            fix=AGAIN,
+        ) from error
+
+
+def _head(data: bytes) -> tuple[np.dtype[Any] | None, bool, tuple[int, ...], int]:
+    """Dtype (None for objects), whether columns come first, shape, and where the values begin."""
+    if not data.startswith(NPY_MAGIC) or len(data) < 12:
+        raise ValueError("it does not begin as a NumPy array does")
+    if data[6] == 1:
+        (length,) = struct.unpack_from("<H", data, 8)
+        start = 10
+    elif data[6] in (2, 3):
+        (length,) = struct.unpack_from("<I", data, 8)
+        start = 12
+    else:
+        raise ValueError(f"version {data[6]} of the format is unknown")
+    if length > _LONGEST_HEAD:
+        raise ValueError(f"a head of {length} bytes")
+    text = data[start : start + length].decode("utf-8" if data[6] == 3 else "latin1")
+    head = _HEAD.fullmatch(text)
+    if head is None:
+        raise ValueError("a head that NumPy does not write")
+    sizes = [part.strip().removesuffix("L") for part in head["shape"].split(",") if part.strip()]
+    if len(sizes) > _DIMENSIONS or any(len(n) > 18 for n in sizes):
+        raise ValueError("a shape that no array has")
+    return (
+        _dtype(head["descr"].strip("'")),
+        head["fortran"] == "True",
+        tuple(map(int, sizes)),
+        start + length,
+    )
+
+
+def _dtype(descr: str) -> np.dtype[Any] | None:
+    if descr in _OBJECT_CODES:
+        return None
+    plain = _PLAIN.fullmatch(descr)
+    if plain is None or int(plain["size"]) not in _SIZES.get(plain["code"], (int(plain["size"]),)):
+        raise NotPlain(f"it holds an array of {descr[:40]}, not plain numbers")
+    if int(plain["size"]) > limit("text"):
+        raise ValueError(f"texts of {plain['size']} characters")
+    return np.dtype(descr)
+
+
+def _objects(path: Path, data: bytes, at: int, shape: tuple[int, ...]) -> Array:
+    """An array of Python objects, which NumPy writes as a pickle."""
+    from mimic_base.pickle_data import load_pickle
+
+    try:
+        found = load_pickle(path, data, at=at)
+    except InputError as error:
+        raise NotPlain(f"{OBJECTS}; {error}") from error
+    if not isinstance(found, np.ndarray) or found.shape != shape:
+        raise NotPlain(OBJECTS)
+    return found

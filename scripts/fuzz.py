@@ -1,6 +1,6 @@
 """Damage files of every kind and feed them to the program: nothing may crash, hang or leave a mess.
 
-    python scripts/fuzz.py --count 20000 [--first 0] [--jobs 2] [--only retarget] [--keep DIR]
+    python scripts/fuzz.py --count 20000 [--first 0] [--workers 2] [--only retarget] [--keep DIR]
 
 Prints a table of what came of the inputs, then one line for each bad one. An input is repeated with
 ``--first NUMBER --count 1`` and the same ``--only``. Exit code 1 when there was a bad one.
@@ -30,7 +30,7 @@ def main() -> int:
     own.add_argument("--count", type=int, default=1000)
     own.add_argument("--first", type=int, default=0, help="number of the first input")
     own.add_argument("--only", action="append", default=[], help="targets whose name holds this")
-    own.add_argument("--jobs", type=int, default=1)
+    own.add_argument("--workers", type=int, default=1)
     own.add_argument("--keep", type=Path, help="copy the files of bad inputs here")
     own.add_argument("--json", type=Path)
     args = own.parse_args()
@@ -39,17 +39,17 @@ def main() -> int:
     started, found = time.perf_counter(), []
     with ready():
         workers = []
-        for job in range(1, args.jobs):
+        for job in range(1, args.workers):
             pipe, out = os.pipe()
             if os.fork() == 0:
                 os.close(pipe)
-                mine = _all(numbers[job :: args.jobs], only, args.keep, quiet=True)
+                mine = _all(numbers[job :: args.workers], only, args.keep, quiet=True)
                 with os.fdopen(out, "w") as file:
                     json.dump([asdict(each) for each in mine], file)
                 os._exit(0)
             os.close(out)
             workers.append(pipe)
-        found += _all(numbers[:: args.jobs], only, args.keep, quiet=False)
+        found += _all(numbers[:: args.workers], only, args.keep, quiet=False)
         for pipe in workers:
             with os.fdopen(pipe) as file:
                 found += [Finding(**each) for each in json.load(file)]

@@ -27,7 +27,8 @@ class Export:
     out: Path | None = None
     """The file to write; by default policy.onnx in the run, or beside the checkpoint."""
     clip: str | None = None
-    """Name of a training clip to put inside the file, so that it plays alone."""
+    """Name of a training clip to put inside the file, so that it plays alone; of another task, of
+    what one of its commands offers."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them: those it was trained on, when they have
     moved since."""
@@ -36,23 +37,16 @@ class Export:
     description has moved since."""
 
     def run(self) -> int:
-        from mimic.envs.commands.motion import motion_command
         from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
         from mimic.learning.loading import policy_of, task_of
-        from mimic.policy.contract import contract_of_env
-        from mimic.policy.export import export_policy, reference_clip
-        from mimic_base.errors import MimicError
+        from mimic.policy.contract import assets_of_env, contract_of_env
+        from mimic.policy.export import export_policy, frames_of
 
         checkpoint = find_checkpoint(self.run_dir)
         state = load_checkpoint(checkpoint)
         policy, identity = policy_of(state, checkpoint), state["identity"]
         env = self._environment(checkpoint, identity, task_of(state, checkpoint))
-        clip = None
-        if self.clip is not None:
-            names = list(motion_command(env).library.names)
-            if self.clip not in names:
-                raise MimicError(f"no clip '{self.clip}' in this run; it has {', '.join(names)}")
-            clip = names.index(self.clip)
+        assets = assets_of_env(env, self.clip)
         training = {
             "iterations": state["iteration"],
             "samples": state["samples"],
@@ -66,10 +60,10 @@ class Export:
             out = run / "policy.onnx" if run.is_dir() else checkpoint.with_suffix(".onnx")
         export_policy(
             policy,
-            contract_of_env(env, training, clip=clip),
+            contract_of_env(env, training, assets),
             _observations(env, policy),
             out,
-            None if clip is None else reference_clip(motion_command(env).library, clip),
+            frames_of(assets),
         )
         size = out.stat().st_size / 1e6
         say(

@@ -16,7 +16,6 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
-from mimic.envs.commands.motion import motion_command
 from mimic.envs.threads import few_threads
 from mimic.learning.algorithm import (
     Algorithm,
@@ -43,8 +42,8 @@ from mimic.learning.finite import what_is_not_finite
 from mimic.learning.registry import algorithm_class
 from mimic.learning.run_dir import ProgressFile
 from mimic.learning.session import MeanLog, Pace, stop_requests
-from mimic.policy.contract import PolicyContract, contract_of_env
-from mimic.policy.export import export_policy, reference_clip
+from mimic.policy.contract import PolicyContract, assets_of_env, contract_of_env
+from mimic.policy.export import export_policy, frames_of
 from mimic.sim.errors import EngineError, device_trouble
 from mimic_base.command_line import user_error_text
 from mimic_base.errors import InputError, MimicError
@@ -361,8 +360,8 @@ class Runner:
         """The deterministic policy as it would be exported: obs [N, D] -> actions [N, A], CPU."""
         return self.algorithm.policy()
 
-    def contract(self, clip: int | None = None) -> PolicyContract:
-        """What the policy says about itself; ``clip`` is the number of the clip put inside."""
+    def contract(self, assets: Mapping[str, Any] | None = None) -> PolicyContract:
+        """What the policy says about itself; ``assets`` is what its commands put into the file."""
         training = {
             "iterations": self.iteration,
             "samples": self.samples,
@@ -370,13 +369,17 @@ class Runner:
             "seed": self.seed,
             "num_envs": self.spec.num_envs,
         }
-        return contract_of_env(self.env, training, clip=clip)
+        return contract_of_env(self.env, training, assets)
 
-    def export(self, path: Path, clip: int | None = None) -> None:
-        """Write ``policy.onnx`` with its contract; ``clip`` puts a reference clip inside."""
-        reference = None if clip is None else reference_clip(motion_command(self.env).library, clip)
+    def export(self, path: Path, choice: str | int | None = None) -> None:
+        """Write ``policy.onnx`` with its contract and what the commands put inside.
+
+        Args:
+            choice: what a command offers that shall be inside, see ``assets_of_env``.
+        """
+        assets = assets_of_env(self.env, choice)
         obs = self.env.get_observations()["actor"]
-        export_policy(self.policy(), self.contract(clip), obs, path, reference)
+        export_policy(self.policy(), self.contract(assets), obs, path, frames_of(assets))
 
     # failures ------------------------------------------------------------------------------
 

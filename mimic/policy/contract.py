@@ -105,11 +105,28 @@ class PolicyContract:
     training: Mapping[str, Any] = field(default_factory=dict)
     commands: Mapping[str, Any] = field(default_factory=dict)
     """What the task's commands say of themselves, by name."""
+    inside: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What else the file gives out: by command, its attributes and the number of frames of each.
+    Attribute ``a`` of command ``c`` is the output ``c.a`` for the input ``time_step``."""
     quaternion: str = "wxyz"
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def outputs_inside(self) -> dict[str, int]:
+        """What ``inside`` holds: name of the output and number of its frames."""
+        return {
+            f"{command}.{attribute}": int(frames)
+            for command, attributes in self.inside.items()
+            for attribute, frames in attributes.items()
+        }
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether the network takes ``time_step`` too."""
+        return self.clip_inside is not None or bool(self.inside)
 
     @property
     def num_joints(self) -> int:
@@ -143,14 +160,14 @@ class PolicyContract:
                 f"{' and '.join(repr(each) for each in READABLE)}; export the policy again with "
                 "the installed version"
             )
-        optional = {"clip_inside", "training", "quaternion", "commands"}
+        optional = {"clip_inside", "training", "quaternion", "commands", "inside"}
         missing = [f.name for f in fields(cls) if f.name not in data and f.name not in optional]
         if missing:
             raise MimicError(f"the policy's contract lacks {', '.join(missing)}")
         try:
             return cls(**{f.name: _parse(f.name, data[f.name]) for f in fields(cls)
                           if f.name in data})  # fmt: skip
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             if isinstance(error, MimicError):
                 raise
             raise MimicError(f"the policy's contract cannot be read: {error}") from error
@@ -218,16 +235,55 @@ def _check(c: PolicyContract) -> None:
         refuse(f"anchor_body '{c.anchor_body}' is not among body_names")
     if c.clip_inside is not None and not 0 <= c.clip_inside < len(c.motions):
         refuse(f"clip_inside is {c.clip_inside}, there are {len(c.motions)} motions")
+    for name, frames in c.outputs_inside.items():
+        if frames < 1:
+            refuse(f"'{name}' has {frames} frames inside")
+
+
+def assets_of_env(env: Any, choice: str | int | None = None) -> dict[str, Any]:
+    """What each command of an environment puts into a policy file (``PolicyAssets``), by name.
+
+    Args:
+        choice: what shall be inside, by name or number, of the first command that offers a choice.
+
+    Raises:
+        MimicError: nothing of this name is offered.
+    """
+    taker, chosen = None, None
+    if choice is not None:
+        offers = {name: list(each.policy_choices()) for name, each in env.commands.items()}
+        taker = next((name for name, offered in offers.items() if offered), None)
+        if taker is None:
+            raise MimicError(
+                f"task '{env.spec.task}' has nothing to choose for a policy file: none of its "
+                f"commands ({', '.join(env.commands) or 'it has none'}) offers a clip"
+            )
+        chosen = _chosen(choice, offers[taker])
+    return {
+        name: each.policy_assets(chosen if name == taker else None)
+        for name, each in env.commands.items()
+    }
+
+
+def _chosen(choice: str | int, offered: Sequence[str]) -> str:
+    if isinstance(choice, int):
+        if not 0 <= choice < len(offered):
+            raise MimicError(f"clip {choice} does not exist; there are {len(offered)} clips")
+        return offered[choice]
+    if choice not in offered:
+        raise MimicError(f"no clip '{choice}' in this run; it has {', '.join(offered)}")
+    return choice
 
 
 def contract_of_env(
-    env: Any, training: Mapping[str, Any], clip: int | None = None
+    env: Any, training: Mapping[str, Any], assets: Mapping[str, Any] | None = None
 ) -> PolicyContract:
     """The contract of a policy trained in an environment.
 
     Args:
         env: ``mimic.envs.Environment`` or anything with the same attributes.
-        clip: index of the clip that goes into the file.
+        assets: what goes into the file beside the policy, from ``assets_of_env``; without it the
+            contract is that of a policy alone, as in a checkpoint.
 
     Raises:
         MimicError: an action does not mean position targets of all joints.
@@ -237,18 +293,15 @@ def contract_of_env(
     def numbers(values: Sequence[float]) -> tuple[float, ...]:
         return tuple(float(value) for value in values)
 
-    # Of the commands that track clips the first gives the file its motions.
-    tracked = [each for each in env.commands.values() if hasattr(each, "library")]
-    motions: tuple[MotionInfo, ...] = ()
-    lead = 0
-    if tracked:
-        library, lead = tracked[0].library, int(tracked[0].reference_lead)
-        motions = tuple(
-            MotionInfo(name=name, hash=digest, fps=float(fps), frames=int(frames))
-            for name, digest, fps, frames in zip(
-                library.names, library.hashes, library.source_fps, library.length, strict=True
-            )
-        )
+    of_commands: dict[str, Any] = {"motions": (), "reference_lead": 0}
+    inside: dict[str, dict[str, int]] = {}
+    # Of commands that say the same entry the first counts.
+    for name, each in reversed(list((assets or assets_of_env(env)).items())):
+        of_commands |= {key: _parse(key, value) for key, value in each.contract.items()}
+        if assets is None:
+            of_commands.pop("clip_inside", None)
+        elif each.frames:
+            inside[name] = {key: len(values) for key, values in each.frames.items()}
     if spec.num_actions != len(robot.joint_names):
         raise MimicError(
             f"task '{spec.task}' has {spec.num_actions} actions for {len(robot.joint_names)} "
@@ -272,9 +325,8 @@ def contract_of_env(
         anchor_body=robot.anchor_body,
         root_body=robot.root_body,
         body_names=tuple(robot.key_bodies),
-        motions=motions,
-        reference_lead=lead,
-        clip_inside=clip,
+        **of_commands,
+        inside=inside,
         training=dict(training),
         commands={name: command.describe() for name, command in env.commands.items()},
     )

@@ -25,13 +25,20 @@ TOLERANCE = 1e-5
 GOLDEN_ROWS = 8
 
 
-def reference_clip(library: Any, clip: int) -> dict[str, torch.Tensor]:
-    """The frames [T, ...] of one clip of a motion library, by output name."""
-    if not 0 <= clip < len(library.names):
-        raise MimicError(f"clip {clip} does not exist; there are {len(library.names)} clips")
-    start = int(library.start[clip])
-    rows = slice(start, start + int(library.length[clip]))
-    return {name: getattr(library, name)[rows].cpu().float() for name in FRAME_FIELDS}
+def frames_of(assets: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The frames [T, ...] that commands put into a file, by the names of its outputs.
+
+    Args:
+        assets: from ``mimic.policy.contract.assets_of_env``.
+    """
+    frames: dict[str, torch.Tensor] = {}
+    for command, each in assets.items():
+        frames |= each.clip
+        frames |= {
+            f"{command}.{name}": values.detach().cpu().float()
+            for name, values in each.frames.items()
+        }
+    return frames
 
 
 def export_policy(
@@ -39,7 +46,7 @@ def export_policy(
     contract: PolicyContract,
     observations: torch.Tensor,
     path: Path | str,
-    reference: Mapping[str, torch.Tensor] | None = None,
+    frames: Mapping[str, torch.Tensor] | None = None,
 ) -> Path:
     """Write a policy as one ONNX file with its contract and a golden trace.
 
@@ -48,8 +55,9 @@ def export_policy(
     Args:
         policy: obs [N, D] -> actions [N, A], normaliser included.
         observations: [N, D] real observations: for the comparison and the golden trace.
-        reference: frames of a clip to put inside; the file then takes ``time_step`` [N, 1] too
-            and gives out that frame, the last one where the clip has ended.
+        frames: what commands put inside, from ``frames_of`` the assets that the contract was made
+            with; the file then takes ``time_step`` [N, 1] too and gives out that frame of each, the
+            last one where they have ended.
 
     Raises:
         MimicError: weights that are not finite, sizes that do not match the contract, or a file
@@ -59,9 +67,12 @@ def export_policy(
     policy = policy.cpu().eval()
     real = observations.detach().cpu().float()
     _check_policy(policy, contract, real, path)
-    if (reference is None) != (contract.clip_inside is None):
-        raise ValueError("a clip inside must be given to the contract and the export alike")
-    model = onnx.load_model_from_string(_graph(policy, contract, reference))
+    frames = frames or {}
+    promised = set(contract.outputs_inside)
+    promised |= set() if contract.clip_inside is None else set(FRAME_FIELDS)
+    if set(frames) != promised:
+        raise ValueError("what is inside must be given to the contract and the export alike")
+    model = onnx.load_model_from_string(_graph(policy, contract, frames))
     golden = real[:GOLDEN_ROWS]
     with torch.no_grad():
         answers = policy(golden)
@@ -74,8 +85,9 @@ def export_policy(
         temporary.write_bytes(model.SerializeToString())
         player = PolicyPlayer(temporary)
         _compare(player, policy, real, path)
-        if reference is not None:
-            _compare_reference(player, reference, path)
+        for name, given in player.frames_inside().items():
+            if not np.array_equal(given, frames[name].double().numpy()):
+                raise MimicError(f"{path}: not exported, what is inside differs in '{name}'")
     return path
 
 
@@ -102,32 +114,36 @@ def _check_policy(
         )
 
 
-class _WithReference(nn.Module):
-    """The policy plus a clip: (obs, time_step) -> (actions, that frame of the clip)."""
+class _WithFrames(nn.Module):
+    """The policy plus frames: (obs, time_step) -> (actions, that frame of each)."""
 
-    def __init__(self, policy: nn.Module, reference: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, policy: nn.Module, frames: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self.policy = policy
-        self.last = len(reference["joint_pos"]) - 1
-        for name in FRAME_FIELDS:
-            self.register_buffer(name, reference[name])
+        self.last = [len(values) - 1 for values in frames.values()]
+        for index, values in enumerate(frames.values()):
+            self.register_buffer(f"frames_{index}", values)
 
     def forward(self, obs: torch.Tensor, time_step: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        row = time_step.long().squeeze(-1).clamp(0, self.last)
-        return (self.policy(obs), *(getattr(self, name)[row] for name in FRAME_FIELDS))
+        step = time_step.long().squeeze(-1)
+        given = [
+            getattr(self, f"frames_{index}")[step.clamp(0, last)]
+            for index, last in enumerate(self.last)
+        ]
+        return (self.policy(obs), *given)
 
 
 def _graph(
-    policy: nn.Module, contract: PolicyContract, reference: Mapping[str, torch.Tensor] | None
+    policy: nn.Module, contract: PolicyContract, frames: Mapping[str, torch.Tensor]
 ) -> bytes:
     # Two rows, so that no operation is specialised to a batch of one.
     inputs: tuple[torch.Tensor, ...] = (torch.zeros(2, contract.observation_size),)
     module, names, outputs = policy, ["obs"], ["actions"]
-    if reference is not None:
-        module = _WithReference(policy, reference).eval()
+    if frames:
+        module = _WithFrames(policy, frames).eval()
         inputs += (torch.zeros(2, 1),)
         names.append("time_step")
-        outputs += FRAME_FIELDS
+        outputs += frames
     buffer: Any = io.BytesIO()
     with warnings.catch_warnings():
         # The other exporter (dynamo) writes the weights into a second file.
@@ -158,12 +174,3 @@ def _compare(player: PolicyPlayer, policy: nn.Module, real: torch.Tensor, path: 
             f"{path}: not exported, onnxruntime and torch differ by {error.max():.2g}, allowed is "
             f"{TOLERANCE:g}"
         )
-
-
-def _compare_reference(
-    player: PolicyPlayer, reference: Mapping[str, torch.Tensor], path: Path
-) -> None:
-    inside = player.reference_inside()
-    for name in FRAME_FIELDS:
-        if not np.array_equal(getattr(inside, name), reference[name].double().numpy()):
-            raise MimicError(f"{path}: not exported, the clip inside differs in '{name}'")

@@ -195,10 +195,10 @@ class ObservationBuilder:
             try:
                 value = function(situation, **info.parameters)
             except KeyError as error:
-                known = [*situation.commands, *situation.objects]
+                raise self._not_given(info, str(error).strip("'"), situation) from error
+            except (AttributeError, TypeError) as error:
                 raise MimicError(
-                    f"observation '{info.name}' looks at {error}, which is not given; given are "
-                    f"{', '.join(known) or 'no commands or objects'}"
+                    f"observation '{info.name}' cannot be computed outside of its task: {error}"
                 ) from error
             if value.shape != (info.size,):
                 raise MimicError(
@@ -207,6 +207,21 @@ class ObservationBuilder:
                 )
             parts.append(self._remembered(info, value * info.scale, past))
         return np.concatenate(parts).astype(np.float32)
+
+    def _not_given(self, info: ObservationInfo, what: str, situation: Situation) -> MimicError:
+        known = [*situation.commands, *situation.objects]
+        text = (
+            f"observation '{info.name}' looks at '{what}', which is not given; given are "
+            f"{', '.join(known) or 'no commands or objects'}"
+        )
+        told = self.contract.commands.get(what)
+        if told is not None and "reference_lead" not in told:
+            kind = told.get("kind", "of its task")
+            text += (
+                f"; it is a command ({kind}) whose value this file does not hold: give it as "
+                f"commands={{'{what}': ...}}, or export it with policy_assets of the command"
+            )
+        return MimicError(text)
 
     def _remembered(self, info: ObservationInfo, value: Array, past: list[Array]) -> Array:
         if past and info.filter > 0:

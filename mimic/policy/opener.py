@@ -117,6 +117,7 @@ class CheckpointPlayer(PolicyPlayer):
         self.golden_obs = np.zeros((0, contract.observation_size), np.float32)
         self.golden_actions = np.zeros((0, contract.num_joints), np.float32)
         self._builder = None
+        self._frames = None
         self._default = np.asarray(contract.default_joint_pos)
         self._scale = np.asarray(contract.action_scale)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,7 @@ class PolicyPlayer:
         except MimicError as error:
             raise MimicError(f"{path}: {error}") from error
         self._builder: ObservationBuilder | None = None
+        self._frames: dict[str, NDArray[np.float64]] | None = None
         self._default = np.asarray(self.contract.default_joint_pos)
         self._scale = np.asarray(self.contract.action_scale)
 
@@ -118,7 +120,8 @@ class PolicyPlayer:
             t: control step of the reference the robot should be in now. What is observed of
                 the reference is ``contract.reference_lead`` steps later, clamped to the clip.
             last_action: [A] of the step before, zeros at the start.
-            commands: by name, commands that are not clips, with numpy attributes.
+            commands: by name, commands that are not clips, with numpy attributes; those that the
+                file gives out by itself need not be given.
             objects: by name, objects with ``pos_w`` [3] and what else is observed of them.
 
         Raises:
@@ -126,9 +129,8 @@ class PolicyPlayer:
         """
         last = np.asarray(last_action, np.float64)
         frame = None if reference is None else reference.frame(t + self.contract.reference_lead)
-        situation = Situation(
-            self.contract, state, frame, last, commands or {}, objects or {}
-        )
+        known = {**self.commands_inside(t), **(commands or {})}
+        situation = Situation(self.contract, state, frame, last, known, objects or {})
         return self._observations()(situation)
 
     def _observations(self) -> ObservationBuilder:
@@ -186,20 +188,49 @@ class PolicyPlayer:
         Raises:
             MimicError: there is none.
         """
-        c = self.contract
-        if c.clip_inside is None:
+        if self.contract.clip_inside is None:
             raise MimicError(f"{self.path}: holds no clip; name a motion file with --motion")
-        frames = c.motions[c.clip_inside].frames
-        names = [f.name for f in fields(Reference)]
-        obs = np.zeros((frames, c.observation_size), np.float32)
-        rows = self._run(names, obs, np.arange(frames))
-        return Reference(**{n: row.astype(np.float64) for n, row in zip(names, rows, strict=True)})
+        frames = self.frames_inside()
+        return Reference(**{f.name: frames[f.name] for f in fields(Reference)})
+
+    def commands_inside(self, t: int) -> dict[str, SimpleNamespace]:
+        """The commands that the file gives out, as observations read them in control step ``t``."""
+        inside = self.contract.inside
+        if not inside:
+            return {}
+        frames = self.frames_inside()
+        return {
+            command: SimpleNamespace(
+                **{
+                    attribute: frames[f"{command}.{attribute}"][min(max(int(t), 0), count - 1)]
+                    for attribute, count in attributes.items()
+                }
+            )
+            for command, attributes in inside.items()
+        }
+
+    def frames_inside(self) -> dict[str, NDArray[np.float64]]:
+        """All frames [T, ...] that the file gives out, by the name of the output."""
+        if self._frames is None:
+            c = self.contract
+            counts = c.outputs_inside
+            if c.clip_inside is not None:
+                frames = c.motions[c.clip_inside].frames
+                counts |= {f.name: frames for f in fields(Reference)}
+            names, most = list(counts), max(counts.values(), default=0)
+            obs = np.zeros((most, c.observation_size), np.float32)
+            rows = self._run(names, obs, np.arange(most)) if names else []
+            self._frames = {
+                name: np.asarray(row[: counts[name]], np.float64)
+                for name, row in zip(names, rows, strict=True)
+            }
+        return self._frames
 
     # checks --------------------------------------------------------------------------------
 
     def _run(self, outputs: list[str], obs: NDArray[np.float32], time_step: Any) -> Any:
         inputs = {"obs": obs}
-        if self.contract.clip_inside is not None:
+        if self.contract.takes_time:
             column = np.broadcast_to(np.asarray(time_step, np.float32), (len(obs),))
             inputs["time_step"] = np.ascontiguousarray(column[:, None])
         return self._session.run(outputs, inputs)
@@ -210,10 +241,13 @@ class PolicyPlayer:
         sizes |= {each.name: each.shape[-1] for each in self._session.get_outputs()}
         wanted = {"obs": c.observation_size, "actions": c.num_joints}
         if c.clip_inside is not None:
-            wanted |= {"time_step": 1, "joint_pos": c.num_joints, "body_quat_w": 4}
-        for name, size in wanted.items():
+            wanted |= {"joint_pos": c.num_joints, "body_quat_w": 4}
+        if c.takes_time:
+            wanted["time_step"] = 1
+        for name in (*wanted, *c.outputs_inside):
             if name not in sizes:
                 raise MimicError(f"the network has no input or output '{name}'")
+        for name, size in wanted.items():
             if sizes[name] != size:
                 raise MimicError(
                     f"the network's '{name}' has {sizes[name]} entries, its contract says {size}; "

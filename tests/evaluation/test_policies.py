@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from mimic.envs.commands.motion import motion_command
 from mimic.envs.environment import Environment
 from mimic.evaluation import evaluate
-from mimic.policy.contract import METADATA_KEY, contract_of_env
-from mimic.policy.export import export_policy, reference_clip
+from mimic.policy.contract import METADATA_KEY, assets_of_env, contract_of_env
+from mimic.policy.export import export_policy, frames_of
 from mimic.tasks import make_env
 from mimic_base.errors import MimicError
 from motions import RobotMotion
@@ -56,10 +55,10 @@ def network(env: Environment) -> Net:
 def policy(env: Environment, network: Net, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy file with its clip inside."""
     path = tmp_path_factory.mktemp("policy") / "policy.onnx"
-    contract = contract_of_env(env, {"iterations": 7}, clip=0)
+    assets = assets_of_env(env, 0)
+    contract = contract_of_env(env, {"iterations": 7}, assets)
     obs = env.get_observations()["actor"]
-    reference = reference_clip(motion_command(env).library, 0)
-    return export_policy(network, contract, obs, path, reference)
+    return export_policy(network, contract, obs, path, frames_of(assets))
 
 
 def altered(policy: Path, out: Path, change: dict) -> Path:

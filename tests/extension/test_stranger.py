@@ -12,10 +12,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from mimic.policy.observations import RobotState
+from mimic.policy.opener import find_policy, open_player
 from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError
 
 REPO = Path(__file__).resolve().parents[2]
 STRANGER = Path(__file__).parent / "stranger"
@@ -73,6 +78,57 @@ def test_its_policy_file_tells_history_delay_and_command(run: Path) -> None:
     assert terms["box"].filter == 5.0 and terms["box"].function == "keep_still:box_from_base"
     assert contract.commands["pose"]["spread"] == 0.1
     assert contract.motions == () and contract.observation_size == 4 + 3 * 4 + 3
+
+
+def test_its_policy_file_plays_on_a_robot(
+    home: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file gives out what the command put into it; the box is told by who sees it."""
+    monkeypatch.syspath_prepend(home)
+    player = PolicyPlayer(run / "policy.onnx")
+    default = np.asarray(player.contract.default_joint_pos)
+    assert player.contract.inside == {"pose": {"joint_pos": 1}}
+    held = player.commands_inside(7)["pose"].joint_pos
+    np.testing.assert_allclose(held, default, atol=1e-7)
+    state = RobotState(
+        joint_pos=default + 0.1, joint_vel=np.zeros(4), root_ang_vel_b=np.zeros(3),
+        anchor_quat_w=[1.0, 0.0, 0.0, 0.0],
+        root_pos_w=[0.0, 0.0, 0.5], root_quat_w=[1.0, 0.0, 0.0, 0.0],
+    )  # fmt: skip
+    box = {"box": SimpleNamespace(pos_w=np.array([0.6, 0.0, 0.1]))}
+    action = np.zeros(4)
+    for t in range(3):
+        obs = player.observe(state, None, t, action, objects=box)
+        np.testing.assert_allclose(obs[:4], default, atol=1e-6)
+        np.testing.assert_allclose(obs[-3:], [0.6, 0.0, -0.4], atol=1e-6)
+        action = player.act(obs)
+    other = {"pose": SimpleNamespace(joint_pos=default + 1.0)}
+    obs = player.observe(state, None, 3, action, commands=other, objects=box)
+    np.testing.assert_allclose(obs[:4], default + 1.0, atol=1e-6)
+    with pytest.raises(MimicError, match="'box' looks at 'box', which is not given") as caught:
+        player.observe(state, None, 4, action)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_no_player_knows_is_one_line(
+    home: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint holds the network alone: its command has to be told."""
+    monkeypatch.syspath_prepend(home)
+    player = open_player(find_policy(run / "checkpoints" / "last.pt"))
+    state = RobotState(
+        joint_pos=np.zeros(4), joint_vel=np.zeros(4), root_ang_vel_b=np.zeros(3),
+        anchor_quat_w=[1.0, 0.0, 0.0, 0.0],
+    )  # fmt: skip
+    with pytest.raises(MimicError, match=r"a command \(keep_still:HeldPose\)") as caught:
+        player.observe(state, None, 0, np.zeros(4))
+    assert "\n" not in str(caught.value) and "policy_assets" in str(caught.value)
+
+
+def test_a_clip_for_it_is_refused(home: Path, run: Path) -> None:
+    done = mimic(home, "export", run, "--out", home / "no.onnx", "--clip", "walk")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "nothing to choose" in done.stderr and not (home / "no.onnx").exists()
 
 
 def test_it_goes_on(home: Path, run: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+from mimic.envs.commands.motion import clip_assets
 from mimic.envs.spec import EnvSpec, ObservationEntry
 from mimic.learning.algorithms.ppo import PPO
 from mimic.learning.runner import Runner
@@ -86,8 +87,10 @@ class FakeEnv:
     def commands(self) -> dict[str, Any]:
         told = {"hashes": list(self.motion.hashes), "reference_lead": self.reference_lead}
         motion = SimpleNamespace(
-            library=self.motion, reference_lead=self.reference_lead, describe=lambda: told
-        )
+            library=self.motion, reference_lead=self.reference_lead, describe=lambda: told,
+            policy_choices=lambda: self.motion.names,
+            policy_assets=lambda choice: clip_assets(self.motion, self.reference_lead, choice),
+        )  # fmt: skip
         return {"motion": motion}
 
     @property

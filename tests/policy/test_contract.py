@@ -50,6 +50,8 @@ def test_the_contract_describes_the_environment(contract: PolicyContract) -> Non
         ({"observations": [{"title": "x"}]}, "cannot be read"),
         ({"anchor_body": "nose"}, "anchor_body 'nose'"),
         ({"clip_inside": 2}, "clip_inside is 2, there are 2 motions"),
+        ({"inside": {"goal": {"height": 0}}}, "'goal.height' has 0 frames inside"),
+        ({"inside": {"goal": 3}}, "cannot be read"),
     ],
 )
 def test_a_contract_that_cannot_be_is_refused_in_one_line(

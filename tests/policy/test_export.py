@@ -98,7 +98,7 @@ def test_a_clip_inside_gives_its_frames_and_stays_on_the_last(
     runner: Runner, tmp_path: Path
 ) -> None:
     path = tmp_path / "clip.onnx"
-    runner.export(path, clip=1)
+    runner.export(path, choice=1)
     player = PolicyPlayer(path)
     assert isinstance(runner.env, FakeEnv)
     inside, library = player.reference_inside(), runner.env.motion
@@ -116,7 +116,9 @@ def test_a_clip_inside_gives_its_frames_and_stays_on_the_last(
         np.testing.assert_array_equal(np.asarray(rows)[0], expected)
     assert player.act(np.zeros((3, 16))).shape == (3, JOINTS)
     with pytest.raises(MimicError, match="clip 2 does not exist"):
-        runner.export(path, clip=2)
+        runner.export(path, choice=2)
+    with pytest.raises(MimicError, match="no clip 'third' in this run; it has first, second"):
+        runner.export(path, choice="third")
 
 
 def test_weights_that_are_not_finite_are_not_exported(runner: Runner, tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mimic.envs.commands.motion import motion_command
-from mimic.policy.contract import contract_of_env
-from mimic.policy.export import export_policy, reference_clip
+from mimic.policy.contract import assets_of_env, contract_of_env
+from mimic.policy.export import export_policy, frames_of
 from mimic.tasks import make_env
 from mimic_base.rotations import quat_of_yaw
 from motions import RobotMotion
@@ -52,6 +51,6 @@ def write_policy(path: Path, motion: RobotMotion, *, clip_inside: bool = False) 
     env = make_env("tracking", [motion], num_envs=2, threads=1)
     obs = env.get_observations()["actor"]
     net = small_policy(obs.shape[1], env.num_actions)
-    contract = contract_of_env(env, {}, 0 if clip_inside else None)
-    reference = reference_clip(motion_command(env).library, 0) if clip_inside else None
-    return export_policy(net, contract, obs, path, reference)
+    assets = assets_of_env(env, 0 if clip_inside else None)
+    contract = contract_of_env(env, {}, assets)
+    return export_policy(net, contract, obs, path, frames_of(assets))

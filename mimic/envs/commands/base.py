@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -37,6 +37,22 @@ class InitialState:
     objects: Mapping[str, tuple[torch.Tensor, ...]] | None = None
     """Position [n, 3] and orientation [n, 4] of free objects by name, and their velocities [n, 3],
     [n, 3] in the world where they move; the others rest where the scene has put them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PolicyAssets:
+    """What a command puts into a policy file, beside what it says of itself (``describe``)."""
+
+    contract: Mapping[str, Any] = field(default_factory=dict)
+    """Entries of the contract that are this command's to say: ``motions``, ``reference_lead``,
+    ``clip_inside``."""
+    clip: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Frames [T, ...] of a reference clip by the names of ``mimic_base.frame_fields``: the file
+    gives them out under these names, as files of other programs do."""
+    frames: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """[T, ...] float each: attributes of the command that observations read, control step by
+    control step of an episode, the last one from then on; with T = 1 a constant. Whoever plays the
+    file reads them as ``commands[NAME].ATTRIBUTE`` without knowing the command."""
 
 
 class Command(RowsOfEnvironments, ABC):
@@ -106,6 +122,18 @@ class Command(RowsOfEnvironments, ABC):
     def describe(self) -> dict[str, Any]:
         """What it is, in plain numbers and texts, for run directories and policy files."""
         return {"kind": f"{type(self).__module__}:{type(self).__qualname__}"}
+
+    def policy_choices(self) -> Sequence[str]:
+        """What a user may choose from for a policy file (``mimic export --clip``), by name."""
+        return ()
+
+    def policy_assets(self, choice: str | None = None) -> PolicyAssets:
+        """What of it goes into a policy file.
+
+        Args:
+            choice: one of ``policy_choices`` that shall be inside; None: nothing is chosen.
+        """
+        return PolicyAssets()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs of it."""

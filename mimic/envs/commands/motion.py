@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from mimic.envs.commands.base import Command, CommandConfig, InitialState, Wrap
+from mimic.envs.commands.base import (
+    Command,
+    CommandConfig,
+    InitialState,
+    PolicyAssets,
+    Wrap,
+)
 from mimic.envs.motion_library import MotionLibrary, MotionSource, find_motion_files, load_library
 from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic_base.errors import MimicError
-from mimic_base.frame_fields import BODY_FIELDS
+from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS
 from mimic_base.rotations_torch import (
     quat_conj,
     quat_from_euler_xyz,
@@ -121,6 +127,30 @@ def motion_command(env: Any, name: str = "motion") -> MotionCommand:
             f"{', '.join(env.commands) or 'none'}"
         )
     return command
+
+
+def clip_assets(library: Any, reference_lead: int, choice: str | None) -> PolicyAssets:
+    """What a policy file says and holds of the clips of a motion library.
+
+    Args:
+        choice: name of the clip whose frames go inside.
+    """
+    motions = [
+        {"name": name, "hash": digest, "fps": float(fps), "frames": int(frames)}
+        for name, digest, fps, frames in zip(
+            library.names, library.hashes, library.source_fps, library.length, strict=True
+        )
+    ]
+    contract: dict[str, Any] = {"motions": motions, "reference_lead": int(reference_lead)}
+    if choice is None:
+        return PolicyAssets(contract=contract)
+    clip = list(library.names).index(choice)
+    start = int(library.start[clip])
+    rows = slice(start, start + int(library.length[clip]))
+    return PolicyAssets(
+        contract={**contract, "clip_inside": clip},
+        clip={name: getattr(library, name)[rows].cpu().float() for name in FRAME_FIELDS},
+    )
 
 
 class MotionCommand(Command):
@@ -277,6 +307,13 @@ class MotionCommand(Command):
             "hashes": list(library.hashes),
             "reference_lead": self.reference_lead,
         }
+
+    def policy_choices(self) -> Sequence[str]:
+        return self.library.names
+
+    def policy_assets(self, choice: str | None = None) -> PolicyAssets:
+        """What the library's clips are, and the frames of the one that is chosen."""
+        return clip_assets(self.library, self.reference_lead, choice)
 
     def state_dict(self) -> dict[str, Any]:
         return {"sampler": self.sampler.state_dict()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from mimic.envs import TaskConfig
-from mimic.envs.commands import Command, CommandConfig
+from mimic.envs.commands import Command, CommandConfig, PolicyAssets
 from mimic.envs.mdp import observations, terminations
 from mimic.envs.observation import joints, observable, polar, rotations_of
 from mimic.envs.terms import ObservationTerm, RewardTerm, TerminationTerm
@@ -42,6 +42,10 @@ class HeldPose(Command):
 
     def describe(self):
         return {**super().describe(), "spread": self.spread}
+
+    def policy_assets(self, choice=None):
+        # On a robot the pose to hold is the default one, a constant.
+        return PolicyAssets(frames={"joint_pos": self.env.default_joint_pos[None]})
 
     def state_dict(self):
         return {"drawn": self.drawn}

@@ -22,6 +22,8 @@ class Evaluate:
     """An .onnx file, a run directory, or a checkpoint."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them; by default the clips the policy comes with."""
+    motion_scene: bool = True
+    """Judge in the scene (terrain, objects) that the motions carry."""
     protocol: str | None = None
     """Of clips: appendix-f, noisy-start, robust, mjlab; of any task's own episodes: task,
     task-robust. By default noisy-start where the task tracks clips, else task. Figures compare only
@@ -63,7 +65,8 @@ class Evaluate:
             with progress_bar("evaluating") as progress:
                 result = play(
                     policy, self.motion, protocol, robot=self.robot, engine=self.engine,
-                    device=self.device, threads=self.threads, seed=self.seed, progress=progress,
+                    device=self.device, threads=self.threads, seed=self.seed,
+                    motion_scene=self.motion_scene, progress=progress,
                 )  # fmt: skip
             if output is not None:
                 text = json.dumps(result.to_dict(), indent=2, allow_nan=False)

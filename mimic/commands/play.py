@@ -29,6 +29,8 @@ class Play:
     """Run directory, policy.onnx, or checkpoint.pt."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them; a run knows those it was trained on."""
+    motion_scene: bool = True
+    """Play in the scene (terrain, objects) that each motion carries."""
     video: Path | None = None
     """Write this video (.mp4), the reference as a blue ghost."""
     picture: Path | None = None
@@ -60,14 +62,18 @@ class Play:
             check_video(self.video, self.size, self.fps)
         if self.picture is not None:
             check_picture(self.picture)
-        playable = find_playable(self.policy, self.motion, self.robot)
+        playable = find_playable(
+            self.policy, self.motion, self.robot, motion_scene=self.motion_scene
+        )
         for note in playable.notes:
             print(note)
         if not playable.clips:
             return self._play_task(playable)
         rollouts = []
         for clip in playable.clips:
-            rollout = roll_out(playable.player, clip.reference, playable.robot, clip=clip.name)
+            rollout = roll_out(
+                playable.player, clip.reference, playable.robot, clip=clip.name, scene=clip.scene
+            )
             rollouts.append(rollout)
             print(rollout.summary(), flush=True)
         if self.video is not None:

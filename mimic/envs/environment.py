@@ -71,6 +71,9 @@ class TaskConfig:
     evaluation and playing always use at least 200."""
     observation_noise: bool = True
     """Whether observations carry their terms' noise."""
+    motion_scene: bool = True
+    """Whether terrain and objects are those that the motions carry, where `scene` has none. Other
+    motions then bring others."""
 
     def __post_init__(self) -> None:
         for name in ("episode_length_s", "control_hz", "physics_hz"):

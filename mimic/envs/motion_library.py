@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -261,6 +262,8 @@ def _hash(clip: RobotMotion) -> str:
     if clip.objects is not None:
         digest.update("\0".join(clip.object_names).encode())
         arrays += [clip.object_pos_w, clip.object_quat_w]
+    if clip.scene:
+        digest.update(json.dumps(clip.scene, sort_keys=True).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
     return digest.hexdigest()[:16]

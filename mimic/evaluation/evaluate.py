@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -39,6 +40,7 @@ def evaluate(
     seed: int = 0,
     max_envs: int = 4096,
     threads: int = 0,
+    motion_scene: bool = True,
     progress: Progress | None = None,
     env: Environment | None = None,
 ) -> EvaluationResult:
@@ -52,6 +54,7 @@ def evaluate(
         task, robot: where the policy is a bare function; files know theirs.
         engine, device: see ``mimic.sim.make_engine`` and ``mimic.sim.pick_device``.
         max_envs: environments side by side; more episodes are played in several rounds.
+        motion_scene: judge in the scene that the motions carry, where the task has none.
         progress: called with (control steps done, most steps there can be).
         env: an environment of ``make_evaluation_env`` to play in again, of the same task, clips
             and protocol; its random numbers begin anew with ``seed``.
@@ -75,6 +78,7 @@ def evaluate(
         raise MimicError(
             f"{loaded.source}: the policy comes without a clip; name one with --motion FILE"
         )
+    config = replace(config, motion_scene=config.motion_scene and motion_scene)
     if env is None:
         env = make_evaluation_env(
             config, clips, protocol, robot=chosen_robot, engine=engine, device=device, seed=seed,

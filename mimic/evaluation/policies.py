@@ -186,6 +186,7 @@ def named_task(policy: LoadedPolicy) -> tuple[TaskConfig, list[str]]:
             ("observations", _seen(trained), _seen(named)),
             ("actions", to_plain(trained.actions), to_plain(named.actions)),
             ("scene", to_plain(trained.scene), to_plain(named.scene)),
+            ("scene of its motions", trained.motion_scene, named.motion_scene),
             ("control_hz", trained.control_hz, named.control_hz),
         )
         if one != other

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,7 @@ def evaluate_task(
     seed: int = 0,
     max_envs: int = 4096,
     threads: int = 0,
+    motion_scene: bool = True,
     progress: Progress | None = None,
     env: Environment | None = None,
 ) -> TaskResult:
@@ -170,6 +171,7 @@ def evaluate_task(
     else:
         config = task if isinstance(task, TaskConfig) else task_config(task)
     check_protocol(config, protocol)
+    config = replace(config, motion_scene=config.motion_scene and motion_scene)
     if env is None:
         env = make_evaluation_env(
             config, motions or loaded.motions, protocol, robot=body, engine=engine,

@@ -278,6 +278,7 @@ SHORT_NAMES: Mapping[str, str] = {
     },
     "steps_per_iteration": "algorithm.steps",
     "physics_hz": "task.physics_hz",
+    "motion_scene": "task.motion_scene",
     "randomisation_start": "task.curriculum.randomisation.parameters.start",
     "randomisation_ramp": "task.curriculum.randomisation.parameters.iterations",
     "drift_limit": "task.terminations.anchor_drift.parameters.threshold",

@@ -12,7 +12,7 @@ from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.compiled import wants_compilation
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.motion_library import MotionSource
-from mimic.sim import make_engine
+from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
 from mimic.tasks.tracking import faithful, tracking, without_state_estimation
 from mimic_base.errors import MimicError
@@ -94,6 +94,23 @@ def with_motions(config: TaskConfig, motions: Sequence[MotionSource]) -> TaskCon
     return replace(config, commands=commands)
 
 
+def with_motion_scene(config: TaskConfig, motions: Sequence[MotionSource] = ()) -> TaskConfig:
+    """The same task in the scene that its motions carry, unless it has one of its own.
+
+    Args:
+        motions: beside those that the task's commands name themselves.
+
+    Raises:
+        MimicError: the motions carry different scenes.
+    """
+    if not config.motion_scene:
+        return config
+    commands = [each for each in config.commands.values() if isinstance(each, MotionCommandConfig)]
+    named = [motion for each in commands for motion in each.motions]
+    scene = motion_scene.with_motion_scene(config.scene, [*named, *motions] if commands else [])
+    return replace(config, scene=scene)
+
+
 def make_env(
     task: str | TaskConfig,
     motions: Sequence[MotionSource] = (),
@@ -125,7 +142,7 @@ def make_env(
     config = task_config(task, sampling=sampling) if isinstance(task, str) else task
     if physics_hz is not None:
         config = replace(config, physics_hz=physics_hz)
-    config = with_motions(config, motions)
+    config = with_motion_scene(with_motions(config, motions))
     body = robot if isinstance(robot, Robot) else robots.load(robot)
     scene = make_scene(
         body, config.scene, control_hz=config.control_hz, physics_hz=config.physics_hz

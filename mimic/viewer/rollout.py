@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import mujoco
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mimic.envs.failure import ROOT_HEIGHT, ROOT_TILT, root_errors
 from mimic.policy.observations import Reference, RobotState
 from mimic.policy.player import PolicyPlayer
-from mimic.sim.scene import PHYSICS_HZ, Scene, make_scene
+from mimic.sim.scene import PHYSICS_HZ, Scene, SceneConfig, make_scene
 from mimic_base.errors import MimicError
 from mimic_base.rotations import (
     quat_conj,
@@ -27,6 +27,7 @@ from mimic_base.rotations import (
 from robots import Robot
 
 Array = NDArray[Any]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
@@ -44,6 +45,8 @@ class Rollout:
         planned_s: length of the reference, s.
         failed_at: frame of the first failure, or None.
         failure: what failed.
+        scene: what was around the robot; None for the bare floor.
+        objects: [T, 7 K] position and orientation of each free object of the scene.
     """
 
     robot: str
@@ -61,6 +64,13 @@ class Rollout:
     planned_s: float
     failed_at: int | None = None
     failure: str = ""
+    scene: SceneConfig | None = None
+    objects: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def drawn(self, frame: int, *, reference: bool = False) -> Array:
+        """Coordinates of the robot or its reference, then of the free objects, in a frame."""
+        qpos = (self.reference_qpos if reference else self.qpos)[frame]
+        return np.concatenate([qpos, self.objects[frame]]) if self.objects.size else qpos
 
     @property
     def success(self) -> bool:
@@ -101,7 +111,7 @@ def roll_out(
     robot: Robot,
     *,
     clip: str = "",
-    scene: Scene | None = None,
+    scene: SceneConfig | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rollout:
     """Track ``reference`` from its first frame to its last, deterministically.
@@ -112,7 +122,7 @@ def roll_out(
     Args:
         reference: from ``player.reference`` or ``player.reference_inside``.
         robot: the policy's robot.
-        scene: the robot's scene at the policy's rates, when one has been made already.
+        scene: terrain and objects around the robot; the bare floor without it.
         progress: called with (frames done, of how many) after each control step.
 
     Raises:
@@ -120,17 +130,16 @@ def roll_out(
     """
     contract = player.contract
     check_robot(player, robot)
-    if scene is None:
-        # The policy may have been trained on coarser physics than it is judged by.
-        steps = max(
-            round(contract.control_dt / contract.physics_dt),
-            math.ceil(PHYSICS_HZ * contract.control_dt - 1e-6),
-        )
-        rate = 1.0 / contract.control_dt
-        scene = make_scene(robot, control_hz=rate, physics_hz=steps * rate)
+    # The policy may have been trained on coarser physics than it is judged by.
+    steps = max(
+        round(contract.control_dt / contract.physics_dt),
+        math.ceil(PHYSICS_HZ * contract.control_dt - 1e-6),
+    )
+    rate = 1.0 / contract.control_dt
+    made = make_scene(robot, scene, control_hz=rate, physics_hz=steps * rate)
     ours = [contract.joint_names.index(name) for name in robot.joint_names]
     theirs = [robot.joint_names.index(name) for name in contract.joint_names]
-    simulation = _Simulation(scene, contract.body_names, contract.anchor_body)
+    simulation = _Simulation(made, contract.body_names, contract.anchor_body)
     wanted_qpos = reference_states(player, reference, robot)
     frames = reference.num_frames
     simulation.start(wanted_qpos[0], _first_velocity(player, reference, wanted_qpos[0], ours))
@@ -148,7 +157,7 @@ def roll_out(
             progress(t + 1, frames - 1)
         if not fine:
             break
-    return record.finish(robot.name, clip)
+    return record.finish(robot.name, clip, scene)
 
 
 def check_robot(player: PolicyPlayer, robot: Robot) -> None:
@@ -207,7 +216,7 @@ def farthest(qpos: Array) -> float:
 
 
 class _Simulation:
-    """One robot in its scene."""
+    """One robot in its scene. Its coordinates come before those of the objects."""
 
     def __init__(self, scene: Scene, key_bodies: tuple[str, ...], anchor: str) -> None:
         model = scene.model
@@ -217,11 +226,11 @@ class _Simulation:
         self._key_bodies = [model.body(name).id for name in key_bodies]
         self._anchor = model.body(anchor).id
         self._feet = [model.body(name).id for name in scene.robot.feet]
-        self._ground = model.geom("ground").id
+        self._qpos, self._qvel = 7 + len(self._default), 6 + len(self._default)
 
     def start(self, qpos: Array, qvel: Array) -> None:
         mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[:], self.data.qvel[:] = qpos, qvel
+        self.data.qpos[: self._qpos], self.data.qvel[: self._qvel] = qpos, qvel
         self.data.ctrl[:] = self._default
         mujoco.mj_kinematics(self.model, self.data)
 
@@ -246,18 +255,24 @@ class _Simulation:
             body_quat_w=data.xquat[self._key_bodies].copy(),
         )
 
+    @property
+    def qpos(self) -> Array:
+        """[7 + J] the robot's coordinates."""
+        return self.data.qpos[: self._qpos].copy()
+
+    @property
+    def objects(self) -> Array:
+        """[7 K] those of the free objects."""
+        return self.data.qpos[self._qpos :].copy()
+
     def key_bodies(self) -> tuple[Array, Array]:
         """Positions [B, 3] and orientations [B, 4] of the key bodies."""
         return self.data.xpos[self._key_bodies], self.data.xquat[self._key_bodies]
 
     def feet_on_ground(self) -> list[bool]:
-        bodies = self.model.geom_bodyid
-        touching = {
-            int(bodies[geom])
-            for pair in self.data.contact.geom
-            if self._ground in pair
-            for geom in pair
-        }
+        # What stands still belongs to the world, body 0: floor, terrain and furniture.
+        pairs = self.model.geom_bodyid[self.data.contact.geom].reshape(-1, 2)
+        touching = set(pairs[(pairs == 0).any(axis=1)].ravel().tolist())
         return [foot in touching for foot in self._feet]
 
 
@@ -273,7 +288,7 @@ class _Record:
             name: []
             for name in (
                 "qpos", "observations", "actions", "torques", "key_body_error",
-                "key_body_error_anchor", "joint_error", "foot_contact",
+                "key_body_error_anchor", "joint_error", "foot_contact", "objects",
             )
         }  # fmt: skip
         self._failed_at: int | None = None
@@ -287,8 +302,8 @@ class _Record:
         action: Array | None = None,
     ) -> bool:
         """Keep frame ``t`` and the step that led to it; False where the state has blown up."""
-        qpos = simulation.data.qpos.copy()
-        if not (np.isfinite(qpos).all() and np.abs(qpos).max() < 1e3):
+        qpos, everything = simulation.qpos, simulation.data.qpos
+        if not (np.isfinite(everything).all() and np.abs(everything).max() < 1e3):
             self._fail(t, "the simulation blew up")
             return False
         positions, quats = simulation.key_bodies()
@@ -296,6 +311,7 @@ class _Record:
         moved = to_anchor(wanted, wanted_quats, positions, quats, self._anchor)
         rows = self._rows
         rows["qpos"].append(qpos)
+        rows["objects"].append(simulation.objects)
         rows["key_body_error"].append(np.linalg.norm(positions - wanted, axis=-1).mean())
         rows["key_body_error_anchor"].append(np.linalg.norm(positions - moved, axis=-1).mean())
         rows["joint_error"].append(np.abs(qpos[7:] - self._wanted[t, 7:]).mean())
@@ -319,7 +335,7 @@ class _Record:
         if self._failed_at is None:
             self._failed_at, self._failure = t, reason
 
-    def finish(self, robot: str, clip: str) -> Rollout:
+    def finish(self, robot: str, clip: str, scene: SceneConfig | None) -> Rollout:
         arrays = {name: np.array(values) for name, values in self._rows.items()}
         return Rollout(
             robot=robot,
@@ -329,6 +345,7 @@ class _Record:
             planned_s=(len(self._wanted) - 1) * self._dt,
             failed_at=self._failed_at,
             failure=self._failure,
+            scene=scene,
             **arrays,
         )
 
@@ -340,4 +357,3 @@ def to_anchor(
     turn = quat_of_yaw(yaw_of_quat(quat_mul(quats[anchor], quat_conj(wanted_quats[anchor]))))
     offset = wanted - wanted[anchor] * [1.0, 1.0, 0.0]
     return quat_rotate(turn, offset) + positions[anchor] * [1.0, 1.0, 0.0]
-

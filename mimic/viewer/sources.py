@@ -11,6 +11,8 @@ import robots
 from mimic.policy.observations import Reference
 from mimic.policy.opener import PolicySource, find_policy, open_player
 from mimic.policy.player import PolicyPlayer
+from mimic.sim.motion_scene import scene_of_motion
+from mimic.sim.scene import SceneConfig
 from mimic_base.errors import MimicError
 from motions import RobotMotion
 from motions.robot.dataset import distinct_names, find_motion_files, names_motions
@@ -23,6 +25,8 @@ class Clip:
 
     name: str
     reference: Reference
+    scene: SceneConfig | None = None
+    """Terrain and objects that its file carries; None for the bare floor."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,11 @@ class Playable:
 
 
 def find_playable(
-    source: Path, motions: Sequence[Path] = (), robot: str | Path | None = None
+    source: Path,
+    motions: Sequence[Path] = (),
+    robot: str | Path | None = None,
+    *,
+    motion_scene: bool = True,
 ) -> Playable:
     """Load what ``source`` names.
 
@@ -49,6 +57,8 @@ def find_playable(
         motions: motion files or folders; without any, the clip inside the policy file, else
             those the run was trained on.
         robot: name or description file; without it, the one the policy was trained for.
+        motion_scene: whether clips are played in the scenes that their files carry, unless the
+            policy was trained without them.
 
     Raises:
         MimicError, InputError, RobotError: whatever of this is absent, damaged or does not fit.
@@ -68,7 +78,9 @@ def find_playable(
             f"{source}: this policy of task '{player.contract.task}' tracks no clip; leave out "
             "--motion"
         )
-    clips = _clips(player, files) if player.contract.motions else ()
+    trained: Mapping[str, Any] = found.config.get("run", {}).get("task") or {}
+    motion_scene = motion_scene and trained.get("motion_scene", True)
+    clips = _clips(player, files, motion_scene) if player.contract.motions else ()
     return Playable(player, body, clips, _notes(player, body), found.config)
 
 
@@ -92,17 +104,18 @@ def _trained_on(source: PolicySource) -> list[Path]:
     return _motion_files(trained)
 
 
-def _clips(player: PolicyPlayer, files: Sequence[Path]) -> tuple[Clip, ...]:
+def _clips(player: PolicyPlayer, files: Sequence[Path], scenes: bool) -> tuple[Clip, ...]:
     if not files:
         inside = player.contract.clip_inside
         name = player.contract.motions[inside].name if inside is not None else ""
         return (Clip(name, player.reference_inside()),)
-    names, references = [], []
+    names, references, carried = [], [], []
     for file in files:
         motion = RobotMotion.load(file)
         names.append(motion.name or file.stem)
         references.append(player.reference(motion, where=file))
-    return tuple(map(Clip, distinct_names(names, files), references))
+        carried.append(scene_of_motion(motion) if scenes and motion.scene else None)
+    return tuple(map(Clip, distinct_names(names, files), references, carried))
 
 
 def _notes(player: PolicyPlayer, robot: Robot) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
+
 import mujoco
 import numpy as np
 
 from mimic.sim.objects import add_object
 from mimic.sim.scene import SceneConfig
-from mimic.sim.terrain import Plane, add_terrain
+from mimic.sim.terrain import Block, Plane, add_terrain
+from mimic_base.rotations import quat_to_matrix
 from robots import Robot
 from robots.meshes import compiled_mesh, hull, simplified
 from robots.shapes import drawn_model
@@ -18,6 +21,8 @@ GHOST_GROUP = 4
 FLOOR_GROUP = 5
 GHOST_RGBA = (0.16, 0.52, 0.95, 0.40)
 TERRAIN_RGBA = (0.74, 0.76, 0.79, 1.0)
+EDGE_RGBA = (0.36, 0.40, 0.46, 1.0)
+EDGE_RADIUS = 0.005
 GHOST_SCALE = 0.92
 """A ghost a little slimmer than the robot hides in it where the two agree."""
 MESH_CELL = 0.004
@@ -55,15 +60,36 @@ def stage_model(robot: Robot, scene: SceneConfig | None = None) -> mujoco.MjMode
 def _add_scene(spec: mujoco.MjSpec, scene: SceneConfig) -> None:
     """Terrain and objects; what does not move is drawn with the floor."""
     if not isinstance(scene.terrain, Plane):
-        add_terrain(spec, scene.terrain.parts(), scene.terrain.friction)
+        parts = scene.terrain.parts()
+        add_terrain(spec, parts, scene.terrain.friction)
         for geom in spec.worldbody.geoms:
             geom.group = FLOOR_GROUP
-            geom.rgba = np.array(TERRAIN_RGBA)
+            # Boxes take no flat texture.
+            box = geom.type == mujoco.mjtGeom.mjGEOM_BOX
+            geom.material = "step" if box else "floor"
+            geom.rgba = np.array([1.0, 1.0, 1.0, 1.0])
+        for block in parts.blocks:
+            _add_edges(spec, block)
     for name, each in scene.objects.items():
         add_object(spec, name, each.checked(name))
         geom = spec.geom(name)
         geom.rgba = np.array(each.rgba)
         geom.group = FLOOR_GROUP if each.fixed else 0
+
+
+def _add_edges(spec: mujoco.MjSpec, block: Block) -> None:
+    """Dark lines along the edges of a box: its faces are of one colour, whatever the light."""
+    turn, centre = quat_to_matrix(np.array(block.quat)), np.array(block.pos)
+    half = np.array(block.half_size)
+    corners = [np.array(signs) for signs in product((-1.0, 1.0), repeat=3)]
+    for start, end in combinations(corners, 2):
+        if np.abs(start - end).sum() == 2.0:
+            line = spec.worldbody.add_geom(
+                type=mujoco.mjtGeom.mjGEOM_CAPSULE, group=FLOOR_GROUP, contype=0, conaffinity=0,
+                fromto=[*(centre + turn @ (half * start)), *(centre + turn @ (half * end))],
+            )  # fmt: skip
+            line.size[0] = EDGE_RADIUS
+            line.rgba = np.array(EDGE_RGBA)
 
 
 def _lighten(spec: mujoco.MjSpec, model: mujoco.MjModel, drawn: set[str]) -> None:
@@ -113,6 +139,17 @@ def _add_surroundings(spec: mujoco.MjSpec, *, floor: bool) -> None:
     )
     material = spec.add_material(name="floor", texuniform=True, texrepeat=[1.0, 1.0])
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = checker.name
+    cube = spec.add_texture(
+        name="step",
+        type=mujoco.mjtTexture.mjTEXTURE_CUBE,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=[0.86, 0.80, 0.72],
+        rgb2=[0.79, 0.73, 0.65],
+        width=256,
+        height=1536,
+    )
+    material = spec.add_material(name="step", texuniform=True, texrepeat=[1.0, 1.0])
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = cube.name
     if floor:
         spec.worldbody.add_geom(
             name="floor",

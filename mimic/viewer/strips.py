@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from mimic.viewer.camera import View, heading
 from mimic.viewer.painter import Limbs, Painter, Pose, open_painter
 from mimic.viewer.rollout import Rollout
-from mimic.viewer.video import write_picture
+from mimic.viewer.video import camera_path, write_picture
 from motions import HumanMotion
 from robots import Robot
 
@@ -68,11 +69,34 @@ def rollout_strip(
 def write_strip(
     path: Path, robot: Robot, rollout: Rollout, *, count: int = 7, height: int = 400
 ) -> None:
-    """Write a PNG of ``count`` moments of a rollout, ``height`` pixels high."""
+    """Write a PNG of ``count`` moments of a rollout, ``height`` pixels high.
+
+    In a scene each moment is a picture of its own, at its place.
+    """
+    if rollout.scene is not None:
+        write_picture(path, _scene_strip(robot, rollout, count, height))
+        return
     with open_painter(robot, *strip_size(count, height)) as painter:
         times = strip_times(rollout.duration, count)
         image = rollout_strip(painter, rollout, times, root_height=robot.default_root_height)
     write_picture(path, image)
+
+
+def _scene_strip(robot: Robot, rollout: Rollout, count: int, height: int) -> NDArray[np.uint8]:
+    """Moments of a rollout side by side, each with what is around the robot there."""
+    view = View(distance=3.6 * robot.default_root_height / 0.76)
+    path = camera_path(rollout, view.lookat[2] * robot.default_root_height / 0.76)
+    towards = heading(rollout.reference_qpos[0, 3:7]) + view.azimuth
+    images = []
+    with open_painter(robot, 2 * (height * 2 // 5), height, rollout.scene) as painter:
+        for share in strip_times(1.0, count):
+            at = round(share * (len(rollout.qpos) - 1))
+            x, y, z = path[at]
+            looking = replace(view, lookat=(x, y, z), azimuth=towards)
+            poses = [Pose(rollout.drawn(at)), Pose(rollout.drawn(at, reference=True), ghost=True)]
+            title = f"{at * rollout.control_dt:.1f} s"
+            images.append(painter.draw(poses, looking, title=title))
+    return np.concatenate(images, axis=1)
 
 
 def human_strip(painter: Painter, human: HumanMotion, times: Array) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import imageio_ffmpeg
 import numpy as np
 from matplotlib.image import imsave
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from mimic.viewer.camera import View, heading, smooth_path
 from mimic.viewer.painter import Painter, Pose, open_painter
 from mimic.viewer.rollout import Rollout
 from mimic_base.errors import MimicError
 from mimic_base.files import atomic_path
+from mimic_base.terrain import TerrainSurface
 from robots import Robot
 
 Array = NDArray[Any]
@@ -124,26 +127,37 @@ def rollout_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw a rollout with its reference as a ghost, at ``fps`` frames of video per second."""
     view = view or View()
-    path = smooth_path(rollout.qpos[:, :3], 1.0 / rollout.control_dt)
+    path = camera_path(rollout, view.lookat[2])
     towards = heading(rollout.reference_qpos[0, 3:7]) + view.azimuth
     last = len(rollout.qpos) - 1
     count = int(last * rollout.control_dt * fps) + 1
     for frame in range(count):
         at = min(round(frame / fps / rollout.control_dt), last)
         looking = View(
-            lookat=(path[at, 0], path[at, 1], view.lookat[2]),
+            lookat=(path[at, 0], path[at, 1], path[at, 2]),
             distance=view.distance,
             azimuth=towards,
             elevation=view.elevation,
             fovy=view.fovy,
         )
-        poses = [Pose(rollout.qpos[at]), Pose(rollout.reference_qpos[at], ghost=True)]
+        poses = [Pose(rollout.drawn(at)), Pose(rollout.drawn(at, reference=True), ghost=True)]
         yield painter.draw(
             poses,
             looking,
             title=f"{rollout.clip}   {at * rollout.control_dt:.1f} s",
             caption=f"key-body error {1e3 * rollout.key_body_error[at]:.0f} mm   (blue: reference)",
         )
+
+
+def camera_path(rollout: Rollout, height: float) -> Array:
+    """What the camera looks at, [T, 3] m: the base's smooth path, `height` over its ground."""
+    path = smooth_path(rollout.qpos[:, :3], 1.0 / rollout.control_dt)
+    path[:, 2] = height
+    if rollout.scene is not None:
+        surface = TerrainSurface(rollout.scene.terrain.parts())
+        ground = surface.height(path[:, 0], path[:, 1])
+        path[:, 2] += gaussian_filter1d(ground, 0.5 / rollout.control_dt, mode="nearest")
+    return path
 
 
 def write_rollouts(
@@ -156,9 +170,14 @@ def write_rollouts(
 ) -> int:
     """Write rollouts one after the other as one video; returns the number of frames."""
     check_video(Path(path), size, fps)
-    with open_painter(robot, *size) as painter:
-        frames = (f for rollout in rollouts for f in rollout_frames(painter, rollout, fps=fps))
-        return write_video(path, frames, fps)
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for scene, same in groupby(rollouts, key=lambda rollout: rollout.scene):
+            with open_painter(robot, *size, scene) as painter:
+                for rollout in same:
+                    yield from rollout_frames(painter, rollout, fps=fps)
+
+    return write_video(path, frames(), fps)
 
 
 def jpeg(image: NDArray[np.uint8], quality: int = 88) -> bytes:

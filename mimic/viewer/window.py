@@ -41,7 +41,13 @@ def show(robot: Robot, rollouts: Sequence[Rollout], *, loops: int | None = None)
     require_display()
     from mujoco import viewer as mujoco_viewer
 
-    model = stage_model(robot)
+    scenes = [rollout.scene for rollout in rollouts]
+    if any(scene != scenes[0] for scene in scenes):
+        raise MimicError(
+            "--viewer shows one scene, and these motions carry different ones; name motions of one "
+            "scene, or --no-motion-scene, or --video out.mp4"
+        )
+    model = stage_model(robot, scenes[0])
     # The sun stays behind here, and with it the few metres on which shadows fall.
     model.light_castshadow[:] = False
     shown, ghost = mujoco.MjData(model), mujoco.MjData(model)
@@ -84,8 +90,8 @@ def _play_once(
     while frame < len(rollout.qpos) and window.is_running():
         started = time.perf_counter()
         with window.lock():
-            for data, qpos in ((shown, rollout.qpos), (ghost, rollout.reference_qpos)):
-                data.qpos[:] = qpos[frame]
+            for data, reference in ((shown, False), (ghost, True)):
+                data.qpos[:] = rollout.drawn(frame, reference=reference)
                 mujoco.mj_kinematics(model, data)
             mujoco.mj_camlight(model, shown)
             window.cam.lookat[:2] = shown.qpos[:2]

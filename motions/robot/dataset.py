@@ -259,6 +259,8 @@ class MotionHeader:
     frames: int
     fps: float
     objects: tuple[str, ...] = ()
+    scene: str = ""
+    """JSON as it stands in the file; empty where there is none."""
 
 
 def read_header(path: MotionPath) -> MotionHeader | None:
@@ -267,12 +269,14 @@ def read_header(path: MotionPath) -> MotionHeader | None:
         with zipfile.ZipFile(path) as archive:
             frames = int(_header(archive, "joint_pos.npy")[0])
             fps = float(_small(archive, "fps.npy").reshape(-1)[0])
+            names = archive.namelist()
             objects: tuple[str, ...] = ()
-            if "object_names.npy" in archive.namelist():
+            scene = str(_small(archive, "scene.npy")) if "scene.npy" in names else ""
+            if "object_names.npy" in names:
                 objects = tuple(map(str, _small(archive, "object_names.npy").reshape(-1).tolist()))
     except (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    return MotionHeader(frames=frames, fps=fps, objects=objects)
+    return MotionHeader(frames=frames, fps=fps, objects=objects, scene=scene)
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:

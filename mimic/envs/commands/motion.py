@@ -283,7 +283,21 @@ class MotionCommand(Command):
             root_lin_vel_w=lin_vel,
             root_ang_vel_b=quat_inv_rotate(quat, ang_vel_w),
             joint_vel=library.joint_vel[row],
+            objects=self._object_states(row),
         )
+
+    def _object_states(self, row: torch.Tensor) -> dict[str, tuple[torch.Tensor, ...]] | None:
+        """Where the scene's free objects are in library rows ``row`` [n], if they are tracked."""
+        library = self.library
+        tracks = (library.object_pos_w, library.object_quat_w, library.object_lin_vel_w,
+                  library.object_ang_vel_w)  # fmt: skip
+        moving = {n for n, each in self.engine.scene.objects.items() if each.qpos is not None}
+        states = {
+            name: tuple(track[row, column] for track in tracks if track is not None)
+            for column, name in enumerate(library.object_names)
+            if name in moving
+        }
+        return states or None
 
     def record(self, terminated: torch.Tensor) -> None:
         """Count visits and failures for the sampler."""

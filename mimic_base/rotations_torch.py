@@ -53,7 +53,9 @@ def quat_angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     # the rotation's.
     difference = (a - b).square().sum(-1)
     total = (a + b).square().sum(-1)
-    small, large = torch.minimum(difference, total), torch.maximum(difference, total)
+    # The smallest normal number keeps the root's derivative finite between equal rotations.
+    small = torch.minimum(difference, total).clamp_min(torch.finfo(a.dtype).tiny)
+    large = torch.maximum(difference, total)
     return 4.0 * torch.atan2(small.sqrt(), large.sqrt())
 
 

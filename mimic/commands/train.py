@@ -31,7 +31,7 @@ from mimic.learning.config import (
     RunConfig,
     with_values,
 )
-from mimic.learning.registry import config_class
+from mimic.learning.registry import ALGORITHMS, config_class, preset_of, with_groups_of
 from mimic.learning.run_dir import CONFIG, create_run_dir, read_config, run_lock, write_config
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
@@ -63,7 +63,7 @@ class TrainArguments:
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them. A resumed run knows its own."""
     algorithm: str = "ppo"
-    """How it learns: ppo, or package.module:Class of your own."""
+    """How it learns: ppo, world-model, or package.module:Class of your own."""
     preset: Literal["cpu", "gpu"] = "cpu"
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None
@@ -160,8 +160,8 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
 
 def preset_arguments(preset: str, algorithm: str) -> TrainArguments:
     """The defaults of a new run."""
-    chosen = PRESETS.get(preset, PRESETS["cpu"])
-    config = chosen.algorithm if algorithm == "ppo" else config_class(algorithm)()
+    chosen = preset_of(preset if preset in PRESETS else "cpu", algorithm)
+    config = chosen.algorithm if algorithm in ALGORITHMS else config_class(algorithm)()
     return TrainArguments(
         preset="gpu" if preset == "gpu" else "cpu",
         algorithm=algorithm,
@@ -263,7 +263,7 @@ def base_task(args: TrainArguments) -> TaskConfig:
             return from_plain(TaskConfig, plain, source=f"{source}: task")
         numbers = {key: each for key, each in (plain or {}).items() if key in TASK_NUMBERS}
         return with_numbers(task_config(args.task, sampling=args.sampling), numbers)
-    preset = PRESETS[args.preset]
+    preset = preset_of(args.preset, args.algorithm)
     task = task_config(args.task, sampling=args.sampling)
     return limited(with_numbers(task, preset.task), preset.drift_limit)
 
@@ -362,7 +362,7 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
     from mimic.learning.runner import start_runner
     from mimic.tasks import make_env
 
-    task = resolved_task(args)
+    task = with_groups_of(resolved_task(args), args.algorithm)
     config = RunConfig(
         task=task,
         algorithm_name=args.algorithm,

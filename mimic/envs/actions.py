@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 class Action(ABC):
     """Turns some columns of the action into joint targets."""
 
+    _env: Any
+    """The environments it acts in; whatever it reads of them it reads through this."""
     size: int
     """Columns of the action it takes."""
     offset: torch.Tensor
@@ -33,6 +36,12 @@ class Action(ABC):
         Args:
             actions: [N, size] the term's columns. targets: [N, J] rad, not to be written to.
         """
+
+    def on(self, env: Any) -> Action:
+        """The same term of other environments: of ``env``, that has what the term reads."""
+        other = copy.copy(self)
+        other._env = env
+        return other
 
     def mirror(self, robot: MirrorMap) -> Table:
         """Index and sign [size] of the left-right reflection of the term's columns.

@@ -12,6 +12,7 @@ from tensordict import TensorDict
 from mimic.envs.actions import Action, ActionConfig, JointPositionConfig
 from mimic.envs.commands.base import Command, CommandConfig, InitialState
 from mimic.envs.compiled import Compiled
+from mimic.envs.imagination import Imagination
 from mimic.envs.observing import ObservationGroups
 from mimic.envs.parts import StepParts
 from mimic.envs.spec import EnvSpec
@@ -23,6 +24,7 @@ from mimic.envs.terms import (
     RewardTerm,
     TerminationTerm,
     check_shape,
+    weighted_rewards,
 )
 from mimic.envs.threads import few_threads
 from mimic.sim.engine import Engine
@@ -243,8 +245,9 @@ class Environment:
             Observations, rewards [N], dones [N] and extras: ``time_outs`` [N] bool, episodes cut
             off though nothing went wrong; ``terminated`` [N] bool, those that failed; ``final_ids``
             [k], the environments that ended; ``final_observations`` [k, ...], every group as it was
-            in the last state of each, before the restart; ``log``, a mapping of numbers that stay
-            on the device; ``figures``, the values [N] whose means ``log`` holds, of the states
+            in the last state of each, before the restart; ``disturbed`` [N] bool, those that an
+            event has touched after the rewards were computed; ``log``, a mapping of numbers that
+            stay on the device; ``figures``, the values [N] whose means ``log`` holds, of the states
             before restarts: ``reward/NAME`` (weighted, a second), ``termination/NAME`` (bool) and
             what the commands measure. A state that has blown up cannot be observed: its row shows
             the start it was put back to.
@@ -288,7 +291,8 @@ class Environment:
         done_ids = dones.nonzero().squeeze(-1)
         log, figures = parts.log(terms, reasons, done_ids, broken)
         final = parts.final_observations(done_ids)
-        changed = parts.events() | dones
+        disturbed = parts.events()
+        changed = disturbed | dones
         if len(done_ids):
             parts.resets(done_ids)
         changed_ids = changed.nonzero().squeeze(-1)
@@ -301,6 +305,7 @@ class Environment:
             "terminated": terminated,
             "final_ids": done_ids,
             "final_observations": final,
+            "disturbed": disturbed,
             "log": log,
             "figures": figures,
         }
@@ -404,6 +409,7 @@ class Environment:
             default_joint_pos=tuple(self.action_offset.tolist()),
             action_scale=tuple(self.action_scale.tolist()),
             reflect=lambda: reflections(self),
+            imagine=lambda: Imagination(self),
         )
 
     def observation_layout(self, group: str) -> list[dict[str, Any]]:
@@ -574,13 +580,7 @@ class Environment:
 
     def _reward_terms(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """[N] weighted sum, and each weighted term."""
-        total = torch.zeros(self.num_envs, device=self.device)
-        terms: dict[str, torch.Tensor] = {}
-        for name, term in self.cfg.rewards.items():
-            value = check_shape(name, term.function(self, **term.parameters), (self.num_envs,))
-            terms[name] = term.weight * value
-            total += terms[name]
-        return total, terms
+        return weighted_rewards(self, self.cfg.rewards)
 
     def _interval_events(self) -> torch.Tensor:
         """Fire the events that are due; [N] bool: environments they touched."""

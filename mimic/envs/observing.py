@@ -118,6 +118,15 @@ class ObservationGroups:
             )
         return self._dictionary(groups, len(env_ids))
 
+    def noise_widths(self, group: str) -> torch.Tensor:
+        """[D] half width of the uniform noise on each column of a group."""
+        columns = sum(entry.size for entry in self.entries[group])
+        widths = torch.zeros(columns, device=self._device)
+        if self._noisy:
+            span, width = self._noise[group]
+            widths[span] = width
+        return widths
+
     def reset(self, env_ids: torch.Tensor) -> None:
         """Forget what the environments ``env_ids`` [n] have seen."""
         for memories in self._memories.values():

@@ -11,6 +11,7 @@ import torch
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
+    from mimic.envs.imagination import Imagination
     from mimic.envs.symmetry import Reflection
 
 COMMAND = "command"
@@ -24,6 +25,15 @@ def no_reflections() -> Mapping[str, Reflection]:
         MimicError: always.
     """
     raise MimicError("this environment has no left-right reflection; train without symmetry")
+
+
+def no_imagination() -> Imagination:
+    """The imagination of an environment that has none.
+
+    Raises:
+        MimicError: always.
+    """
+    raise MimicError("this environment cannot be imagined; train by --algorithm ppo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +91,9 @@ class EnvSpec:
         default=no_reflections, repr=False, compare=False
     )
     """Makes the left-right reflections; see ``reflections``."""
+
+    imagine: Callable[[], Imagination] = field(default=no_imagination, repr=False, compare=False)
+    """Makes the task's terms as functions of states that are not simulated."""
 
     @property
     def sizes(self) -> dict[str, int]:

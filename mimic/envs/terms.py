@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -123,6 +124,41 @@ class CurriculumTerm:
     """Changes the environment as a whole, such as its strength of randomisation."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of ``function``."""
+
+
+def limit_on(error: TermFunction) -> TermFunction:
+    """A termination that fails where an error exceeds its limit, from the function of the error.
+
+    ``error(env, **parameters) -> [N]``, never negative, becomes
+    ``termination(env, threshold, **parameters) -> [N] bool``, and stays at hand as its attribute
+    ``error``: who imagines what might happen asks how near the limit is.
+    """
+
+    @functools.wraps(error)
+    def termination(env: Any, threshold: float, **parameters: Any) -> torch.Tensor:
+        return error(env, **parameters) > threshold
+
+    # What it takes is not what the error takes.
+    del termination.__wrapped__  # type: ignore[attr-defined]
+    termination.error = error  # type: ignore[attr-defined]
+    return termination
+
+
+def weighted_rewards(
+    env: Any, terms: Mapping[str, RewardTerm]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """[N] weighted sum of reward terms, per step before ``control_dt``, and each weighted term.
+
+    Args:
+        env: an environment, or whatever its terms can be read on.
+    """
+    total = torch.zeros(env.num_envs, device=env.device)
+    weighted: dict[str, torch.Tensor] = {}
+    for name, term in terms.items():
+        value = check_shape(name, term.function(env, **term.parameters), (env.num_envs,))
+        weighted[name] = term.weight * value
+        total = total + weighted[name]
+    return total, weighted
 
 
 def check_shape(name: str, value: torch.Tensor, expected: tuple[int, ...]) -> torch.Tensor:

@@ -82,6 +82,9 @@ class Transition:
     next_obs: TensorDict
     """Observations {group: [N, D]} the next actions are chosen by: of the new episode where one
     ended."""
+    disturbed: torch.Tensor
+    """[N] bool: a push or another event has changed the state after the rewards were computed, so
+    that ``next_obs`` is not what the action alone led to."""
     final_ids: torch.Tensor
     """[k] environments whose episode ended."""
     final_obs: TensorDict

@@ -217,8 +217,8 @@ class RunConfig:
 class Preset:
     """A run's numbers for one kind of machine, with what they change in the task."""
 
-    algorithm: PPOConfig
-    """Numbers of PPO; another algorithm starts from its own."""
+    algorithm: Any
+    """Numbers of the algorithm it is for; another one starts from its own."""
     loop: LoopConfig
     """Numbers of the loop."""
     task: Mapping[str, float] = field(default_factory=dict)

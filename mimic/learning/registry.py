@@ -10,19 +10,27 @@ from mimic.configuration import nearest, resolve
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
+    from mimic.envs.environment import TaskConfig
     from mimic.learning.algorithm import Algorithm
+    from mimic.learning.config import Preset
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Where an algorithm and its configuration lie, as ``package.module:Class``."""
+    """Where an algorithm, its configuration and its presets lie, as ``package.module:name``."""
 
     algorithm: str
     config: str
+    presets: str = "mimic.learning.config:PRESETS"
 
 
 ALGORITHMS: Mapping[str, Entry] = {
     "ppo": Entry("mimic.learning.algorithms.ppo:PPO", "mimic.learning.config:PPOConfig"),
+    "world-model": Entry(
+        "mimic.learning.algorithms.world_model:WorldModel",
+        "mimic.learning.world_model_config:WorldModelConfig",
+        "mimic.learning.world_model_config:PRESETS",
+    ),
 }
 
 METHODS = ("build", "act", "observe", "update", "policy", "state_dict", "load_state_dict")
@@ -63,6 +71,29 @@ def config_class(name: str) -> type[Any]:
             f"algorithm '{name}' needs a class attribute Config: the dataclass of its numbers"
         )
     return config
+
+
+def preset_of(name: str, algorithm: str) -> Preset:
+    """A preset of an algorithm; a stranger's has the loop and the task of PPO's.
+
+    Raises:
+        MimicError: the algorithm has no such preset.
+    """
+    known = resolve(ALGORITHMS.get(algorithm, ALGORITHMS["ppo"]).presets)
+    if name not in known:
+        raise MimicError(
+            f"algorithm '{algorithm}' has no preset '{name}'; known: {', '.join(known)}"
+        )
+    return known[name]
+
+
+def with_groups_of(task: TaskConfig, algorithm: str) -> TaskConfig:
+    """A task that also computes the observation groups that an algorithm declares (``groups``)."""
+    wanted = getattr(algorithm_class(algorithm), "groups", {})
+    missing = {name: terms for name, terms in wanted.items() if name not in task.observations}
+    if not missing:
+        return task
+    return dataclasses.replace(task, observations={**task.observations, **missing})
 
 
 def _strangers(name: str) -> Any:

@@ -243,6 +243,9 @@ class Runner:
         wrong = what_is_not_finite(self.spec, following, rewards)
         if wrong is not None:
             raise self._diverged(wrong)
+        disturbed = extras.get("disturbed")
+        if disturbed is None:
+            disturbed = torch.zeros_like(extras["terminated"])
         return Transition(
             obs=obs,
             actions=actions,
@@ -250,6 +253,7 @@ class Runner:
             terminated=extras["terminated"].to(self.device),
             truncated=extras["time_outs"].to(self.device),
             next_obs=following,
+            disturbed=disturbed.to(self.device),
             final_ids=extras["final_ids"].to(self.device),
             final_obs=extras["final_observations"].to(self.device),
         ), extras

@@ -46,7 +46,7 @@ class Kinematics:
             return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
 
         def index(values: list[int]) -> torch.Tensor:
-            return torch.tensor(values, device=device)
+            return torch.tensor(values, dtype=torch.long, device=device)
 
         # child = parent (x) fixed (x) [cos, sin axis]: linear in the parent's quaternion, with one
         # matrix for the cosine and one for the sine, stacked.
@@ -70,6 +70,46 @@ class Kinematics:
         self._axis = tensor(np.einsum("ijm,bj->bim", _rotation_of_products(), axis))
         self._offset = tensor(np.einsum("ijm,bj->bim", _rotation_of_products(), offset))
         self._rotation = tensor(_rotation_of_products().reshape(9, 16))
+
+        self._chains: dict[int, _Chain] = {}
+
+        def chain(body: int) -> _Chain:
+            path = []
+            while body > 0:
+                path.append(body)
+                body = parent[body]
+            path.reverse()
+            still = _fixed_rotations(robot, joint_of)[path]
+            along = np.hstack([np.zeros((len(path), 1)), axis[path]])
+            turned = np.einsum("bij,bj->bi", _times(along), still)
+            joints = index([rows_of[b] for b in path])
+            return _Chain(joints, tensor(still), tensor(turned), tensor(offset[path]))
+
+        self._make_chain = chain
+        self._hamilton = tensor(_products_of_quaternions())
+
+    def pose_of(
+        self, body: int, root_pos: torch.Tensor, root_quat: torch.Tensor, joint_pos: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """World position [N, 3] and orientation [N, 4] of one body; only its ancestors are
+        computed.
+
+        Args:
+            root_pos: [N, 3]. root_quat: [N, 4]. joint_pos: [N, J].
+        """
+        if body not in self._chains:
+            self._chains[body] = self._make_chain(body)
+        chain = self._chains[body]
+        pos, quat = root_pos, root_quat
+        padded = torch.nn.functional.pad(joint_pos, (0, 1))
+        half = 0.5 * padded.index_select(1, chain.joint)[..., None]
+        steps = (torch.cos(half) * chain.still + torch.sin(half) * chain.turned).unbind(1)
+        for step, offset, moves in zip(steps, chain.offset, chain.moves, strict=True):
+            if moves:
+                products = (quat[:, :, None] * quat[:, None]).flatten(1)
+                pos = pos + products @ (offset @ self._rotation.view(3, 3, 16)).T
+            quat = (quat[:, :, None] * step[:, None]).flatten(1) @ self._hamilton
+        return pos, quat
 
     def __call__(
         self, qpos: torch.Tensor, qvel: torch.Tensor
@@ -114,6 +154,37 @@ class Kinematics:
     def _sum_over_ancestors(self, values: torch.Tensor) -> torch.Tensor:
         """[B, 3, N]: for every body the sum over itself and its ancestors but the root."""
         return (self._ancestors @ values.flatten(1)).view_as(values)
+
+
+class _Chain:
+    """The K bodies from below the root down to one body.
+
+    Attributes:
+        joint: [K] joint of each, the number of joints where it has none.
+        still, turned: [K, 4] its orientation in its parent is ``cos(q / 2) still + sin(q / 2)
+            turned``.
+        offset: [K, 3] its place in its parent, m. moves: [K] whether that is not the origin.
+    """
+
+    def __init__(
+        self,
+        joint: torch.Tensor,
+        still: torch.Tensor,
+        turned: torch.Tensor,
+        offset: torch.Tensor,
+    ) -> None:
+        self.joint, self.still, self.turned, self.offset = joint, still, turned, offset
+        self.moves = (offset != 0).any(-1).tolist()
+
+
+def _products_of_quaternions() -> NDArray:
+    """[16, 4]: the Hamilton product of a and b as a linear function of the products a_i b_j."""
+    basis = np.eye(4)
+    table = np.zeros((4, 4, 4))
+    for j in range(4):
+        # ``_times(b) @ a`` is a (x) b.
+        table[:, j] = _times(basis[j : j + 1])[0].T
+    return table.reshape(16, 4)
 
 
 def _joint_rows(values: torch.Tensor, joint: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from mimic.sim.state import RowsOfEnvironments
+from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
     from mimic.envs.environment import Environment
@@ -103,6 +104,36 @@ class Command(RowsOfEnvironments, ABC):
     def finished(self) -> torch.Tensor:
         """[N] bool: there is nothing left to command."""
         return torch.zeros(self.env.num_envs, dtype=torch.bool, device=self.env.device)
+
+    # imagination: what a learnt model needs to go on from a replayed state -----------------
+
+    @property
+    def moment(self) -> torch.Tensor:
+        """[N, m] numbers that say what is commanded just now: enough for ``imagined``.
+
+        Raises:
+            MimicError: the command cannot be imagined.
+        """
+        raise MimicError(
+            f"command '{type(self).__name__}' cannot be imagined: it has no moment, later and "
+            "imagined; train by --algorithm ppo"
+        )
+
+    def later(self, moment: torch.Tensor) -> torch.Tensor:
+        """The moments [N, m] a control step after ``moment`` [N, m], as ``advance`` goes on."""
+        raise NotImplementedError
+
+    def steps_left(self, moment: torch.Tensor) -> torch.Tensor:
+        """[N] control steps until the command is ``finished``."""
+        raise NotImplementedError
+
+    def imagined(self, moment: torch.Tensor, robot: Any) -> Any:
+        """The command as terms read it at ``moment`` [N, m], of robots in imagined states.
+
+        Args:
+            robot: has the attributes of ``mimic.sim.state.RobotState``.
+        """
+        raise NotImplementedError
 
     def metrics(self) -> Mapping[str, torch.Tensor]:
         """Figures [N] of every control step, for the log."""

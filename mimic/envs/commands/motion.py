@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Lookup = Callable[..., dict[str, torch.Tensor]]
 Range3 = tuple[float, float, float]
+ROBOT_FIELDS = tuple(f"robot_{name}" for name in BODY_FIELDS)
+RELATIVE_FIELDS = ("body_pos_relative_w", "body_quat_relative_w")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +206,7 @@ class MotionCommand(Command):
         self._body_ids = torch.tensor(
             [robot.body_names.index(name) for name in robot.key_bodies], device=device
         )
+        self._anchor_body = robot.body_names.index(robot.anchor_body)
         self.clip = torch.zeros(engine.num_envs, dtype=torch.long, device=device)
         self.frame = torch.zeros(engine.num_envs, dtype=torch.long, device=device)
         self._fields: dict[str, torch.Tensor] = {}
@@ -364,28 +367,110 @@ class MotionCommand(Command):
         for name in BODY_FIELDS:
             fields[f"robot_{name}"] = key_bodies(getattr(engine, name))
 
-        # Reference moved to the robot's own place and heading: drift is not punished twice.
-        here = fields["robot_body_pos_w"][self.anchor]
-        there = fields["body_pos_w"][self.anchor]
-        heading = fields["robot_body_quat_w"][self.anchor].T
-        wanted = fields["body_quat_w"][self.anchor].T
-        cos, _, _, sin = yaw_quat(quat_mul(heading, quat_conj(wanted))).unbind(-1)
-        pos, quat = fields["body_pos_w"], fields["body_quat_w"]
-        dx, dy = pos[:, 0] - there[0], pos[:, 1] - there[1]
-        cos_yaw, sin_yaw = cos * cos - sin * sin, 2.0 * sin * cos
-        x, y = cos_yaw * dx - sin_yaw * dy, sin_yaw * dx + cos_yaw * dy
-        fields["body_pos_relative_w"] = torch.stack([here[0] + x, here[1] + y, pos[:, 2]], 1)
-        w, x, y, z = quat.unbind(1)
-        fields["body_quat_relative_w"] = torch.stack(
-            [cos * w - sin * z, cos * x - sin * y, cos * y + sin * x, cos * z + sin * w], 1
-        )
-        return fields
+        return fields | moved_to_robot(fields, self.anchor)
 
     def _publish(self) -> None:
         """Name the looked-up tensors, environments first."""
         for name, values in self._fields.items():
-            setattr(self, name, values.T if values.ndim == 2 else values.permute(2, 0, 1))
+            setattr(self, name, _rows_first(values))
         self.anchor_pos_w = self.body_pos_w[:, self.anchor]
         self.anchor_quat_w = self.body_quat_w[:, self.anchor]
         self.robot_anchor_pos_w = self.robot_body_pos_w[:, self.anchor]
         self.robot_anchor_quat_w = self.robot_body_quat_w[:, self.anchor]
+
+    # imagination ---------------------------------------------------------------------------
+
+    @property
+    def moment(self) -> torch.Tensor:
+        """[N, 2] clip and frame."""
+        return torch.stack([self.clip, self.frame], 1).float()
+
+    def later(self, moment: torch.Tensor) -> torch.Tensor:
+        last = (self.library.length[moment[:, 0].long()] - 1).float()
+        return torch.stack([moment[:, 0], torch.minimum(moment[:, 1] + 1.0, last)], 1)
+
+    def steps_left(self, moment: torch.Tensor) -> torch.Tensor:
+        return self.library.length[moment[:, 0].long()] - 1 - moment[:, 1].long()
+
+    def imagined(self, moment: torch.Tensor, robot: Any) -> ImaginedMotion:
+        return ImaginedMotion(self, moment, robot)
+
+
+class ImaginedMotion:
+    """A motion command as terms read it, of robots [N] that are imagined at given moments.
+
+    It has the attributes of ``MotionCommand``, each computed when it is first read: the anchor's
+    pose needs far less than all key bodies.
+    """
+
+    def __init__(self, command: MotionCommand, moment: torch.Tensor, robot: Any) -> None:
+        clip, frame = moment[:, 0].long(), moment[:, 1].long()
+        library = command.library
+        self.library = library
+        self.anchor, self.end_effectors = command.anchor, command.end_effectors
+        self.reference_lead = command.reference_lead
+        self.row = library.start[clip] + frame
+        last = library.length[clip] - 1
+        self.finished = frame >= last
+        self.target_row = library.start[clip] + torch.minimum(frame + self.reference_lead, last)
+        self._robot = robot
+        self._bodies = command._body_ids
+        self._anchor_body = command._anchor_body
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        library, row, anchor = self.library, self.row, self.anchor
+        found: dict[str, Any]
+        if name == "target_joints":
+            found = {name: library.joint_command(self.target_row)}
+        elif name in ("target_anchor_pos_w", "target_anchor_quat_w"):
+            field = name.replace("target_anchor", "body")
+            found = {name: getattr(library, field)[self.target_row, anchor]}
+        elif name in ("anchor_pos_w", "anchor_quat_w"):
+            found = {name: getattr(library, name.replace("anchor", "body"))[row, anchor]}
+        elif name in ("robot_anchor_pos_w", "robot_anchor_quat_w"):
+            pos, quat = self._robot.pose_of(self._anchor_body)
+            found = {"robot_anchor_pos_w": pos, "robot_anchor_quat_w": quat}
+        elif name in (*FRAME_FIELDS, *ROBOT_FIELDS, *RELATIVE_FIELDS):
+            found = {key: _rows_first(values) for key, values in self._lookup().items()}
+        else:
+            raise AttributeError(f"an imagined motion command has no '{name}'")
+        self.__dict__.update(found)
+        return found[name]
+
+    def _lookup(self) -> dict[str, torch.Tensor]:
+        fields = self.library.gather(self.row)
+        for name in BODY_FIELDS:
+            values = getattr(self._robot, name).permute(1, 2, 0)
+            fields[f"robot_{name}"] = values.index_select(0, self._bodies)
+        return fields | moved_to_robot(fields, self.anchor)
+
+
+def _rows_first(values: torch.Tensor) -> torch.Tensor:
+    return values.T if values.ndim == 2 else values.permute(2, 0, 1)
+
+
+def moved_to_robot(fields: Mapping[str, torch.Tensor], anchor: int) -> dict[str, torch.Tensor]:
+    """The reference moved to the robot's own place and heading: drift is not punished twice.
+
+    Args:
+        fields: reference and robot bodies [B, 3 | 4, N].
+        anchor: the body whose horizontal place and heading become the robot's.
+
+    Returns:
+        ``body_pos_relative_w`` and ``body_quat_relative_w`` [B, 3 | 4, N].
+    """
+    here, there = fields["robot_body_pos_w"][anchor], fields["body_pos_w"][anchor]
+    heading, wanted = fields["robot_body_quat_w"][anchor].T, fields["body_quat_w"][anchor].T
+    cos, _, _, sin = yaw_quat(quat_mul(heading, quat_conj(wanted))).unbind(-1)
+    pos, quat = fields["body_pos_w"], fields["body_quat_w"]
+    dx, dy = pos[:, 0] - there[0], pos[:, 1] - there[1]
+    cos_yaw, sin_yaw = cos * cos - sin * sin, 2.0 * sin * cos
+    x, y = cos_yaw * dx - sin_yaw * dy, sin_yaw * dx + cos_yaw * dy
+    moved = torch.stack([here[0] + x, here[1] + y, pos[:, 2]], 1)
+    w, x, y, z = quat.unbind(1)
+    turned = torch.stack(
+        [cos * w - sin * z, cos * x - sin * y, cos * y + sin * x, cos * z + sin * w], 1
+    )
+    return {"body_pos_relative_w": moved, "body_quat_relative_w": turned}

@@ -1,4 +1,8 @@
-"""Termination terms of whole-body tracking (BeyondMimic)."""
+"""Termination terms of whole-body tracking (BeyondMimic).
+
+Failures are limits on errors: each function gives the error, ``limit_on`` makes it a termination
+with a ``threshold``.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import torch
 
 from mimic.envs.commands.motion import motion_command
 from mimic.envs.features import tilt_difference
+from mimic.envs.terms import limit_on
 from mimic_base.rotations_torch import gravity_z
 
 if TYPE_CHECKING:
@@ -23,39 +28,45 @@ def clip_end(env: Environment, command: str = "motion") -> torch.Tensor:
     return env.commands[command].finished
 
 
-def anchor_height(env: Environment, threshold: float, command: str = "motion") -> torch.Tensor:
+@limit_on
+def anchor_height(env: Environment, command: str = "motion") -> torch.Tensor:
+    """Difference of height between reference and robot anchor, m."""
     c = motion_command(env, command)
-    return (c.anchor_pos_w[:, 2] - c.robot_anchor_pos_w[:, 2]).abs() > threshold
+    return (c.anchor_pos_w[:, 2] - c.robot_anchor_pos_w[:, 2]).abs()
 
 
-def anchor_drift(env: Environment, threshold: float, command: str = "motion") -> torch.Tensor:
-    """Horizontal distance between reference and robot anchor beyond ``threshold``, m."""
+@limit_on
+def anchor_drift(env: Environment, command: str = "motion") -> torch.Tensor:
+    """Horizontal distance between reference and robot anchor, m."""
     c = motion_command(env, command)
     off = c.anchor_pos_w[:, :2] - c.robot_anchor_pos_w[:, :2]
-    return off.square().sum(-1) > threshold**2
+    return torch.linalg.vector_norm(off, dim=-1)
 
 
-def anchor_tilt(env: Environment, threshold: float, command: str = "motion") -> torch.Tensor:
+@limit_on
+def anchor_tilt(env: Environment, command: str = "motion") -> torch.Tensor:
     """Difference of the projected gravity's z component between reference and robot anchor."""
     c = motion_command(env, command)
-    return (gravity_z(c.anchor_quat_w) - gravity_z(c.robot_anchor_quat_w)).abs() > threshold
+    return (gravity_z(c.anchor_quat_w) - gravity_z(c.robot_anchor_quat_w)).abs()
 
 
-def end_effector_height(
-    env: Environment, threshold: float, command: str = "motion"
-) -> torch.Tensor:
+@limit_on
+def end_effector_height(env: Environment, command: str = "motion") -> torch.Tensor:
+    """Largest difference of an end effector's height from the reference at the robot, m."""
     c = motion_command(env, command)
     error = (c.body_pos_relative_w[..., 2] - c.robot_body_pos_w[..., 2]).abs()
-    return error.index_select(1, c.end_effectors).amax(-1) > threshold
+    return error.index_select(1, c.end_effectors).amax(-1)
 
 
-def root_height(env: Environment, threshold: float, command: str = "motion") -> torch.Tensor:
-    """Floating base height off the reference (SuperMimic, appendix F)."""
+@limit_on
+def root_height(env: Environment, command: str = "motion") -> torch.Tensor:
+    """Floating base height off the reference, m (SuperMimic, appendix F)."""
     c = motion_command(env, command)
-    return (c.body_pos_w[:, 0, 2] - c.robot_body_pos_w[:, 0, 2]).abs() > threshold
+    return (c.body_pos_w[:, 0, 2] - c.robot_body_pos_w[:, 0, 2]).abs()
 
 
-def root_tilt(env: Environment, threshold: float, command: str = "motion") -> torch.Tensor:
+@limit_on
+def root_tilt(env: Environment, command: str = "motion") -> torch.Tensor:
     """Length of the difference of projected gravity between reference and robot base."""
     c = motion_command(env, command)
-    return tilt_difference(c.body_quat_w[:, 0], c.robot_body_quat_w[:, 0]) > threshold
+    return tilt_difference(c.body_quat_w[:, 0], c.robot_body_quat_w[:, 0])

@@ -114,36 +114,65 @@ def build_networks(
         sizes: width of the observation groups ``actor`` and ``critic``.
         feedthrough: offset and gain [J] of the commanded pose, when the configuration asks for it.
     """
-    obs = TensorDict({name: torch.zeros(1, size) for name, size in sizes.items()}, batch_size=[1])
-    shared: dict[str, Any] = {
-        "activation": config.activation,
-        "obs_normalization": config.obs_normalization,
-    }
+    actor = _actor(config, sizes, num_actions, feedthrough)
+    critic = MLPModel(
+        _example(sizes), GROUPS, "critic", 1, hidden_dims=config.critic_hidden, **_shared(config)
+    )
+    _prepare(actor, config)
+    _set_inplace(critic.mlp, True)
+    return actor, critic
+
+
+def build_actor(
+    config: ActorCriticConfig,
+    sizes: Mapping[str, int],
+    num_actions: int,
+    feedthrough: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> MLPModel:
+    """Build the actor alone; arguments as for ``build_networks``."""
+    actor = _actor(config, sizes, num_actions, feedthrough)
+    _prepare(actor, config)
+    return actor
+
+
+def _example(sizes: Mapping[str, int]) -> TensorDict:
+    return TensorDict({name: torch.zeros(1, size) for name, size in sizes.items()}, batch_size=[1])
+
+
+def _shared(config: ActorCriticConfig) -> dict[str, Any]:
+    return {"activation": config.activation, "obs_normalization": config.obs_normalization}
+
+
+def _actor(
+    config: ActorCriticConfig,
+    sizes: Mapping[str, int],
+    num_actions: int,
+    feedthrough: tuple[Sequence[float], Sequence[float]] | None,
+) -> MLPModel:
+    obs = _example(sizes)
     distribution = {
         "class_name": "GaussianDistribution",
         "init_std": config.init_std,
         "std_type": config.std_type,
     }
-    actor_options = {
-        "hidden_dims": config.actor_hidden, "distribution_cfg": distribution, **shared,
+    options: dict[str, Any] = {
+        "hidden_dims": config.actor_hidden, "distribution_cfg": distribution, **_shared(config),
     }  # fmt: skip
-    if config.command_feedthrough:
-        offset, gain = feedthrough or ([0.0] * num_actions, [0.0] * num_actions)
-        actor: MLPModel = FeedthroughActor(
-            obs, GROUPS, "actor", num_actions,
-            command_offset=offset, command_gain=gain, **actor_options,
-        )  # fmt: skip
-    else:
-        actor = MLPModel(obs, GROUPS, "actor", num_actions, **actor_options)
-    critic = MLPModel(obs, GROUPS, "critic", 1, hidden_dims=config.critic_hidden, **shared)
+    if not config.command_feedthrough:
+        return MLPModel(obs, GROUPS, "actor", num_actions, **options)
+    offset, gain = feedthrough or ([0.0] * num_actions, [0.0] * num_actions)
+    return FeedthroughActor(
+        obs, GROUPS, "actor", num_actions, command_offset=offset, command_gain=gain, **options
+    )
+
+
+def _prepare(actor: MLPModel, config: ActorCriticConfig) -> None:
     if config.output_gain > 0:
         last = [layer for layer in actor.mlp if isinstance(layer, nn.Linear)][-1]
         nn.init.orthogonal_(last.weight, gain=config.output_gain)
         nn.init.zeros_(last.bias)
-    for model in (actor, critic):
-        # The derivative of ELU is taken from its result, so the input need not be kept.
-        _set_inplace(model.mlp, True)
-    return actor, critic
+    # The derivative of ELU is taken from its result, so the input need not be kept.
+    _set_inplace(actor.mlp, True)
 
 
 def _set_inplace(module: nn.Module, value: bool) -> None:

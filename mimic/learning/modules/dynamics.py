@@ -1,0 +1,278 @@
+"""A learnt model of the robot: what one control step does to its state.
+
+Seen from the heading of the base nothing depends on where the robot is or which way it faces: the
+network sees the base's height, gravity, velocities along the base's own axes, the joints and what
+their servos are asked for, and gives increments along the same axes. Places and orientations follow
+by integration, so that the model is exactly invariant to yaw and to horizontal translation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+ROOT_WEIGHT = 3.0
+"""Weight of the base's six velocities in the loss, relative to a joint's: all else follows them."""
+CORRECTION_WEIGHT = 0.3
+"""Weight of the corrections of integrated positions, relative to the velocities."""
+
+
+class Dynamics(nn.Module):
+    """One control step of a floating-base robot.
+
+    A state [N, 13 + 2 J] is base position (m) and orientation (wxyz) in the world, joint
+    positions (rad), base velocity (m/s) and angular velocity (rad/s) along the base's axes, joint
+    velocities (rad/s). With V = 6 + J velocities v, the *change* [N, 2 V] of a step is
+
+        dv = v' - v          (the base's new velocity turned back into the old base's axes)
+        c  = d - dt (v + b dv)
+
+    where d are base displacement, rotation vector (both along the old base's axes) and joint
+    displacements, and b = (n + 1) / 2 n what n semi-implicit substeps of constant acceleration
+    give: c is small, and velocities are all that has to be predicted well.
+
+    Args:
+        default_joint_pos, target_scale: [J] rad, the origin and unit of joint positions.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+    in_mean: torch.Tensor
+    in_std: torch.Tensor
+    weight: torch.Tensor
+    default_joint_pos: torch.Tensor
+    inverse_scale: torch.Tensor
+    _hamilton: torch.Tensor
+    _rotation: torch.Tensor
+
+    def __init__(
+        self,
+        default_joint_pos: torch.Tensor,
+        target_scale: torch.Tensor,
+        control_dt: float,
+        substeps: int,
+        hidden: Sequence[int] = (512, 512),
+    ) -> None:
+        super().__init__()
+        joints = len(default_joint_pos)
+        self.joints, self.velocities = joints, 6 + joints
+        self.dt, self.b = control_dt, (substeps + 1) / (2 * substeps)
+        inputs = 4 + self.velocities + 2 * joints
+        sizes = [inputs, *hidden, 2 * self.velocities]
+        layers: list[nn.Module] = []
+        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += [nn.Linear(before, after), nn.SiLU()]
+        self.net = nn.Sequential(*layers[:-1])
+        with torch.no_grad():
+            last = self.net[-1]
+            assert isinstance(last, nn.Linear)
+            # Nothing changes, to begin with.
+            last.weight.mul_(0.1)
+            last.bias.zero_()
+        both = 2 * self.velocities
+        self.register_buffer("default_joint_pos", default_joint_pos.clone(), persistent=False)
+        self.register_buffer("inverse_scale", 1.0 / target_scale, persistent=False)
+        self.register_buffer("in_mean", torch.zeros(inputs))
+        self.register_buffer("in_std", torch.ones(inputs))
+        self.register_buffer("mean", torch.zeros(both))
+        self.register_buffer("scale", torch.ones(both))
+        weight = torch.ones(both)
+        weight[:6] = weight[self.velocities : self.velocities + 6] = ROOT_WEIGHT
+        weight[self.velocities :] *= CORRECTION_WEIGHT
+        self.register_buffer("weight", weight / weight.mean(), persistent=False)
+        hamilton, rotation = _tables()
+        self.register_buffer("_hamilton", hamilton, persistent=False)
+        self.register_buffer("_rotation", rotation, persistent=False)
+
+    # the network ---------------------------------------------------------------------------
+
+    def inputs(self, state: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """[N, D] what the network sees, not normalised.
+
+        Args:
+            targets: [N, J] joint targets, rad.
+        """
+        _, height, quat, joint, velocity = state.split([2, 1, 4, self.joints, self.velocities], -1)
+        w, x, y, z = quat.split(1, -1)
+        gravity = [-2 * (x * z - w * y), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1]
+        return torch.cat(
+            [
+                height, *gravity, velocity, joint - self.default_joint_pos,
+                (targets - joint) * self.inverse_scale,
+            ],
+            -1,
+        )  # fmt: skip
+
+    def output(self, state: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """[N, 2 V] the predicted change in units of its own spread: (change - mean) / scale."""
+        return self.net(((self.inputs(state, targets) - self.in_mean) / self.in_std).clamp(-8, 8))
+
+    def forward(
+        self, state: torch.Tensor, targets: torch.Tensor, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The state [N, 13 + 2 J] a control step later.
+
+        Args:
+            residual: [N, 2 V] is added to ``output``: what the model was off by where the step
+                really happened.
+        """
+        output = self.output(state, targets)
+        if residual is not None:
+            output = output + residual
+        return self.integrate(state, output * self.scale + self.mean)
+
+    # geometry ------------------------------------------------------------------------------
+
+    def integrate(self, state: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+        """The state [N, 13 + 2 J] that a change [N, 2 V] leads to; inverse of ``change``."""
+        pos, quat, joint, velocity = state.split([3, 4, self.joints, self.velocities], -1)
+        dv, correction = change.split(self.velocities, -1)
+        d = self.dt * velocity + (self.dt * self.b) * dv + correction
+        moved, turned, bent = d.split([3, 3, self.joints], -1)
+        step = exponential(turned)
+        lin, rest = (velocity + dv).split([3, 3 + self.joints], -1)
+        back = self._matrix(step)
+        return torch.cat(
+            [
+                pos + torch.bmm(self._matrix(quat), moved[:, :, None])[:, :, 0],
+                self._product(quat, step),
+                joint + bent,
+                torch.bmm(lin[:, None], back)[:, 0],
+                rest,
+            ],
+            -1,
+        )
+
+    def change(self, state: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        """The change [N, 2 V] between two states [N, 13 + 2 J]."""
+        pos, quat, joint, velocity = state.split([3, 4, self.joints, self.velocities], -1)
+        pos1, quat1, joint1, velocity1 = after.split([3, 4, self.joints, self.velocities], -1)
+        conjugate = torch.cat([quat[:, :1], -quat[:, 1:]], -1)
+        step = self._product(conjugate, quat1)
+        lin = torch.bmm(self._matrix(step), velocity1[:, :3, None])[:, :, 0]
+        dv = torch.cat([lin, velocity1[:, 3:]], -1) - velocity
+        moved = torch.bmm((pos1 - pos)[:, None], self._matrix(quat))[:, 0]
+        d = torch.cat([moved, logarithm(step), joint1 - joint], -1)
+        return torch.cat([dv, d - self.dt * velocity - (self.dt * self.b) * dv], -1)
+
+    def distance(self, state: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Difference [N, 2 V] of two states in the spread of one step's velocity changes:
+        velocities, then positions over what such a velocity covers in a step."""
+        pos, quat, joint, velocity = state.split([3, 4, self.joints, self.velocities], -1)
+        pos1, quat1, joint1, velocity1 = wanted.split([3, 4, self.joints, self.velocities], -1)
+        conjugate = torch.cat([quat1[:, :1], -quat1[:, 1:]], -1)
+        off = torch.bmm((pos - pos1)[:, None], self._matrix(quat1))[:, 0]
+        turn = logarithm(self._product(conjugate, quat))
+        spread = self.scale[: self.velocities]
+        places = torch.cat([off, turn, joint - joint1], -1) / (self.dt * spread)
+        return torch.cat([(velocity - velocity1) / spread, places], -1)
+
+    def _matrix(self, quat: torch.Tensor) -> torch.Tensor:
+        """Rotation matrices [N, 3, 3] of quaternions [N, 4]."""
+        products = (quat[:, :, None] * quat[:, None]).flatten(1)
+        return (products @ self._rotation).unflatten(1, (3, 3))
+
+    def _product(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Hamilton products [N, 4]."""
+        return (a[:, :, None] * b[:, None]).flatten(1) @ self._hamilton
+
+    # fitting -------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def fit_scales(
+        self, state: torch.Tensor, targets: torch.Tensor, change: torch.Tensor, share: float = 1.0
+    ) -> None:
+        """Move the normalisers by ``share`` towards the mean and spread of transitions [B, ...]."""
+        inputs = self.inputs(state, targets)
+        self.in_mean.lerp_(inputs.mean(0), share)
+        self.in_std.lerp_(inputs.std(0).clamp_min(1e-2), share)
+        v = self.velocities
+        self.mean[:v].lerp_(change[:, :v].mean(0), share)
+        floor = torch.full_like(self.scale, 1e-3)
+        floor[v:] = 1e-5
+        self.scale.lerp_(torch.maximum(change.std(0), floor), share)
+
+    def one_step_loss(
+        self, state: torch.Tensor, targets: torch.Tensor, change: torch.Tensor
+    ) -> torch.Tensor:
+        """Pseudo-Huber loss of predicted changes of transitions [B, ...]."""
+        error = self.output(state, targets) - (change - self.mean) / self.scale
+        return (pseudo_huber(error) * self.weight).mean()
+
+    def unrolled_loss(
+        self, states: torch.Tensor, targets: torch.Tensor, after: torch.Tensor, known: torch.Tensor
+    ) -> torch.Tensor:
+        """Pseudo-Huber loss of states predicted one from the other over K steps.
+
+        Args:
+            states: [K, B, S] real states. targets: [K, B, J]. after: [K, B, S] where each really
+                led. known: [K, B] bool, whether it did.
+        """
+        state, total = states[0], states.new_zeros(())
+        for k in range(len(states)):
+            state = self(state, targets[k])
+            loss = (pseudo_huber(self.distance(state, after[k])) * self.weight).mean(-1)
+            total = total + (loss * known[k]).sum() / known[k].sum().clamp_min(1)
+        return total / len(states)
+
+
+def pseudo_huber(error: torch.Tensor) -> torch.Tensor:
+    """``sqrt(1 + e^2) - 1``: quadratic near zero, linear far away (contacts strike rarely)."""
+    return (1.0 + error.square()).sqrt() - 1.0
+
+
+def exponential(vector: torch.Tensor) -> torch.Tensor:
+    """Quaternions [N, 4] of rotation vectors [N, 3] (rad)."""
+    angle = (vector.square().sum(-1, keepdim=True) + 1e-14).sqrt()
+    half = 0.5 * angle
+    return torch.cat([torch.cos(half), vector * (torch.sin(half) / angle)], -1)
+
+
+def logarithm(quat: torch.Tensor) -> torch.Tensor:
+    """Rotation vectors [N, 3] (rad, at most pi long) of unit quaternions [N, 4]."""
+    w, v = quat[:, :1], quat[:, 1:]
+    v = torch.where(w < 0, -v, v)
+    sine = (v.square().sum(-1, keepdim=True) + 1e-14).sqrt()
+    return v * (2.0 * torch.atan2(sine, w.abs()) / sine)
+
+
+def _tables() -> tuple[torch.Tensor, torch.Tensor]:
+    """[16, 4] and [16, 9]: Hamilton product and rotation matrix as linear functions of the
+    products of two quaternions' components."""
+    hamilton = torch.zeros(4, 4, 4)
+    hamilton[0, 0, 0] = 1.0
+    for i in range(1, 4):
+        hamilton[0, i, i] = hamilton[i, 0, i] = 1.0
+        hamilton[i, i, 0] = -1.0
+    for i, j, k in ((1, 2, 3), (2, 3, 1), (3, 1, 2)):
+        hamilton[i, j, k], hamilton[j, i, k] = 1.0, -1.0
+    rotation = torch.zeros(4, 4, 3, 3)
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        rotation[0, 0, i, i] = rotation[i + 1, i + 1, i, i] = 1.0
+        rotation[j + 1, j + 1, i, i] = rotation[k + 1, k + 1, i, i] = -1.0
+        rotation[i + 1, j + 1, i, j] = rotation[i + 1, j + 1, j, i] = 2.0
+        rotation[0, k + 1, i, j], rotation[0, k + 1, j, i] = -2.0, 2.0
+    return hamilton.reshape(16, 4), rotation.reshape(16, 9)
+
+
+def plausible(change: torch.Tensor, velocities: int) -> torch.Tensor:
+    """[N] bool: whether a robot can have done this in a step, rather than been put elsewhere."""
+    corrections = change[:, velocities:]
+    finite = torch.isfinite(change.sum(-1))
+    return finite & (corrections[:, :6].abs().amax(-1) < 0.3)
+
+
+def parameters_of(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Matrices between hidden layers and inputs, and all other parameters, of an MLP.
+
+    The first are those Muon is meant for; the last layer and the vectors are Adam's.
+    """
+    linear = [each for each in module.modules() if isinstance(each, nn.Linear)]
+    hidden: list[Any] = [each.weight for each in linear[:-1]]
+    chosen = {id(each) for each in hidden}
+    rest: list[Any] = [each for each in module.parameters() if id(each) not in chosen]
+    return hidden, rest

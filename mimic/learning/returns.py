@@ -1,0 +1,58 @@
+"""Returns of rollouts that may end early: pure functions of [H, B] tensors, time first."""
+
+from __future__ import annotations
+
+import torch
+
+
+def discounted_return(
+    rewards: torch.Tensor,
+    alive: torch.Tensor,
+    value: torch.Tensor,
+    length: torch.Tensor,
+    gamma: float,
+) -> torch.Tensor:
+    """[B] what rollouts are worth from their first state on.
+
+    ``sum_{t < h} gamma^t s_t r_t + gamma^h s_{h-1} V`` with ``s_t = prod_{k <= t} alive_k``.
+
+    Args:
+        rewards, alive: [H, B] of the states that the steps lead to; ``alive`` in [0, 1].
+        value: [B] V, of the state after the last of ``length`` steps. length: [B] h, at least 1.
+    """
+    total = torch.zeros_like(value)
+    survived: torch.Tensor | float = 1.0
+    factor = 1.0
+    last: torch.Tensor | float = 0.0
+    for t in range(len(rewards)):
+        on = t < length
+        survived = survived * torch.where(on, alive[t], torch.ones_like(value))
+        total = total + torch.where(on, factor * survived * rewards[t], torch.zeros_like(value))
+        factor *= gamma
+        last = torch.where(length == t + 1, torch.full_like(value, factor), last)
+    return total + last * survived * value
+
+
+def lambda_returns(
+    rewards: torch.Tensor,
+    alive: torch.Tensor,
+    values: torch.Tensor,
+    length: torch.Tensor,
+    gamma: float,
+    lam: float,
+) -> torch.Tensor:
+    """[H, B] TD(lambda) targets of the values of the states that the steps start from.
+
+    ``R_t = alive_t (r_t + gamma ((1 - lam) V_{t+1} + lam R_{t+1}))`` for t < h, ``R_h = V_h``.
+
+    Args:
+        rewards, alive: [H, B] as above. values: [H + 1, B]. length: [B] h; from there on the
+            targets are the values themselves.
+    """
+    after = values[-1]
+    found = []
+    for t in reversed(range(len(rewards))):
+        ahead = (1.0 - lam) * values[t + 1] + lam * after
+        after = torch.where(t < length, alive[t] * (rewards[t] + gamma * ahead), values[t])
+        found.append(after)
+    return torch.stack(found[::-1])

@@ -1,0 +1,1 @@
+"""Memories of what environments have done."""

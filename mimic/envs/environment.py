@@ -28,6 +28,7 @@ from mimic.envs.terms import (
 )
 from mimic.envs.threads import few_threads
 from mimic.sim.engine import Engine
+from mimic.sim.errors import CannotVaryError, EngineError
 from mimic.sim.scene import PHYSICS_HZ, SceneConfig
 from mimic.sim.state import SceneState
 from mimic_base.errors import MimicError
@@ -188,9 +189,7 @@ class Environment:
             if term.mode == "interval"
         }
         everyone = torch.arange(n, device=self.device)
-        for term in config.events.values():
-            if term.mode == "startup":
-                term.function(self, everyone, **term.parameters)
+        self._startup_events(everyone)
         self._observing: ObservationGroups | None = None
         self.reset_envs(everyone)
         self._update_commands()
@@ -581,6 +580,28 @@ class Environment:
     def _reward_terms(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """[N] weighted sum, and each weighted term."""
         return weighted_rewards(self, self.cfg.rewards)
+
+    def _startup_events(self, everyone: torch.Tensor) -> None:
+        """Randomise what stays for good.
+
+        Raises:
+            EngineError: the engine has one value for all environments of what some events vary.
+        """
+        refused: dict[str, CannotVaryError] = {}
+        for name, term in self.cfg.events.items():
+            if term.mode == "startup":
+                try:
+                    term.function(self, everyone, **term.parameters)
+                except CannotVaryError as error:
+                    refused[name] = error
+        if refused:
+            varied = ", ".join(dict.fromkeys(each.field for each in refused.values()))
+            off = " ".join(f"--task.events.{name.replace('_', '-')}.mode off" for name in refused)
+            raise EngineError(
+                f"engine '{self.engine.name}' cannot vary {varied} between environments, as the "
+                f"event(s) {', '.join(refused)} of task '{self.task_name}' would; turn them off "
+                f"(mimic train TASK {off}) or use --engine mujoco"
+            )
 
     def _interval_events(self) -> torch.Tensor:
         """Fire the events that are due; [N] bool: environments they touched."""

@@ -100,12 +100,12 @@ class EventTerm:
     """``function(env, env_ids, **parameters)``: something happens to some environments.
 
     ``startup``: once, to all. ``reset``: to those that restart, after their new state is set.
-    ``interval``: to each at random times of its own.
+    ``interval``: to each at random times of its own. ``off``: never.
     """
 
     function: Callable[..., None]
     """Changes the environments ``env_ids`` [n]: their physics, their state."""
-    mode: Literal["startup", "reset", "interval"]
+    mode: Literal["startup", "reset", "interval", "off"]
     """When it happens."""
     interval_s: tuple[float, float] = (0.0, 0.0)
     """Shortest and longest time between two events of an environment (``interval``), s."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from mimic.sim.choice import EngineSpec, check_device, choose_engine, engine_class
-from mimic.sim.errors import EngineError, one_line_of_device_trouble
+from mimic.sim.errors import CannotVaryError, EngineError, one_line_of_device_trouble
 from mimic.sim.kinematics import Kinematics
 from mimic.sim.state import FixedObject, RowsOfEnvironments, SceneState
 from mimic_base.errors import MimicError
@@ -126,10 +126,7 @@ class Engine(RowsOfEnvironments, ABC):
         Raises:
             EngineError: the engine cannot vary it between environments.
         """
-        raise EngineError(
-            f"engine '{self.name}' cannot vary the model field '{name}' between environments; "
-            "use --engine mujoco"
-        )
+        raise CannotVaryError(self.name, name)
 
     def _write_model_field(self, name: str, values: torch.Tensor) -> None:
         """Set the per-environment values [N, ...] of a field that ``model_field`` knows."""

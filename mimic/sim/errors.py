@@ -12,6 +12,17 @@ class EngineError(MimicError):
     """An engine cannot run, or its physics can no longer be trusted."""
 
 
+class CannotVaryError(EngineError):
+    """An engine has one value of a model field for all environments."""
+
+    def __init__(self, engine: str, field: str, why: str = "") -> None:
+        self.engine, self.field = engine, field
+        super().__init__(
+            f"engine '{engine}' cannot vary the model field '{field}' between environments"
+            f"{why or '; use --engine mujoco'}"
+        )
+
+
 OUT_OF_MEMORY = (
     "the device is out of memory; use fewer environments (--num-envs) or smaller contact buffers "
     "(--engine warp:nconmax=...,njmax=...)"

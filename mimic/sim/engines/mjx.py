@@ -15,7 +15,7 @@ from mimic.sim.engine import Engine
 from mimic.sim.engines.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes, may_touch
 from mimic.sim.engines.jax_exchange import jax_device, to_jax, to_torch, use_compilation_cache
 from mimic.sim.engines.mjx_step import ControlStep
-from mimic.sim.errors import EngineError
+from mimic.sim.errors import CannotVaryError, EngineError
 from mimic.sim.scene import Scene
 
 
@@ -85,10 +85,7 @@ class MjxEngine(Engine):
         if name in self._fields:
             return self._fields[name].clone()
         if not self._step.can_vary(name):
-            raise EngineError(
-                f"engine 'mjx' cannot vary the model field '{name}' between environments; "
-                "use --engine mujoco"
-            )
+            raise CannotVaryError(self.name, name)
         return self._rows(torch.as_tensor(getattr(self.scene.model, name).copy()))
 
     def _write_model_field(self, name: str, values: torch.Tensor) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mimic.sim.engine import Engine
-from mimic.sim.errors import EngineError
+from mimic.sim.errors import CannotVaryError
 from mimic.sim.scene import Scene
 
 
@@ -53,10 +53,7 @@ class MujocoEngine(Engine):
             try:
                 self._fields[name] = torch.from_numpy(self._batch.expand(name))
             except (ValueError, KeyError, AttributeError, RuntimeError, TypeError) as error:
-                raise EngineError(
-                    f"engine 'mujoco' cannot vary the model field '{name}' between environments "
-                    f"({error})"
-                ) from error
+                raise CannotVaryError(self.name, name, f" ({error})") from error
         return self._fields[name].to(self.device, copy=True)
 
     def _write_model_field(self, name: str, values: torch.Tensor) -> None:

@@ -20,7 +20,7 @@ import mujoco_warp as mjw  # noqa: E402
 
 from mimic.sim.engine import Engine  # noqa: E402
 from mimic.sim.engines.buffers import NCONMAX_MEANING, NJMAX_MEANING, BufferSizes  # noqa: E402
-from mimic.sim.errors import EngineError  # noqa: E402
+from mimic.sim.errors import CannotVaryError, EngineError  # noqa: E402
 from mimic.sim.scene import Scene  # noqa: E402
 
 # Flags that mean lost contacts or constraints. The rest say that the solver has used all of its
@@ -180,10 +180,7 @@ class WarpEngine(Engine):
     def _field(self, name: str) -> Any:
         field = getattr(self._model, name, None)
         if not isinstance(field, wp.array) or field.ndim < 2:
-            raise EngineError(
-                f"engine 'warp' cannot vary the model field '{name}' between environments; "
-                "use --engine mujoco"
-            )
+            raise CannotVaryError(self.name, name)
         return field
 
     def _check(self) -> None:

@@ -17,7 +17,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -319,23 +319,34 @@ def atomic_write_text(path: Path | str, text: str) -> None:
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
-def save_npz(path: Path | str, **arrays: ArrayLike) -> None:
+def save_npz(path: Path | str, **arrays: ArrayLike | Callable[[], ArrayLike]) -> None:
     """Write an ``.npz`` in one piece; object arrays (pickles) are refused.
+
+    Where a function stands for an array it is called when its turn has come, so that not all arrays
+    of a long clip are in memory.
 
     Arrays are compressed where that makes them at least a fifth smaller: trajectories hardly are,
     and compressing them would take as long as a tenth of what computes them.
     """
-    plain = {name: np.asarray(value) for name, value in arrays.items()}
-    for name, value in plain.items():
-        if value.dtype.hasobject:
-            raise TypeError(f"array {name!r} holds Python objects; only plain arrays are written")
+    for name, given in arrays.items():
+        if not callable(given):
+            _plain(name, given)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, value in plain.items():
+        for name, given in arrays.items():
+            value = _plain(name, given() if callable(given) else given)
             entry = zipfile.ZipInfo(f"{name}.npy")
             if _shrinks(value):
                 entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, value, allow_pickle=False)
+
+
+def _plain(name: str, value: ArrayLike) -> NDArray[Any]:
+    """`value` as an array that needs no pickle."""
+    plain = np.asarray(value)
+    if plain.dtype.hasobject:
+        raise TypeError(f"array {name!r} holds Python objects; only plain arrays are written")
+    return plain
 
 
 def _shrinks(value: NDArray[Any]) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mimic_base.stretches import stretches
+
 Array = NDArray[Any]
 
 _SMALL = 1e-8
@@ -128,10 +130,17 @@ def slerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Array:
 def quat_continuous(q: ArrayLike) -> Array:
     """Flip signs along the first axis so that neighbours never point opposite ways, [T, ..., 4]."""
     q = np.array(q, dtype=np.float64)
-    if len(q) > 1:
-        opposite = np.sum(q[1:] * q[:-1], axis=-1) < 0
-        flips = np.concatenate([np.zeros_like(opposite[:1]), np.cumsum(opposite, axis=0) % 2 == 1])
-        q[flips] *= -1
+    if len(q) < 2:
+        return q
+    before, flipped = q[:1].copy(), np.zeros(q.shape[1:-1], int)
+    for part in stretches(len(q)):
+        # The neighbours as they were given: each flip turns all that follow.
+        given = np.concatenate([before, q[part]])
+        before = given[-1:].copy()
+        opposite = np.sum(given[1:] * given[:-1], axis=-1) < 0
+        turns = flipped + np.cumsum(opposite, axis=0)
+        flipped = turns[-1]
+        q[part][turns % 2 == 1] *= -1
     return q
 
 
@@ -166,9 +175,11 @@ def angular_velocity(q: ArrayLike, fps: float) -> Array:
     Needs at least two frames.
     """
     q = np.asarray(q, dtype=np.float64)
-    before = np.concatenate([q[:1], q[:-1]])
-    after = np.concatenate([q[1:], q[-1:]])
-    steps = np.full(len(q), 2.0)
-    steps[[0, -1]] = 1.0
-    rate = (fps / steps).reshape(-1, *([1] * (q.ndim - 1)))
-    return quat_log(quat_mul(after, quat_conj(before))) * rate
+    last = len(q) - 1
+    result = np.empty((*q.shape[:-1], 3))
+    for part in stretches(len(q)):
+        at = np.arange(part.start, part.stop)
+        low, high = np.maximum(at - 1, 0), np.minimum(at + 1, last)
+        rate = (fps / (high - low)).reshape(-1, *([1] * (q.ndim - 1)))
+        result[part] = quat_log(quat_mul(q[high], quat_conj(q[low]))) * rate
+    return result

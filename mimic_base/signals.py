@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from mimic_base.stretches import stretches
 from mimic_base.vectors import Array
 from mimic_base.windows import gaussian, highest
 
 _TINY = 1e-12
+_TOGETHER = 2_000_000
+"""Values filtered at once."""
 
 
 def low_pass(x: Array, fps: float, cutoff_hz: float) -> Array:
@@ -24,15 +27,21 @@ def low_pass(x: Array, fps: float, cutoff_hz: float) -> Array:
         return x
     pad = min(len(x) - 1, int(3 * fps / cutoff_hz))
     flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
-    before, after = 2 * flat[0] - flat[pad:0:-1], 2 * flat[-1] - flat[-2 : -pad - 2 : -1]
-    padded = np.concatenate([before, flat, after])
     # Butterworth of order two by the bilinear transform, with the cut-off pre-warped:
     # y[n] + a1 y[n-1] + a2 y[n-2] = b (x[n] + 2 x[n-1] + x[n-2]).
     k = np.tan(np.pi * cutoff_hz / fps)
     scale = 1.0 / (1.0 + np.sqrt(2.0) * k + k * k)
     b, a1, a2 = k * k * scale, 2.0 * (k * k - 1.0) * scale, (1.0 - np.sqrt(2.0) * k + k * k) * scale
-    filtered = _recursive(_recursive(padded, b, a1, a2)[::-1], b, a1, a2)[::-1]
-    return filtered[pad : pad + len(x)].reshape(x.shape)
+    result = np.empty(flat.shape)
+    # A few columns of a long clip at a time: what is in between takes several times their memory.
+    together = max(1, _TOGETHER // len(x))
+    for columns in stretches(flat.shape[1], together):
+        part = flat[:, columns]
+        before, after = 2 * part[0] - part[pad:0:-1], 2 * part[-1] - part[-2 : -pad - 2 : -1]
+        padded = np.concatenate([before, part, after])
+        filtered = _recursive(_recursive(padded, b, a1, a2)[::-1], b, a1, a2)[::-1]
+        result[:, columns] = filtered[pad : pad + len(x)]
+    return result.reshape(x.shape)
 
 
 def _recursive(x: Array, b: float, a1: float, a2: float) -> Array:

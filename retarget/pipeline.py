@@ -8,6 +8,7 @@ from typing import Literal
 
 from mimic_base.rotations import quat_continuous, quat_normalize
 from mimic_base.signals import low_pass
+from mimic_base.stretches import by_stretches
 from mimic_base.surface import FLAT, Surface
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
@@ -66,6 +67,8 @@ def retarget(
     rate = human.fps if fps == "source" else float(fps)
     original = human.resample(rate)
     human, person, contacts = prepare(human, rate, settings, source_ground)
+    if source_ground is None:
+        human = replace(human, quat_w=None)  # a fifth of a long clip's memory, needed no more
     frames = robot_frames(robot)
     if ground is None:
         ground = FLAT if source_ground is None else source_ground.scaled(leg_scale(person, frames))
@@ -132,18 +135,19 @@ def prepare(
     """
     human = _at_rate(human, rate, settings.source_hz)
     person = original = calibrate(human)
-    joints = human.pos_w[:, sorted(set(human.roles.values()))]
-    if ground is not None:
+    roles = sorted(set(human.roles.values()))
+    if ground is None:
+        lowest = human.pos_w[:, roles, 2].min(axis=1)
+    else:
         person = flattened(person, ground)
-        joints = joints.copy()
-        joints[..., 2] = ground.clearance(joints)
+        lowest = by_stretches(lambda pos: ground.clearance(pos[:, roles]).min(axis=1), human.pos_w)
     contacts = detect_contacts(
         person.ball,
         person.heel,
         person.fps,
         person.leg_length,
         settings.contacts,
-        lowest=joints[..., 2].min(axis=1),
+        lowest=lowest,
     )
     if ground is not None:
         person = lowered(person, original, ground, contacts)
@@ -165,5 +169,6 @@ def _filtered(human: HumanMotion, cutoff_hz: float) -> HumanMotion:
     pos = low_pass(human.pos_w, human.fps, cutoff_hz)
     quat = human.quat_w
     if quat is not None:
-        quat = quat_normalize(low_pass(quat_continuous(quat), human.fps, cutoff_hz))
+        quat = low_pass(quat_continuous(quat), human.fps, cutoff_hz)
+        quat = by_stretches(quat_normalize, quat)
     return replace(human, pos_w=pos, quat_w=quat)

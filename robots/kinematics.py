@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.rotations import quat_mul, quat_normalize, quat_rotate
+from mimic_base.stretches import STRETCH, stretches
 
 if TYPE_CHECKING:
     from robots.robot import Robot
@@ -34,6 +35,21 @@ def forward_kinematics(
         raise ValueError(f"root pose shapes {shapes} for {frames} frames")
     if joint_pos.shape[1] != robot.num_joints:
         raise ValueError(f"{joint_pos.shape[1]} joint columns, {robot.name} has {robot.num_joints}")
+    if frames <= STRETCH:
+        return _poses(model, root_pos, root_quat, joint_pos)
+    body_pos = np.empty((frames, model.nbody - 1, 3))
+    body_quat = np.empty((frames, model.nbody - 1, 4))
+    for part in stretches(frames):
+        found = _poses(model, root_pos[part], root_quat[part], joint_pos[part])
+        body_pos[part], body_quat[part] = found
+    return body_pos, body_quat
+
+
+def _poses(
+    model: Any, root_pos: NDArray, root_quat: NDArray, joint_pos: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Poses of a model's bodies along a stretch of a trajectory, as `forward_kinematics`."""
+    frames = len(joint_pos)
     turns = quat_normalize(root_quat)
     pos = np.empty((model.nbody - 1, frames, 3))
     quat = np.empty((model.nbody - 1, frames, 4))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mimic_base.errors import InputError, input_error
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import quat_conj, quat_mul, quat_rotate
+from mimic_base.stretches import stretches
 
 Array = NDArray[Any]
 
@@ -165,17 +166,26 @@ class HumanMotion:
         at = resample_positions(self.num_frames, self.fps, fps)
         if self.quat_w is None:
             return replace(self, fps=fps, pos_w=lerp_frames(self.pos_w, at))
-        parents = np.array(self.parents)
+        joints = len(self.parents)
+        pos_w, quat_w = np.empty((len(at), joints, 3)), np.empty((len(at), joints, 4))
+        for part in stretches(len(at)):
+            # The frames between which these lie.
+            low = min(int(at[part.start]), self.num_frames - 2)
+            high = min(int(at[part.stop - 1]) + 2, self.num_frames)
+            pos_w[part], quat_w[part] = self._between(slice(low, high), at[part] - low)
+        return replace(self, fps=fps, pos_w=pos_w, quat_w=quat_w)
+
+    def _between(self, frames: slice, at: Array) -> tuple[Array, Array]:
+        """Positions and joint frames at fractional indices `at` into some of the frames."""
+        assert self.quat_w is not None
+        pos_w, quat_w, parents = self.pos_w[frames], self.quat_w[frames], np.array(self.parents)
         is_root = parents < 0
         above = np.maximum(parents, 0)
-        to_parent = quat_conj(self.quat_w[:, above])
-        local_quat = np.where(is_root[:, None], self.quat_w, quat_mul(to_parent, self.quat_w))
-        offset = quat_rotate(to_parent, self.pos_w - self.pos_w[:, above])
-        offset = np.where(is_root[:, None], self.pos_w, offset)
-        pos_w, quat_w = chain_poses(
-            self.parents, lerp_frames(offset, at), slerp_frames(local_quat, at)
-        )
-        return replace(self, fps=fps, pos_w=pos_w, quat_w=quat_w)
+        to_parent = quat_conj(quat_w[:, above])
+        local_quat = np.where(is_root[:, None], quat_w, quat_mul(to_parent, quat_w))
+        offset = quat_rotate(to_parent, pos_w - pos_w[:, above])
+        offset = np.where(is_root[:, None], pos_w, offset)
+        return chain_poses(self.parents, lerp_frames(offset, at), slerp_frames(local_quat, at))
 
     def crop(self, start: int, stop: int) -> HumanMotion:
         """Frames `start` (included) to `stop` (excluded), as a slice would take them."""

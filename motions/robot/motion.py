@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, fram
 from mimic_base.numpy_files import load_npz
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import angular_velocity, quat_continuous
+from mimic_base.stretches import by_stretches, stretches
 from motions.robot.objects import ObjectTracks
 from motions.robot.scene import check_scene
 
@@ -125,10 +127,10 @@ class RobotMotion(FrameArrays[Array]):
         return cls(
             fps=fps,
             joint_pos=joint_pos,
-            joint_vel=np.gradient(joint_pos, 1.0 / fps, axis=0),
+            joint_vel=velocity(joint_pos, fps),
             body_pos_w=body_pos_w,
             body_quat_w=body_quat_w,
-            body_lin_vel_w=np.gradient(body_pos_w, 1.0 / fps, axis=0),
+            body_lin_vel_w=velocity(body_pos_w, fps),
             body_ang_vel_w=angular_velocity(body_quat_w, fps),
             joint_names=tuple(joint_names),
             body_names=tuple(body_names),
@@ -401,7 +403,7 @@ def _check(motion: RobotMotion, where: str) -> None:
             found=frames,
             fix="use a longer clip: velocities need a neighbour frame",
         )
-    error = np.abs(np.linalg.norm(motion.body_quat_w, axis=-1) - 1.0)
+    error = by_stretches(lambda q: np.abs(np.linalg.norm(q, axis=-1) - 1.0), motion.body_quat_w)
     if error.max() > _UNIT_TOLERANCE:
         frame, body = np.unravel_index(int(error.argmax()), error.shape)
         norm = float(np.linalg.norm(motion.body_quat_w[frame, body]))
@@ -412,12 +414,24 @@ def _check(motion: RobotMotion, where: str) -> None:
         )
 
 
+def velocity(values: Array, fps: float) -> Array:
+    """Derivative [T, ...] after time: central differences, one-sided at both ends."""
+    frames = len(values)
+    result = np.empty(values.shape)
+    for part in stretches(frames):
+        low, high = max(part.start - 1, 0), min(part.stop + 1, frames)
+        found = np.gradient(values[low:high], 1.0 / fps, axis=0)
+        result[part] = found[part.start - low : part.stop - low]
+    return result
+
+
 def _write(motion: RobotMotion, path: Path | str) -> None:
     """Write ``.npz``: float32 arrays, names and texts as unicode arrays, no pickles."""
-    arrays: dict[str, Any] = {k: getattr(motion, k).astype(np.float32) for k in FRAME_FIELDS}
+    fields = motion.frame_fields()
     save_npz(
         path,
-        **arrays,
+        # Made when they are written: one of them is in memory at a time.
+        **{name: partial(values.astype, np.float32) for name, values in fields.items()},
         fps=np.array([motion.fps]),
         joint_names=np.array(motion.joint_names, dtype=np.str_),
         body_names=np.array(motion.body_names, dtype=np.str_),

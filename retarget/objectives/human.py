@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from mimic_base.rotations import matrix_to_quat, quat_rotate, quat_to_matrix
+from mimic_base.stretches import stretches
 from mimic_base.vectors import Array, across
 from retarget.feet.contacts import FootContacts
 from retarget.feet.footprints import ankle_targets, stances_from
@@ -67,10 +68,8 @@ def position_objectives(
 
     Returns the objectives, the root's fitted path [T, 3] m, and the plan with feet as they can be.
     """
-    body_pos, body_quat = forward_kinematics(robot, 0.0 * path, first[:, 3:7], first[:, 7:])
-    feet = [robot.body_names.index(name) for name in robot.feet]
-    ankle = body_pos[:, feet]
-    turned = quat_to_matrix(body_quat[:, feet]) @ np.swapaxes(np.stack(frames.foot_turns), 1, 2)
+    ankle, quat = _feet(robot, first)
+    turned = quat_to_matrix(quat) @ np.swapaxes(np.stack(frames.foot_turns), 1, 2)
     plan = with_orientation(plan, turned, person.fps)
     offsets = footprint_offsets(plan, frames)
     ball = leg_scale(person, frames) * person.ball
@@ -90,6 +89,17 @@ def position_objectives(
         *foot_objectives(plan, ankle, robot, frames, weights),
     ]
     return objectives, root, plan
+
+
+def _feet(robot: Robot, qpos: Array) -> tuple[Array, Array]:
+    """Places [T, 2, 3] m of the feet as seen from the root, and their orientations [T, 2, 4]."""
+    feet = [robot.body_names.index(name) for name in robot.feet]
+    ankle, turned = np.empty((len(qpos), 2, 3)), np.empty((len(qpos), 2, 4))
+    for part in stretches(len(qpos)):
+        first = qpos[part]
+        pos, quat = forward_kinematics(robot, 0.0 * first[:, :3], first[:, 3:7], first[:, 7:])
+        ankle[part], turned[part] = pos[:, feet], quat[:, feet]
+    return ankle, turned
 
 
 def footprint_heights(plan: FootPlan, frames: RobotFrames, stance: Stance, places: Array) -> Array:

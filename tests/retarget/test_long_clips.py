@@ -7,13 +7,13 @@ import pytest
 from scipy.linalg import LinAlgError, solveh_banded
 from threadpoolctl import threadpool_limits
 
+from mimic_base.stretches import stretches
 from mimic_base.surface import FLAT, Slope, Surface
 from motions.human.demo import generate
 from retarget import retarget
 from retarget.solvers.whole_clip.banded import TimeCoupling
 from retarget.solvers.whole_clip.factor import WindowedSystem
 from retarget.solvers.whole_clip.marks import Marks, SparseMarks
-from retarget.solvers.whole_clip.solver import slices
 from robots import Robot
 
 
@@ -54,7 +54,7 @@ class Filler:
 
     def __init__(self, system: tuple[np.ndarray, np.ndarray, TimeCoupling], size: int) -> None:
         self.blocks, self.gradient, self.coupling = system
-        self.windows = slices(len(self.blocks), size)
+        self.windows = list(stretches(len(self.blocks), size))
         self.filled: list[int] = []
 
     def __call__(self, k: int, blocks: np.ndarray, gradient: np.ndarray) -> TimeCoupling:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from mimic_base.rotations import quat_rotate
+from mimic_base.stretches import by_stretches
 from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from robots.robot import Robot
@@ -17,10 +20,16 @@ def sole_heights(
     lowest = []
     for name, points in zip(robot.feet, robot.sole_points, strict=True):
         body = robot.body_names.index(name)
-        world = body_pos_w[:, body, None] + quat_rotate(body_quat_w[:, body, None], points[None])
-        height = world[..., 2] if ground.is_flat else ground.clearance(world)
-        lowest.append(height.min(axis=1))
+        foot = partial(_lowest, points, ground)
+        lowest.append(by_stretches(foot, body_pos_w[:, body], body_quat_w[:, body]))
     return np.stack(lowest, axis=1)
+
+
+def _lowest(points: Array, ground: Surface, pos: Array, quat: Array) -> Array:
+    """Height [T] m of the lowest of a foot's points over the ground."""
+    world = pos[:, None] + quat_rotate(quat[:, None], points[None])
+    height = world[..., 2] if ground.is_flat else ground.clearance(world)
+    return height.min(axis=1)
 
 
 def ground_shift(heights: Array, standing: Array) -> float:

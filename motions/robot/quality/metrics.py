@@ -21,11 +21,13 @@ self        depth of contacts between links that are not parent, grandparent or 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import numpy as np
 
+from mimic_base.stretches import stretches
 from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array, dot, unit
 from mimic_base.windows import windows
@@ -86,20 +88,33 @@ def measure(
             raise ValueError(f"the motion has {frames} frames, what it is compared with {other}")
     geometry = check_geometry(robot)
     names = robot.body_names
-    pos, quat = forward_kinematics(robot, root_pos, root_quat, joint_pos)
-    paths = sole_paths(geometry, names, pos, quat)
-    if not ground.is_flat:
-        for path in paths:
-            path[..., 2] = ground.clearance(path)
+    soles_of: list[list[_Sole]] = [[], []]
+    lowest, errors = [], []
+    for part in stretches(frames):
+        # With the frame that follows: speeds are differences.
+        more = slice(part.start, min(part.stop + 1, frames))
+        pos, quat = forward_kinematics(robot, root_pos[more], root_quat[more], joint_pos[more])
+        paths = sole_paths(geometry, names, pos, quat)
+        count = part.stop - part.start
+        for foot, path in zip(soles_of, paths, strict=True):
+            if not ground.is_flat:
+                path[..., 2] = ground.clearance(path)
+            foot.append(_Sole.of(path, count, fps))
+        pos, quat = pos[:count], quat[:count]
+        lowest.append(lowest_point(geometry, names, pos, quat, ground))
+        if source is not None:
+            errors.append(limb_errors(robot, source, quat, part))
+    feet = [_Sole.joined(foot) for foot in soles_of]
+    low = np.concatenate(lowest)
     result: dict[str, Any] = {"frames": frames, "fps": float(fps), "seconds": frames / fps}
-    result["foot"] = _foot(paths, fps)
+    result["foot"] = _foot(feet, fps)
     if source is not None:
-        result["fidelity"] = _fidelity(robot, source, root_pos, quat)
+        error = {limb: np.concatenate([each[limb] for each in errors]) for limb in LIMBS}
+        result["fidelity"] = _fidelity(error, source, root_pos)
     if contact is not None:
-        result["source_contact"] = _source_contact(paths, np.asarray(contact, bool), fps, soles)
+        result["source_contact"] = _source_contact(feet, np.asarray(contact, bool), fps, soles)
     if planted is not None:
-        result["source_planted"] = _source_contact(paths, np.asarray(planted, bool), fps, soles)
-    low = lowest_point(geometry, names, pos, quat, ground)
+        result["source_planted"] = _source_contact(feet, np.asarray(planted, bool), fps, soles)
     result["any_geom_ground_pen"] = {
         "rate_1cm": float((-low > DEEP).mean()),
         "max_m": float(max(0.0, -low.min())),
@@ -111,28 +126,52 @@ def measure(
     return result
 
 
-def _lowest(path: Array) -> Array:
-    return path[:, :, 2].argmin(axis=1)
+@dataclass(frozen=True)
+class _Sole:
+    """What the sole points of one foot do.
+
+    Attributes:
+        clear: [T] m height of the lowest of them over the ground.
+        speed: [T-1] m/s horizontal, of the one that is lowest at the first of two frames.
+        near: [N] m/s horizontal, of each that is within 2.5 mm of the ground at the first of two.
+    """
+
+    clear: Array
+    speed: Array
+    near: Array
+
+    @classmethod
+    def of(cls, path: Array, frames: int, fps: float) -> _Sole:
+        """From the paths [T, K, 3] m of its points over `frames`, and the frame after where there
+        is one."""
+        speed = np.linalg.norm(np.diff(path[:, :, :2], axis=0), axis=-1) * fps
+        lowest = path[:, :, 2].argmin(axis=1)
+        return cls(
+            path[:frames, :, 2].min(axis=1),
+            speed[np.arange(len(speed)), lowest[: len(speed)]],
+            speed[np.abs(path[:-1, :, 2]) < 0.0025],
+        )
+
+    @classmethod
+    def joined(cls, parts: list[_Sole]) -> _Sole:
+        """One stretch of frames after the other."""
+        return cls(
+            np.concatenate([part.clear for part in parts]),
+            np.concatenate([part.speed for part in parts]),
+            np.concatenate([part.near for part in parts]),
+        )
 
 
-def _lowest_speed(path: Array, fps: float) -> Array:
-    """Horizontal speed [T-1] of the point that is lowest at the first of two frames."""
-    speed = np.linalg.norm(np.diff(path[:, :, :2], axis=0), axis=-1) * fps
-    return speed[np.arange(len(speed)), _lowest(path)[:-1]]
-
-
-def _foot(soles: list[Array], fps: float) -> dict[str, Any]:
-    clear = np.stack([path[:, :, 2].min(axis=1) for path in soles], axis=1)
+def _foot(soles: list[_Sole], fps: float) -> dict[str, Any]:
+    clear = np.stack([sole.clear for sole in soles], axis=1)
     lowest = clear.min(axis=1)
     depth = np.maximum(0.0, -lowest)
     on = clear < CONTACT_HEIGHT
-    skate, near = [], []
-    for foot, path in enumerate(soles):
+    skate = []
+    for foot, sole in enumerate(soles):
         both = on[1:, foot] & on[:-1, foot]
-        skate.append(_lowest_speed(path, fps)[both])
-        every = np.linalg.norm(np.diff(path[:, :, :2], axis=0), axis=-1) * fps
-        near.append(every[np.abs(path[:-1, :, 2]) < 0.0025])
-    skate, near = np.concatenate(skate), np.concatenate(near)
+        skate.append(sole.speed[both])
+    skate, near = np.concatenate(skate), np.concatenate([sole.near for sole in soles])
     deep = depth > DEEP
     some = len(skate) > 0
     return {
@@ -154,13 +193,13 @@ def _foot(soles: list[Array], fps: float) -> dict[str, Any]:
 
 
 def _source_contact(
-    soles: list[Array], contact: Array, fps: float, source: Array | None
+    soles: list[_Sole], contact: Array, fps: float, source: Array | None
 ) -> dict[str, Any]:
     speed, clear, own = [], [], []
-    for foot, path in enumerate(soles):
+    for foot, sole in enumerate(soles):
         both = contact[1:, foot] & contact[:-1, foot]
-        speed.append(_lowest_speed(path, fps)[both])
-        clear.append(path[contact[:, foot], :, 2].min(axis=1))
+        speed.append(sole.speed[both])
+        clear.append(sole.clear[contact[:, foot]])
         if source is not None:
             steps = np.linalg.norm(np.diff(source[:, foot, :2], axis=0), axis=1) * fps
             own.append(steps[both])
@@ -182,8 +221,7 @@ def _source_contact(
     }
 
 
-def _fidelity(robot: Robot, source: HumanMotion, root_pos: Array, quat: Array) -> dict[str, Any]:
-    error = limb_errors(robot, source, quat)
+def _fidelity(error: dict[str, Array], source: HumanMotion, root_pos: Array) -> dict[str, Any]:
     every = np.stack(list(error.values()), axis=1)
     leg = np.stack([e for k, e in error.items() if "thigh" in k or "shank" in k], axis=1)
     arm = np.stack([e for k, e in error.items() if "arm" in k], axis=1)
@@ -197,15 +235,17 @@ def _fidelity(robot: Robot, source: HumanMotion, root_pos: Array, quat: Array) -
     }
 
 
-def limb_errors(robot: Robot, source: HumanMotion, quat: Array) -> dict[str, Array]:
+def limb_errors(
+    robot: Robot, source: HumanMotion, quat: Array, frames: slice = slice(None)
+) -> dict[str, Array]:
     """Angle [T] deg between each limb of the source and of the robot, by the limb's name.
 
-    `quat` [T, B, 4] are the orientations of the robot's bodies at the source's frames.
+    `quat` [T, B, 4] are the orientations of the robot's bodies at `frames` of the source.
     """
     links = robot_frames(robot).links
     error = {}
     for limb, (start, end) in LIMBS.items():
-        bone = unit(source.role(end) - source.role(start))
+        bone = unit(source.role(end)[frames] - source.role(start)[frames])
         link = links[limb]
         axis = _rotate(quat[:, link.body - 1], link.primary)
         error[limb] = np.degrees(np.arccos(np.clip(dot(bone, axis), -1.0, 1.0)))

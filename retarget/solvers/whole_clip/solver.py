@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from mimic_base.stretches import stretches
 from mimic_base.vectors import Array
 from mimic_base.windows import lowest, mean
 from retarget.objectives import Objective, stacked
@@ -143,7 +144,7 @@ class ClipSolver:
     ) -> Array:
         """One Gauss-Newton step of some of the frames, in place; their largest changes [K], rad."""
         frames = active.frames
-        windows = slices(len(frames), self.window)
+        windows = list(stretches(len(frames), self.window))
         lifted = np.zeros(len(frames), bool)
         poses: list[TreePose] = []
 
@@ -158,7 +159,7 @@ class ClipSolver:
 
         def done(k: int, step: Array, filled: bool) -> None:
             at = frames[windows[k]]
-            parts = slices(len(at), CHUNK)
+            parts = list(stretches(len(at), CHUNK))
             if not filled:
                 poses[:] = [self._pose(state.at(at[part])) for part in parts]
             for obstacle in obstacles:
@@ -192,7 +193,7 @@ class ClipSolver:
         poses = []
         # In parts that stay in the processor's cache; the system itself spans all frames, so that
         # parts leave no seam.
-        for part in slices(len(frames), CHUNK):
+        for part in stretches(len(frames), CHUNK):
             pose = self._pose(state.at(part))
             normal = NormalEquations(self.tree, pose)
             for term in rows:
@@ -297,8 +298,3 @@ class Terms:
             return self.objectives
         rows = [each.at(frames) for each in self.objectives]
         return rows if self.gathered else stacked(rows, self.tree, len(frames))
-
-
-def slices(count: int, size: int) -> list[slice]:
-    """What is from 0 to `count` in stretches of `size`."""
-    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]

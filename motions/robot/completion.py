@@ -16,6 +16,7 @@ from mimic_base.rotations import (
     quat_mul,
     quat_of_yaw,
 )
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from motions.robot.formats.trajectory import BodyPoses, RobotTrajectory
 from motions.robot.motion import RobotMotion
@@ -27,6 +28,7 @@ from motions.robot.quality.plausible import (
     sliding,
     sole_path,
 )
+from motions.robot.terrain import ground_of
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
 
@@ -86,17 +88,21 @@ def complete(
     )
     if trajectory.contact is not None:
         return motion
-    stands = standing(robot, motion.body_pos_w, motion.body_quat_w, motion.fps)
+    ground = ground_of(motion.scene)
+    stands = standing(robot, motion.body_pos_w, motion.body_quat_w, motion.fps, ground)
     return replace(motion, contact=stands.astype(float))
 
 
-def standing(robot: Robot, body_pos: Array, body_quat: Array, fps: float) -> Array:
-    """Whether the left, right foot stands: low and slow; [T, 2] bool."""
+def standing(
+    robot: Robot, body_pos: Array, body_quat: Array, fps: float, ground: Surface = FLAT
+) -> Array:
+    """Whether the left, right foot stands: low over the `ground` and slow; [T, 2] bool."""
     result = []
     for foot in (0, 1):
         path = sole_path(robot, foot, body_pos, body_quat)
         speed = np.linalg.norm(np.gradient(path, 1.0 / fps, axis=0), axis=-1).min(axis=1)
-        result.append((path[..., 2].min(axis=1) < STANDING_HEIGHT) & (speed < STANDING_SPEED))
+        height = path[..., 2] if ground.is_flat else ground.clearance(path)
+        result.append((height.min(axis=1) < STANDING_HEIGHT) & (speed < STANDING_SPEED))
     return np.stack(result, axis=1)
 
 
@@ -113,7 +119,7 @@ def _check(trajectory: RobotTrajectory, robot: Robot) -> list[str]:
     if bodies is None or bodies.in_root_frame or not shared:
         _compare_sliding(trajectory, robot, pos, quat)
     notes += check_limits(trajectory, robot)
-    notes += ground_note(robot, pos, quat)
+    notes += ground_note(robot, pos, quat, ground_of(trajectory.scene))
     if not shared:
         notes += exchanged_sides(trajectory, robot, pos, quat)
     return notes

@@ -18,6 +18,7 @@ from mimic_base.command_line import user_error_text
 from mimic_base.errors import RobotError, UserError, input_error
 from mimic_base.locks import Lock
 from mimic_base.resample import frames_between
+from mimic_base.surface import Surface
 from motions import HumanMotion, RobotMotion, read_human_motion
 from motions.robot.terrain import ground_of
 from retarget.batch.jobs import Job
@@ -109,12 +110,14 @@ class Outcome:
 
     Attributes:
         seconds: of retargeting alone, without reading and writing. picture: the file, if any.
+        source_ground: what the person stood on; None for a floor.
     """
 
     human: HumanMotion
     motion: RobotMotion
     seconds: float
     picture: Path | None = None
+    source_ground: Surface | None = None
 
 
 def retarget_clip(
@@ -157,10 +160,10 @@ def retarget_clip(
         from retarget.page.picture import draw_clip
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw_clip(picture, human, motion, robot)
+        draw_clip(picture, human, motion, robot, source_ground=source_ground)
     # Last: a result is there only when all that belongs to it is.
     motion.save(path)
-    return Outcome(human, motion, seconds, picture)
+    return Outcome(human, motion, seconds, picture, source_ground)
 
 
 def picture_path(result: Path) -> Path:

@@ -142,7 +142,7 @@ def _one(
         return None
     from retarget.page.entry import entry_of_clip
 
-    return entry_of_clip(out.stem, done.human, motion, robot)
+    return entry_of_clip(out.stem, done.human, motion, robot, done.source_ground)
 
 
 def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:

@@ -9,6 +9,7 @@ import numpy as np
 from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.metrics import limb_errors
+from motions.robot.terrain import ground_of
 from retarget.projection import Feasibility, check_dynamics
 from robots.collision import check_geometry, lowest_point, sole_paths
 from robots.robot import Robot
@@ -23,7 +24,8 @@ class ClipCurves:
 
     Attributes:
         time: [T] s. contact: [T, 2] confidence that the source's left and right foot stands.
-        sole_height: [T, 2] m, lowest sole point. sole_speed: [T, 2] m/s of that point, horizontal.
+        sole_height: [T, 2] m, lowest sole point over the ground. sole_speed: [T, 2] m/s of that
+            point, horizontal.
         depth: [T] m, deepest point of all geometry under the ground.
         joint_speed: [T] largest joint speed over its own limit. joint: [T] index of that joint.
         limb_error: [T] deg, mean over the limbs; None without the source.
@@ -58,17 +60,19 @@ class Moment:
 
 
 def clip_curves(motion: RobotMotion, robot: Robot, human: HumanMotion | None = None) -> ClipCurves:
-    """Curves of a motion; `human` is the source at the same frames."""
-    geometry = check_geometry(robot)
+    """Curves of a motion over the ground of its scene; `human` is the source at the same frames."""
+    geometry, ground = check_geometry(robot), ground_of(motion.scene)
     pos, quat = motion.body_pos_w, motion.body_quat_w
     soles = sole_paths(geometry, motion.body_names, pos, quat)
     heights, speeds = [], []
     for path in soles:
+        if not ground.is_flat:
+            path[..., 2] = ground.clearance(path)
         lowest = path[..., 2].argmin(axis=1)
         heights.append(np.take_along_axis(path[..., 2], lowest[:, None], 1)[:, 0])
         pace = np.linalg.norm(np.gradient(path[..., :2], 1.0 / motion.fps, axis=0), axis=-1)
         speeds.append(np.take_along_axis(pace, lowest[:, None], 1)[:, 0])
-    low = lowest_point(geometry, motion.body_names, pos, quat)
+    low = lowest_point(geometry, motion.body_names, pos, quat, ground)
     share = np.abs(motion.joint_vel) / robot.velocity_limit
     return ClipCurves(
         time=np.arange(motion.num_frames) / motion.fps,

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from mimic_base.surface import Surface
 from motions import HumanMotion, RobotMotion
 from retarget.batch.record import Record
 from retarget.page.curves import clip_curves, worst_moments
@@ -18,8 +19,17 @@ EVEN_FRAMES = 4
 """Moments drawn besides the worst ones."""
 
 
-def entry_of_clip(name: str, human: HumanMotion, motion: RobotMotion, robot: Robot) -> ClipEntry:
-    """The entry of a clip with curves, and pictures of its worst and of evenly spread moments."""
+def entry_of_clip(
+    name: str,
+    human: HumanMotion,
+    motion: RobotMotion,
+    robot: Robot,
+    source_ground: Surface | None = None,
+) -> ClipEntry:
+    """The entry of a clip with curves, and pictures of its worst and of evenly spread moments.
+
+    `source_ground` is what the person stood on, the floor without it.
+    """
     curves = clip_curves(motion, robot, human.resample(motion.fps))
     moments = worst_moments(curves, robot.joint_names)
     last = motion.num_frames - 1
@@ -27,7 +37,7 @@ def entry_of_clip(name: str, human: HumanMotion, motion: RobotMotion, robot: Rob
     frames = sorted(spread | {moment.frame for moment in moments})
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "clip.png"
-        draw_clip(picture, human, motion, robot, frames=frames)
+        draw_clip(picture, human, motion, robot, frames=frames, source_ground=source_ground)
         data = picture.read_bytes()
     quality = motion.quality
     if curves.dynamics is not None:

@@ -14,8 +14,11 @@ from scipy.spatial import ConvexHull, QhullError
 
 from mimic_base.files import atomic_path
 from mimic_base.rotations import quat_rotate
+from mimic_base.surface import Surface
 from mimic_base.vectors import UP, Array, unit
 from motions import HumanMotion, RobotMotion
+from motions.robot.terrain import ground_of
+from retarget.page.ground import ground_patches
 from retarget.person.bones import body_bones
 from robots.collision import check_geometry, geom_points, sphere_directions
 from robots.geom_types import MESH
@@ -36,8 +39,13 @@ def draw_clip(
     robot: Robot,
     count: int = 6,
     frames: Sequence[int] = (),
+    source_ground: Surface | None = None,
 ) -> None:
-    """Write a PNG with `count` moments, evenly spread over the clip, or with `frames` of it."""
+    """Write a PNG with `count` moments, evenly spread over the clip, or with `frames` of it.
+
+    The robot stands on the ground of the motion's scene, the person on `source_ground`, the floor
+    without it.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.figure import Figure
@@ -56,28 +64,49 @@ def draw_clip(
     view = np.stack([right, up, depth])
     shift = float(human.report.get("ground_m", 0.0)) if human.report else 0.0
     shapes, sides = _hulls(robot), _body_sides(robot)
+    ground = ground_of(motion.scene)
+    ground = None if ground.is_flat else ground
     for column, share in enumerate(shares):
         # Rounded up a hair: a frame divided by the last must give that frame again.
         t_human = int(share * (human.num_frames - 1) + 1e-6)
         t_robot = int(share * (motion.num_frames - 1) + 1e-6)
         top, bottom = axes[0, column], axes[1, column]
         lines, colours = _stick(human, t_human, view)
-        top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))
-        triangles, shades = _robot_triangles(motion, shapes, sides, t_robot, view)
-        bottom.add_collection(
-            PolyCollection(list(triangles), facecolors=shades, edgecolors=shades, linewidths=0.3)
-        )
-        for axis, centre, ground, size in (
-            (top, human.role("pelvis")[t_human], shift, human.height),
-            (bottom, motion.root_pos[t_robot], 0.0, 1.32 * robot.default_root_height / 0.757),
-        ):
-            middle = np.array([centre[0], centre[1], ground]) @ view.T
+        for axis, surface, centre, level, size, lowest, drawn in (
+            (
+                top, source_ground, human.role("pelvis")[t_human], shift, human.height,
+                float(human.pos_w[t_human, :, 2].min()), (np.zeros((0, 3, 3)), np.zeros((0, 3))),
+            ),
+            (
+                bottom, ground, motion.root_pos[t_robot], 0.0,
+                1.32 * robot.default_root_height / 0.757,
+                float(motion.body_pos_w[t_robot, :, 2].min()),
+                _robot_triangles(motion, shapes, sides, t_robot, view),
+            ),
+        ):  # fmt: skip
+            polygons, shades = list(drawn[0]), drawn[1]
+            if surface is not None:
+                level = lowest  # what is below a figure on an edge may be far down
+                patches, tones = ground_patches(surface, centre[:2], 1.3 * size)
+                polygons += list(patches)
+                shades = np.concatenate([shades, tones])
+            flat, depths = _flattened(polygons, view)
+            order = np.argsort(depths)
+            axis.add_collection(
+                PolyCollection(
+                    [flat[k] for k in order], facecolors=shades[order], edgecolors=shades[order],
+                    linewidths=0.3,
+                )
+            )  # fmt: skip
+            middle = np.array([centre[0], centre[1], level]) @ view.T
             axis.set_xlim(middle[0] - 0.55 * size, middle[0] + 0.55 * size)
             axis.set_ylim(middle[1] - 0.15 * size, middle[1] + 1.15 * size)
-            axis.axhspan(middle[1] - 0.15 * size, middle[1], color="0.93", zorder=-2)
-            axis.axhline(middle[1], color="0.6", linewidth=0.8, zorder=-1)
+            if surface is None:
+                axis.axhspan(middle[1] - 0.15 * size, middle[1], color="0.93", zorder=-2)
+                axis.axhline(middle[1], color="0.6", linewidth=0.8, zorder=-1)
             axis.set_aspect("equal")
             axis.set_axis_off()
+        top.add_collection(LineCollection(lines, colors=colours, linewidths=2.5, capstyle="round"))
         top.set_title(f"{t_robot / motion.fps:.1f} s", fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
@@ -172,7 +201,11 @@ def _robot_triangles(
             corners.append(triangles[seen])
             colours.append(np.asarray(base) * shade[seen, None])
     if not corners:
-        return np.zeros((0, 3, 2)), np.zeros((0, 3))
-    flat = np.concatenate(corners) @ view.T
-    order = np.argsort(flat[..., 2].mean(axis=1))
-    return flat[order][..., :2], np.clip(np.concatenate(colours)[order], 0.0, 1.0)
+        return np.zeros((0, 3, 3)), np.zeros((0, 3))
+    return np.concatenate(corners), np.clip(np.concatenate(colours), 0.0, 1.0)
+
+
+def _flattened(polygons: list[Array], view: Array) -> tuple[list[Array], Array]:
+    """Polygons [K, 3] m of the world in the picture's axes [K, 2], and their depths."""
+    seen = [polygon @ view.T for polygon in polygons]
+    return [each[:, :2] for each in seen], np.array([each[:, 2].mean() for each in seen])

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from mimic_base.errors import input_error
 from mimic_base.vectors import Array
 from motions import RobotMotion
 from motions.robot.dynamics.feasibility import DynamicsSettings, Feasibility
+from motions.robot.terrain import ground_of
 from retarget.projection.acceptance import (
     ProjectionSettings,
     State,
@@ -76,10 +78,16 @@ def project(
     A motion whose frames are all feasible comes back as it is, the same object.
 
     Raises:
-        InputError: bounds that are none, less than four frames, joints that are not the robot's.
+        InputError: bounds that are none, terrain, less than four frames, joints that are not the
+            robot's.
     """
     s, d = settings or ProjectionSettings(), dynamics or DynamicsSettings()
     s.check()
+    if not ground_of(motion.scene).is_flat:
+        raise input_error(
+            motion.name, "projection knows the level floor only",
+            found=f"terrain of type {motion.scene['terrain']['type']}",
+        )  # fmt: skip
     ordered = motion.with_joint_order(robot.joint_names)
     before = State.of(ordered, robot, d)
     before = replace(before, motion=motion)

@@ -8,6 +8,7 @@ import viser
 from mimic_base.rotations import quat_of_yaw, quat_rotate
 from mimic_base.vectors import Array, unit
 from retarget.view.show import BodyTrack, Show, SkeletonTrack
+from retarget.view.terrain import terrain_meshes
 from robots.collision import sphere_directions
 from robots.meshes import Mesh, hull
 
@@ -15,6 +16,7 @@ WORLD = "/world"
 _COLOURS = {"left": (51, 107, 204), "right": (209, 77, 64), "": (140, 140, 148)}
 _BONE_RADIUS, _JOINT_RADIUS = 0.014, 0.022
 """m for a person whose legs are the robot's."""
+_TERRAIN = (206, 192, 172)
 _GRID_M = 60.0
 
 
@@ -109,7 +111,7 @@ class Stage:
         scene = server.scene
         self.world = scene.add_frame(WORLD, show_axes=False)
         self._back = quat_of_yaw(-show.heading)
-        self._focus = np.concatenate([show.focus(), np.zeros((show.num_frames, 1))], axis=1)
+        self._focus = show.focus()
         self.world.wxyz = self._back
         scene.add_grid(
             f"{WORLD}/ground",
@@ -121,8 +123,14 @@ class Stage:
             section_color=(186, 190, 198),
             fade_distance=18.0,
             shadow_opacity=0.25,
-            position=(*np.round(self._focus[0, :2]), 0.0),
+            position=(*np.round(self._focus[0, :2]), show.terrain.plane_height),
+            visible=not any(show.terrain.plane_gradient),
         )
+        for k, mesh in enumerate(terrain_meshes(show.terrain, show.bodies[0].pos[:, 0, :2])):
+            scene.add_mesh_simple(
+                f"{WORLD}/terrain/{k}", mesh.vertices, mesh.faces, color=_TERRAIN,
+                flat_shading=True, side="double",
+            )  # fmt: skip
         self.bodies = [
             BodyNodes(scene, f"{WORLD}/robot" + (f"_{k}" if k else ""), track)
             for k, track in enumerate(show.bodies)

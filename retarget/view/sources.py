@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 import robots
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
+from mimic_base.terrain import TerrainSurface
 from motions import HumanMotion, RobotMotion, read_human_motion
 from motions.human.readers import EXTENSIONS, is_human_clip
 from motions.robot.completion import complete
 from motions.robot.formats.detect import EXTENSIONS as ROBOT_EXTENSIONS
 from motions.robot.formats.detect import ReadOptions
 from motions.robot.formats.reading import read_robot_trajectory
+from motions.robot.terrain import terrain_of
 from retarget.batch.record import record_path
 from retarget.feet.contacts import ground_height
 from retarget.page.curves import clip_curves, worst_moments
@@ -127,12 +131,21 @@ def load_motion(
 def load_show(pair: Pair, robot_name: str = "", reading: ReadOptions | None = None) -> Show:
     """Everything the viewer plays of one motion."""
     motion, robot = load_motion(pair.motion, robot_name, reading)
+    terrain = terrain_of(motion.scene).parts()
+    ground = TerrainSurface(terrain)
     notes = [f"{motion.num_frames} frames at {motion.fps:g} fps on {robot.title}"]
     human, skeleton = None, None
     if pair.clip is not None:
         clip = read_human_motion(pair.clip)
         human, start = source_part(clip, motion, robot)
         skeleton = skeleton_track(human, robot)
+        if not ground.is_flat:
+            # What the person walked on is not known: both begin at the level of their feet.
+            person = calibrate(human)
+            soles = np.concatenate([person.ball[0, :, 2], person.heel[0, :, 2]])
+            feet = [motion.body_pos_w[0, motion.body_names.index(name)] for name in robot.feet]
+            level = max(float(ground.height(foot[0], foot[1])) for foot in feet)
+            skeleton = replace(skeleton, ground=float(soles.min()), level=level)
         notes.append(f"source {pair.clip.name}" + (f" from {start:.2f} s" if start else ""))
     elif motion.source:
         notes.append(f"source {motion.source}: not at hand")
@@ -145,6 +158,7 @@ def load_show(pair: Pair, robot_name: str = "", reading: ReadOptions | None = No
         rows=tuple(clip_rows(curves)),
         moments=tuple(worst_moments(curves, robot.joint_names)),
         notes=tuple(notes),
+        terrain=terrain,
     )
 
 

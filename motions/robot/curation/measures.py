@@ -11,6 +11,7 @@ from mimic_base.signals import low_pass
 from mimic_base.vectors import Array
 from motions.robot.formats.trajectory import RobotTrajectory
 from motions.robot.quality.plausible import sole_path
+from motions.robot.terrain import ground_of
 from robots.collision import check_geometry, lowest_point
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
@@ -91,19 +92,24 @@ def ground_height(lowest: Array) -> float:
 
 
 def measure_paths(motion: RobotTrajectory, robot: Robot) -> Paths:
-    """Everything per frame; the ground is z = 0. Joints in the robot's order."""
+    """Everything per frame, over the ground of the scene. Joints in the robot's order."""
     pos, quat, left, right = sole_points_path(motion, robot)
-    fps = motion.fps
+    fps, ground, height = motion.fps, ground_of(motion.scene), motion.root_pos[:, 2]
+    if not ground.is_flat:
+        for path in (left, right):
+            path[..., 2] = ground.clearance(path)
+        # Beside a step the ground is that below the robot, not that below its middle.
+        height = height - ground.height(pos[..., 0], pos[..., 1]).mean(axis=1)
     soles = np.concatenate([left, right], axis=1)
     step = np.abs(np.diff(motion.joint_pos, axis=0, prepend=motion.joint_pos[:1])) * fps
     outside = np.maximum(robot.joint_lower - motion.joint_pos, motion.joint_pos - robot.joint_upper)
     return Paths(
         contact=np.max([_half_feet(robot, 0, left), _half_feet(robot, 1, right)], axis=0),
         support=distance_to_hull(centre_of_mass(robot, pos, quat), soles[..., :2]),
-        lowest=lowest_point(check_geometry(robot), robot.body_names, pos, quat),
+        lowest=lowest_point(check_geometry(robot), robot.body_names, pos, quat, ground),
         soles=soles[..., 2].min(axis=1),
         jerk=_jerk(motion.root_pos, fps),
-        height=motion.root_pos[:, 2] / robot.default_root_height,
+        height=height / robot.default_root_height,
         excess=np.maximum(outside, 0.0),
         fast=step > robot.velocity_limit,
     )

@@ -16,11 +16,13 @@ import mujoco
 import numpy as np
 
 from mimic_base.errors import input_error
+from mimic_base.surface import Surface
 from mimic_base.vectors import Array
 from motions import RobotMotion
 from motions.robot.dynamics.contact import GroundPoints, share_load
 from motions.robot.dynamics.inverse import bare_model, coordinates, derivatives, required_forces
 from motions.robot.dynamics.support import polygon_margin
+from motions.robot.terrain import ground_of
 from robots.robot import Robot
 
 FAR = 0.05
@@ -91,7 +93,7 @@ class Feasibility:
 def check_dynamics(
     motion: RobotMotion, robot: Robot, settings: DynamicsSettings | None = None
 ) -> Feasibility:
-    """Check every frame of a reference on flat ground at height zero.
+    """Check every frame of a reference on the ground of its scene (z = 0 where it has none).
 
     A frame is feasible when contacts can provide the wrench to within ``residual`` of the weight
     (and as much times a third of a metre in torque) and no joint exceeds its torque.
@@ -111,6 +113,7 @@ def check_dynamics(
     qvel, qacc = derivatives(model, qpos, motion.fps, s.cutoff_hz)
     weight = float(model.body_subtreemass[1]) * float(np.linalg.norm(model.opt.gravity))
     points = GroundPoints(robot, model)
+    ground = ground_of(motion.scene)
     frames = motion.num_frames
     curves = {
         name: np.zeros(frames)
@@ -119,8 +122,8 @@ def check_dynamics(
     hinge, touching = np.zeros(frames, int), np.zeros(frames, int)
     for t in range(frames):
         force = required_forces(model, data, qpos[t], qvel[t], qacc[t])
-        bodies, at = points.touching(data, s.height, s.most_points)
-        missing, left = share_load(model, data, force, bodies, at, s.friction)
+        bodies, at = points.touching(data, s.height, s.most_points, ground)
+        missing, left = share_load(model, data, force, bodies, at, s.friction, ground)
         load = np.abs(left[6:]) / robot.effort_limit
         hinge[t], touching[t] = int(load.argmax()), len(at)
         curves["residual"][t] = np.linalg.norm(missing[:3]) / weight
@@ -129,7 +132,7 @@ def check_dynamics(
         flight = force[2] < 0.05 * weight or not len(at)
         pushed = np.nan if flight else np.hypot(force[0], force[1]) / force[2]
         curves["friction"][t] = pushed
-        curves["zmp_margin"][t] = np.nan if flight else _zmp_margin(data, force, at)
+        curves["zmp_margin"][t] = np.nan if flight else _zmp_margin(data, force, at, ground)
     feasible = (
         (curves["residual"] < s.residual)
         & (curves["moment"] < s.residual / 3.0)
@@ -138,9 +141,13 @@ def check_dynamics(
     return Feasibility(fps=motion.fps, hinge=hinge, contacts=touching, feasible=feasible, **curves)
 
 
-def _zmp_margin(data: mujoco.MjData, force: Array, at: Array) -> float:
-    """Distance [m] of the zero-moment point inside the hull of the contacts (Vukobratovic)."""
+def _zmp_margin(data: mujoco.MjData, force: Array, at: Array, ground: Surface) -> float:
+    """Distance [m] of the zero-moment point inside the hull of the contacts (Vukobratovic).
+
+    On a ground that is not flat both are taken in the level plane through the contacts' middle.
+    """
     torque = data.xmat[1].reshape(3, 3) @ force[3:6]
-    torque = torque + np.cross(data.xpos[1], force[:3])
+    level = 0.0 if ground.is_flat else float(at[:, 2].mean())
+    torque = torque + np.cross(data.xpos[1] - [0.0, 0.0, level], force[:3])
     zmp = np.array([-torque[1], torque[0]]) / force[2]
     return polygon_margin(at[:, :2], zmp)

@@ -13,6 +13,7 @@ import numpy as np
 
 from mimic_base.errors import RobotError, input_error
 from mimic_base.rotations import quat_rotate
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from motions.robot.formats.orders import JOINT_ORDERS
 from motions.robot.formats.trajectory import RobotTrajectory
@@ -94,14 +95,17 @@ def check_height(motion: RobotTrajectory, robot: Robot) -> None:
     )
 
 
-def ground_note(robot: Robot, pos: Array, quat: Array) -> list[str]:
-    """A note when the feet are not where the ground is: terrain, or a height that means another."""
-    soles = [sole_path(robot, foot, pos, quat)[..., 2].min(axis=1) for foot in (0, 1)]
+def ground_note(robot: Robot, pos: Array, quat: Array, ground: Surface = FLAT) -> list[str]:
+    """A note when the feet are not where the ground is: terrain that no scene tells, or a height
+    that means another."""
+    paths = [sole_path(robot, foot, pos, quat) for foot in (0, 1)]
+    soles = [ground.clearance(path).min(axis=1) for path in paths]
     height = float(np.median(np.min(soles, axis=0)))
     if abs(height) <= AFLOAT:
         return []
     side = "above" if height > 0 else "below"
-    return [f"warning: the lower foot is {abs(height):.2f} m {side} the ground (z = 0) mostly"]
+    where = "the ground (z = 0)" if ground.is_flat else "its scene's ground"
+    return [f"warning: the lower foot is {abs(height):.2f} m {side} {where} mostly"]
 
 
 def check_limits(motion: RobotTrajectory, robot: Robot) -> list[str]:

@@ -16,6 +16,7 @@ from motions.human.readers.assemble import assemble
 from motions.human.readers.raw import (
     GREATEST_PERSON,
     LEAST_PERSON,
+    RawClip,
     ReadOptions,
     read_bytes,
     text_of,
@@ -72,11 +73,16 @@ def read_human_motion(
         body_models=None if body_models is None else Path(body_models),
         height=height,
     )
-    with about(path):
-        clip = find_reader(path, reader).read(path, options)
+    # The clip as read gets no name here: once `assemble` has made something of it, it may go.
     return assemble(
-        clip, unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first, height=height
-    )
+        _read(path, reader, options),
+        unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first, height=height,
+    )  # fmt: skip
+
+
+def _read(path: Path, reader: str | None, options: ReadOptions) -> RawClip:
+    with about(path):
+        return find_reader(path, reader).read(path, options)
 
 
 def is_human_clip(path: Path | str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mimic_base.errors import input_error
 from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_continuous, quat_mul
+from mimic_base.stretches import by_stretches
 from motions.human.motion import REQUIRED_ROLES, ROLES, SIDES, HumanMotion, body_height
 from motions.human.readers import detect
 from motions.human.readers.nameless import names_tell_nothing, other_side, roles_by_shape
@@ -94,7 +96,10 @@ def assemble(
         _check_size(clip, unit, size, warnings)
 
     turn = _TO_Z_UP[up or "y"]
-    pos_w = to_z_up(clip.pos, up) * unit
+    pos_w = by_stretches(lambda pos: to_z_up(pos, up) * unit, clip.pos)
+    quat_w = None
+    if clip.quat is not None:
+        quat_w = by_stretches(partial(quat_mul, turn), clip.quat)
     rest_pos = clip.rest_pos
     if rest_pos is not None:
         rest_pos = to_z_up(rest_pos, clip.rest_up or up) * unit
@@ -120,7 +125,7 @@ def assemble(
         joint_names=clip.joint_names,
         parents=clip.parents,
         pos_w=pos_w,
-        quat_w=None if clip.quat is None else quat_continuous(quat_mul(turn, clip.quat)),
+        quat_w=None if quat_w is None else quat_continuous(quat_w),
         roles=roles,
         rest_pos=rest_pos,
         source=clip.path.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.limits import check_limit
 from mimic_base.rotations import quat_exp, quat_mul
+from mimic_base.stretches import stretches
 from motions.human.motion import chain_poses
 from motions.human.readers.raw import (
     SAY_FPS,
@@ -23,6 +26,7 @@ from motions.human.readers.raw import (
     not_a_number,
     number,
     rate_of,
+    read_bytes,
     read_text,
 )
 from motions.human.readers.reader import Reader
@@ -30,6 +34,11 @@ from motions.human.readers.reader import Reader
 Array = NDArray[Any]
 
 _AXES = {"x": 0, "y": 1, "z": 2}
+_LONGEST_HEAD, _LINES = 100_000, 4096
+"""Lines of a hierarchy at most, and lines of the motion that are read at once."""
+_PLAIN = re.compile(rb"[\t -~]*\r?\n?")
+_FRAMES = re.compile(r"\s*frames:\s*(\d{1,9})\s*", re.IGNORECASE)
+_FRAME_TIME = re.compile(r"\s*frame time:\s*([0-9.eE+-]{1,40})\s*", re.IGNORECASE)
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 
 
@@ -52,10 +61,7 @@ def read_bvh(path: Path, fps: float | None = None) -> RawClip:
     Rotation channels apply in the order in which they are listed (each in the frame turned by
     those before it); position channels replace the offset. Errors name file and line.
     """
-    lines = read_text(path).splitlines()
-    tree, motion_line = _parse_hierarchy(path, lines)
-    check_unique(path, tree.names)
-    values, file_fps, notes = _parse_motion(path, lines, motion_line, tree, fps)
+    tree, values, file_fps, notes = _parse(path, fps)
     placed = any("position" in channel for joint, channel in tree.columns() if joint > 0)
     if placed and len(values) and not values.any():
         raise input_error(
@@ -65,7 +71,10 @@ def read_bvh(path: Path, fps: float | None = None) -> RawClip:
             "joints fall onto one point",
             fix="export the clip again, with its values",
         )
-    pos, quat = _poses(tree, values)
+    frames, joints = len(values), len(tree.names)
+    pos, quat = np.empty((frames, joints, 3)), np.empty((frames, joints, 4))
+    for part in stretches(frames):
+        pos[part], quat[part] = _poses(tree, values[part])
     rest = np.zeros((len(tree.names), 3))
     for joint, parent in enumerate(tree.parents):
         if parent >= 0:
@@ -82,6 +91,74 @@ def read_bvh(path: Path, fps: float | None = None) -> RawClip:
         end_sites=tree.end_sites,
         report=notes,
     )
+
+
+def read_channels(path: Path) -> Array:
+    """The channel values [T, C] of a BVH file as they stand there, degrees and file units."""
+    return _parse(path, None)[1]
+
+
+def _parse(path: Path, fps: float | None) -> tuple[_Tree, Array, float, dict[str, Any]]:
+    """The joint tree, channel values [T, C], the frame rate, and notes for the report."""
+    plain = _parse_plain(path, fps)
+    if plain is not None:
+        return *plain, {}
+    # What is odd about the file is found out with all its lines at hand.
+    lines = read_text(path).splitlines()
+    tree, motion_line = _parse_hierarchy(path, lines)
+    check_unique(path, tree.names)
+    return tree, *_parse_motion(path, lines, motion_line, tree, fps)
+
+
+def _parse_plain(path: Path, fps: float | None) -> tuple[_Tree, Array, float] | None:
+    """A file that is as it should be, read some lines at a time; None for any other."""
+    read_bytes(path, 1)  # refuses what is no file
+    with path.open("rb") as stream:
+        head: list[str] = []
+        for line in itertools.islice(stream, _LONGEST_HEAD):
+            text = _plain_line(line)
+            if text is None:
+                return None
+            head.append(text)
+            if text.strip().upper() == "MOTION":
+                break
+        says = [_plain_line(stream.readline()) or "" for _ in range(2)]
+        count, time = _FRAMES.fullmatch(says[0]), _FRAME_TIME.fullmatch(says[1])
+        if count is None or time is None:
+            return None
+        tree, _ = _parse_hierarchy(path, head)
+        check_unique(path, tree.names)
+        declared, columns = int(count[1]), len(tree.columns())
+        # A value and what parts it from the next are two characters at least: what is made here
+        # is no larger than four times the file.
+        if not 0 < 2 * declared * columns <= path.stat().st_size:
+            return None
+        check_limit(path, "frames", declared, "the number of frames")
+        values, done = np.empty((declared, columns)), 0
+        for block in iter(lambda: list(itertools.islice(stream, _LINES)), []):
+            lines = [line for line in map(_plain_line, block) if line is not None]
+            filled = [line for line in lines if not line.isspace()]
+            part = None
+            if len(lines) == len(block) and filled:
+                part = _plain_table(filled, len(filled), columns)
+            elif len(lines) == len(block):
+                continue
+            if part is None or done + len(part) > declared:
+                return None
+            values[done : done + len(part)] = part
+            done += len(part)
+    if done != declared:
+        return None
+    if fps is None:
+        fps = rate_of(path, number(path, len(head) + 2, time[1]))
+    return tree, values, fps
+
+
+def _plain_line(line: bytes) -> str | None:
+    """A line of plain text; None where it holds more than that, or would be several."""
+    if not line.isascii() or not _PLAIN.fullmatch(line):
+        return None
+    return line.decode("ascii")
 
 
 def _parse_hierarchy(path: Path, lines: list[str]) -> tuple[_Tree, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.stretches import stretches
 from motions.human.motion import SIDES
 from motions.human.readers.raw import RawClip
 
@@ -134,13 +135,23 @@ def jump_frames(clip: RawClip) -> list[int]:
         return []
     size = float(np.median(np.ptp(clip.pos, axis=1).max(axis=1)))
     found: set[int] = set()
-    for path in (clip.pos, clip.pos - clip.pos[:, :1]):
-        step = np.linalg.norm(np.diff(path, axis=0), axis=-1).max(axis=1)
+    for step in (_steps(clip.pos, around_root=False), _steps(clip.pos, around_root=True)):
         # The jumps themselves must not raise the bar: the usual speed is that of other frames.
         usual = np.percentile(np.sort(step)[: -max(1, len(step) // 200)], 99)
         limit = max(_JUMP_SIZE * size, _JUMP_OUTLIER * float(usual))
         found.update(int(i) + 1 for i in np.flatnonzero(step > limit))
     return sorted(found)
+
+
+def _steps(pos: Array, *, around_root: bool) -> Array:
+    """The longest way [T-1] of a joint to the next frame, in the world or seen from joint 0."""
+    steps = []
+    for part in stretches(len(pos)):
+        path = pos[part.start : part.stop + 1]
+        if around_root:
+            path = path - path[:, :1]
+        steps.append(np.linalg.norm(np.diff(path, axis=0), axis=-1).max(axis=1, initial=0.0))
+    return np.concatenate(steps)
 
 
 # -- left and right ----------------------------------------------------------------------------

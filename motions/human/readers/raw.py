@@ -15,6 +15,7 @@ from mimic_base.errors import InputError, input_error
 from mimic_base.reading import read_bounded
 from mimic_base.resample import GREATEST_FPS, LEAST_FPS, check_fps
 from mimic_base.rotations import quat_conj, quat_log, quat_mul
+from mimic_base.stretches import by_stretches
 
 Array = NDArray[Any]
 
@@ -55,8 +56,13 @@ class RawClip:
         if self.quat is None:
             return None
         parents = np.array(self.parents)
-        local = quat_mul(quat_conj(self.quat[:, np.maximum(parents, 0)]), self.quat)
-        return np.where(parents < 0, 0.0, np.linalg.norm(quat_log(local), axis=-1))
+        above = np.maximum(parents, 0)
+
+        def angles(quat: Array) -> Array:
+            local = quat_mul(quat_conj(quat[:, above]), quat)
+            return np.where(parents < 0, 0.0, np.linalg.norm(quat_log(local), axis=-1))
+
+        return by_stretches(angles, self.quat)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,10 @@ class Export:
         from mimic.learning.loading import policy_of, task_of
         from mimic.policy.contract import assets_of_env, contract_of_env
         from mimic.policy.export import export_policy, frames_of
+        from mimic_base.errors import MimicError
 
+        if self.out is not None and self.out.suffix.lower() != ".onnx":
+            raise MimicError(f"--out {self.out}: a policy file ends in .onnx")
         checkpoint = find_checkpoint(self.run_dir)
         state = load_checkpoint(checkpoint)
         policy, identity = policy_of(state, checkpoint), state["identity"]

@@ -32,14 +32,22 @@ from mimic.learning.config import (
     with_values,
 )
 from mimic.learning.registry import ALGORITHMS, config_class, preset_of, with_groups_of
-from mimic.learning.run_dir import CONFIG, create_run_dir, read_config, run_lock, write_config
+from mimic.learning.run_dir import (
+    CONFIG,
+    config_file,
+    create_run_dir,
+    read_config,
+    run_lock,
+    write_config,
+)
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
 from mimic_base.options import given, respelled
 from mimic_base.options import parse as read_options
 
 if TYPE_CHECKING:
-    from mimic.envs.environment import TaskConfig
+    from mimic.envs.environment import Environment, TaskConfig
+    from mimic.envs.motion_library import MotionLibrary
     from mimic.learning.distributed import Ranks
     from mimic.learning.runner import Runner
 
@@ -67,9 +75,10 @@ class TrainArguments:
     preset: Literal["cpu", "gpu"] = "cpu"
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None
-    """Run directory (or one of its checkpoints) to continue, up to --loop.iterations."""
+    """Run directory (or one of its checkpoints) to continue, up to --loop.iterations. Options that
+    change it are kept in resumed.json."""
     config: Path | None = None
-    """config.json of another run, to start the same one again."""
+    """A run, or its config.json: to start the same one again, as it was started first."""
     init_from: Path | None = None
     """Run directory or checkpoint whose networks a new run starts from, to fine-tune on other
     motions."""
@@ -132,7 +141,9 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
     if saved is not None:
         if preset is not None:
             raise MimicError("--preset cannot be changed when a run is resumed; leave it out")
-        defaults = saved_arguments(Path(saved))
+        # A run starts again as it was started, and goes on as it went on.
+        folder = config is not None and Path(saved).is_dir()
+        defaults = saved_arguments(Path(saved) / CONFIG if folder else Path(saved))
         if algorithm not in (None, defaults.algorithm):
             raise MimicError(f"{saved}: this run's algorithm is '{defaults.algorithm}'")
     else:
@@ -179,7 +190,8 @@ def saved_arguments(run: Path) -> TrainArguments:
     if run.suffix == ".json":
         source, saved = str(run), read_json(run)
     else:
-        source, saved = f"{run}: {CONFIG}", read_config(run)
+        saved, file = read_config(run), config_file(run)
+        source = f"{run}: {CONFIG if file is None else file.name}"
     try:
         given = {name: saved[name] for name in KEPT if name in saved}
         motion = tuple(Path(each) for each in saved["motion"])
@@ -379,6 +391,7 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
         seed=group.seed(args.seed),
         compile=args.compile,
     )
+    notes = [note for each in _libraries(env) for note in short_clips(each)]
     runner = start_runner(env, config, device=group.device, seed=args.seed, ranks=group)
     judge = None
     if args.judge_every and group.first:
@@ -405,11 +418,11 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
         outcome = runner.learn()
         return 130 if outcome == "interrupted" else 0
     write_config(folder, record_of(args, runner))
-    libraries = [getattr(each, "library", None) for each in env.commands.values()]
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
     about = "".join(
         f" {each.num_clips} clip(s), {each.num_frames * env.control_dt:.1f} s,"
-        for each in libraries
-        if each is not None
+        for each in _libraries(env)
     )
     of_ranks = f" on each of {group.size} devices" if group.size > 1 else ""
     print(
@@ -425,6 +438,37 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
         print(f"continue with: mimic train --resume {folder}")
         return 130
     return 0
+
+
+FEWEST_STEPS = 10
+"""Control steps of a clip below which it is too short to learn a movement from: 0.2 s at 50 Hz."""
+
+
+def short_clips(library: MotionLibrary) -> list[str]:
+    """A line on clips that are too short to learn much from, where there are some.
+
+    Raises:
+        MimicError: every clip is.
+    """
+    steps = (library.length - 1).tolist()
+    short = [name for name, each in zip(library.names, steps, strict=True) if each < FEWEST_STEPS]
+    if not short:
+        return []
+    some = ", ".join(short[:3]) + (", ..." if len(short) > 3 else "")
+    if len(short) < library.num_clips:
+        text = f"{len(short)} of {library.num_clips} clips are shorter than {FEWEST_STEPS} control"
+        return [f"{text} steps ({some}); there is little to learn from them"]
+    longest = max(steps)
+    raise MimicError(
+        f"motion {some}: too short to learn from (found {longest} control "
+        f"step{'' if longest == 1 else 's'} of {1 / library.fps:g} s, expected at least "
+        f"{FEWEST_STEPS}); give a longer clip"
+    )
+
+
+def _libraries(env: Environment) -> list[MotionLibrary]:
+    found = [getattr(each, "library", None) for each in env.commands.values()]
+    return [each for each in found if each is not None]
 
 
 def record_of(args: TrainArguments, runner: Runner) -> dict[str, Any]:

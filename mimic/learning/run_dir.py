@@ -19,6 +19,7 @@ from mimic_base.files import append_line, atomic_write_text
 from mimic_base.locks import BEAT_S, WATCH_S, Lock
 
 CONFIG = "config.json"
+RESUMED = "resumed.json"
 PROGRESS = "progress.jsonl"
 LOCK = ".lock"
 
@@ -82,29 +83,57 @@ def run_lock(path: Path) -> Iterator[None]:
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Write the resolved configuration and, for each session of the run, where it came from."""
-    sessions = read_config(path).get("sessions", []) if (path / CONFIG).is_file() else []
-    data = {**config, "sessions": [*sessions, provenance()]}
-    atomic_write_text(path / CONFIG, json.dumps(data, indent=2) + "\n")
+    """Write the resolved configuration and, for each session of the run, where it came from.
+
+    The configuration of the first start stays: it starts the same run again. One that a resumed run
+    goes on with is written beside it where it differs, into ``resumed.json``.
+    """
+    first, resumed = path / CONFIG, path / RESUMED
+    kept = _read(first) if first.is_file() else {}
+    sessions = [*kept.get("sessions", []), provenance()]
+    plain = json.loads(json.dumps(config))
+    if "run" not in kept:
+        # A new run, or one of the first schema.
+        kept = plain
+    before = {name: value for name, value in kept.items() if name != "sessions"}
+    if before != plain or resumed.is_file():
+        _write(resumed, plain)
+    _write(first, {**before, "sessions": sessions})
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read ``config.json`` of a run directory, or of the run a checkpoint file lies in.
+    """The configuration that a run directory, or the run a checkpoint file lies in, trains with.
 
     Raises:
         AbsentConfig: there is none. MimicError: one that cannot be read.
     """
+    file = config_file(path)
+    if file is None:
+        raise AbsentConfig(f"run '{path}' has no {CONFIG}; pass the directory that train.py made")
+    return _read(file)
+
+
+def config_file(path: Path) -> Path | None:
+    """The file of `read_config`: ``resumed.json`` of a run that went on otherwise, else
+    ``config.json``; None where there is none."""
     for folder in (path, path.parent.parent) if path.is_file() else (path,):
-        file = folder / CONFIG
-        if file.is_file():
-            try:
-                config = json.loads(file.read_text(encoding="utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise MimicError(f"{file}: not valid JSON ({error})") from error
-            if not isinstance(config, dict):
-                raise MimicError(f"{file}: holds a {type(config).__name__}, expected an object")
-            return config
-    raise AbsentConfig(f"run '{path}' has no {CONFIG}; pass the directory that train.py made")
+        if (folder / CONFIG).is_file():
+            return folder / (RESUMED if (folder / RESUMED).is_file() else CONFIG)
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise MimicError(f"{file}: not valid JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise MimicError(f"{file}: holds a {type(config).__name__}, expected an object")
+    return config
+
+
+def _write(file: Path, config: Mapping[str, Any]) -> None:
+    atomic_write_text(file, json.dumps(config, indent=2) + "\n")
 
 
 def provenance() -> dict[str, Any]:

@@ -129,10 +129,12 @@ class CheckpointPlayer(PolicyPlayer):
 
 
 def _config_of(named: Path) -> dict[str, Any]:
+    from mimic.learning.run_dir import config_file
+
     folders = (named,) if named.is_dir() else (named.parent, named.parent.parent)
     for folder in folders:
-        file = folder / CONFIG
-        if not file.is_file():
+        file = config_file(folder)
+        if file is None:
             continue
         try:
             config = json.loads(file.read_text(encoding="utf-8"))

@@ -154,6 +154,59 @@ def test_a_run_starts_again_from_its_configuration_alone(clip: Path, tmp_path: P
     assert resolved_task(parse(more)).rewards["action_rate"].weight == -0.5
 
 
+def test_a_resumed_run_leaves_the_first_configuration_as_it_was(
+    clip: Path, tmp_path: Path
+) -> None:
+    first = [TASK, "--motion", str(clip), *SMALL, "--seed", "3", "--out", str(tmp_path)]
+    assert train(parse(first)) == 0
+    run = only_run(tmp_path)
+    before = json.loads((run / "config.json").read_text())
+    assert not (run / "resumed.json").exists()
+    more = ["--seed", "5", "--iterations", "2", "--algorithm.clip", "0.1"]
+    assert train(parse(["--resume", str(run), *more])) == 0
+    after = json.loads((run / "config.json").read_text())
+    assert len(before.pop("sessions")) == 1 and len(after.pop("sessions")) == 2
+    assert before == after
+    # Started again, it is the first run; gone on with, the one of the last session.
+    for start in (run, run / "config.json"):
+        again = parse(["--config", str(start)])
+        assert (again.seed, again.loop.iterations, again.algorithm_config.clip) == (3, 1, 0.2)
+    on = parse(["--resume", str(run)])
+    assert (on.seed, on.loop.iterations, on.algorithm_config.clip) == (5, 2, 0.1)
+    with pytest.raises(MimicError, match="already has 2 iterations"):
+        train(on)
+    assert train(parse(["--resume", str(run), "--iterations", "3"])) == 0
+    assert parse(["--resume", str(run)]).algorithm_config.clip == 0.1
+    assert parse(["--config", str(run)]).algorithm_config.clip == 0.2
+
+
+def test_clips_too_short_to_learn_from(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "two.npz"
+    sway(robots.load(TINY), fps=30.0, name="two").crop(0, 2).save(short)
+    alone = [TASK, "--motion", str(short), *SMALL, "--out", str(tmp_path / "runs")]
+    with pytest.raises(MimicError) as caught:
+        train(parse(alone))
+    text = "motion two: too short to learn from (found 2 control steps of 0.02 s, expected at least"
+    assert str(caught.value).startswith(text) and not (tmp_path / "runs").exists()
+    beside = [TASK, "--motion", str(short), str(clip), *SMALL, "--out", str(tmp_path / "runs")]
+    assert train(parse(beside)) == 0
+    note = "note: 1 of 2 clips are shorter than 10 control steps (two)"
+    assert note in capsys.readouterr().err
+
+
+def test_the_examples_of_the_help_are_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    examples = [line for line in shown if line.startswith("mimic train ")]
+    assert len(examples) == 5 and all(line.count("mimic train") == 1 for line in examples)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mimic.machine import package_versions
 from mimic_base.errors import MimicError
-from mimic_base.files import append_line, atomic_write_text
-from mimic_base.locks import BEAT_S, WATCH_S, Lock
+from mimic_base.files import append_line, atomic_write_text, sweep
+from mimic_base.locks import BEAT_S, WATCH_S, Lock, locked
 
 CONFIG = "config.json"
 RESUMED = "resumed.json"
@@ -49,8 +49,19 @@ def create_run_dir(out: Path, task: str, name: str) -> Path:
             raise MimicError(
                 f"cannot create '{chosen}': {error.strerror}; choose another --out"
             ) from error
+        _tidy(chosen.parent)
         return chosen
     raise MimicError(f"cannot find a free name for '{path}'; choose another --name")
+
+
+def _tidy(runs: Path) -> None:
+    """Clear away what killed trainings left half-written in the run directories of a folder."""
+    for run in runs.iterdir():
+        sweep(run)
+        sweep(run / "checkpoints")
+        if (run / LOCK).exists():
+            with suppress(OSError), locked(run / LOCK):
+                pass
 
 
 @contextmanager

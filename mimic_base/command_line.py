@@ -31,21 +31,31 @@ def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
     try:
         sys.argv[1:] = take_limits(sys.argv[1:])
         code = main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_EXIT_CODE)
     except BrokenPipeError:
         # The reader of our output left (`... | head`); say nothing and keep the interpreter from
         # failing a second time when it flushes standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except Exception as error:
         text = user_error_text(error)
         if text is None:
             raise
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         print(f"error: {text}", file=sys.stderr)
         sys.exit(USER_ERROR_EXIT_CODE)
     sys.exit(code or 0)
+
+
+def _drop_output() -> None:
+    """Send what is left of standard output nowhere, lest it fails again when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def take_limits(arguments: Sequence[str]) -> list[str]:

@@ -134,12 +134,29 @@ class SafeStream:
     through; all else about the stream is as it was.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, title: str = "") -> None:
+        """Errors of `stream` (a full disk, where it goes into a file) name it by its `title`."""
         self._stream = stream
+        self._title = title
         self._draws = bool(getattr(stream, "isatty", lambda: False)())
 
     def write(self, text: str) -> int:
         """Write `text`; the number of its characters comes back, as from any stream."""
+        try:
+            return self._write(text)
+        except OSError as error:
+            error.filename = error.filename or self._title or None
+            raise
+
+    def flush(self) -> None:
+        """Hand over what has been written."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            error.filename = error.filename or self._title or None
+            raise
+
+    def _write(self, text: str) -> int:
         if _STREAM_CONTROL.search(text) is None:
             self._stream.write(text)
             return len(text)
@@ -165,7 +182,7 @@ class SafeStream:
 
 def guard_streams() -> None:
     """Let standard output and standard error of this process show control characters."""
-    for name in ("stdout", "stderr"):
+    for name, title in (("stdout", "standard output"), ("stderr", "standard error")):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, SafeStream):
-            setattr(sys, name, SafeStream(stream))
+            setattr(sys, name, SafeStream(stream, title))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,3 +98,50 @@ def tiny() -> Robot:
     import robots
 
     return robots.load(TINY)
+
+
+class SmallDisk:
+    """A file system of its own, whose size and mode can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        self._mounted = False
+
+    def be(self, size: int, *, read_only: bool = False) -> Path:
+        """Have it hold `size` bytes (whole pages of 4 KiB); the folder where it is mounted."""
+        options = f"size={size},{'ro' if read_only else 'rw'}"
+        options = f"remount,{options}" if self._mounted else options
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.path)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        except FileNotFoundError:
+            done = False
+        if not done:
+            pytest.skip("this user may not mount a file system")
+        self._mounted = True
+        return self.path
+
+    def close(self) -> None:
+        if self._mounted:
+            subprocess.run(["umount", "--lazy", str(self.path)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A small disk to fill; skips where there is no permission to mount one."""
+    disk = SmallDisk(tmp_path / "disk")
+    try:
+        yield disk
+    finally:
+        disk.close()
+
+
+@pytest.fixture
+def most_bytes() -> Iterator[Callable[[int], None]]:
+    """Limit the size of every file this process writes: trouble like a full disk's, for anyone."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

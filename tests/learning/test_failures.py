@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import sys
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +18,14 @@ import torch
 
 import robots
 from mimic.commands.train import main
-from mimic.learning import checkpoints
+from mimic.learning import checkpoints, curves, run_dir, runner
 from mimic.sim.engines.mujoco import MujocoEngine
 from mimic.sim.errors import EngineError
+from mimic_base import locks
 from mimic_base.command_line import exit_on_user_error
-from tests.conftest import TINY
+from mimic_base.owner import owner
+from tests.base.test_writing import LOCKS, another
+from tests.conftest import TINY, SmallDisk
 from tests.envs.conftest import sway
 from tests.sim.engines import needs
 
@@ -220,3 +228,141 @@ def test_a_real_overflow_ends_a_resumed_run_and_its_advice_helps(
             break
     assert code == 0, text
     assert checkpoints.load_checkpoint(run)["iteration"] == 3
+
+
+def _saved_twice_then(trouble: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something happen as soon as the second checkpoint is there."""
+    real = runner.save_checkpoint
+
+    def save(folder: Path, iteration: int, *rest: Any) -> Path:
+        path = real(folder, iteration, *rest)
+        if iteration == 2:
+            trouble()
+        return path
+
+    monkeypatch.setattr(runner, "save_checkpoint", save)
+
+
+@pytest.mark.parametrize("way", ["full disk", "size limit"])
+def test_a_place_that_takes_no_more_ends_the_training_with_one_line(
+    way: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    runs = tmp_path / "runs"
+    if way == "size limit":
+        limit = request.getfixturevalue("most_bytes")
+
+        def trouble() -> object:
+            return limit(1000)
+
+        def room() -> object:
+            return limit(-1)
+    else:
+        disk: SmallDisk = request.getfixturevalue("small_disk")
+        runs.symlink_to(disk.be(8 << 20))
+
+        def trouble() -> object:
+            rest = os.statvfs(runs)
+            return (runs / "filling").write_bytes(bytes(rest.f_bavail * rest.f_frsize))
+
+        def room() -> object:
+            (runs / "filling").unlink(missing_ok=True)
+            return disk.be(8 << 20)
+    with monkeypatch.context() as patch:
+        _saved_twice_then(trouble, patch)
+        code, text = train("--iterations", 4)
+    room()
+    run = only_run(tmp_path)
+    last = run / "checkpoints" / "0000002.pt"
+    lines = [line for line in text.splitlines() if not line.startswith("warning: ")]
+    assert code == 2 and len(lines) == 1, text
+    assert "cannot write: " in lines[0] and f"the last good checkpoint is {last}" in lines[0]
+    assert "make room, then go on with --resume" in lines[0] and str(run) in lines[0]
+    assert not [path for path in run.rglob(".*") if path.name != ".lock"]
+    assert checkpoints.load_checkpoint(run)["iteration"] == 2
+    assert train("--resume", run, "--iterations", 4)[0] == 0
+    assert checkpoints.load_checkpoint(run)["iteration"] == 4
+    assert not list(run.rglob(".*"))
+
+
+def test_a_run_directory_that_disappears_is_one_line(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MujocoEngine.step
+
+    def step(self: MujocoEngine, targets: torch.Tensor) -> None:
+        if list(tmp_path.rglob("0000002.pt")):
+            shutil.rmtree(only_run(tmp_path))
+        real(self, targets)
+
+    monkeypatch.setattr(MujocoEngine, "step", step)
+    code, text = train("--iterations", 4)
+    assert code == 2 and text.count("\n") == 1, text
+    assert "progress.jsonl: cannot write: the directory does not exist" in text
+
+
+def test_curves_that_cannot_be_written_are_a_warning(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def add_scalar(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def close(self) -> None:
+            raise AssertionError("given up already")
+
+    monkeypatch.setattr(curves, "SummaryWriter", Full)
+    code, text = train("--iterations", 2)
+    assert code == 0 and text.count("\n") == 1, text
+    assert text.startswith(f"warning: {only_run(tmp_path)}: no curves for TensorBoard any more: ")
+    assert checkpoints.load_checkpoint(only_run(tmp_path))["iteration"] == 2
+
+
+def test_a_run_is_trained_by_one_process(train: Train, tmp_path: Path) -> None:
+    assert train("--iterations", 1)[0] == 0
+    run = only_run(tmp_path)
+    with another(LOCKS, run / ".lock") as process:
+        code, text = train("--resume", run, "--iterations", 2)
+        assert code == 2 and text.count("\n") == 1, text
+        assert f"run '{run}' is being trained by process {process.pid} on " in text
+        assert ", since 20" in text and "wait until it has ended" in text
+        # Another run of the same folder is nobody's business.
+        assert train("--iterations", 1, "--name", "second")[0] == 0
+        assert (run / ".lock").exists()
+    # It is dead: its lock is no obstacle, and goes.
+    assert train("--resume", run, "--iterations", 2)[0] == 0
+    assert checkpoints.load_checkpoint(run)["iteration"] == 2
+    assert not list(run.rglob(".*"))
+
+
+def test_a_lock_of_another_machine_is_watched_and_then_taken(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train("--iterations", 1)[0] == 0
+    run = only_run(tmp_path)
+    whose = replace(owner(), host="node7", machine="cafe", boot="beef")
+    said = json.dumps({"owner": whose.token, "since": "2026-01-31 12:00:00"})
+    (run / ".lock").write_text(said)
+    for module in (locks, run_dir):
+        monkeypatch.setattr(module, "WATCH_S", 0.5)
+    beating = threading.Event()
+
+    def beat() -> None:
+        while not beating.wait(0.1):
+            os.utime(run / ".lock")
+
+    monkeypatch.setattr(run_dir, "BEAT_S", 0.1)
+    thread = threading.Thread(target=beat)
+    thread.start()
+    code, text = train("--resume", run, "--iterations", 2)
+    beating.set()
+    thread.join()
+    assert code == 2 and "process" in text and " on node7, since 2026-01-31 12:00:00" in text
+    assert f"if it is gone, remove {run / '.lock'}" in text
+    assert "Traceback" not in text and len(text.splitlines()) == 2  # that it watches, and the end
+    # Nobody touches it any more.
+    assert train("--resume", run, "--iterations", 2)[0] == 0
+    assert not list(run.rglob(".*"))

@@ -53,6 +53,8 @@ MOTIONS = Group(
         "edit": Command("motions.robot.editing.cli:main", "crop, mirror, blend, join, loop, ramp"),
         "check": Command("retarget.projection.cli:main", "torques, contacts, balance; mend them"),
         "curate": Command("motions.robot.curation.cli:main", "keep, repair or reject, why"),
+        "pack": Command("motions.robot.sets_cli:pack", "a set as one memory-mapped file"),
+        "split": Command("motions.robot.sets_cli:split", "a manifest: train, validation, test"),
         "fetch": Command("motions.human.fetch.cli:main", "get human clips from their owners"),
         "demo": Command("motions.demo:main", "write the generated human clips"),
     },

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,8 @@ from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, fram
 from mimic_base.resample import resampled_length
 from motions import RobotMotion
 from motions.robot.dataset import MotionFile, distinct_names, find_motion_files, read_header
-from motions.robot.motion import check_fits
+from motions.robot.motion import check_fits, content_hash
+from motions.robot.pack import MotionPack, PackedClip
 from robots import Robot
 
 __all__ = ["MotionLibrary", "find_motion_files", "load_library"]
@@ -59,6 +59,8 @@ class MotionLibrary(FrameArrays[torch.Tensor]):
     """[M, K] bool: which clip has which object."""
     table: torch.Tensor | None = field(default=None, repr=False)
     """[F, columns] the six arrays side by side; where it is given, they are views of it."""
+    mapped: bool = False
+    """Whether the tensors are memory maps of a pack, which may hold rows of other clips too."""
     _joint_table: torch.Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,8 +72,10 @@ class MotionLibrary(FrameArrays[torch.Tensor]):
             object.__setattr__(self, "table", table)
             for name, values in _columns(table, shapes).items():
                 object.__setattr__(self, name, values)
-        joints = torch.cat([self.joint_pos, self.joint_vel], 1)
-        object.__setattr__(self, "_joint_table", joints)
+        # A copy of the first columns is quicker to gather from; too large where they are mapped.
+        assert self.table is not None
+        joints = self.table[:, : 2 * self.joint_pos.shape[1]]
+        object.__setattr__(self, "_joint_table", joints if self.mapped else joints.contiguous())
 
     def joint_command(self, rows: torch.Tensor) -> torch.Tensor:
         """Joint positions and velocities of the frames ``rows`` [n], [n, 2 J]."""
@@ -94,9 +98,45 @@ class MotionLibrary(FrameArrays[torch.Tensor]):
     def num_clips(self) -> int:
         return len(self.names)
 
-    @property
+    @cached_property
     def num_frames(self) -> int:
-        return int(self.joint_pos.shape[0])
+        """Frames of all clips."""
+        return int(self.length.sum())
+
+    def at(
+        self, clip: torch.Tensor, time_s: torch.Tensor, offsets: Sequence[float] = (0.0,)
+    ) -> dict[str, torch.Tensor]:
+        """The references at any times, each with K offsets, between frames interpolated.
+
+        Rotations are interpolated along the shorter arc (normalised linear), all else linearly;
+        times before a clip and after it are its first and last frame.
+
+        Args:
+            clip: [n] clip of each query. time_s: [n] seconds from the clip's beginning.
+            offsets: K seconds, for instance of future references.
+
+        Returns:
+            The six fields, [n, K, J] and [n, K, B, 3 | 4].
+        """
+        assert self.table is not None
+        steps = torch.as_tensor(offsets, device=time_s.device, dtype=time_s.dtype)
+        last = (self.length[clip] - 1)[:, None]
+        place = ((time_s[:, None] + steps) * self.fps).clamp_min(0.0)
+        place = torch.minimum(place, last.to(place))
+        low = torch.minimum(place.long(), (last - 1).clamp_min(0))
+        rows = (self.start[clip][:, None] + low).flatten()
+        share = (place - low).flatten()[:, None].to(self.table.dtype)
+        first = self.table.index_select(0, rows)
+        second = self.table.index_select(0, rows + 1)
+        shapes = [getattr(self, name).shape[1:] for name in FRAME_FIELDS]
+        mixed = _columns(first + share * (second - first), shapes)
+        quats = _columns(second, shapes)["body_quat_w"]
+        begin = _columns(first, shapes)["body_quat_w"]
+        near = torch.where((begin * quats).sum(-1, keepdim=True) < 0, -quats, quats)
+        turned = begin + share[:, :, None] * (near - begin)
+        mixed["body_quat_w"] = turned / turned.norm(dim=-1, keepdim=True)
+        count = (len(clip), len(steps))
+        return {name: values.unflatten(0, count) for name, values in mixed.items()}
 
 
 def _columns(table: torch.Tensor, shapes: Sequence[torch.Size]) -> dict[str, torch.Tensor]:
@@ -120,6 +160,8 @@ def load_library(
 
     Joints and bodies are matched by name. Files are read side by side, and each goes straight into
     its rows of the tensors, so that no clip is in memory twice but for the moment of its reading.
+    Clips of one pack with this rate and these bodies are not read at all on the CPU: frames are
+    gathered from the mapped file.
 
     Args:
         workers: threads that read; by default as many as there are processors, at most eight.
@@ -129,6 +171,9 @@ def load_library(
     """
     if not files:
         raise MimicError("no motion given; pass --motion FILE or a folder of .npz files")
+    mapped = _mapped(files, robot, fps, device)
+    if mapped is not None:
+        return mapped
     sizes = [_size(file, fps) for file in files]
     object_names = tuple(dict.fromkeys(name for _, names in sizes for name in names))
     length = torch.tensor([frames for frames, _ in sizes], device=device)
@@ -159,6 +204,66 @@ def load_library(
     )
 
 
+def _mapped(
+    files: Sequence[MotionSource], robot: Robot, fps: float, device: str
+) -> MotionLibrary | None:
+    """The library of clips that lie in one pack as they are needed; None where they do not."""
+    clips = [file for file in files if isinstance(file, PackedClip)]
+    if len(clips) < len(files) or len({id(clip.pack) for clip in clips}) > 1:
+        return None
+    pack = clips[0].pack
+    if pack.robot != robot.name:
+        raise MimicError(
+            f"{pack.path}: the pack is of robot '{pack.robot}', this is '{robot.name}'; "
+            f"pack its motions: mimic motions pack FOLDER --robot {robot.name} --out SET.pack"
+        )
+    same = (
+        pack.fps == fps
+        and pack.joint_names == tuple(robot.joint_names)
+        and pack.body_names == tuple(robot.key_bodies)
+    )
+    if not same or torch.device(device).type != "cpu":
+        return None
+    entries = [pack.entries[clip.index] for clip in clips]
+    index = [clip.index for clip in clips]
+    table = torch.from_numpy(pack.frames)
+    shapes = frame_shapes(0, len(pack.joint_names), len(pack.body_names))
+    weights = [clip.weight for clip in clips]
+    even = all(weight == weights[0] for weight in weights)
+    return MotionLibrary(
+        names=tuple(entry.name for entry in entries),
+        hashes=tuple(entry.hash for entry in entries),
+        source_fps=tuple(entry.source_fps for entry in entries),
+        fps=fps,
+        start=torch.from_numpy(pack.start[index]),
+        length=torch.tensor([entry.frames for entry in entries]),
+        weight=None if even else torch.tensor(weights),
+        table=table,
+        mapped=True,
+        **_columns(table, [torch.Size(shapes[name][1:]) for name in FRAME_FIELDS]),
+        **_mapped_objects(pack, clips),
+    )
+
+
+def _mapped_objects(pack: MotionPack, clips: Sequence[PackedClip]) -> dict:
+    if pack.objects is None:
+        return {}
+    tracks = torch.from_numpy(pack.objects).unflatten(1, (len(pack.object_names), -1))
+    present = torch.zeros((len(clips), len(pack.object_names)), dtype=torch.bool)
+    for row, clip in enumerate(clips):
+        for name in pack.entries[clip.index].objects:
+            present[row, pack.object_names.index(name)] = True
+    pos, quat, linear, angular = tracks.split([3, 4, 3, 3], -1)
+    return {
+        "object_names": pack.object_names,
+        "object_pos_w": pos,
+        "object_quat_w": quat,
+        "object_lin_vel_w": linear,
+        "object_ang_vel_w": angular,
+        "object_present": present,
+    }
+
+
 def _workers(wanted: int | None, clips: int) -> int:
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(wanted or min(available or 1, 8), clips))
@@ -187,6 +292,12 @@ def _size(file: MotionSource, fps: float) -> tuple[int, tuple[str, ...]]:
     return resampled_length(header.frames, header.fps, fps), header.objects
 
 
+def _motion(file: MotionSource) -> RobotMotion:
+    if isinstance(file, RobotMotion):
+        return file
+    return file.load() if isinstance(file, MotionFile) else RobotMotion.load(Path(file))
+
+
 class _Tensors:
     """The memory of a library, filled clip by clip from several threads."""
 
@@ -213,10 +324,13 @@ class _Tensors:
         self, file: MotionSource, index: int, row: int, frames: int, robot: Robot, fps: float
     ) -> tuple[str, str, float]:
         """Read a clip into rows from ``row`` on; its name, hash and own rate."""
-        motion = file if isinstance(file, RobotMotion) else RobotMotion.load(Path(file))
+        motion = _motion(file)
         where = None if isinstance(file, RobotMotion) else str(file)
         check_fits(motion, robot, bodies=robot.key_bodies, where=where)
-        digest, source_fps, name = _hash(motion), float(motion.fps), motion.name
+        digest, source_fps, name = content_hash(motion), float(motion.fps), motion.name
+        if isinstance(file, PackedClip):
+            entry = file.pack.entries[file.index]
+            digest, source_fps = entry.hash, entry.source_fps
         if isinstance(file, MotionFile) and file.name:
             name = file.name
         joints = [motion.joint_names.index(each) for each in robot.joint_names]
@@ -253,17 +367,3 @@ class _Tensors:
             for key, values in fields.items():
                 self.objects[key][rows, column] = torch.from_numpy(values[:, mine]).float()
             self.objects["object_present"][index, column] = True
-
-
-def _hash(clip: RobotMotion) -> str:
-    """Hash of a clip's content as its file holds it, the same for the same content."""
-    digest = hashlib.sha256(f"{clip.robot} {clip.fps:.6f}".encode())
-    arrays = [clip.joint_pos, clip.body_pos_w, clip.body_quat_w]
-    if clip.objects is not None:
-        digest.update("\0".join(clip.object_names).encode())
-        arrays += [clip.object_pos_w, clip.object_quat_w]
-    if clip.scene:
-        digest.update(json.dumps(clip.scene, sort_keys=True).encode())
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
-    return digest.hexdigest()[:16]

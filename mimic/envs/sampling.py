@@ -36,6 +36,10 @@ class SamplingConfig:
     bin_s: float = 1.0
 
 
+def _ceil_div(value: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    return -torch.div(-value, by, rounding_mode="floor")
+
+
 class StartSampler:
     """Failure-weighted choice of start frames over bins of about a second of every clip."""
 
@@ -54,13 +58,14 @@ class StartSampler:
         self.clip_of_bin = torch.repeat_interleave(
             torch.arange(library.num_clips, device=device), bins
         )
-        frame = torch.arange(library.num_frames, device=device)
-        clip = torch.repeat_interleave(
-            torch.arange(library.num_clips, device=device), library.length
+        # Frame f of a clip of L frames and b bins lies in bin floor(f b / L).
+        inside = torch.arange(self.num_bins, device=device) - self.first_bin[self.clip_of_bin]
+        length, count = library.length[self.clip_of_bin], bins[self.clip_of_bin]
+        self.frames_of_bin = _ceil_div((inside + 1) * length, count) - _ceil_div(
+            inside * length, count
         )
-        position = frame - library.start[clip]
-        self.bin_of_row = self.first_bin[clip] + (position * bins[clip]) // library.length[clip]
-        self.frames_of_bin = torch.bincount(self.bin_of_row, minlength=self.num_bins)
+        # Clips of a pack may stand in any order.
+        self._start, self._clip = torch.sort(library.start)
         if library.weight is None:
             self.uniform = self.frames_of_bin / library.num_frames
         else:
@@ -69,6 +74,26 @@ class StartSampler:
         self.failures = torch.zeros(self.num_bins, device=device)
         self.visits = torch.zeros(self.num_bins, device=device)
         self._neighbours = self._kernel_index(device)
+
+    def bin_of(self, rows: torch.Tensor) -> torch.Tensor:
+        """The bins [n] of library rows [n], each a row of one of the library's clips."""
+        place = torch.searchsorted(self._start, rows, right=True) - 1
+        clip = self._clip[place]
+        inside = rows - self._start[place]
+        return (
+            self.first_bin[clip] + (inside * self.bins_of_clip[clip]) // self.library.length[clip]
+        )
+
+    @property
+    def bin_of_row(self) -> torch.Tensor:
+        """[F] the bin of every frame, clip by clip; to look at, not for large sets."""
+        library = self.library
+        clip = torch.repeat_interleave(
+            torch.arange(library.num_clips, device=library.length.device), library.length
+        )
+        first = torch.cumsum(library.length, 0) - library.length
+        inside = torch.arange(library.num_frames, device=clip.device) - first[clip]
+        return self.bin_of(library.start[clip] + inside)
 
     def _kernel_index(self, device: torch.device) -> torch.Tensor:
         """[K, bins] the bins u = 0..K-1 seconds later, clamped to the end of the same clip."""
@@ -83,7 +108,7 @@ class StartSampler:
         Args:
             rows: [N] library row each environment is at. failed: [N] bool, terminated there.
         """
-        bins = self.bin_of_row[rows]
+        bins = self.bin_of(rows)
         alpha = self.config.smoothing
         counts = torch.bincount(bins[failed], minlength=self.num_bins).float()
         self.failures.mul_(1 - alpha).add_(counts, alpha=alpha)

@@ -70,7 +70,7 @@ def scene_of_motions(
     if not first:
         return SceneConfig()
     one = clips[0]
-    return scene_of_motion(one if isinstance(one, RobotMotion) else RobotMotion.load(one.path))
+    return scene_of_motion(one if isinstance(one, RobotMotion) else one.load())
 
 
 def with_motion_scene(
@@ -84,7 +84,7 @@ def with_motion_scene(
 
 
 def _named(clip: MotionFile | RobotMotion) -> str:
-    return clip.name if isinstance(clip, RobotMotion) else str(clip.path)
+    return clip.name if isinstance(clip, RobotMotion) else str(clip)
 
 
 def _scene(clip: MotionFile | RobotMotion) -> Mapping[str, Any]:

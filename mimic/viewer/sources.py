@@ -15,7 +15,7 @@ from mimic.sim.motion_scene import scene_of_motion
 from mimic.sim.scene import SceneConfig
 from mimic_base.errors import MimicError
 from motions import RobotMotion
-from motions.robot.dataset import distinct_names, find_motion_files, names_motions
+from motions.robot.dataset import MotionFile, distinct_names, find_motion_files, names_motions
 from robots import Robot
 
 
@@ -84,11 +84,11 @@ def find_playable(
     return Playable(player, body, clips, _notes(player, body), found.config)
 
 
-def _motion_files(paths: Sequence[Path]) -> list[Path]:
-    return [file.path for file in find_motion_files(paths)] if paths else []
+def _motion_files(paths: Sequence[Path]) -> list[MotionFile]:
+    return find_motion_files(paths) if paths else []
 
 
-def _trained_on(source: PolicySource) -> list[Path]:
+def _trained_on(source: PolicySource) -> list[MotionFile]:
     trained = source.trained_on
     if not trained:
         raise MimicError(
@@ -104,18 +104,18 @@ def _trained_on(source: PolicySource) -> list[Path]:
     return _motion_files(trained)
 
 
-def _clips(player: PolicyPlayer, files: Sequence[Path], scenes: bool) -> tuple[Clip, ...]:
+def _clips(player: PolicyPlayer, files: Sequence[MotionFile], scenes: bool) -> tuple[Clip, ...]:
     if not files:
         inside = player.contract.clip_inside
         name = player.contract.motions[inside].name if inside is not None else ""
         return (Clip(name, player.reference_inside()),)
     names, references, carried = [], [], []
     for file in files:
-        motion = RobotMotion.load(file)
-        names.append(motion.name or file.stem)
-        references.append(player.reference(motion, where=file))
+        motion = file.load()
+        names.append(motion.name or file.path.stem)
+        references.append(player.reference(motion, where=str(file)))
         carried.append(scene_of_motion(motion) if scenes and motion.scene else None)
-    return tuple(map(Clip, distinct_names(names, files), references, carried))
+    return tuple(map(Clip, distinct_names(names, [file.path for file in files]), references, carried))
 
 
 def _notes(player: PolicyPlayer, robot: Robot) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ A manifest is a text file beside the clips that says which of them belong to a s
 
 or as a table (``.csv``) with a heading ``file,split,weight,tags`` and tags separated by spaces.
 Only `file` is needed; it is relative to the manifest. ``--motion set.jsonl`` means all its clips,
-``--motion set.jsonl:train`` those of one split.
+``--motion set.jsonl:train`` those of one split. A pack (`motions.robot.pack`) is named likewise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,13 @@ from numpy.typing import NDArray
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
 
+if TYPE_CHECKING:
+    from motions.robot.motion import RobotMotion
+
 MANIFESTS = (".jsonl", ".csv")
 """File name endings of manifests."""
+PACK = ".pack"
+"""File name ending of packs (`motions.robot.pack`)."""
 _KEYS = ("file", "split", "weight", "tags", "name")
 
 
@@ -52,19 +57,26 @@ class MotionFile(os.PathLike[str]):
     def __fspath__(self) -> str:
         return str(self.path)
 
+    def load(self) -> RobotMotion:
+        """Read the clip; raises `InputError` as `RobotMotion.load` does."""
+        from motions.robot.motion import RobotMotion
+
+        return RobotMotion.load(self.path)
+
     def __str__(self) -> str:
         return str(self.path)
 
 
 MotionPath = Path | str | MotionFile
-"""What names motions: a file, a folder, a manifest (perhaps with ``:SPLIT``), a clip of a set."""
+"""What names motions: a file, a folder, a manifest or a pack (perhaps with ``:SPLIT``), a clip."""
 
 
 def find_motion_files(paths: Sequence[MotionPath]) -> list[MotionFile]:
     """The clips that `paths` mean, in a stable order.
 
     A folder stands for the ``.npz`` files in it and below it, sorted by their path; clips below it
-    are named by their folders. Raises `InputError` for what is not there.
+    are named by their folders. A pack stands for its clips. Raises `InputError` for what is not
+    there.
     """
     files = [file for path in paths for file in _expand(path)]
     if not files:
@@ -85,8 +97,12 @@ def distinct_names(names: Sequence[str], paths: Sequence[Path | None]) -> tuple[
         paths: where each clip comes from; None for one that has no file.
     """
     labels = list(names)
-    for name in {name for name in names if names.count(name) > 1}:
-        alike = [i for i, each in enumerate(names) if each == name]
+    of_name: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        of_name.setdefault(name, []).append(i)
+    for alike in of_name.values():
+        if len(alike) < 2:
+            continue
         whole = [p.absolute().with_suffix("").parts for i in alike if (p := paths[i]) is not None]
         for count in range(1, max(map(len, whole), default=0) + 1):
             if len({parts[-count:] for parts in whole}) == len(set(whole)):
@@ -111,9 +127,10 @@ def names_motions(path: Path | str) -> bool:
 
 
 def _manifest_and_split(path: Path | str) -> tuple[str, str] | None:
-    """The parts of ``MANIFEST:SPLIT``; None for what is no such thing."""
+    """The parts of ``MANIFEST:SPLIT`` or ``PACK:SPLIT``; None for what is no such thing."""
     manifest, _, split = str(path).rpartition(":")
-    if not manifest or Path(path).exists() or Path(manifest).suffix.lower() not in MANIFESTS:
+    known = (*MANIFESTS, PACK)
+    if not manifest or Path(path).exists() or Path(manifest).suffix.lower() not in known:
         return None
     return (manifest, split) if Path(manifest).is_file() else None
 
@@ -123,6 +140,9 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
         yield path
         return
     path = Path(path)
+    if path.suffix.lower() == PACK and path.is_file():
+        yield from _packed(path, None)
+        return
     if path.is_dir():
         found = sorted(p for p in path.rglob("*.npz") if not is_hidden(p, path))
         if not found:
@@ -135,6 +155,9 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
         yield from read_manifest(path)
         return
     part = _manifest_and_split(path)
+    if part is not None and part[0].lower().endswith(PACK):
+        yield from _packed(Path(part[0]), part[1])
+        return
     if part is not None:
         yield from read_manifest(part[0], split=part[1])
         return
@@ -144,6 +167,12 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
             "'mimic retarget CLIP --robot unitree_g1 --out DIR'"
         )
     yield MotionFile(path=path)
+
+
+def _packed(path: Path, split: str | None) -> Sequence[MotionFile]:
+    from motions.robot.pack import MotionPack
+
+    return MotionPack.open(path).select(split)
 
 
 def _name(below: Path) -> str:
@@ -264,7 +293,13 @@ class MotionHeader:
 
 
 def read_header(path: MotionPath) -> MotionHeader | None:
-    """The size of a robot motion file; None where it is none, which reading it will tell."""
+    """The size of a robot motion file; None where it is none, which reading it will tell.
+
+    A clip of a set that has a method `header`, as one of a pack, is asked instead.
+    """
+    own = getattr(path, "header", None)
+    if own is not None:
+        return own()
     try:
         with zipfile.ZipFile(path) as archive:
             frames = int(_header(archive, "joint_pos.npy")[0])

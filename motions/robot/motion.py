@@ -9,6 +9,7 @@ A motion without either is written as ``/1``, which older readers know; both are
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -310,6 +311,23 @@ class RobotNames:
     name: str
     joint_names: tuple[str, ...]
     body_names: tuple[str, ...]
+
+
+def content_hash(clip: RobotMotion) -> str:
+    """Hash of a clip's content as its file holds it (single precision), 16 hexadecimal digits.
+
+    Name, source and quality do not count: the same movement has the same hash.
+    """
+    digest = hashlib.sha256(f"{clip.robot} {clip.fps:.6f}".encode())
+    arrays = [clip.joint_pos, clip.body_pos_w, clip.body_quat_w]
+    if clip.objects is not None:
+        digest.update("\0".join(clip.object_names).encode())
+        arrays += [clip.object_pos_w, clip.object_quat_w]
+    if clip.scene:
+        digest.update(json.dumps(clip.scene, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def check_fits(

@@ -11,11 +11,13 @@ import numpy as np
 import tyro
 
 from mimic_base.options import parse
+from motions.robot.dataset import PACK
 from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions, find_motion_files, for_each
 from motions.robot.formats.formats import FORMATS
 from motions.robot.formats.orders import JOINT_ORDERS
 from motions.robot.formats.reading import read_robot_trajectory
 from motions.robot.formats.trajectory import RobotTrajectory
+from motions.robot.pack import MotionPack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,9 @@ class InfoOptions(SourceOptions):
     """Say what robot motion files hold, and how sure their layout is."""
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Robot motion files, or folders of them."""
+    """Robot motion files, folders of them, or packs."""
+    verify: bool = False
+    """Of a pack, read everything: checksums, and that all numbers are finite."""
     formats: bool = False
     """List the known formats and joint orders instead."""
 
@@ -37,6 +41,12 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions i
     reading = options.read_options()
 
     def one(path: Path, _name: str) -> None:
+        if path.suffix.lower() == PACK:
+            pack = MotionPack.open(path)
+            if options.verify:
+                pack.check()
+            print(pack.summary())
+            return
         print(info_text(path, read_robot_trajectory(path, reading)))
 
     return for_each(find_motion_files(options.files), one)

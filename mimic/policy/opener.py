@@ -22,6 +22,7 @@ from mimic_base.errors import MimicError
 if TYPE_CHECKING:
     from torch import nn
 
+    from motions.robot.dataset import MotionFile
     from robots import Robot
 
 CONFIG = "config.json"
@@ -75,7 +76,7 @@ def find_policy(named: Path | str, prefer: Literal["onnx", "checkpoint"] = "onnx
 
 
 def open_player(
-    source: PolicySource, motions: Sequence[Path] = (), robot: Robot | None = None
+    source: PolicySource, motions: Sequence[Path | MotionFile] = (), robot: Robot | None = None
 ) -> PolicyPlayer:
     """The policy as it is played on one robot.
 

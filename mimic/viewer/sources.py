@@ -14,7 +14,6 @@ from mimic.policy.player import PolicyPlayer
 from mimic.sim.motion_scene import scene_of_motion
 from mimic.sim.scene import SceneConfig
 from mimic_base.errors import MimicError
-from motions import RobotMotion
 from motions.robot.dataset import MotionFile, distinct_names, find_motion_files, names_motions
 from robots import Robot
 
@@ -115,7 +114,9 @@ def _clips(player: PolicyPlayer, files: Sequence[MotionFile], scenes: bool) -> t
         names.append(motion.name or file.path.stem)
         references.append(player.reference(motion, where=str(file)))
         carried.append(scene_of_motion(motion) if scenes and motion.scene else None)
-    return tuple(map(Clip, distinct_names(names, [file.path for file in files]), references, carried))
+    return tuple(
+        map(Clip, distinct_names(names, [file.path for file in files]), references, carried)
+    )
 
 
 def _notes(player: PolicyPlayer, robot: Robot) -> tuple[str, ...]:

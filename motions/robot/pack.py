@@ -220,8 +220,8 @@ class MotionPack:
         """What is in it: totals, then clips and hours by split, tag, folder, licence."""
         length = np.array([entry.frames for entry in self.entries]) / self.fps
         lines = [
-            f"{self.path}: {self.num_clips} clips, {self.hours:.2f} h at {self.fps:g} fps, robot "
-            f"{self.robot}, {len(self.joint_names)} joints, {len(self.body_names)} bodies, "
+            f"{self.path}: {self.num_clips} clips, {_time(3600 * self.hours)} at {self.fps:g} fps, "
+            f"robot {self.robot}, {len(self.joint_names)} joints, {len(self.body_names)} bodies, "
             f"{self.path.stat().st_size / 2**20:.1f} MiB",
             f"  clips of {length.min():.1f} to {length.max():.1f} s, half of them above "
             f"{np.median(length):.1f} s",
@@ -242,7 +242,7 @@ class MotionPack:
                     count[value] += 1
                     seconds[value] += float(spent)
             for value, clips in count.most_common(12):
-                lines.append(f"  {title} {value}: {clips} clips, {seconds[value] / 3600:.2f} h")
+                lines.append(f"  {title} {value}: {clips} clips, {_time(seconds[value])}")
             if len(count) > 12:
                 lines.append(f"  ... and {len(count) - 12} more of kind {title}")
         return "\n".join(lines)
@@ -269,6 +269,12 @@ class PackedClip(MotionFile):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.name}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
 
 
 # -- opening ---------------------------------------------------------------------------------------

@@ -87,9 +87,7 @@ def test_torch_and_numpy_observe_the_same(build: Build, endless: TaskConfig, pla
     clip = Reference(**{name: getattr(library, name).double().numpy() for name in FRAME_FIELDS})
     for index in range(3):
         frame = clip.frame(int(motion_command(env).frame[index]) + contract.reference_lead)
-        situation = Situation(
-            contract, measured(env, index), frame, numpy_of(env.actions, index)
-        )
+        situation = Situation(contract, measured(env, index), frame, numpy_of(env.actions, index))
         built = ObservationBuilder(contract)(situation)
         expected = env.get_observations()["actor"][index].numpy()
         at = 0
@@ -228,9 +226,7 @@ def test_a_player_is_told_of_commands_and_objects(build: Build, endless: TaskCon
     env = build(endless)
     contract = replace(
         contract_of_env(env, {}),
-        observations=(
-            ObservationInfo(name="to_goal", size=1, function=reference_to(box_to_goal)),
-        ),
+        observations=(ObservationInfo(name="to_goal", size=1, function=reference_to(box_to_goal)),),
     )
     state, nothing = measured(env, 0), np.zeros(29)
     goal = {"goal": SimpleNamespace(height=np.array([1.0]))}

@@ -21,7 +21,7 @@ from tests.envs.conftest import sway
 @pytest.fixture
 def folder(tiny: Robot, tmp_path: Path) -> Path:
     for number, seconds in enumerate((1.0, 2.5, 1.7)):
-        motion = sway(tiny, seconds=seconds, amplitude=0.05 + 0.02 * number)
+        motion = sway(tiny, seconds=seconds, name=f"sway{number}")
         motion.save(tmp_path / "clips" / f"{number}.npz")
     return tmp_path / "clips"
 

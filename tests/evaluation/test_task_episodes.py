@@ -76,9 +76,7 @@ def task(**terms: TerminationTerm) -> TaskConfig:
 
 
 def ends(steps: int, number: int, **kind: bool) -> TerminationTerm:
-    return TerminationTerm(
-        function=after, parameters={"steps": steps, "number": number}, **kind
-    )
+    return TerminationTerm(function=after, parameters={"steps": steps, "number": number}, **kind)
 
 
 def still(obs: torch.Tensor) -> torch.Tensor:

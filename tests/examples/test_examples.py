@@ -37,6 +37,7 @@ SAYS = {
         "gravity: 3 x 3",
     ),
     "11_engine": (r"they agree to (0e\+00|\de-0[5-9]) m",),
+    "14_data_set": (r"set\.pack: 4 clips", "split validation", "mapped: True", r"256, 4, 14, 3"),
     "12_objective": (r"\d+ cm before, [0-4]\.\d cm now", "pelvis at most 0.7", "climbs 0.2"),
 }
 

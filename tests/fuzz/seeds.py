@@ -217,6 +217,23 @@ def manifest() -> tuple[Seed, ...]:
 
 
 @cache
+def pack() -> tuple[Seed, ...]:
+    """A set of motions in one file."""
+    import robots
+    from motions.robot.dataset import find_motion_files
+    from motions.robot.packing import write_pack
+
+    def make(folder: Path) -> Path:
+        for name in ("a", "b"):
+            (folder / f"{name}.npz").write_bytes(robot()[0].content)
+        files = find_motion_files([folder])
+        write_pack(files, folder / "set.pack", robots.load("unitree_g1"))
+        return folder / "set.pack"
+
+    return (_made(make),)
+
+
+@cache
 def batch() -> tuple[Seed, ...]:
     """A list of human clips for a batch."""
     clip = human()[0].content

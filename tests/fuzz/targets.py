@@ -121,6 +121,16 @@ def _manifest(path: Path) -> None:
         read_header(file)
 
 
+def _pack(path: Path) -> None:
+    import robots
+    from mimic.envs.motion_library import find_motion_files, load_library
+
+    files = find_motion_files([path])
+    library = load_library(files, robots.load("unitree_g1"), 50.0)
+    library.gather(library.start)
+    files[0].load()
+
+
 def _batch(path: Path) -> int:
     return _mimic("retarget", "--manifest", path, "--out", "out")
 
@@ -208,6 +218,7 @@ TARGETS: Mapping[str, Target] = {
     "checkpoint": Target(seeds.checkpoint, _policy, share=1.5),
     "config.json": Target(seeds.configuration, _configuration, _run_config, share=1.5),
     "motion manifest": Target(seeds.manifest, _manifest, share=1.5),
+    "motion pack": Target(seeds.pack, _pack, share=1.5),
     "batch manifest": Target(seeds.batch, _batch, share=1, several=True),
     "stream": Target(seeds.stream, _stream, share=1.5),
 }

@@ -6,6 +6,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from robots import Robot
 
 
 def clip(
-    tiny: Robot, seed: int, frames: int = 30, fps: float = 50.0, **more: object
+    tiny: Robot, seed: int, frames: int = 30, fps: float = 50.0, **more: Any
 ) -> RobotMotion:
     rng = np.random.default_rng(seed)
     joints = tiny.default_joint_pos + 0.05 * rng.normal(size=(frames, tiny.num_joints)).cumsum(0)
@@ -32,7 +33,7 @@ def clip(
     upright = np.tile([1.0, 0.0, 0.0, 0.0], (frames, 1))
     return RobotMotion.from_coordinates(
         tiny, root, upright, joints, fps=fps, name=f"clip{seed}", **more
-    )  # pyright: ignore[reportArgumentType]
+    )
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_clips_come_back_as_they_went_in(folder: Path, pack: MotionPack, tiny: R
     assert [entry.name for entry in pack.entries] == ["run/a", "run/b", "walk/a"]
     assert pack.fps == 50 and pack.body_names == tuple(tiny.key_bodies)
     for packed, file in zip(pack.clips, find_motion_files([folder]), strict=True):
-        own = RobotMotion.load(file).with_body_order(tiny.key_bodies).resample(50.0)
+        own = file.load().with_body_order(tiny.key_bodies).resample(50.0)
         found = packed.load()
         assert found.licence == "CC0" and found.source == "made" and found.robot == "tiny"
         for name in (*FRAME_FIELDS, "contact"):
@@ -63,8 +64,8 @@ def test_clips_come_back_as_they_went_in(folder: Path, pack: MotionPack, tiny: R
                 getattr(found, name), np.float32(getattr(own, name)).astype(float), err_msg=name
             )
         entry = pack.entries[packed.index]
-        assert entry.hash == content_hash(RobotMotion.load(file))
-        assert entry.source_fps == RobotMotion.load(file).fps
+        assert entry.hash == content_hash(file.load())
+        assert entry.source_fps == file.load().fps
     pack.check()
 
 

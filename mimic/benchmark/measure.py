@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 from mimic.benchmark.stages import STAGES, clock_of, timed_stages
-from mimic.envs.commands.motion import motion_command
+from mimic.envs.commands import MotionCommand
 from mimic.envs.environment import Environment
 from mimic.envs.motion_library import MotionSource
+from mimic.envs.spec import COMMAND
 from mimic.envs.threads import few_threads
 from mimic.machine import usable_cores
 from mimic.sim import pick_device
@@ -219,7 +220,7 @@ def _standing(env: Environment, generator: torch.Generator, steps: int) -> float
     now = clock_of(device)
     everyone = torch.arange(n, device=device)
     # One engine serves both: a second one would be compiled and kept in memory as well.
-    before = engine.qpos.clone(), engine.qvel.clone()
+    before = engine.snapshot()
     root = torch.zeros(n, 3, device=device)
     root[:, 2] = robot.default_root_height + engine.scene.height(root[:, 0], root[:, 1])
     upright = torch.tensor([1.0, 0.0, 0.0, 0.0], device=device).repeat(n, 1)
@@ -237,15 +238,19 @@ def _standing(env: Environment, generator: torch.Generator, steps: int) -> float
         started = now()
         engine.advance(targets)
         seconds += now() - started
-    engine.reset(everyone, *before)
+    engine.restore(before)
     return seconds
 
 
 def _actions(env: Environment, generator: torch.Generator) -> torch.Tensor:
-    """Actions [N, J] that ask for the reference pose, with noise."""
-    wanted = (motion_command(env).joint_pos - env.default_joint_pos) / env.action_scale
-    noise = torch.randn(wanted.shape, generator=generator).to(wanted)
-    return wanted + ACTION_NOISE * noise
+    """Actions [N, A] that ask for the reference pose, with noise; without a reference for the
+    default pose."""
+    noise = torch.randn((env.num_envs, env.num_actions), generator=generator).to(env.device)
+    for command in env.commands.values():
+        if isinstance(command, MotionCommand):
+            wanted = (command.joint_pos - env.default_joint_pos) / env.action_scale
+            return wanted + ACTION_NOISE * noise
+    return ACTION_NOISE * noise
 
 
 def _policy(env: Environment) -> nn.Module:
@@ -275,8 +280,13 @@ def _ppo_iteration(env: Environment, seed: int, threads: int) -> tuple[float, in
     on_gpu = env.device.type == "cuda"
     preset = PRESETS["gpu" if on_gpu else "cpu"]
     # On a GPU the first iteration loads libraries; the second one counts.
+    algorithm = replace(preset.algorithm, workers=threads)
+    if env.spec.observations["actor"][0].name != COMMAND:
+        # Nothing that could be passed on.
+        networks = replace(algorithm.networks, command_feedthrough=False)
+        algorithm = replace(algorithm, networks=networks)
     config = run_config(
-        RunConfig(algorithm=replace(preset.algorithm, workers=threads), loop=preset.loop),
+        RunConfig(algorithm=algorithm, loop=preset.loop),
         num_envs=env.num_envs, iterations=2 if on_gpu else 1,
     )  # fmt: skip
     runner = start_runner(env, config, device=str(env.device), seed=seed)

@@ -19,7 +19,7 @@ class Benchmark:
     num_envs: tuple[int, ...] = (64, 512, 2048)
     """Numbers of environments to measure."""
     task: str = "tracking"
-    """Task to measure; `mimic list` shows them."""
+    """Task to measure; `mimic list` shows them; package.module:function is one of your own."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them; by default the clips that come with the program."""
     robot: str = "unitree_g1"
@@ -57,6 +57,8 @@ class Benchmark:
         )
         from mimic.benchmark.motion import default_motions
         from mimic.envs.motion_library import find_motion_files
+        from mimic.tasks.registry import task_config
+        from mimic.tasks.tracking import motion_commands
         from mimic_base.errors import MimicError
         from mimic_base.files import atomic_path
 
@@ -68,7 +70,9 @@ class Benchmark:
             raise MimicError(f"--threads must not be negative, got {self.threads}")
         console = make_console()
         robot = robots.load(self.robot)
-        motions = find_motion_files(self.motion) if self.motion else default_motions(robot)
+        motions = find_motion_files(self.motion) if self.motion else []
+        if not motions and motion_commands(task_config(self.task)):
+            motions = default_motions(robot)
         # The place of the result is tried before the work, not after.
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
             facts = environment_facts()

@@ -30,10 +30,12 @@ class Parity:
     """The engine the others are compared with."""
     device: str = "auto"
     """Where physics is computed, by engines that can choose: auto, cpu, cuda or cuda:N."""
+    robot: str | None = None
+    """Robot name, or a description file (.toml), when it is not the one the policy names."""
     episodes: int = 2
-    """Episodes of each clip."""
+    """Episodes of each clip, or of a task without clips."""
     seconds: float = 3.0
-    """How much of each clip is played."""
+    """How much of each episode is played."""
     threads: int = 0
     """Threads of the `mujoco` engine's physics; 0 is one per core."""
     seed: int = 0
@@ -51,9 +53,9 @@ class Parity:
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
             with console.status("comparing"):
                 reports = parity(
-                    self.policy, self.motion, reference=self.reference, engines=self.engines,
-                    device=self.device, episodes=self.episodes, seconds=self.seconds,
-                    threads=self.threads, seed=self.seed,
+                    self.policy, self.motion, robot=self.robot, reference=self.reference,
+                    engines=self.engines, device=self.device, episodes=self.episodes,
+                    seconds=self.seconds, threads=self.threads, seed=self.seed,
                 )  # fmt: skip
             if output is not None:
                 report = {

@@ -148,6 +148,8 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
             raise MimicError(f"{saved}: this run's algorithm is '{defaults.algorithm}'")
     else:
         defaults = preset_arguments(preset or "cpu", algorithm or "ppo")
+        if ":" in task_of(arguments):
+            defaults = suited(defaults, task_of(arguments))
     kind: type[TrainArguments] = TrainArguments
     asked = any(each in ("-h", "--help") for each in arguments)
     if any(each.startswith(TASK_GROUP) for each in arguments) or asked:
@@ -179,6 +181,20 @@ def preset_arguments(preset: str, algorithm: str) -> TrainArguments:
         loop=chosen.loop,
         algorithm_config=config,
     )
+
+
+def suited(defaults: TrainArguments, name: str) -> TrainArguments:
+    """The defaults of a new run of a task of one's own: an actor that is not shown commanded joint
+    positions cannot pass them on."""
+    from mimic.envs.spec import COMMAND
+
+    task = base_task(dataclasses.replace(defaults, task=name))
+    networks = getattr(defaults.algorithm_config, "networks", None)
+    seen = next(iter(task.observations.get("actor", {})), None)
+    if seen == COMMAND or not getattr(networks, "command_feedthrough", False):
+        return defaults
+    config = with_values(defaults.algorithm_config, {"networks.command_feedthrough": False})
+    return dataclasses.replace(defaults, algorithm_config=config)
 
 
 def saved_arguments(run: Path) -> TrainArguments:

@@ -52,6 +52,13 @@ class TermMemory:
         self._fresh[env_ids] = True
         self._draw(env_ids)
 
+    def take(self, other: TermMemory) -> None:
+        """Remember what another environment's memory of the same term does."""
+        device = self._values.device
+        self._values = other._values.to(device, copy=True)
+        self._fresh = other._fresh.to(device, copy=True)
+        self.latency = other.latency.to(device, copy=True)
+
     def see(self, values: torch.Tensor, *, again: bool = False) -> torch.Tensor:
         """Take the values [N, d] of a control step; return what is observed, [N, history d].
 

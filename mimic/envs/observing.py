@@ -134,6 +134,13 @@ class ObservationGroups:
                 if memory is not None:
                     memory.reset(env_ids)
 
+    def take(self, other: ObservationGroups) -> None:
+        """Remember what the same observations of another environment do."""
+        for group, memories in self._memories.items():
+            for mine, theirs in zip(memories, other._memories[group], strict=True):
+                if mine is not None and theirs is not None:
+                    mine.take(theirs)
+
     # parts ---------------------------------------------------------------------------------
 
     def _by_term(

@@ -125,7 +125,8 @@ class EnvSpec:
             raise MimicError(
                 f"command feedthrough needs the commanded joint positions ('{COMMAND}', without "
                 f"history) first in the {group}'s observations, found '{first.name}' of size "
-                f"{first.size} with history {first.history}; train with command_feedthrough off"
+                f"{first.size} with history {first.history}; train with "
+                "--algorithm.networks.no-command-feedthrough"
             )
         scale = first.scale
         offset = [float(value) * scale for value in self.default_joint_pos]

@@ -8,24 +8,27 @@ grow out of earlier ones; in the second pass both run free, which says how long 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import robots
-from mimic.envs.commands.motion import ResetNoise, motion_command
-from mimic.envs.environment import Environment
+from mimic.envs.commands import MotionCommand, ResetNoise
+from mimic.envs.copying import copy_environment
+from mimic.envs.environment import Environment, quiet_task
 from mimic.envs.motion_library import MotionSource, find_motion_files
 from mimic.envs.threads import few_threads
-from mimic.evaluation.policies import LoadedPolicy, open_policy
-from mimic.evaluation.protocols import PROTOCOLS
+from mimic.evaluation.policies import LoadedPolicy, load, named_task, robot_of
+from mimic.evaluation.protocols import tracks_clips
 from mimic.sim import pick_device
-from mimic.tasks.registry import make_env, task_config
+from mimic.tasks.registry import make_env
 from mimic_base.errors import MimicError
 from motions import RobotMotion
+from robots import Robot
 
+START_NOISE = ResetNoise(position=(0.0, 0.0, 0.0), lin_vel=(0.1, 0.1, 0.05), joint_pos=0.02)
+"""How starts on a clip are perturbed."""
 BOUNDS: Mapping[str, float] = {
     "observation": 1e-4,
     "action": 1e-6,
@@ -118,6 +121,7 @@ def parity(
     policy: Path | str | LoadedPolicy,
     motions: Sequence[Path | str | RobotMotion] = (),
     *,
+    robot: Path | str | Robot | None = None,
     reference: str = "mujoco",
     engines: Sequence[str] = ("warp",),
     device: str = "auto",
@@ -129,9 +133,12 @@ def parity(
     """Compare engines with ``reference`` under the actions of a policy.
 
     Args:
-        motions: motion files, folders or clips; by default those the policy comes with.
-        episodes: of each clip, from starts perturbed as in evaluation, without other noise.
-        seconds: how much of each clip is played.
+        motions: for a task that tracks clips motion files, folders or clips; by default those the
+            policy comes with.
+        robot: instead of the one that the policy's run names.
+        episodes: of each clip, from slightly perturbed starts without other noise; of another task
+            from the starts and with the commands that it draws.
+        seconds: how much of each is played. Nothing ends an episode before.
 
     Raises:
         MimicError, InputError: unknown names, absent files, an engine that cannot run.
@@ -139,21 +146,29 @@ def parity(
     if not seconds > 0 or episodes < 1:
         raise MimicError(f"parity needs at least one episode and some time, got {episodes} of "
                          f"{seconds} s")  # fmt: skip
-    loaded = policy if isinstance(policy, LoadedPolicy) else open_policy(policy)
-    robot = robots.load(loaded.robot)
-    chosen = motions or loaded.motions
-    if not chosen:
-        raise MimicError(f"{loaded.source}: the policy comes without a clip; name one (--motion)")
-    clips: list[MotionSource] = [c for c in chosen if isinstance(c, RobotMotion)]
-    paths = [c for c in chosen if not isinstance(c, RobotMotion)]
-    clips += find_motion_files(paths) if paths else []
-    # No noise and no events: what two engines are given is the same to the last bit.
-    config = PROTOCOLS["appendix-f"].environment(task_config(loaded.task))
+    loaded = load(policy)
+    body = robot_of(loaded, robot)
+    trained = named_task(loaded)[0]
+    clips: list[MotionSource] = []
+    if tracks_clips(trained):
+        chosen = motions or loaded.motions
+        if not chosen:
+            raise MimicError(
+                f"{loaded.source}: the policy comes without a clip; name one (--motion)"
+            )
+        clips = [c for c in chosen if isinstance(c, RobotMotion)]
+        paths = [c for c in chosen if not isinstance(c, RobotMotion)]
+        clips += find_motion_files(paths) if paths else []
+    elif motions:
+        clips = list(motions)
+    # No noise, no events and nothing that ends: what two engines are given is the same to the last
+    # bit.
+    config = replace(quiet_task(trained), terminations={})
 
     def build(engine: str) -> Environment:
         env = make_env(
-            config, clips, num_envs=len(clips) * episodes, robot=robot, engine=engine, seed=seed,
-            device=pick_device(device, engine), threads=threads,
+            config, clips, num_envs=max(len(clips), 1) * episodes, robot=body, engine=engine,
+            seed=seed, device=pick_device(device, engine), threads=threads,
         )  # fmt: skip
         loaded.check(env)
         return env
@@ -180,25 +195,23 @@ def _compare(
 
 
 def _start(envs: Sequence[Environment], seed: int) -> None:
-    """Every environment at the start of its clip, perturbed alike."""
+    """Every environment at the start of an episode, of its clip where there are some; all alike."""
     first, count = envs[0], envs[0].num_envs
-    everyone = torch.arange(count)
-    clip = everyone % motion_command(first).library.num_clips
-    first.generator.manual_seed(seed)
-    noise = ResetNoise(position=(0.0, 0.0, 0.0), lin_vel=(0.1, 0.1, 0.05), joint_pos=0.02)
-    for env in envs:
-        command, at = motion_command(env), clip.to(env.device)
-        command.reset_noise = noise if env is first else ResetNoise.none()
-        command.restart(everyone.to(env.device), at, torch.zeros_like(at))
-        if env is not first:
-            _copy_state(first, env)
+    first.reseed(seed)
+    everyone = torch.arange(count, device=first.device)
+    tracked = [c for c in first.commands.values() if isinstance(c, MotionCommand)]
+    for command in tracked:
+        # Each clip from its first frame.
+        clip = everyone % command.library.num_clips
+        command.reset_noise = START_NOISE
+        command.restart(everyone, clip, torch.zeros_like(clip))
+    if not tracked:
+        first.reset_envs(everyone)
+    for env in envs[1:]:
+        env.reset_envs(torch.arange(count, device=env.device))
+        copy_environment(first, env)
     for env in envs:
         env.observe()
-
-
-def _copy_state(source: Environment, target: Environment) -> None:
-    qpos, qvel = (x.to(target.device) for x in (source.engine.qpos, source.engine.qvel))
-    target.engine.reset(torch.arange(target.num_envs, device=target.device), qpos, qvel)
 
 
 def _synchronised(
@@ -208,8 +221,7 @@ def _synchronised(
     tracks = {name: _Track(BOUNDS[name]) for name in BOUNDS}
     limit = torch.as_tensor(ours.robot.effort_limit, dtype=torch.float32)
     joints = list(ours.robot.joint_names)
-    base = ["base x", "base y", "base z", *(f"base quaternion {axis}" for axis in "wxyz")]
-    speeds = [*(f"base velocity {axis}" for axis in "xyz"), *(f"base spin {a}" for a in "xyz")]
+    places, speeds = ours.scene.coordinate_names, ours.scene.velocity_names
     terms = {
         group: [entry.name for entry in entries for _ in range(entry.width)]
         for group, entries in ours.spec.observations.items()
@@ -217,8 +229,8 @@ def _synchronised(
     for step in range(steps):
         time = step * ours.control_dt
         # The warm start of the solver is not part of the state, so both forget it.
-        _copy_state(ours, ours)
-        _copy_state(ours, other)
+        ours.engine.restore(ours.engine.snapshot())
+        copy_environment(ours, other)
         here, there = (env.observe() for env in (ours, other))
         for group, names in terms.items():
             tracks["observation"].see(here[group], there[group], names, time)
@@ -231,8 +243,9 @@ def _synchronised(
             _effort(env, each) / limit for env, each in zip((ours, other), targets, strict=True)
         ]
         tracks["effort"].see(efforts[0], efforts[1], joints, time)
-        tracks["state"].see(ours.engine.qpos, other.engine.qpos, base + joints, time)
-        tracks["velocity"].see(ours.engine.qvel, other.engine.qvel, speeds + joints, time)
+        here_now, there_now = (env.engine.snapshot() for env in (ours, other))
+        tracks["state"].see(here_now[0], there_now[0], places, time)
+        tracks["velocity"].see(here_now[1], there_now[1], speeds, time)
     return tuple(track.boundary(name) for name, track in tracks.items())
 
 
@@ -242,13 +255,15 @@ def _free(
     """Mean number of steps for which key bodies stay within ``APART_M``; each acts for itself."""
     _start((ours, other), seed)
     together = torch.ones(ours.num_envs, dtype=torch.bool)
+    robot = ours.robot
+    key = [robot.body_names.index(name) for name in robot.key_bodies]
     total = 0.0
     obs = [env.get_observations()["actor"] for env in (ours, other)]
     for _ in range(steps):
         obs = [
             env.step(policy.act(o))[0]["actor"] for env, o in zip((ours, other), obs, strict=True)
         ]
-        bodies = [motion_command(env).robot_body_pos_w.cpu() for env in (ours, other)]
+        bodies = [env.state.robot.body_pos_w[:, key].cpu() for env in (ours, other)]
         together &= (bodies[0] - bodies[1]).square().sum(-1).sqrt().mean(-1) < APART_M
         total += float(together.float().mean())
     return total

@@ -180,6 +180,17 @@ class Engine(RowsOfEnvironments, ABC):
         # The caller may hand back our own tensors.
         self._publish_some(env_ids, self._own(qpos).clone(), self._own(qvel).clone())
 
+    def snapshot(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The whole present state, [N, nq] and [N, nv], for ``restore``; columns are named by
+        ``scene.coordinate_names`` and ``scene.velocity_names``."""
+        return self.qpos.clone(), self.qvel.clone()
+
+    def restore(self, state: tuple[torch.Tensor, torch.Tensor]) -> None:
+        """Put all environments into a state of ``snapshot``, of this engine or of another one of
+        the same scene; what a solver remembers is forgotten."""
+        qpos, qvel = (each.to(self.device) for each in state)
+        self.reset(torch.arange(self.num_envs, device=self.device), qpos, qvel)
+
     def reset_to(
         self,
         env_ids: torch.Tensor,

@@ -9,7 +9,7 @@ SceneConfig(
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
@@ -102,6 +102,24 @@ class Scene:
     def height(self, x: Any, y: Any) -> Any:
         """Height (m) of the terrain over places [...] of the world, torch or numpy."""
         return self.surface.height(x, y)
+
+    @property
+    def coordinate_names(self) -> tuple[str, ...]:
+        """What each generalised coordinate is: the base, joints and free objects of ``qpos``."""
+        return self._named("{} {}", "{} quaternion {}", self.robot.joint_names, "wxyz")
+
+    @property
+    def velocity_names(self) -> tuple[str, ...]:
+        """What each generalised velocity is, as ``coordinate_names``."""
+        return self._named("{} velocity {}", "{} spin {}", self.robot.joint_names, "xyz")
+
+    def _named(self, place: str, turn: str, joints: Sequence[str], axes: str) -> tuple[str, ...]:
+        def free(name: str) -> list[str]:
+            return [place.format(name, a) for a in "xyz"] + [turn.format(name, a) for a in axes]
+
+        moving = [(each.qpos, name) for name, each in self.objects.items() if each.qpos is not None]
+        others = [text for _, name in sorted(moving) for text in free(name)]
+        return (*free("base"), *joints, *others)
 
     @property
     def physics_dt(self) -> float:

@@ -179,6 +179,38 @@ def test_protocols_of_clips_are_refused_for_it(home: Path, run: Path) -> None:
     assert "has no motion command" in done.stderr and "--protocol task" in done.stderr
 
 
+def test_engines_are_compared_on_it(home: Path, run: Path) -> None:
+    done = mimic(
+        home, "parity", run, "--engines", "remote", "--seconds", 0.3, "--json", home / "parity.json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (report,) = json.loads((home / "parity.json").read_text("utf-8"))["reports"]
+    assert report["first_difference"] is None
+    assert {each["worst"] for each in report["boundaries"]} == {0.0}
+
+
+def test_it_is_measured(home: Path) -> None:
+    done = mimic(
+        home, "benchmark", "--task", "keep_still:task", "--robot", ROBOT, "--num-envs", 2,
+        "--seconds", 0.05, "--json", home / "speed.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "keep_still:task" in (home / "speed.json").read_text("utf-8")
+
+
+def test_it_trains_by_ppo_on_an_engine_in_another_process(home: Path) -> None:
+    done = mimic(
+        home, "train", "keep_still:task", "--robot", ROBOT, "--engine", "remote",
+        "--loop.num-envs", 4, "--loop.iterations", 1, "--out", home / "others", "--name", "ppo",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (config,) = home.glob("others/**/config.json")
+    saved = json.loads(config.read_text("utf-8"))
+    assert saved["engine"] == "remote"
+    # The task shows its actor no commanded joint positions first that could be passed on.
+    assert saved["run"]["algorithm"]["networks"]["command_feedthrough"] is False
+
+
 def test_what_it_tracks_nothing_for_is_refused(home: Path, run: Path) -> None:
     clip = home / "clip.npz"
     clip.write_bytes(b"")

@@ -30,6 +30,10 @@ def from_euler(angles: np.ndarray) -> np.ndarray:
 
 COUNTERPARTS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
     "quat_mul": (n.quat_mul, (A, B)),
+    "quat_product": (n.quat_mul, (A, B)),
+    "quat_to_matrix": (n.quat_to_matrix, (A,)),
+    "quat_exp": (n.quat_exp, (V,)),
+    "quat_log": (n.quat_log, (A,)),
     "quat_conj": (n.quat_conj, (A,)),
     "quat_rotate": (n.quat_rotate, (A, V)),
     "quat_inv_rotate": (n.quat_inv_rotate, (A, V)),

@@ -69,3 +69,23 @@ def test_euler_angles_turn_about_fixed_axes() -> None:
 def test_projected_gravity() -> None:
     wanted = RANDOM.inv().apply([0.0, 0.0, -1.0])[:, 2]
     np.testing.assert_allclose(r.gravity_z(wxyz(RANDOM)), wanted, atol=1e-12)
+
+
+def test_products_by_tables_are_the_same_and_have_the_same_gradients() -> None:
+    """Where a gradient is wanted, other operations compute the same functions."""
+    generator = torch.Generator().manual_seed(0)
+    quats = torch.randn(5, 7, 4, generator=generator, dtype=torch.float64)
+    quats = torch.nn.functional.normalize(quats, dim=-1)
+    other = quats.flip(0)[:, :1]
+    vec = torch.randn(5, 7, 3, generator=generator, dtype=torch.float64)
+    for function, arguments in (
+        (r.quat_mul, (quats, other)),
+        (r.quat_rotate, (quats, vec)),
+        (r.quat_inv_rotate, (other, vec)),
+        (r.first_two_columns, (quats,)),
+    ):
+        plain = function(*arguments)
+        wanted = tuple(each.clone().requires_grad_() for each in arguments)
+        torch.testing.assert_close(function(*wanted), plain)
+        assert torch.autograd.gradcheck(function, wanted)
+    assert torch.equal(r.quat_product(quats, other), r.quat_mul(quats.requires_grad_(), other))

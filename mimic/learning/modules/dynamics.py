@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from mimic_base.rotations_torch import quat_exp, quat_log, quat_product, quat_to_matrix
+
 ROOT_WEIGHT = 3.0
 """Weight of the base's six velocities in the loss, relative to a joint's: all else follows them."""
 CORRECTION_WEIGHT = 0.3
@@ -45,8 +47,6 @@ class Dynamics(nn.Module):
     weight: torch.Tensor
     default_joint_pos: torch.Tensor
     inverse_scale: torch.Tensor
-    _hamilton: torch.Tensor
-    _rotation: torch.Tensor
 
     def __init__(
         self,
@@ -83,9 +83,6 @@ class Dynamics(nn.Module):
         weight[:6] = weight[self.velocities : self.velocities + 6] = ROOT_WEIGHT
         weight[self.velocities :] *= CORRECTION_WEIGHT
         self.register_buffer("weight", weight / weight.mean(), persistent=False)
-        hamilton, rotation = _tables()
-        self.register_buffer("_hamilton", hamilton, persistent=False)
-        self.register_buffer("_rotation", rotation, persistent=False)
 
     # the network ---------------------------------------------------------------------------
 
@@ -132,13 +129,13 @@ class Dynamics(nn.Module):
         dv, correction = change.split(self.velocities, -1)
         d = self.dt * velocity + (self.dt * self.b) * dv + correction
         moved, turned, bent = d.split([3, 3, self.joints], -1)
-        step = exponential(turned)
+        step = quat_exp(turned)
         lin, rest = (velocity + dv).split([3, 3 + self.joints], -1)
-        back = self._matrix(step)
+        back = quat_to_matrix(step)
         return torch.cat(
             [
-                pos + torch.bmm(self._matrix(quat), moved[:, :, None])[:, :, 0],
-                self._product(quat, step),
+                pos + torch.bmm(quat_to_matrix(quat), moved[:, :, None])[:, :, 0],
+                quat_product(quat, step),
                 joint + bent,
                 torch.bmm(lin[:, None], back)[:, 0],
                 rest,
@@ -151,11 +148,11 @@ class Dynamics(nn.Module):
         pos, quat, joint, velocity = state.split([3, 4, self.joints, self.velocities], -1)
         pos1, quat1, joint1, velocity1 = after.split([3, 4, self.joints, self.velocities], -1)
         conjugate = torch.cat([quat[:, :1], -quat[:, 1:]], -1)
-        step = self._product(conjugate, quat1)
-        lin = torch.bmm(self._matrix(step), velocity1[:, :3, None])[:, :, 0]
+        step = quat_product(conjugate, quat1)
+        lin = torch.bmm(quat_to_matrix(step), velocity1[:, :3, None])[:, :, 0]
         dv = torch.cat([lin, velocity1[:, 3:]], -1) - velocity
-        moved = torch.bmm((pos1 - pos)[:, None], self._matrix(quat))[:, 0]
-        d = torch.cat([moved, logarithm(step), joint1 - joint], -1)
+        moved = torch.bmm((pos1 - pos)[:, None], quat_to_matrix(quat))[:, 0]
+        d = torch.cat([moved, quat_log(step), joint1 - joint], -1)
         return torch.cat([dv, d - self.dt * velocity - (self.dt * self.b) * dv], -1)
 
     def distance(self, state: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -164,20 +161,11 @@ class Dynamics(nn.Module):
         pos, quat, joint, velocity = state.split([3, 4, self.joints, self.velocities], -1)
         pos1, quat1, joint1, velocity1 = wanted.split([3, 4, self.joints, self.velocities], -1)
         conjugate = torch.cat([quat1[:, :1], -quat1[:, 1:]], -1)
-        off = torch.bmm((pos - pos1)[:, None], self._matrix(quat1))[:, 0]
-        turn = logarithm(self._product(conjugate, quat))
+        off = torch.bmm((pos - pos1)[:, None], quat_to_matrix(quat1))[:, 0]
+        turn = quat_log(quat_product(conjugate, quat))
         spread = self.scale[: self.velocities]
         places = torch.cat([off, turn, joint - joint1], -1) / (self.dt * spread)
         return torch.cat([(velocity - velocity1) / spread, places], -1)
-
-    def _matrix(self, quat: torch.Tensor) -> torch.Tensor:
-        """Rotation matrices [N, 3, 3] of quaternions [N, 4]."""
-        products = (quat[:, :, None] * quat[:, None]).flatten(1)
-        return (products @ self._rotation).unflatten(1, (3, 3))
-
-    def _product(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Hamilton products [N, 4]."""
-        return (a[:, :, None] * b[:, None]).flatten(1) @ self._hamilton
 
     # fitting -------------------------------------------------------------------------------
 
@@ -222,41 +210,6 @@ class Dynamics(nn.Module):
 def pseudo_huber(error: torch.Tensor) -> torch.Tensor:
     """``sqrt(1 + e^2) - 1``: quadratic near zero, linear far away (contacts strike rarely)."""
     return (1.0 + error.square()).sqrt() - 1.0
-
-
-def exponential(vector: torch.Tensor) -> torch.Tensor:
-    """Quaternions [N, 4] of rotation vectors [N, 3] (rad)."""
-    angle = (vector.square().sum(-1, keepdim=True) + 1e-14).sqrt()
-    half = 0.5 * angle
-    return torch.cat([torch.cos(half), vector * (torch.sin(half) / angle)], -1)
-
-
-def logarithm(quat: torch.Tensor) -> torch.Tensor:
-    """Rotation vectors [N, 3] (rad, at most pi long) of unit quaternions [N, 4]."""
-    w, v = quat[:, :1], quat[:, 1:]
-    v = torch.where(w < 0, -v, v)
-    sine = (v.square().sum(-1, keepdim=True) + 1e-14).sqrt()
-    return v * (2.0 * torch.atan2(sine, w.abs()) / sine)
-
-
-def _tables() -> tuple[torch.Tensor, torch.Tensor]:
-    """[16, 4] and [16, 9]: Hamilton product and rotation matrix as linear functions of the
-    products of two quaternions' components."""
-    hamilton = torch.zeros(4, 4, 4)
-    hamilton[0, 0, 0] = 1.0
-    for i in range(1, 4):
-        hamilton[0, i, i] = hamilton[i, 0, i] = 1.0
-        hamilton[i, i, 0] = -1.0
-    for i, j, k in ((1, 2, 3), (2, 3, 1), (3, 1, 2)):
-        hamilton[i, j, k], hamilton[j, i, k] = 1.0, -1.0
-    rotation = torch.zeros(4, 4, 3, 3)
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        rotation[0, 0, i, i] = rotation[i + 1, i + 1, i, i] = 1.0
-        rotation[j + 1, j + 1, i, i] = rotation[k + 1, k + 1, i, i] = -1.0
-        rotation[i + 1, j + 1, i, j] = rotation[i + 1, j + 1, j, i] = 2.0
-        rotation[0, k + 1, i, j], rotation[0, k + 1, j, i] = -2.0, 2.0
-    return hamilton.reshape(16, 4), rotation.reshape(16, 9)
 
 
 def plausible(change: torch.Tensor, velocities: int) -> torch.Tensor:

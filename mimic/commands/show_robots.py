@@ -83,6 +83,8 @@ class AddRobot:
                 f"nor MSH ({some}); the robot is described without that geometry",
                 style="yellow",
             )
+        for remark in added.warnings:
+            say(console, f"{self.file}: MuJoCo warns: {remark}", style="yellow")
         mass = float(robot.model.body_mass.sum())
         say(
             console,

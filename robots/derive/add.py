@@ -22,6 +22,7 @@ from robots.derive.pose import KNEE_BEND, standing_pose, straight_angle
 from robots.derive.shapes import limb_capsules
 from robots.derive.soles import Sole, find_sole
 from robots.derive.write import Derived, toml_text
+from robots.heard import heard
 from robots.loader import load
 from robots.models import (
     ModelEdits,
@@ -46,6 +47,8 @@ class Added:
     out: Path
     picture: Path
     derived: Derived
+    warnings: tuple[str, ...] = ()
+    """What MuJoCo and its libraries remarked on the model."""
 
 
 def add_robot(
@@ -68,7 +71,8 @@ def add_robot(
         RobotError: the file is no humanoid robot that can be used; nothing is written.
     """
     require_file(file)
-    name = robot_name(file, name)
+    with heard() as first:
+        name = robot_name(file, name)
     out = Path(f"{name}.toml") if out is None else out
     picture = out.with_suffix(".png") if picture is None else picture
     if out.suffix != ".toml":
@@ -78,6 +82,13 @@ def add_robot(
             raise RobotError(f"{path} exists; choose another place with --out, or --overwrite it")
         if not path.resolve().parent.is_dir():
             raise RobotError(f"{path}: the folder '{path.parent}' does not exist")
+    with heard() as remarks:
+        robot, derived = _made(file, name, out, picture)
+    return Added(robot, out, picture, derived, tuple(dict.fromkeys([*first, *remarks])))
+
+
+def _made(file: Path, name: str, out: Path, picture: Path) -> tuple[Robot, Derived]:
+    """The robot as its new description says, and what was derived; both files are written."""
     derived = derive(file, name)
     from robots.derive.picture import draw_robot
 
@@ -86,14 +97,18 @@ def add_robot(
         with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
             draft, drawn = Path(folder) / "robot.toml", Path(folder) / "robot.png"
             draft.write_text(toml_text(derived, draft), encoding="utf-8")
-            robot = load(draft)
+            try:
+                robot = load(draft)
+            except RobotError as error:
+                # The user knows the model, not the draft.
+                raise RobotError(str(error).replace(str(draft), str(file))) from error
             draw_robot(drawn, robot)
             draft.write_text(toml_text(derived, out), encoding="utf-8")
             _place(drawn, picture)
             _place(draft, out)
     except OSError as error:
         raise RobotError(f"{error.filename or out}: cannot write: {error.strerror}") from error
-    return Added(robot, out, picture, derived)
+    return robot, derived
 
 
 def _place(source: Path, target: Path) -> None:

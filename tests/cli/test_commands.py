@@ -103,6 +103,7 @@ def test_help_names_every_protocol(mimic) -> None:
         (["evaluate", "{text}", "--json", "{text}/result.json"], ["result.json", "cannot write"]),
         (["export", "absent"], ["absent", "does not exist"]),
         (["export", "{folder}"], ["no checkpoint"]),
+        (["export", "{folder}", "--out", "x.txt"], ["--out x.txt", "ends in .onnx"]),
         (["export", "{text}"], ["text.npz", "not a readable checkpoint"]),
         (["benchmark", "--num-envs", "0"], ["--num-envs"]),
         (["benchmark", "--seconds", "0"], ["--seconds"]),

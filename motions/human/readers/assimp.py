@@ -1,25 +1,26 @@
 """Scenes through Assimp (BSD-3-Clause): the library of the wheel ``cmeel-assimp`` or the system's.
 
-It runs in a process of its own (`assimp_json`), so that a file on which it crashes is an error
-like any other.
+It runs in a process apart (`motions.native.assimp` within `mimic_base.child`), so that a file on
+which it crashes, hangs or fills the memory is an error like any other.
 """
 
 from __future__ import annotations
 
-import ctypes
 import ctypes.util
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from mimic_base import child
 from mimic_base.errors import input_error
-from motions.human.readers import assimp_json
+from mimic_base.text import plain
+from motions import native
 
+_BYTES_A_SHARE = 5e6
+"""A file of that size is read within the limit of time by far; a larger one is given more."""
 CONVERT = (
     "convert it to BVH: in Blender File > Import > FBX, select the armature, "
     "File > Export > Motion Capture (.bvh)"
@@ -28,21 +29,16 @@ CONVERT = (
 
 @cache
 def library() -> str | None:
-    """File name of Assimp: that of the wheel, else of the system, else None."""
-    found: list[str] = []
+    """File name of Assimp: that of the wheel, else of the system, else None; it is not opened."""
     try:
         files = distribution("cmeel-assimp").files or []
-        found += [str(file.locate()) for file in files if file.name.startswith("libassimp.")]
+        for file in files:
+            place = Path(str(file.locate()))
+            if file.name.startswith("libassimp.") and place.is_file():
+                return str(place)
     except PackageNotFoundError:
         pass
-    system = ctypes.util.find_library("assimp")
-    for name in [*found, *([system] if system else [])]:
-        try:
-            ctypes.CDLL(name)
-        except OSError:
-            continue
-        return name
-    return None
+    return ctypes.util.find_library("assimp")
 
 
 def read_scene(path: Path) -> Mapping[str, Any]:
@@ -54,18 +50,26 @@ def read_scene(path: Path) -> Mapping[str, Any]:
             "reading FBX needs Assimp",
             fix=f"pip install 'humanoid-mimic[fbx]', or {CONVERT}",
         )
-    command = [sys.executable, "-I", "-S", assimp_json.__file__, name, str(path)]
-    run = subprocess.run(command, capture_output=True, check=False)
-    text = run.stdout.decode(errors="replace")
-    if run.returncode == assimp_json.REFUSED:
-        raise input_error(path, f"Assimp cannot read this FBX: {text}", fix=CONVERT)
-    if run.returncode != 0:
+    file = path.resolve()
+    job = child.Job(
+        target=native.FBX,
+        arguments={"name": name, "file": str(file)},
+        about=path,
+        what="Assimp",
+        # Assimp looks for what lies beside a scene; there is nothing for it.
+        reads=[file, Path(name).parent],
+        share=max(1.0, file.stat().st_size / _BYTES_A_SHARE),
+    )
+    try:
+        found = child.call(job)
+    except child.ChildError as error:
         raise input_error(
-            path,
-            "Assimp cannot read this FBX: it crashed",
-            found=f"exit code {run.returncode}",
-            fix=CONVERT,
-        )
+            path, "Assimp cannot read this FBX", found=plain(error, 200), fix=CONVERT
+        ) from error
+    if "refused" in found:
+        reason = plain(found["refused"], 200)
+        raise input_error(path, f"Assimp cannot read this FBX: {reason}", fix=CONVERT)
+    text = found["json"].decode(errors="replace")
     try:
         return json.loads(text)
     except RecursionError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base import child
 from mimic_base.errors import input_error
+from mimic_base.limits import check_limit
+from mimic_base.text import plain
+from motions import native
 from motions.human.motion import SIDES
 from motions.human.readers.marker_sets import SETS, MarkerSet, joint_centres, match_set
 from motions.human.readers.raw import RawClip, ReadOptions, need_fps, read_bytes
@@ -18,6 +22,8 @@ from motions.human.readers.reader import Reader
 
 Array = NDArray[Any]
 
+_BYTES_A_SHARE = 5e6
+"""A file of that size is read within the limit of time by far; a larger one is given more."""
 _UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254}
 _LONGEST_GAP_S = 0.25
 _TREE = (
@@ -46,7 +52,8 @@ def read_c3d(path: Path, options: ReadOptions) -> RawClip:
     """A clip of joint centres from a C3D file with a marker set of `marker_sets.SETS`.
 
     Short gaps of a marker are filled; frames at the ends in which a needed marker is lost are cut.
-    Needs the package ezc3d (extra `c3d`).
+    Needs the package ezc3d (extra `c3d`), which runs in a process apart with limits of time and
+    memory (`mimic_base.child`).
 
     Raises `InputError` for a broken file, and for markers that are no whole-body set: it then lists
     the labels.
@@ -97,31 +104,37 @@ def read_c3d(path: Path, options: ReadOptions) -> RawClip:
 def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
     """Labels, points [T, M, 3] (NaN where a marker is lost), frames per second, metres per unit."""
     start = read_bytes(path, 65536)
-    try:
-        ezc3d: Any = importlib.import_module("ezc3d")
-    except ImportError as error:
+    if importlib.util.find_spec("ezc3d") is None:
         raise input_error(
             path,
             "reading C3D needs the package ezc3d",
             fix="pip install 'humanoid-mimic[c3d]'",
-        ) from error
+        )
+    frames = _declared_frames(start)
+    check_limit(path, "frames", frames, "the number of frames")
+    file = path.resolve()
+    job = child.Job(
+        target=native.C3D,
+        arguments={"file": str(file)},
+        about=path,
+        what="ezc3d",
+        reads=[file],
+        share=max(1.0, file.stat().st_size / _BYTES_A_SHARE),
+    )
     try:
-        data = ezc3d.c3d(str(path))
-        point = data["parameters"]["POINT"]
-        labels = [str(name).split(":")[-1].strip() for name in point["LABELS"]["value"]]
-        # [4, markers, frames] in the library; the fourth is one.
-        points = np.transpose(np.asarray(data["data"]["points"], np.float64)[:3], (2, 1, 0))
-        rate = np.ravel(point["RATE"]["value"]) if "RATE" in point else np.zeros(0)
-        units = [str(u) for u in np.ravel(point["UNITS"]["value"])] if "UNITS" in point else []
-    # A library in C++: what it throws at a broken file is of any kind.
-    except (RuntimeError, OSError, ValueError, KeyError, IndexError, MemoryError) as error:
+        found = child.call(job)
+    except child.ChildError as error:
+        # A library in C++: what it throws at a broken file is of any kind.
         raise input_error(
             path,
             "not a readable C3D file (is it truncated?)",
-            found=str(error) or type(error).__name__,
+            found=plain(error, 200),
             fix="export or download the clip again",
         ) from error
-    frames = _declared_frames(start)
+    labels = [str(name).split(":")[-1].strip() for name in found["labels"]]
+    points, rate, unit_name = found["points"], found["rate"], found["unit"]
+    check_limit(path, "joints", len(labels), "the number of markers")
+    check_limit(path, "frames", len(points), "the number of frames")
     if len(points) < frames:
         raise input_error(
             path,
@@ -134,8 +147,8 @@ def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
         raise input_error(path, "there are no markers in this C3D file")
     # An all-zero point is how many writers mark a lost one.
     points = np.where((points == 0.0).all(axis=-1, keepdims=True), np.nan, points)
-    unit = _UNITS.get(units[0].strip().lower()) if units else None
-    return labels, points, float(rate[0]) if len(rate) else None, unit
+    unit = _UNITS.get(str(unit_name).strip().lower()) if unit_name is not None else None
+    return labels, points, rate, unit
 
 
 def _declared_frames(start: bytes) -> int:

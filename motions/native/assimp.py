@@ -1,17 +1,11 @@
-"""Prints a scene file as JSON: ``python assimp_json.py LIBRARY FILE``.
-
-A program of its own and without imports of ours: Assimp may crash on a broken file, and takes its
-process along. Exit code 0 with the scene on standard output, or 3 with the reason there. Four
-functions of Assimp's C interface are called.
-"""
+"""Scenes as JSON through Assimp (BSD-3-Clause): four functions of its C interface."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import sys
-
-REFUSED = 3
+from functools import cache
+from typing import Any
 
 
 class _String(ctypes.Structure):
@@ -27,25 +21,33 @@ class _Blob(ctypes.Structure):
     ]
 
 
-def main(name: str, file: str) -> int:
-    """Read `file` with the library `name`; the process ends with what this returns."""
+@cache
+def _opened(name: str) -> Any:
     library = ctypes.CDLL(name)
     library.aiImportFile.restype = ctypes.c_void_p
     library.aiImportFile.argtypes = [ctypes.c_char_p, ctypes.c_uint]
     library.aiGetErrorString.restype = ctypes.c_char_p
     library.aiExportSceneToBlob.restype = ctypes.POINTER(_Blob)
     library.aiExportSceneToBlob.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint]
+    return library
+
+
+def prepare(name: str, file: str) -> None:
+    """Open the library; `file` is not touched."""
+    del file
+    _opened(name)
+
+
+def read(name: str, file: str) -> dict[str, Any]:
+    """``json``, the scene of a file; or ``refused``, the library's reason, where it has none.
+
+    Args:
+        name: file of the library. file: the scene, of any format that it knows.
+    """
+    library = _opened(name)
     scene = library.aiImportFile(os.fsencode(file), 0)
     blob = library.aiExportSceneToBlob(scene, b"assjson", 0) if scene else None
     if not blob:
-        sys.stdout.buffer.write(library.aiGetErrorString() or b"no reason given")
-        return REFUSED
-    sys.stdout.buffer.write(ctypes.string_at(blob.contents.data, blob.contents.size))
-    return 0
-
-
-if __name__ == "__main__":
-    code = main(*sys.argv[1:])
-    sys.stdout.flush()
-    # What Assimp holds goes with the process.
-    os._exit(code)
+        reason = library.aiGetErrorString() or b"no reason given"
+        return {"refused": reason.decode("utf-8", "replace")}
+    return {"json": ctypes.string_at(blob.contents.data, blob.contents.size)}

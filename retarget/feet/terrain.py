@@ -53,7 +53,12 @@ def tilts(surface: Surface, ball: Array, fps: float) -> Array:
     flat = normal.reshape(len(normal), -1)
     normal = smooth_curve(flat, np.ones(len(flat)), stiffness(TILT_HZ, fps)).reshape(normal.shape)
     normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
-    # R = I + [v]x + [v]x^2 / (1 + c) with v = e_z x n and c = n_z, which is above zero.
+    return upright_to(normal)
+
+
+def upright_to(normal: Array) -> Array:
+    """Least rotations [..., 3, 3] from the vertical to unit vectors `normal` [..., 3], which point
+    up: ``R = I + [v]x + [v]x^2 / (1 + c)`` with ``v = e_z x n`` and ``c = n_z``."""
     x, y, c = np.moveaxis(normal, -1, 0)
     one, zero = np.ones_like(x), np.zeros_like(x)
     k = np.stack([zero, zero, x, zero, zero, y, -x, -y, zero], axis=-1).reshape(*x.shape, 3, 3)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -17,6 +17,7 @@ from mimic_base.options import parse
 from retarget.command.options import SkeletonMap, parse_skeleton_map
 
 if TYPE_CHECKING:
+    from mimic_base.surface import Surface
     from motions import HumanMotion
     from retarget.streaming.pose import RobotPose
     from robots.robot import Robot
@@ -34,6 +35,10 @@ class Options:
     """Write the robot's motion here (.npz)."""
     calibration: Path | None = None
     """Clip of the same person and skeleton that calibrates; else the stream's first frames do."""
+    ground: str = ""
+    """Ground that the robot walks on, as in mimic retarget --ground."""
+    source_ground: str = ""
+    """Ground that the person walks on, as in mimic retarget --source-ground."""
     realtime: bool = False
     """Play a clip at its own speed instead of as fast as it goes."""
     start: float = 0.0
@@ -55,6 +60,7 @@ def main(
         )
     from rich.console import Console
 
+    from mimic_base.surface import FLAT
     from mimic_base.text import markup
     from motions import read_human_motion
     from retarget.batch.work import crop_seconds
@@ -65,6 +71,10 @@ def main(
 
     skeleton_map = parse_skeleton_map(options.skeleton_map)
     robot = robots.load(options.robot)
+    grounds: dict[str, Any] = {
+        "ground": _ground(options.ground),
+        "source_ground": _ground(options.source_ground),
+    }
     if options.out is not None:
         check_writable(options.out)
     calibration = None
@@ -73,15 +83,20 @@ def main(
     if options.clip == "-":
         if options.realtime or options.start or options.end is not None:
             raise InputError("--realtime, --start and --end are for clips, not for a live stream")
-        return _serve(options, robot, calibration, skeleton_map)
+        return _serve(options, robot, calibration, skeleton_map, grounds)
     console = Console(soft_wrap=True)
     human = read_human_motion(Path(options.clip), skeleton_map=skeleton_map)
     human = crop_seconds(human, options.start, options.end)
     console.print(f"[bold]{markup(options.clip)}[/bold]: {markup(detection_line(human))}")
-    retargeter = StreamingRetargeter(Skeleton.of(human), robot, human.fps, calibration=calibration)
+    retargeter = StreamingRetargeter(
+        Skeleton.of(human), robot, human.fps, calibration=calibration, **grounds
+    )
     with quiet():
         poses, watch = play(retargeter, frames_of(human), realtime=options.realtime)
-    motion = motion_of(poses, robot, human.fps, human, human.name)
+    motion = motion_of(
+        poses, robot, human.fps, human, human.name, ground=retargeter.ground or FLAT,
+        source_ground=retargeter.source_ground,
+    )  # fmt: skip
     console.print(quality_table(motion.quality))
     console.print(latency_table(watch, human.fps))
     if options.out is not None:
@@ -90,15 +105,24 @@ def main(
     return 0
 
 
+def _ground(spec: str) -> Surface | None:
+    from motions.robot.terrain import ground_of
+    from motions.robot.terrain_files import read_terrain
+
+    return ground_of({"terrain": read_terrain(spec)}) if spec else None
+
+
 def _serve(
     options: Options,
     robot: Robot,
     calibration: HumanMotion | None,
     skeleton_map: dict[str, str] | None,
+    grounds: dict[str, Any],
 ) -> int:
     """Poses go to standard output, so that all else goes to standard error."""
     from rich.console import Console
 
+    from mimic_base.surface import FLAT
     from mimic_base.text import markup
     from retarget.streaming.lines import LineStream
     from retarget.streaming.play import latency_table, motion_of, quiet
@@ -115,6 +139,7 @@ def _serve(
             robot,
             calibration=calibration,
             skeleton_map=skeleton_map,
+            **grounds,
         )
         try:
             stream.run(poses)
@@ -136,7 +161,9 @@ def _serve(
                 "a motion needs at least two frames",
                 found=f"{len(poses)} in the stream",
             )
-        motion_of(poses, robot, stream.fps, None, options.out.stem).save(options.out)
+        walked = stream.retargeter.ground if stream.retargeter is not None else None
+        motion = motion_of(poses, robot, stream.fps, None, options.out.stem, ground=walked or FLAT)
+        motion.save(options.out)
         console.print(f"  wrote {markup(str(options.out))}")
     if gone is not None:
         raise gone

@@ -15,6 +15,7 @@ import numpy as np
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.resample import check_fps
+from mimic_base.surface import Surface
 from mimic_base.vectors import Array
 from motions import HumanMotion
 from retarget.streaming.input_filter import Status
@@ -48,9 +49,12 @@ class LineStream:
         calibration: HumanMotion | None = None,
         settings: StreamSettings | None = None,
         skeleton_map: Mapping[str, str] | None = None,
+        ground: Surface | None = None,
+        source_ground: Surface | None = None,
     ) -> None:
         self._lines, self._out, self._errors = lines, out, errors
         self.robot, self._calibration, self._settings = robot, calibration, settings
+        self._grounds = {"ground": ground, "source_ground": source_ground}
         self.header = _header(lines.readline())
         self.fps = check_fps(self.header["fps"], f"{WHERE}, line 1: fps")
         self._skeleton = self.header["skeleton"]
@@ -151,6 +155,7 @@ class LineStream:
             self.fps,
             calibration=self._calibration,
             settings=self._settings,
+            **self._grounds,
         )
 
     def _write(self, values: Mapping[str, Any]) -> None:

@@ -12,10 +12,13 @@ import numpy as np
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.metrics import measure
+from motions.robot.terrain import scene_on
 from retarget.feet.contacts import detect_contacts
+from retarget.feet.terrain import flattened
 from retarget.person.calibration import calibrate
 from retarget.streaming.pose import RobotPose
 from retarget.streaming.retargeter import StreamingRetargeter
@@ -105,13 +108,23 @@ def play(
 
 
 def motion_of(
-    poses: Sequence[RobotPose], robot: Robot, fps: float, human: HumanMotion | None, name: str
+    poses: Sequence[RobotPose],
+    robot: Robot,
+    fps: float,
+    human: HumanMotion | None,
+    name: str,
+    *,
+    ground: Surface = FLAT,
+    source_ground: Surface | None = None,
 ) -> RobotMotion:
-    """The poses as a motion, with quality figures; `human` is the clip they were made from."""
+    """The poses as a motion, with quality figures; `human` is the clip they were made from.
+
+    The robot walked on `ground`, which is in the motion's scene, the person on `source_ground`.
+    """
     root = np.stack([pose.root_pos for pose in poses])
     quat = np.stack([pose.root_quat for pose in poses])
     joints = np.stack([pose.joint_pos for pose in poses])
-    contact = None if human is None else source_contacts(human)
+    contact = None if human is None else source_contacts(human, source_ground)
     return RobotMotion.from_coordinates(
         robot,
         root,
@@ -119,17 +132,24 @@ def motion_of(
         joints,
         fps=fps,
         contact=np.stack([pose.contact for pose in poses]),
-        quality=measure(robot, fps, root, quat, joints, source=human, contact=contact),
+        quality=measure(
+            robot, fps, root, quat, joints, source=human, contact=contact, ground=ground
+        ),
         source="" if human is None else human.source,
         licence="" if human is None else human.licence,
         name=name,
+        scene=scene_on(ground, root[:, :2]),
     )
 
 
-def source_contacts(human: HumanMotion) -> Array:
-    """[T, 2] bool: feet that stand, as they are found in the whole clip."""
+def source_contacts(human: HumanMotion, ground: Surface | None = None) -> Array:
+    """[T, 2] bool: feet that stand, on the floor or on `ground`, as found in the whole clip."""
     person = calibrate(human)
-    lowest = human.pos_w[:, sorted(set(human.roles.values())), 2].min(axis=1)
+    joints = human.pos_w[:, sorted(set(human.roles.values()))]
+    lowest = joints[..., 2].min(axis=1)
+    if ground is not None:
+        person = flattened(person, ground)
+        lowest = ground.clearance(joints).min(axis=1)
     found = detect_contacts(person.ball, person.heel, person.fps, person.leg_length, lowest=lowest)
     return found.foot
 

@@ -7,6 +7,7 @@ import numpy as np
 from mimic_base.errors import input_error
 from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_conj, quat_exp, quat_log, quat_mul
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from motions import HumanMotion
 from retarget.feet.plan import FootPlan
@@ -20,7 +21,7 @@ from retarget.objectives.human import (
 )
 from retarget.person.body_constants import BodyConstants
 from retarget.person.calibration import CalibratedHuman, calibrate_with
-from retarget.person.scaling import scaled_hips
+from retarget.person.scaling import leg_scale, scaled_hips
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
 from retarget.streaming.foot_locking import FootLocking, step_within
@@ -29,6 +30,7 @@ from retarget.streaming.pose import RobotPose, waiting_pose
 from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
+from retarget.streaming.terrain import GroundBelow, relative, tilted
 from robots.frames import robot_frames
 from robots.robot import Robot
 from robots.segments import SIDES
@@ -47,8 +49,10 @@ class StreamingRetargeter:
       bent; a standing rest pose of the skeleton (BVH's T-pose) makes that one nearly as good.
 
     In both cases a standing rest pose of the skeleton gives the neutral attitude of pelvis, chest,
-    feet and hands. The ground is at zero for the robot; where it is for the person is learnt from
-    the soles that rest, the first frame's to begin with.
+    feet and hands. The robot stands on `ground`; how high the floor is for the person is learnt
+    from the soles that rest, the first frame's to begin with. A person who walks on a
+    `source_ground` stands on it where the floor would be; the robot then walks on it at its own
+    size, unless `ground` says otherwise.
 
     Every pose keeps the joints' limits and, against the pose before, their speed limits. The
     state is the instance's own; the same frames give the same poses.
@@ -62,6 +66,8 @@ class StreamingRetargeter:
         *,
         calibration: HumanMotion | None = None,
         settings: StreamSettings | None = None,
+        ground: Surface | None = None,
+        source_ground: Surface | None = None,
     ) -> None:
         """Raises `InputError` for a frame rate or a calibration clip that cannot be."""
         self.skeleton, self.robot = skeleton, robot
@@ -73,8 +79,11 @@ class StreamingRetargeter:
         self.frames = robot_frames(robot)
         ik = self.settings.ik
         self._pointing = LiveSolver(robot, self.frames, self.fps, ik)
-        self._whole = LiveSolver(robot, self.frames, self.fps, ik)
+        self._whole = LiveSolver(robot, self.frames, self.fps, ik, ground or FLAT)
+        self.ground, self.source_ground = ground, source_ground
         self._feet = [robot.model.body(name).id for name in robot.feet]
+        self._hips = [robot.model.body(robot.human_map[f"{side}_hip"]).id for side in SIDES]
+        self._legs = self._whole.tree.moves[self._feet, 6:].any(axis=0)
         self._turns = np.stack([turn.T for turn in self.frames.foot_turns])
         joints = len(skeleton.joint_names)
         quat = np.tile([1.0, 0.0, 0.0, 0.0], (2, joints, 1)) if skeleton.rotations else None
@@ -88,6 +97,12 @@ class StreamingRetargeter:
         self._calibrator = Calibrator(self.skeleton, self.fps, s, self._calibration)
         self._fill = CausalFill(self.fps)
         self._feet_locked = FootLocking(self.frames, self.fps, s)
+        self._below: GroundBelow | None = None
+        self._below_source: GroundBelow | None = None
+        if self.source_ground is not None:
+            self._below_source = GroundBelow(self.source_ground, self.fps)
+        if self.ground is not None and not self.ground.is_flat:
+            self._below = GroundBelow(self.ground, self.fps)
         self._contacts: ContactTracker | None = None
         self._last: Array | None = None
         self._before: Array | None = None
@@ -116,6 +131,7 @@ class StreamingRetargeter:
         person = calibrate_with(with_frame(self._clip, pos, quat), body, self._fill)
         if self._contacts is None:
             self._contacts = ContactTracker(self.fps, person.leg_length, self.settings)
+        person = self._on_ground(person, self._contacts)
         self._contacts.update(person.ball[0], person.heel[0])
         now = heading = None
         if self._last is not None:
@@ -123,16 +139,33 @@ class StreamingRetargeter:
             forward = self._turned(self._whole)[:, :, 0]
             heading = np.arctan2(forward[:, 1], forward[:, 0])
         plan = self._feet_locked.plan(person, self._contacts, heading)
+        if self._below is not None:
+            ball = self._feet_locked.robot_ball(person)
+            self._below.update(ball, plan.confidence[0])
+            plan = tilted(plan, self._below)
         ankle, turned, limbs = self._point(person, plan, self._contacts.ground.height)
         plan = self._feet_locked.reachable(plan, self._contacts, turned)
         root_quat = self._pointing.data.qpos[3:7]
         root, target = self._feet_locked.place(
-            person, self._contacts, plan, ankle, root_quat, now, jump=status == "jump"
-        )
+            person, self._contacts, plan, ankle, root_quat, now, jump=status == "jump",
+            below=self._below, hips=self._pointing.data.xpos[self._hips] - self._pointing.qpos[:3],
+        )  # fmt: skip
         qpos = self._solve(person, plan, root, target, limbs)
         return RobotPose(
             qpos[:3].copy(), qpos[3:7].copy(), qpos[7:].copy(), plan.confidence[0].copy(), status
         )
+
+    def _on_ground(self, person: CalibratedHuman, contacts: ContactTracker) -> CalibratedHuman:
+        """The person relative to the ground it walks on, where that is known."""
+        if self._below_source is None:
+            return person
+        if self.ground is None:
+            scaled = self._below_source.surface.scaled(leg_scale(person, self.frames))
+            self.ground = scaled
+            self._whole = LiveSolver(self.robot, self.frames, self.fps, self.settings.ik, scaled)
+            self._below = None if scaled.is_flat else GroundBelow(scaled, self.fps)
+        self._below_source.update(person.ball[0], contacts.confidence)
+        return relative(person, self._below_source)
 
     def _point(
         self, person: CalibratedHuman, plan: FootPlan, ground: float
@@ -144,7 +177,7 @@ class StreamingRetargeter:
         """
         s, solver = self.settings, self._pointing
         segments = followed(person.segments, plan, self.frames)
-        path = scaled_hips(person, self.frames, ground)
+        path = scaled_hips(person, self.frames, ground, plan.support)
         directions = direction_objectives(segments, self.robot, self.frames, s.ik.weights)
         feet = [each for each in directions if "_foot." in each.name]
         others = [each for each in directions if "_foot." not in each.name]
@@ -201,6 +234,10 @@ class StreamingRetargeter:
         else:
             step = solver.max_step
             wished = guess[7:].copy()
+            if self._below is not None:
+                # The pointing stage knows nothing of a ground at two heights: legs go on evenly.
+                even = last if self._before is None else last + s.evenness * (last - self._before)
+                wished[self._legs] = even[7:][self._legs]
             guess[7:] = np.clip(wished, last[7:] - step, last[7:] + step)
             guess[7:] = np.clip(guess[7:], solver.lower, solver.upper)
             solver.put(guess)

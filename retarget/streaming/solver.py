@@ -14,6 +14,7 @@ import daqp
 import mujoco
 import numpy as np
 
+from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from retarget.objectives import Direction, Objective, Point, stacked
 from retarget.solvers.per_frame.problem import FrameProblem
@@ -22,6 +23,8 @@ from retarget.solvers.tree import TreePose
 from robots.frames import RobotFrames
 from robots.robot import Robot
 
+WALL = 0.05
+"""m; points that are deeper in a ground that is not flat are in a wall."""
 _FAR = 1e30
 """DAQP's infinity."""
 
@@ -29,8 +32,17 @@ _FAR = 1e30
 class LiveSolver(FrameProblem):
     """Solves one frame after another; `qpos` [7 + J] is its present configuration."""
 
-    def __init__(self, robot: Robot, frames: RobotFrames, fps: float, settings: IkSettings) -> None:
-        super().__init__(robot, frames, fps, settings)
+    def __init__(
+        self,
+        robot: Robot,
+        frames: RobotFrames,
+        fps: float,
+        settings: IkSettings,
+        ground: Surface = FLAT,
+    ) -> None:
+        super().__init__(robot, frames, fps, settings, ground)
+        if not ground.is_flat:
+            self.ground.wall = WALL
         self.data = mujoco.MjData(self.model)
         nv = int(self.model.nv)
         self._low, self._high = np.full(nv, -_FAR), np.full(nv, _FAR)
@@ -120,4 +132,5 @@ class LiveSolver(FrameProblem):
 
     def depth(self) -> float:
         """How deep (m) the lowest point of the present configuration is in the ground, or 0."""
-        return max(0.0, -float(self.ground.heights(self.tree.pose_at(self.data.qpos)).min()))
+        heights = self.ground.heights(self.tree.pose_at(self.data.qpos))
+        return max(0.0, -float(heights[heights > -self.ground.wall].min(initial=0.0)))

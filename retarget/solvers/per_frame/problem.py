@@ -67,6 +67,8 @@ class GroundPoints:
 
     near = 0.06
     """m; only points that low can reach the ground within a step."""
+    wall = np.inf
+    """m; a point that is deeper is in a wall, and rising is no way out of it."""
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class GroundPoints:
         Columns are in MuJoCo's tangent space, where the free joint turns about the body's axes.
         """
         height = self.heights(pose)
-        low = np.flatnonzero(height < self.near)
+        low = np.flatnonzero((height < self.near) & (height > -self.wall))
         if not len(low):
             return None
         x, y, z = self._places(pose, low).T

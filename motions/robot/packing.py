@@ -95,7 +95,7 @@ def write_pack(
     out = Path(out)
     if out.suffix != SUFFIX:
         raise input_error(out, f"a pack is written as {SUFFIX}", fix=f"--out {out}{SUFFIX}")
-    fps = check_fps(fps, "--fps", "try --fps 50")
+    fps = check_fps(fps, "--out-fps", "try --out-fps 50")
     check_writable(out)
     if not files:
         raise InputError("no motion to pack")

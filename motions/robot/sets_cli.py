@@ -35,7 +35,7 @@ class PackOptions:
     """File to write (.pack)."""
     robot: str = "unitree_g1"
     """Robot name, or a description file (.toml)."""
-    fps: float = 50.0
+    out_fps: float = 50.0
     """Frames per second of the pack; training maps it without a copy at its control rate."""
     bodies: Literal["key", "all"] = "key"
     """Bodies that are kept: those that tracking looks at, or all of the robot's."""
@@ -92,7 +92,7 @@ def pack(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions p
             print(f"packed {done} of {total} clips", end=end, file=sys.stderr, flush=True)
 
     packed = write_pack(
-        files, options.out, robot, fps=options.fps, skip_unfit=options.skip_unfit,
+        files, options.out, robot, fps=options.out_fps, skip_unfit=options.skip_unfit,
         bodies=robot.body_names if options.bodies == "all" else None, shares=shares,
         workers=options.workers, progress=progress,
     )  # fmt: skip

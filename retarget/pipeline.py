@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from mimic_base.memory import release_memory
 from mimic_base.rotations import quat_continuous, quat_normalize
 from mimic_base.signals import low_pass
-from mimic_base.stretches import by_stretches
+from mimic_base.stretches import STRETCH, by_stretches
 from mimic_base.surface import FLAT, Surface
+from mimic_base.vectors import Array
 from motions import HumanMotion, RobotMotion
 from motions.robot.quality.ground import ground_shift, sole_heights
 from motions.robot.quality.metrics import measure
@@ -56,7 +58,8 @@ def retarget(
         objectives: the caller's own, of as many frames as the result, beside the person's; see
             `retarget.objectives`.
         obstacles: the caller's own, beside the ground and the robot's body (whole-clip method).
-        progress: called with (solver frames done, of how many).
+        progress: called with (frames solved so far, of how many); a frame is solved several times,
+            and how often is a guess that is mended on the way.
         window: frames that the whole-clip solver holds in memory at once; chosen unless given. The
             result does not depend on it.
 
@@ -65,10 +68,62 @@ def retarget(
     """
     settings = settings or RetargetSettings()
     rate = human.fps if fps == "source" else float(fps)
-    original = human.resample(rate)
+    solved = _solve(
+        human, robot, rate, settings, ground, source_ground, objectives, obstacles, progress, window
+    )
+    if len(solved.qpos) > STRETCH:
+        release_memory()
+    return RobotMotion.build(
+        fps=rate,
+        joint_pos=solved.qpos[:, 7:],
+        body_pos_w=solved.body_pos,
+        body_quat_w=solved.body_quat,
+        joint_names=robot.joint_names,
+        body_names=robot.body_names,
+        robot=robot.name,
+        contact=solved.contact,
+        quality=solved.quality,
+        source=human.source,
+        licence=human.licence,
+        name=human.name,
+        scene=scene_on(solved.ground, solved.body_pos[:, 0, :2]),
+    )
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """What is left of a clip when it is solved and measured; all else is gone from memory.
+
+    Attributes:
+        qpos: [T, 7 + J]. body_pos, body_quat: [T, B, 3] m and [T, B, 4] of the robot's bodies.
+        contact: [T, 2] 0..1. ground: the surface that the robot walks on.
+    """
+
+    qpos: Array
+    body_pos: Array
+    body_quat: Array
+    contact: Array
+    quality: dict[str, Any]
+    ground: Surface
+
+
+def _solve(
+    human: HumanMotion,
+    robot: Robot,
+    rate: float,
+    settings: RetargetSettings,
+    ground: Surface | None,
+    source_ground: Surface | None,
+    objectives: Sequence[Objective],
+    obstacles: Sequence[Obstacle],
+    progress: Progress | None,
+    window: int | None,
+) -> _Solved:
+    """Solve a clip at `rate` and measure the result; arguments as `retarget` takes them."""
+    original = replace(human.resample(rate), quat_w=None)
     human, person, contacts = prepare(human, rate, settings, source_ground)
     if source_ground is None:
-        human = replace(human, quat_w=None)  # a fifth of a long clip's memory, needed no more
+        human = replace(human, quat_w=None)  # much of a long clip's memory, and needed no more
     frames = robot_frames(robot)
     if ground is None:
         ground = FLAT if source_ground is None else source_ground.scaled(leg_scale(person, frames))
@@ -106,21 +161,7 @@ def retarget(
     quality["fidelity"] |= end_effector_figures(
         robot, human, person, contacts.ground, body_pos, body_quat, path
     )
-    return RobotMotion.build(
-        fps=rate,
-        joint_pos=qpos[:, 7:],
-        body_pos_w=body_pos,
-        body_quat_w=body_quat,
-        joint_names=robot.joint_names,
-        body_names=robot.body_names,
-        robot=robot.name,
-        contact=contacts.confidence,
-        quality=quality,
-        source=human.source,
-        licence=human.licence,
-        name=human.name,
-        scene=scene_on(ground, body_pos[:, 0, :2]),
-    )
+    return _Solved(qpos, body_pos, body_quat, contacts.confidence, quality, ground)
 
 
 def prepare(

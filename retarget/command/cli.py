@@ -101,11 +101,14 @@ def _one(
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
+        TaskProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
     from mimic_base.text import markup
     from retarget.batch.jobs import Job
@@ -117,10 +120,18 @@ def _one(
         for warning in human.report.get("warnings", ()):
             console.print(f"  [yellow]{markup(str(warning))}[/yellow]")
 
+    class Rate(ProgressColumn):
+        """Frames solved a second; each is solved several times."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} solved frames/s")
+
     with Progress(
         TextColumn("  solving"),
         BarColumn(30),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        Rate(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -134,3 +134,13 @@ def test_windows_of_any_length_give_the_same_bits(
             np.testing.assert_array_equal(getattr(made, name), values, err_msg=f"{window} {name}")
         np.testing.assert_array_equal(made.contact, whole.contact)
         assert made.quality == whole.quality
+
+
+def test_progress_counts_solved_frames_and_ends_whole(g1: Robot) -> None:
+    told: list[tuple[int, int]] = []
+    retarget(generate("walk").crop(0, 300), g1, window=128, progress=lambda *at: told.append(at))
+    done = [each for each, _ in told]
+    assert done == sorted(done) and all(each <= total for each, total in told)
+    # Two windows and more in a step of stage 2 are told one by one.
+    assert max(np.diff(done)) <= 128
+    assert told[-1][0] == told[-1][1] >= 300

@@ -34,6 +34,8 @@ NEIGHBOURS = 0.15
 """s; settled frames this close to an unsettled one are solved again with it."""
 RELAX_AFTER = 20
 """Steps after which the tolerance grows, twofold every four steps."""
+REST = 2.0
+"""How often the frames of a step are thought to be solved after it, on average."""
 CHUNK = 128
 """Frames assembled at once."""
 WINDOW = 8192
@@ -100,7 +102,7 @@ class ClipSolver:
         obstacles: Sequence[Obstacle] = (),
         smooth: float = 1.0,
         tolerance: float = 0.01,
-        callback: Callable[[], None] | None = None,
+        callback: Callable[[int, float], None] | None = None,
     ) -> ClipState:
         """Improve `state` towards `objectives` (of T frames).
 
@@ -108,7 +110,8 @@ class ClipSolver:
             obstacles: what the pose must keep clear of.
             smooth: factor on the weights of accelerations.
             tolerance: rad; a frame is settled when it moves less.
-            callback: called after every iteration.
+            callback: called with (frames solved since the last call, how many more are guessed),
+                once a window in every iteration.
         """
         state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
                         joints=state.joints.copy())  # fmt: skip
@@ -120,13 +123,11 @@ class ClipSolver:
         # Small matrices: threads of the linear algebra library would only wait for each other.
         with threadpool_limits(1, user_api="blas"):
             for k in range(iterations):
-                change = self.step(state, terms, active, obstacles, smooth, damping)
+                change = self.step(state, terms, active, obstacles, smooth, damping, callback)
                 # What has not come to rest by then takes turns between two contacts: a little
                 # unrest is better than no end.
                 enough = tolerance * 2.0 ** max(0.0, (k - RELAX_AFTER) / 4.0)
                 unsettled[active.frames] = change > enough
-                if callback is not None:
-                    callback()
                 if not unsettled.any():
                     break
                 # A settled frame is left alone until a neighbour of it moves.
@@ -141,6 +142,7 @@ class ClipSolver:
         obstacles: Sequence[Obstacle],
         smooth: float,
         damping: Damping,
+        callback: Callable[[int, float], None] | None = None,
     ) -> Array:
         """One Gauss-Newton step of some of the frames, in place; their largest changes [K], rad."""
         frames = active.frames
@@ -167,6 +169,8 @@ class ClipSolver:
                     here = slice(windows[k].start + part.start, windows[k].start + part.stop)
                     found = step[here].astype(float)
                     lifted[here] |= obstacle.after(self.tree, pose, at[part], found) > LIFTED
+            if callback is not None:  # windows come from the last to the first
+                callback(len(at), windows[k].start + REST * len(frames))
 
         if len(windows) > 1:
             system = WindowedSystem(windows, self.tree.num_dofs, self.precision)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.extent import check_clip_size, check_magnitude
 from mimic_base.files import save_npz
 from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, frame_shapes
 from mimic_base.numpy_files import load_npz
@@ -412,6 +413,8 @@ def _check(motion: RobotMotion, where: str) -> None:
                 found=f"frame {frame}",
                 fix="retarget the clip again or crop it before that frame",
             )
+        check_magnitude(where, key, value)
+    check_clip_size(where, frames, max(joints, bodies))
     if bodies == 0:
         raise input_error(where, "there are no bodies", expected="body 0, the base")
     if frames < 2:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from mimic_base.errors import InputError, about, input_error
 from mimic_base.plugins import found_in, load_object
+from mimic_base.reading import guarded
 from mimic_base.resample import check_fps
 from motions.human.motion import HumanMotion
 from motions.human.readers.arrays import ROBOT_MOTION
@@ -73,16 +74,12 @@ def read_human_motion(
         body_models=None if body_models is None else Path(body_models),
         height=height,
     )
-    # The clip as read gets no name here: once `assemble` has made something of it, it may go.
-    return assemble(
-        _read(path, reader, options),
-        unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first, height=height,
-    )  # fmt: skip
-
-
-def _read(path: Path, reader: str | None, options: ReadOptions) -> RawClip:
-    with about(path):
-        return find_reader(path, reader).read(path, options)
+    with about(path), guarded(path, "motion"):
+        # The clip as read gets no name here: once `assemble` has made something of it, it may go.
+        return assemble(
+            find_reader(path, reader).read(path, options),
+            unit=unit, up=up, skeleton_map=skeleton_map, drop_first=drop_first, height=height,
+        )  # fmt: skip
 
 
 def is_human_clip(path: Path | str) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
 from mimic_base.files import is_hidden
+from mimic_base.limits import check_limit, limit
 from mimic_base.rotations import quat_exp, quat_mul
 from motions.human.readers.raw import check_unique, number, read_text
 
@@ -87,7 +88,7 @@ def parse_asf(path: Path) -> Skeleton:
         elif section == ":root" and key == "order":
             body.bones["root"].dofs = _dofs(path, where, words[1:])
         elif section == ":root" and key == "axis":
-            root_axis = words[1].lower()
+            root_axis = words[-1].lower()
         elif section == ":root" and key == "orientation":
             orientation = _numbers(path, where, words[1:], 3)
         elif section == ":bonedata" and key == "begin":
@@ -95,6 +96,7 @@ def parse_asf(path: Path) -> Skeleton:
         elif section == ":bonedata" and key == "end" and bone is not None:
             body.bones[bone.name] = bone
             names.append(bone.name)
+            check_limit(f"{path}:{where}", "joints", len(names), "the number of bones")
             bone = None
         elif section == ":bonedata" and bone is not None:
             _bone_line(path, where, bone, words, body.degrees)
@@ -102,11 +104,13 @@ def parse_asf(path: Path) -> Skeleton:
             unknown = [n for n in words if n not in body.bones]
             if unknown:
                 raise input_error(f"{path}:{where}", "unknown bone", found=unknown[0])
+            if "root" in words[1:]:
+                raise input_error(f"{path}:{where}", "the root hangs on no bone", found=words[0])
             body.parents.update({child: words[0] for child in words[1:]})
     check_unique(path, names)
     if not body.parents:
         raise input_error(path, "no :hierarchy in this skeleton file (is it truncated?)")
-    if body.length_unit <= 0:
+    if not 0 < body.length_unit <= limit("magnitude"):
         raise input_error(path, "the unit of length must be positive", found=body.length_unit)
     body.bones["root"].axis = _axis(path, 0, orientation, root_axis, body.degrees)
     return body
@@ -119,7 +123,7 @@ def _bone_line(path: Path, line: int, bone: Bone, words: list[str], degrees: boo
     elif key == "direction":
         bone.direction = _numbers(path, line, words[1:], 3)
     elif key == "length":
-        bone.length = number(path, line, words[1])
+        bone.length = float(_numbers(path, line, words[1:], 1)[0])
     elif key == "axis":
         order = words[4] if len(words) > 4 else "xyz"
         bone.axis = _axis(path, line, _numbers(path, line, words[1:4], 3), order, degrees)
@@ -148,6 +152,7 @@ def _numbers(path: Path, line: int, words: list[str], count: int) -> Array:
     values = np.array([number(path, line, w) for w in words])
     if not np.isfinite(values).all():
         raise input_error(f"{path}:{line}", "a finite number is expected", found=" ".join(words))
+    check_limit(f"{path}:{line}", "magnitude", float(np.abs(values).max()), "a number")
     return values
 
 

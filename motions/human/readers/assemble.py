@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.extent import check_clip_size, check_magnitude
+from mimic_base.limits import check_limit
 from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_continuous, quat_mul
 from mimic_base.stretches import by_stretches
@@ -55,6 +57,7 @@ def assemble(
         )
     check_fps(clip.fps, str(clip.path), SAY_FPS)
     _check_length(clip, len(clip.pos))
+    _check_numbers(clip)
     _check_extent(clip)
     warnings: list[str] = list(clip.report.get("warnings", []))
     clip, dropped, why = _drop(clip, drop_first)
@@ -174,6 +177,18 @@ def _check_size(clip: RawClip, unit: float, size: float, warnings: list[str]) ->
         )
     if not detect.LEAST_HEIGHT <= tall <= detect.GREATEST_HEIGHT:
         warnings.append(f"the unit given makes the person {tall:.2f} m tall")
+
+
+def _check_numbers(clip: RawClip) -> None:
+    """Frames, joints, names and numbers within the limits: all readers end here."""
+    check_clip_size(clip.path, len(clip.pos), len(clip.joint_names))
+    for name in clip.joint_names:
+        check_limit(clip.path, "text", len(name), "the length of a joint's name")
+    check_magnitude(clip.path, "the positions", clip.pos, clip.joint_names)
+    if clip.rest_pos is not None:
+        check_magnitude(clip.path, "the rest pose", clip.rest_pos[None], clip.joint_names)
+    for tip in clip.end_sites.values():
+        check_magnitude(clip.path, "an end site", tip[None])
 
 
 def _check_extent(clip: RawClip) -> None:

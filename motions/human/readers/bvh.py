@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.extent import check_clip_size, check_magnitude
 from mimic_base.limits import check_limit
 from mimic_base.rotations import quat_exp, quat_mul
 from mimic_base.stretches import stretches
@@ -28,6 +29,7 @@ from motions.human.readers.raw import (
     rate_of,
     read_bytes,
     read_text,
+    whole,
 )
 from motions.human.readers.reader import Reader
 
@@ -39,6 +41,8 @@ _LONGEST_HEAD, _LINES = 100_000, 4096
 _PLAIN = re.compile(rb"[\t -~]*\r?\n?")
 _FRAMES = re.compile(r"\s*frames:\s*(\d{1,9})\s*", re.IGNORECASE)
 _FRAME_TIME = re.compile(r"\s*frame time:\s*([0-9.eE+-]{1,40})\s*", re.IGNORECASE)
+_MOST_CHANNELS = 9
+"""Channels of a joint; some exporters repeat its rotations."""
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 
 
@@ -62,6 +66,8 @@ def read_bvh(path: Path, fps: float | None = None) -> RawClip:
     those before it); position channels replace the offset. Errors name file and line.
     """
     tree, values, file_fps, notes = _parse(path, fps)
+    check_clip_size(path, len(values), len(tree.names), path.stat().st_size)
+    check_magnitude(path, "the channel values", values, _column_names(tree))
     placed = any("position" in channel for joint, channel in tree.columns() if joint > 0)
     if placed and len(values) and not values.any():
         raise input_error(
@@ -113,6 +119,7 @@ def _parse(path: Path, fps: float | None) -> tuple[_Tree, Array, float, dict[str
 def _parse_plain(path: Path, fps: float | None) -> tuple[_Tree, Array, float] | None:
     """A file that is as it should be, read some lines at a time; None for any other."""
     read_bytes(path, 1)  # refuses what is no file
+    check_limit(path, "bytes", path.stat().st_size, "the size of the file")
     with path.open("rb") as stream:
         head: list[str] = []
         for line in itertools.islice(stream, _LONGEST_HEAD):
@@ -190,6 +197,8 @@ def _parse_hierarchy(path: Path, lines: list[str]) -> tuple[_Tree, int]:
             if key == "JOINT" and (not stack or stack[-1] < 0):
                 raise input_error(where, "a JOINT must stand inside another joint")
             opening = len(tree.names)
+            check_limit(where, "joints", opening + 1, "the number of joints")
+            check_limit(where, "depth", len(stack) + 1, "the nesting of joints")
             tree.names.append(" ".join(words[1:]) or f"joint{opening}")
             tree.parents.append(stack[-1] if stack else -1)
             tree.offsets.append([0.0, 0.0, 0.0])
@@ -211,6 +220,7 @@ def _parse_hierarchy(path: Path, lines: list[str]) -> tuple[_Tree, int]:
             offset = [number(path, index + 1, w) for w in words[1:]]
             if not all(map(math.isfinite, offset)):
                 raise input_error(where, "OFFSET must be finite", found=" ".join(words[1:]))
+            check_limit(where, "magnitude", max(map(abs, offset)), "a number of OFFSET")
             if stack[-1] >= 0:
                 tree.offsets[stack[-1]] = offset
             elif len(stack) > 1:
@@ -220,6 +230,10 @@ def _parse_hierarchy(path: Path, lines: list[str]) -> tuple[_Tree, int]:
         else:
             raise input_error(where, "unknown line in HIERARCHY", found=repr(" ".join(words)[:40]))
     raise input_error(path, "the file is truncated: it has no MOTION section")
+
+
+def _column_names(tree: _Tree) -> list[str]:
+    return [f"channel {tree.names[joint]} {channel}" for joint, channel in tree.columns()]
 
 
 def _statements(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -235,7 +249,11 @@ def _channels(where: str, words: list[str]) -> list[str]:
     bad = [n for n in names if not _CHANNEL.fullmatch(n)]
     if bad:
         raise input_error(where, "unknown channel", found=bad[0], expected="e.g. Xrotation")
-    if not words or not words[0].isdigit() or int(words[0]) != len(names):
+    if len(names) > _MOST_CHANNELS:
+        raise input_error(
+            where, "a joint has three positions and three rotations", found=f"{len(names)} channels"
+        )
+    if not words or whole(words[0]) != len(names):
         raise input_error(
             where,
             "CHANNELS must say how many names follow",
@@ -264,11 +282,12 @@ def _parse_motion(
                 break
         key = words[0].lower()
         if declared is None and key in ("frames:", "frames"):
-            if not words[-1].isdigit():
+            declared = whole(words[-1])
+            if declared is None:
                 raise input_error(
                     f"{path}:{index + 1}", "a number of frames is expected", found=words[-1]
                 )
-            declared = int(words[-1])
+            check_limit(f"{path}:{index + 1}", "frames", declared, "the number of frames")
         elif frame_time is None and key == "frame":
             frame_time = number(path, index + 1, words[-1])
         else:

@@ -53,6 +53,10 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
     """
     key = _positions_key(path, keys)
     pos = numbers(path, key, keys[key])
+    if not pos.size:
+        raise input_error(
+            path, f"{key} is empty", found=f"shape {list(pos.shape)}", fix="export the clip again"
+        )
     if pos.ndim == 2 and pos.shape[1] == WIDTH:
         return read_omomo(path, pos, options)
     if pos.ndim == 2 and pos.shape[1] in _HUMANML_FEATURES:
@@ -70,10 +74,6 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
             expected="[frames, joints, 3]",
             fix=_reshaping(pos.shape),
         )
-    if not pos.size:
-        raise input_error(
-            path, f"{key} is empty", found=f"shape {list(pos.shape)}", fix="export the clip again"
-        )
     report: dict[str, Any] = {"warnings": []}
     if "joint_names" in keys and "parents" in keys and options.layout is None:
         names, parents = _named(path, keys, pos.shape[1])
@@ -90,7 +90,9 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
     fps = need_fps(path, options, stated_fps(keys), usual)
     quat, rest = kimodo_frames(path, keys, pos, names, parents, report)
     if "height" in keys and np.size(keys["height"]) == 1:
-        report["height_stated_m"] = float(np.reshape(keys["height"], ()))
+        stated = np.reshape(keys["height"], ())
+        if stated.dtype.kind in "fiu" and np.isfinite(stated):
+            report["height_stated_m"] = float(stated)
     return RawClip(
         path=path,
         format="joint positions" if quat is None else "joint positions and rotations",

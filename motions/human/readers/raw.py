@@ -21,6 +21,7 @@ Array = NDArray[Any]
 
 LEAST_PERSON, GREATEST_PERSON = 0.3, 3.0
 """Standing heights that an option may ask for, m."""
+_DIGITS = 18
 SAY_FPS = "say it: --source-fps 30 (fps=30 in Python)"
 
 
@@ -138,6 +139,11 @@ def number(path: Path, line: int, text: str) -> float:
         return float(text)
     except ValueError:
         raise not_a_number(path, line, text) from None
+
+
+def whole(text: str) -> int | None:
+    """The whole number that `text` is; None for other texts and for absurdly long ones."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def not_a_number(path: Path, line: int, text: str) -> InputError:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mimic_base.errors import input_error
+from mimic_base.extent import check_clip_size
+from mimic_base.reading import read_bounded
 from motions.robot.formats.raw import Array
 
 
@@ -17,7 +19,8 @@ def read_table(path: Path) -> Array:
     if not path.exists():
         raise input_error(path, "no such file")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        data = read_bounded(path)
+        lines = data.decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise input_error(path, "this is no text file", fix="is it really a .csv?") from error
     rows: list[list[float]] = []
@@ -38,6 +41,8 @@ def read_table(path: Path) -> Array:
                 if not rows
                 else "export it again",
             ) from error
+        if len(rows) == 1:
+            check_clip_size(path, len(lines), len(rows[0]))
         if len(rows[-1]) != len(rows[0]):
             raise input_error(
                 path,

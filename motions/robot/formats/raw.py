@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.errors import input_error
+from mimic_base.errors import InputError, input_error
+from mimic_base.extent import check_clip_size, check_magnitude
 from motions.robot.formats.trajectory import BodyPoses
 from motions.robot.objects import ObjectTracks
 
@@ -65,6 +66,7 @@ def check_sound(where: str, raw: RawRobotMotion) -> None:
         parts["body positions"] = raw.bodies.pos
         if raw.bodies.quat is not None:
             parts["body rotations"] = raw.bodies.quat
+    check_clip_size(where, len(raw.root_pos), int(np.prod(raw.joint_pos.shape[1:2])))
     for key, value in parts.items():
         if not np.isfinite(value).all():
             frame, column = np.argwhere(~np.isfinite(value))[0][:2]
@@ -74,6 +76,7 @@ def check_sound(where: str, raw: RawRobotMotion) -> None:
                 found=f"frame {int(frame)}, column {int(column)}",
                 fix="export the clip again, or cut that frame out of the file",
             )
+        check_magnitude(where, key, value)
     if raw.root_rot.shape[1:] != (4,):
         return
     length = np.linalg.norm(raw.root_rot, axis=1)
@@ -87,6 +90,14 @@ def check_sound(where: str, raw: RawRobotMotion) -> None:
         )
 
 
+def array_of(value: Any) -> Array:
+    """`value` as an array; one of objects where its rows have unequal lengths."""
+    try:
+        return np.asarray(value)
+    except (ValueError, OverflowError):
+        return np.array([None], dtype=object)
+
+
 def numbers(path: Path, data: dict[str, Any], key: str, *shape: int | None) -> Array:
     """The array `key` as floats with the given sizes (None: any), or an `InputError`."""
     if key not in data:
@@ -96,10 +107,7 @@ def numbers(path: Path, data: dict[str, Any], key: str, *shape: int | None) -> A
             found=", ".join(sorted(map(str, data))[:12]) or "nothing",
             fix="choose the layout with --format",
         )
-    try:
-        value = np.asarray(data[key])
-    except ValueError:
-        value = np.zeros(0, dtype=object)
+    value = array_of(data[key])
     if value.dtype.kind not in "fiub":
         raise input_error(path, f"{key} must hold numbers in rows of equal length")
     fits = value.ndim == len(shape) and all(
@@ -117,9 +125,9 @@ def rate(path: Path, data: dict[str, Any]) -> float | None:
     """`fps` of a file, None where it has none."""
     if data.get("fps") is None:
         return None
-    value = np.asarray(data["fps"])
+    value = array_of(data["fps"])
     if value.size != 1 or value.dtype.kind not in "fiu":
-        raise input_error(path, "fps must be one number", found=value.tolist())
+        raise input_error(path, "fps must be one number", found=str(value.tolist())[:80])
     return float(value.reshape(-1)[0])
 
 
@@ -127,12 +135,15 @@ def names(data: dict[str, Any], key: str) -> tuple[str, ...] | None:
     """A list of texts, None where the file has none."""
     if data.get(key) is None:
         return None
-    return tuple(str(n) for n in np.asarray(data[key]).reshape(-1).tolist())
+    found = array_of(data[key]).reshape(-1).tolist()
+    if not all(isinstance(name, str | bytes | int | float) for name in found):
+        raise InputError(f"{key} must be a list of texts")
+    return tuple(n.decode(errors="replace") if isinstance(n, bytes) else str(n) for n in found)
 
 
 def text(data: dict[str, Any], key: str) -> str:
     """A text, empty where the file has none."""
-    value = np.asarray(data.get(key, ""))
+    value = array_of(data.get(key, ""))
     return str(value.reshape(-1)[0]) if value.size else ""
 
 

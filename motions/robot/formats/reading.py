@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mimic_base.errors import about, input_error
+from mimic_base.errors import InputError, about, input_error
+from mimic_base.reading import guarded
 from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_exp
 from motions.robot.formats.consistency import TOLERANCE, hinge_mismatch
@@ -45,8 +46,17 @@ def read_robot_trajectory(path: Path | str, options: ReadOptions | None = None) 
         raise input_error(
             None, "unknown quaternion order", found=options.quaternion_order, expected=ORDERS
         )
-    with about(path):
-        data = read_content(path, asked)
+    try:
+        with about(path), guarded(path, "robot motion"):
+            return _read(path, asked, options)
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
+
+
+def _read(path: Path, asked: Format | None, options: ReadOptions) -> RobotTrajectory:
+    data = read_content(path, asked)
     form = asked or detect_format(path, data, options)
     if form.read in (None, read_motion_npz) and "schema" in data:
         return _own_file(path, data, form, options)

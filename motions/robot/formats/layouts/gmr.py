@@ -10,7 +10,7 @@ import numpy as np
 from mimic_base.rotations import quat_inv_rotate
 from motions.robot.formats.format import Format, has
 from motions.robot.formats.quaternions import store
-from motions.robot.formats.raw import RawRobotMotion, names, numbers, rate, texts
+from motions.robot.formats.raw import RawRobotMotion, array_of, names, numbers, rate, texts
 from motions.robot.formats.trajectory import BodyPoses, RobotTrajectory
 
 
@@ -20,7 +20,7 @@ def read_gmr(path: Path, data: dict[str, Any]) -> RawRobotMotion:
     links = names(data, "link_body_list") or ()
     local = data.get("local_body_pos")
     bodies = None
-    if local is not None and np.asarray(local).size and links:
+    if local is not None and array_of(local).size and links:
         pos = numbers(path, data, "local_body_pos", len(root_pos), len(links), 3)
         bodies = BodyPoses(names=links, pos=pos, in_root_frame=True)
     return RawRobotMotion(

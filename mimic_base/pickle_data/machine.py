@@ -398,7 +398,7 @@ class Machine:
     def _name(self, module: str, name: str) -> None:
         known = self.names.get(f"{module} {name}")
         if known is None:
-            raise Refused(f"{module}.{name}"[:200])
+            raise Refused(f"{module[:40]}.{name[:40]}")
         self.stack.append(known)
 
     def name_lines(self) -> None:
@@ -431,7 +431,7 @@ class Machine:
     def instance(self) -> None:
         module = self.line().decode("utf-8", errors="replace")
         name = self.line().decode("utf-8", errors="replace")
-        raise Refused(f"{module}.{name}"[:200])
+        raise Refused(f"{module[:40]}.{name[:40]}")
 
     def refuse_object(self) -> None:
         raise Refused("an object of a class")

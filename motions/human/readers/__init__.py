@@ -17,7 +17,6 @@ from motions.human.readers.assemble import assemble
 from motions.human.readers.raw import (
     GREATEST_PERSON,
     LEAST_PERSON,
-    RawClip,
     ReadOptions,
     read_bytes,
     text_of,

@@ -13,7 +13,7 @@ COMMANDS = {
     "edit": ("motions.robot.editing.cli", "cut, mirror, blend and join robot motions"),
     "info": ("motions.robot.formats.info", "what a robot motion file holds"),
     "fetch": ("motions.human.fetch", "get human motion data"),
-    "curate": ("motions.robot.curation.cli", "judge and repair robot motions"),
+    "curate": ("motions.robot.curation.cli", "evaluate and repair robot motions"),
     "demo": ("motions.demo", "write the generated human clips"),
 }
 """Sub-command: the module whose `main(arguments, prog=...)` runs it, and what it does."""

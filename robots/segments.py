@@ -31,5 +31,5 @@ class SegmentTrack:
     """[T, 3] unit."""
     secondary: Array
     """[T, 3] unit, perpendicular to `primary`."""
-    trust: Array
+    confidence: Array
     """How well the secondary axis is known, 0..1, [T]."""

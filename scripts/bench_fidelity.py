@@ -1,4 +1,4 @@
-"""Faithfulness that the judge of bench_retarget.py does not see, as Markdown tables.
+"""Faithfulness that the evaluator of bench_retarget.py does not see, as Markdown tables.
 
     python scripts/bench_fidelity.py [--clips walk dance jumps] [--robots unitree_g1] [--out FILE]
 
@@ -117,7 +117,7 @@ def clips_of(options: Options) -> Iterator[tuple[str, HumanMotion]]:
 
 def figure_rows(robot: Robot, options: Options) -> Iterator[list[str]]:
     """One row per clip and method."""
-    yield ["robot", "ankle + wrist hinges", "clip", "method", *(head for head, _, _ in COLUMNS)]
+    yield ["robot", "ankle + wrist joints", "clip", "method", *(head for head, _, _ in COLUMNS)]
     for clip, human in clips_of(options):
         rows = [("**ours**", retarget(human, robot).quality["fidelity"], True)]
         if options.per_frame:
@@ -126,9 +126,9 @@ def figure_rows(robot: Robot, options: Options) -> Iterator[list[str]]:
             rows.append(("per-frame", motion.quality["fidelity"], True))
         rows += [(name, found, False) for name, found in rival_figures(robot, clip, human)]
         for method, found, ours in rows:
-            hinges = f"{found['ankle_hinges']} + {found['wrist_hinges']}"
+            joints = f"{found['ankle_hinges']} + {found['wrist_hinges']}"
             cells = [_cell(found, key, scale, ours) for _, key, scale in COLUMNS]
-            yield [robot.name, hinges, clip, method, *cells]
+            yield [robot.name, joints, clip, method, *cells]
 
 
 def _cell(found: dict[str, Any], key: str, scale: float, ours: bool) -> str:

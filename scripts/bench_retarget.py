@@ -3,10 +3,10 @@
     python scripts/bench_retarget.py [--clips walk dance jumps] [--out table.md]
 
 Needs the corpus (``MIMIC_CORPUS``) with ``lafan1_bvh/*.bvh`` and the benchmark folder
-(``MIMIC_BENCH``) with the judge, the source joints with stance masks and the rivals' motions; both
-default to folders beside the repository. The judge is a program of its own and looks at every
-motion alike, at the source's frame rate. Rivals of another length than the source are judged on
-the frames they have; those that mirror the clip are mirrored back first.
+(``MIMIC_BENCH``) with the evaluator, the source joints with stance masks and the rivals' motions;
+both default to folders beside the repository. The evaluator is a program of its own and looks at
+every motion alike, at the source's frame rate. Rivals of another length than the source are
+evaluated on the frames they have; those that mirror the clip are mirrored back first.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _folder(variable: str, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Options:
-    """Judge our retargeting of the benchmark clips beside the rivals'."""
+    """Evaluate our retargeting of the benchmark clips beside the rivals'."""
 
     clips: tuple[str, ...] = ("walk", "dance", "jumps")
     out: Path | None = None
@@ -67,8 +67,8 @@ Figure = Callable[[dict[str, Any]], str]
 
 
 def _at(*keys: str, scale: float = 1.0, digits: int = 1) -> Figure:
-    def text(judged: dict[str, Any]) -> str:
-        value: Any = judged
+    def text(evaluated: dict[str, Any]) -> str:
+        value: Any = evaluated
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return "–" if value is None else f"{scale * value:.{digits}f}"
@@ -120,9 +120,9 @@ def timed(human: HumanMotion, robot: Robot) -> tuple[RobotMotion, str]:
 def main() -> int:
     options = parse(Options, None, prog="scripts/bench_retarget.py")
     bench, corpus = _folder("MIMIC_BENCH", "bench"), _folder("MIMIC_CORPUS", "corpus")
-    judge = bench / "retarget_metrics.py"
-    if not judge.exists():
-        raise input_error(judge, "the judge is absent", fix="set MIMIC_BENCH to its folder")
+    evaluator = bench / "retarget_metrics.py"
+    if not evaluator.exists():
+        raise input_error(evaluator, "the evaluator is absent", fix="set MIMIC_BENCH to its folder")
     robot = robots.load(options.robot)
     head = ["clip", "method", *(name for name, _ in COLUMNS), "frames/s, and per CPU second"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -138,7 +138,7 @@ def main() -> int:
             if options.keep is not None:
                 motion.save(options.keep / f"{clip}.npz")
             ours = work / f"{clip}.npz"
-            save_for_judge(ours, motion)
+            save_for_evaluator(ours, motion)
             rows = [("**ours**", ours, speed)]
             if (bench / SKETCH).exists():
                 rows.append(run_sketch(bench / SKETCH, source, work / f"sketch_{clip}.npz"))
@@ -149,8 +149,8 @@ def main() -> int:
                     mirror_back(rival, path, robot)
                 rows.append((name, path, ""))
             for name, path, rate in rows:
-                judged = run_judge(judge, path, robot, source, limits)
-                cells = [clip, name, *(figure(judged) for _, figure in COLUMNS), rate]
+                evaluated = run_evaluator(evaluator, path, robot, source, limits)
+                cells = [clip, name, *(figure(evaluated) for _, figure in COLUMNS), rate]
                 lines.append("| " + " | ".join(cells) + " |")
                 print(lines[-1], flush=True)
     table = "\n".join(lines) + "\n"
@@ -193,8 +193,8 @@ def mirror_back(mirrored: Path, out: Path, robot: Robot) -> None:
     )
 
 
-def save_for_judge(path: Path, motion: RobotMotion) -> None:
-    """The motion under the array names that the judge reads."""
+def save_for_evaluator(path: Path, motion: RobotMotion) -> None:
+    """The motion under the array names that the evaluator reads."""
     np.savez(
         path,
         root_pos=motion.root_pos,
@@ -205,16 +205,17 @@ def save_for_judge(path: Path, motion: RobotMotion) -> None:
     )
 
 
-def run_judge(
-    judge: Path, motion: Path, robot: Robot, source: Path, limits: Path
+def run_evaluator(
+    evaluator: Path, motion: Path, robot: Robot, source: Path, limits: Path
 ) -> dict[str, Any]:
-    """The judge's figures of one motion."""
-    command = [sys.executable, str(judge), "--motion", str(motion), "--vel-limits-json"]
+    """The evaluator's figures of one motion."""
+    command = [sys.executable, str(evaluator), "--motion", str(motion), "--vel-limits-json"]
     command += [str(limits), "--robot", str(robot.vendor_xml), "--contacts", str(source)]
     command += ["--source", str(source)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode != 0:
-        raise input_error(motion, "the judge failed", found=run.stderr.strip().splitlines()[-1:])
+        last = run.stderr.strip().splitlines()[-1:]
+        raise input_error(motion, "the evaluator failed", found=last)
     return json.loads(run.stdout)
 
 

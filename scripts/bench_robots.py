@@ -61,7 +61,7 @@ SUMMED = {"jumps > 0.5 rad"}
 
 @dataclass(frozen=True)
 class Options:
-    """Judge retargeting to several robots."""
+    """Evaluate retargeting to several robots."""
 
     robots: tuple[str, ...] = NAMES
     clips: tuple[Path, ...] = ()

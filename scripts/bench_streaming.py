@@ -5,7 +5,7 @@
 Prints two tables. Latency: every step's wall time and processor time, garbage collections and all.
 With several runs also the quietest run of every step: the frames, hence the work, are the same each
 time, so what differs between runs is other programs on the machine. Quality: the figures of
-`motions.robot.quality.metrics`, and by how many frames the hinges and the root trail the
+`motions.robot.quality.metrics`, and by how many frames the joints and the root trail the
 whole-clip method.
 """
 
@@ -80,7 +80,7 @@ def main() -> int:
     console = Console(width=170)
     latency = Table("clip", "clock", "p50", "p95", "p99", "max", "first frame", box=None)
     heads = list(HEADS.values())
-    quality = Table("clip", "method", *heads, "lag hinges", "lag root", box=None)
+    quality = Table("clip", "method", *heads, "lag joints", "lag root", box=None)
     for path in options.clips:
         human = read_human_motion(path)
         human = human.crop(0, min(options.frames, human.num_frames))

@@ -3,8 +3,8 @@
 python scripts/bench_trackability.py ours.npz gmr.npz --samples 1500000 --seeds 0 1 --out runs/track
 
 Each reference gets a policy of its own, trained from nothing by `train.py tracking` with the CPU
-preset and judged on that reference: how long it stays up, what reward it collects and how far it is
-off. A reference that floats, slides or asks for forces the robot does not have shows here.
+preset and evaluated on that reference: how long it stays up, what reward it collects and how far it
+is off. A reference that floats, slides or asks for forces the robot does not have shows here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Arguments:
     seeds: tuple[int, ...] = (0,)
     """A training of each reference with each seed."""
     episodes: int = 100
-    """Episodes of the judgement at the end."""
+    """Episodes of the evaluation at the end."""
     out: Path = Path("runs/trackability")
     """Runs and the results are kept here; a run that is complete is not repeated."""
     workers: int = 0

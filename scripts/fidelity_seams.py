@@ -25,7 +25,7 @@ AWAY_S = 2.0
 
 
 def seam_rows(robot: Robot, clips: Iterable[tuple[str, HumanMotion]]) -> Iterator[list[str]]:
-    """Differences of hinges (largest of a frame) and of the root from the clip solved as usual.
+    """Differences of angles (largest of a frame) and of the root from the clip solved as usual.
 
     The first half alone is compared away from the cut. The solver begins with key frames that are
     spread evenly from the first frame to the last, so half a clip has others; where both numbers
@@ -79,7 +79,7 @@ def first_frames(
     segments = {
         name: replace(
             track, primary=track.primary[:count], secondary=track.secondary[:count],
-            trust=track.trust[:count],
+            confidence=track.confidence[:count],
         )
         for name, track in person.segments.items()
     }  # fmt: skip

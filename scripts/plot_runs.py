@@ -71,7 +71,7 @@ def main() -> int:
     axes[0].legend(fontsize=8)
     axes[1].set_ylabel("mean episode (s), training noise")
     if judged:
-        axes[2].set_ylabel("judged from the first frame (%)")
+        axes[2].set_ylabel("evaluated from the first frame (%)")
         axes[2].legend(fontsize=8)
     axes[-1].set_xlabel("samples (millions)")
     for axis in axes:

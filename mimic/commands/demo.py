@@ -248,7 +248,7 @@ def _print_quality(clips: list[Clip]) -> None:
     """One table: a measure a line, a clip a column."""
     from rich.table import Table
 
-    from mimic.viewer.report import aim, number
+    from mimic.viewer.report import at_most, number
 
     table = Table(box=None, pad_edge=False)
     table.add_column("retargeting quality")
@@ -263,7 +263,7 @@ def _print_quality(clips: list[Clip]) -> None:
             f"[yellow]{cell} ![/yellow]" if line["met"] is False else cell
             for cell, line in zip(cells, lines, strict=True)
         ]
-        table.add_row(lines[0]["title"], *marked, aim(lines[0]["goal"]), lines[0]["unit"])
+        table.add_row(lines[0]["title"], *marked, at_most(lines[0]["goal"]), lines[0]["unit"])
     _console().print(table)
 
 

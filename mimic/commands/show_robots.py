@@ -88,7 +88,7 @@ class AddRobot:
         mass = float(robot.model.body_mass.sum())
         say(
             console,
-            f"{robot.name}: {robot.num_joints} hinges, {mass:.1f} kg, root '{robot.root_body}'",
+            f"{robot.name}: {robot.num_joints} joints, {mass:.1f} kg, root '{robot.root_body}'",
         )
         table = Table()
         for heading in ("guess", "confidence", "reason"):

@@ -179,7 +179,7 @@ class Environment:
             name: each.build(self) for name, each in config.commands.items()
         }
         self._starter = self._find_starter()
-        self._has_aims = any(term.success for term in config.terminations.values())
+        self._has_goals = any(term.success for term in config.terminations.values())
         self._curriculum: dict[str, float] = {}
         self._statistics: dict[str, torch.Tensor] = {}
         self._steps = 0
@@ -283,7 +283,7 @@ class Environment:
         rewards = self.reward_per_step * self.control_dt
         rewards = torch.where(broken, torch.zeros_like(rewards), rewards)
         self.terminated = terminated
-        failed = self._failed(reasons, broken) if self._has_aims else terminated
+        failed = self._failed(reasons, broken) if self._has_goals else terminated
         for command in self.commands.values():
             command.record(failed)
         dones = terminated | time_outs

@@ -70,7 +70,7 @@ class TrainingJudge:
         self._env: Environment | None = None
 
     def __call__(self, iteration: int, run: Training) -> bool:
-        """Judge, when it is time; whether the training has reached its aim."""
+        """Judge, when it is time; whether the training has reached its goal."""
         if iteration % self.every:
             return False
         if self._env is None:

@@ -272,8 +272,8 @@ def _summary(env: Environment, tallies: Sequence[_Tally], limit: int) -> TaskSum
     reasons, terms = tallies[0].reasons, env.cfg.terminations
     counts = {name: int((ending == i).sum()) for i, name in enumerate(reasons)}
     counts[TIME_LIMIT] = int((ending < 0).sum())
-    aims = {name for name, term in terms.items() if term.success}
-    good = aims or {TIME_LIMIT, *(name for name, term in terms.items() if term.time_out)}
+    goals = {name for name, term in terms.items() if term.success}
+    good = goals or {TIME_LIMIT, *(name for name, term in terms.items() if term.time_out)}
     returns = sums.pop(REWARD + "total") * env.control_dt
     means = {name: float(total.sum()) / int(steps.sum()) for name, total in sums.items()}
     episodes = len(steps)

@@ -139,7 +139,7 @@ def quality_table(clips: Sequence[Data]) -> str:
             f"{number(row['value'], row['digits'])}</td>"
             for row in rows
         )
-        goal = aim(first["goal"])
+        goal = at_most(first["goal"])
         lines.append(
             f"<tr><td>{escape(first['title'])}</td>{values}"
             f'<td>{goal}</td><td class="text soft">{_unit(first["unit"])}</td></tr>'
@@ -151,7 +151,7 @@ def quality_table(clips: Sequence[Data]) -> str:
     )
 
 
-def aim(most: float | None) -> str:
+def at_most(most: float | None) -> str:
     """An upper goal in words."""
     if most is None:
         return "–"

@@ -38,7 +38,7 @@ class TaskRollout:
         qpos: [T + 1, nq] the robot's coordinates, then those of the scene's free objects.
         rewards: [T] reward of each control step.
         ended_by: name of the termination that ended the episode; empty where time ran out.
-        success: whether that was the task's aim.
+        success: whether that was the task's goal.
     """
 
     task: str
@@ -58,7 +58,7 @@ class TaskRollout:
         """One line for the console."""
         end = f"FAILED ({self.ended_by})" if self.ended_by else "went on to the end"
         if self.success:
-            end = f"reached its aim ({self.ended_by})"
+            end = f"reached its goal ({self.ended_by})"
         gone = float(np.linalg.norm(self.qpos[-1, :2] - self.qpos[0, :2]))
         return (
             f"{self.task}: {end} after {self.duration:.1f} s; reward "
@@ -119,8 +119,8 @@ def roll_out_task(
             if bool(extras["terminated"][0]):
                 fired = _fired(extras["figures"])
                 ended_by = ", ".join(fired) or "a termination"
-                aims = {name for name, term in task.terminations.items() if term.success}
-                success = bool(fired) and aims.issuperset(fired)
+                goals = {name for name, term in task.terminations.items() if term.success}
+                success = bool(fired) and goals.issuperset(fired)
             break
         qpos.append(env.engine.qpos[0].cpu().numpy().copy())
     return TaskRollout(

@@ -93,14 +93,14 @@ def summary_table(records: Sequence[Record]) -> Table:
         found = [(figure(record.quality, goal), record.name) for record in good]
         values = [(value, name) for value, name in found if value is not None]
         if not values:
-            table.add_row(goal.title, goal.aim, "–", "–", "–", goal.unit, "")
+            table.add_row(goal.title, goal.at_most, "–", "–", "–", goal.unit, "")
             continue
         numbers = np.array([value for value, _ in values])
         met = sum(goal.met(value) for value in numbers.tolist())
         worst, name = max(values)
         table.add_row(
             goal.title,
-            goal.aim,
+            goal.at_most,
             "–" if goal.most is None else f"{met}/{len(values)}",
             f"{np.median(numbers):.{goal.digits}f}",
             f"{worst:.{goal.digits}f}",

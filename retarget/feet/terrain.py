@@ -84,7 +84,7 @@ def flattened(person: CalibratedHuman, surface: Surface) -> CalibratedHuman:
         primary, secondary = (
             np.einsum("tji,tj->ti", tilt[:, i], axis) for axis in (track.primary, track.secondary)
         )
-        segments[f"{side}_foot"] = SegmentTrack(primary, secondary, track.trust)
+        segments[f"{side}_foot"] = SegmentTrack(primary, secondary, track.confidence)
     return replace(person, segments=segments, **paths)
 
 

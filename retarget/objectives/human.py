@@ -126,8 +126,8 @@ def direction_objectives(
 ) -> list[Objective]:
     """Both axes of every segment that is given, as directions.
 
-    A segment's secondary axis counts by how well it is known (`SegmentTrack.trust`). `added` [T]
-    per objective's name goes on top of the weights.
+    A segment's secondary axis counts by how well it is known (`SegmentTrack.confidence`). `added`
+    [T] per objective's name goes on top of the weights.
     """
     added = added or {}
     result: list[Objective] = []
@@ -140,7 +140,7 @@ def direction_objectives(
         first, second = weights.segments[name.removeprefix("left_").removeprefix("right_")]
         for axis, local, target, weight in (
             ("primary", link.primary, track.primary, first),
-            ("secondary", link.secondary, track.secondary, second * track.trust),
+            ("secondary", link.secondary, track.secondary, second * track.confidence),
         ):
             full = f"{name}.{axis}"
             weight = weight + added[full] if full in added else weight
@@ -209,8 +209,8 @@ def followed(
     result = {name: track for name, track in segments.items() if name not in frames.rigid}
     for i, side in enumerate(SIDES):
         matrix = plan.matrix[:, i]
-        trust = segments[f"{side}_foot"].trust
-        result[f"{side}_foot"] = SegmentTrack(matrix[..., 2], matrix[..., 0], trust)
+        confidence = segments[f"{side}_foot"].confidence
+        result[f"{side}_foot"] = SegmentTrack(matrix[..., 2], matrix[..., 0], confidence)
     return result
 
 

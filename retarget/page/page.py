@@ -110,7 +110,7 @@ def _goals(clips: Sequence[ClipEntry]) -> str:
             continue
         met = "–" if goal.most is None else f"{sum(map(goal.met, values))} of {len(values)}"
         rows.append(
-            f"<tr><td>{escape(goal.title)}</td><td>{goal.aim} {escape(goal.unit)}</td>"
+            f"<tr><td>{escape(goal.title)}</td><td>{goal.at_most} {escape(goal.unit)}</td>"
             f"<td>{met}</td>{_cell(goal, float(np.median(values)))}"
             f"{_cell(goal, max(values))}</tr>"
         )
@@ -130,7 +130,7 @@ def _section(clip: ClipEntry) -> str:
     parts.append(f'<p class="soft">{escape(clip.detected)}</p>')
     rows = "".join(
         f"<tr><td>{escape(goal.title)}</td>{_cell(goal, figure(clip.quality, goal))}"
-        f"<td>{goal.aim}</td><td>{escape(goal.unit)}</td></tr>"
+        f"<td>{goal.at_most}</td><td>{escape(goal.unit)}</td></tr>"
         for goal in _goals_of([clip])
     )
     head = "<tr><th>measure</th><th>value</th><th>goal</th><th></th></tr>"

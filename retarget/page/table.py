@@ -26,7 +26,7 @@ class Goal:
     """What exactly is measured, where the title leaves a doubt."""
 
     @property
-    def aim(self) -> str:
+    def at_most(self) -> str:
         """The goal in words."""
         if self.most is None:
             return "–"
@@ -127,11 +127,11 @@ def quality_table(quality: Mapping[str, Any], title: str = "") -> Table:
     for goal in GOALS:
         value = figure(quality, goal)
         if value is None:
-            table.add_row(goal.title, "–", goal.aim, goal.unit)
+            table.add_row(goal.title, "–", goal.at_most, goal.unit)
             continue
         text = f"{value:.{goal.digits}f}"
         text = text if goal.met(value) else f"[yellow]{text} ![/yellow]"
-        table.add_row(goal.title, text, goal.aim, goal.unit)
+        table.add_row(goal.title, text, goal.at_most, goal.unit)
     if figure(quality, GOALS[2]) is not None:
         table.caption = "planted: stands with its ball at rest; stance: any part of it touches"
         table.caption_justify = "left"

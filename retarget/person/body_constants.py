@@ -21,7 +21,7 @@ from mimic_base.vectors import (
     unit,
 )
 from motions import HumanMotion
-from retarget.person.flexion import fill_clip, flexion_axes, hinge_in_joint
+from retarget.person.flexion import fill_clip, flexion_axes, flexion_axis_in_joint
 from retarget.person.foot_axes import FootConstants, foot_constants
 from retarget.person.hand_axes import hand_in_joint
 from robots.segments import LIMBS, SIDES, SegmentTrack
@@ -39,7 +39,7 @@ class BodyConstants:
     """A person's anatomy on one skeleton. Directions are [3], in frames of the skeleton's joints.
 
     Attributes:
-        hinges: per thigh and upper arm the flexion axis below it; None where it is not known.
+        flexion_axes: per thigh and upper arm the flexion axis below it; None where it is not known.
         pelvis_up: None without rotations; then `pelvis_top` (a role, or None for the trunk) shows
             up from the hips, pitched by `pelvis_pitch` rad.
         chest_pitch: rad about the left axis from the line hips-neck to the trunk's up.
@@ -48,7 +48,7 @@ class BodyConstants:
         leg_length, ankle_height: m. rest: whether the rest pose was of use.
     """
 
-    hinges: Mapping[str, Array | None]
+    flexion_axes: Mapping[str, Array | None]
     pelvis_up: Array | None
     pelvis_top: str | None
     pelvis_pitch: float
@@ -88,19 +88,19 @@ def constants_in_parts(human: HumanMotion) -> Generator[None, None, BodyConstant
     """`body_constants` with a pause after every millisecond or so, for those in a hurry."""
     rest = _rest_rotation(human)
     yield
-    hinges: dict[str, Array | None] = {}
+    axes: dict[str, Array | None] = {}
     limbs: dict[str, SegmentTrack] = {}
     fill = fill_clip(human.fps)
     for first, second in PAIRS:
         upper, lower = bone(human, first), bone(human, second)
-        hinges[first] = hinge_in_joint(human, first, upper, lower)
+        axes[first] = flexion_axis_in_joint(human, first, upper, lower)
         both = np.stack([upper, lower], axis=1)
-        hinge, trust = flexion_axes(
-            human, (first,), both[:, :1], both[:, 1:], (hinges[first],), fill
+        axis, confidence = flexion_axes(
+            human, (first,), both[:, :1], both[:, 1:], (axes[first],), fill
         )
-        secondary = across(hinge, both)
+        secondary = across(axis, both)
         for k, name in enumerate((first, second)):
-            limbs[name] = SegmentTrack(both[:, k], secondary[:, k], trust[:, 0])
+            limbs[name] = SegmentTrack(both[:, k], secondary[:, k], confidence[:, 0])
         yield
     hips = middle(human, "hip")
     leg_length = _length(human, ("hip", "knee")) + _length(human, ("knee", "ankle"))
@@ -114,7 +114,7 @@ def constants_in_parts(human: HumanMotion) -> Generator[None, None, BodyConstant
         if hand is not None:
             hands[side] = hand
     return BodyConstants(
-        hinges, up, top, pitch, chest, feet, hands, leg_length, ankle_height, rest is not None
+        axes, up, top, pitch, chest, feet, hands, leg_length, ankle_height, rest is not None
     )
 
 

@@ -96,11 +96,11 @@ def _limbs(human: HumanMotion, body: BodyConstants, fill: Fill) -> dict[str, Seg
     firsts, seconds = zip(*PAIRS, strict=True)
     along = bones(human, (*firsts, *seconds))
     count = len(PAIRS)
-    local = [body.hinges[first] for first in firsts]
-    hinge, trust = flexion_axes(human, firsts, along[:, :count], along[:, count:], local, fill)
-    secondary = across(np.concatenate([hinge, hinge], axis=1), along)
+    local = [body.flexion_axes[first] for first in firsts]
+    axis, confidence = flexion_axes(human, firsts, along[:, :count], along[:, count:], local, fill)
+    secondary = across(np.concatenate([axis, axis], axis=1), along)
     return {
-        name: SegmentTrack(along[:, k], secondary[:, k], trust[:, k % count])
+        name: SegmentTrack(along[:, k], secondary[:, k], confidence[:, k % count])
         for k, name in enumerate((*firsts, *seconds))
     }
 
@@ -119,11 +119,12 @@ def _pelvis(
     human: HumanMotion, hips: Array, body: BodyConstants, fixed: Mapping[str, Array]
 ) -> SegmentTrack:
     left = unit(human.role("left_hip") - human.role("right_hip"))
-    trust = np.ones(len(left))
+    confidence = np.ones(len(left))
     if "pelvis" in fixed:
-        return SegmentTrack(left, across(fixed["pelvis"], left), trust)
+        return SegmentTrack(left, across(fixed["pelvis"], left), confidence)
     up = across(to_top(human, body.pelvis_top, hips), left)
-    return SegmentTrack(left, rotate_about(up, left, np.full(len(up), body.pelvis_pitch)), trust)
+    up = rotate_about(up, left, np.full(len(up), body.pelvis_pitch))
+    return SegmentTrack(left, up, confidence)
 
 
 def _chest(human: HumanMotion, hips: Array, body: BodyConstants) -> SegmentTrack:

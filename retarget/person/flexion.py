@@ -13,13 +13,15 @@ from motions import HumanMotion
 from robots.segments import LIMBS
 
 Fill = Callable[[str, Array, Array], Array]
-"""Carries a hinge over straight stretches: (segment, circle [T, 2], weight [T]) -> [T, 2]."""
+"""Carries an axis over straight stretches: (segment, circle [T, 2], weight [T]) -> [T, 2]."""
 
 
-def hinge_in_joint(human: HumanMotion, first: str, upper: Array, lower: Array) -> Array | None:
+def flexion_axis_in_joint(
+    human: HumanMotion, first: str, upper: Array, lower: Array
+) -> Array | None:
     """Flexion axis [3] of a knee or elbow in the frame of the joint above it.
 
-    `first` is the segment above the hinge; `upper` and `lower` [T, 3] are the bones' directions.
+    `first` is the segment above it; `upper` and `lower` [T, 3] are the bones' directions.
     None without rotations, where the limb hardly ever bends, or where its plane does not hold.
     """
     normal, weight = _bend(upper, lower)
@@ -38,10 +40,10 @@ def flexion_axes(
     local: Sequence[Array | None],
     fill: Fill,
 ) -> tuple[Array, Array]:
-    """Flexion axes [T, K, 3] of knees and elbows and their trust [T, K].
+    """Flexion axes [T, K, 3] of knees and elbows and their confidence [T, K].
 
-    `firsts` [K] are the segments above the hinges, `upper` and `lower` [T, K, 3] the bones'
-    directions, `local` [K] the results of `hinge_in_joint`.
+    `firsts` [K] are the segments above them, `upper` and `lower` [T, K, 3] the bones'
+    directions, `local` [K] the results of `flexion_axis_in_joint`.
 
     The plane of the two bones gives the axis while the joint is bent. Its angle about the upper
     bone, against a reference carried by the joint's own frame (or, without rotations, by the
@@ -54,15 +56,15 @@ def flexion_axes(
     circle[..., 0], circle[..., 1] = np.cos(angle), np.sin(angle)
     for k, first in enumerate(firsts):
         circle[:, k] = fill(first, circle[:, k], weight[:, k])
-    hinge = rotate_about(reference, upper, np.arctan2(circle[..., 1], circle[..., 0]))
+    axes = rotate_about(reference, upper, np.arctan2(circle[..., 1], circle[..., 0]))
     least = np.array([0.2 if axis is None else 0.5 for axis in local])
-    return hinge, np.maximum(weight, least)
+    return axes, np.maximum(weight, least)
 
 
 def _references(
     human: HumanMotion, firsts: Sequence[str], upper: Array, local: Sequence[Array | None]
 ) -> Array:
-    """Directions [T, K, 3] across the upper bones, against which hinges turn but slowly."""
+    """Directions [T, K, 3] across the upper bones, against which flexion axes turn but slowly."""
     out = np.empty(upper.shape)
     known = [k for k, axis in enumerate(local) if axis is not None]
     if known and human.quat_w is not None:

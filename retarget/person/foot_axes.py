@@ -92,7 +92,7 @@ def foot_constants(
         up, forward, _ = _axes(human, side, foot, knee)
         found.append(foot)
         axes.append((up, forward))
-        evidence = weight * np.clip(knee.trust, 0.05, 1.0)
+        evidence = weight * np.clip(knee.confidence, 0.05, 1.0)
         angle = angle_about(across(knee_forward, up), forward, up)
         turned.append(circular_median(angle, evidence) * (1.0 if side == "left" else -1.0))
         strength.append(evidence.sum() + 1e-6)
@@ -178,7 +178,7 @@ def _attitude(
 def _axes(
     human: HumanMotion, side: str, foot: FootConstants, knee: SegmentTrack
 ) -> tuple[Array, Array, float]:
-    """Sole normal, forward direction [T, 3] and the trust in the latter; the torsion left in."""
+    """Sole normal, forward direction [T, 3] and its confidence; the torsion left in."""
     if human.quat_w is not None and foot.sole is not None and foot.forward is not None:
         quat = human.quat_w[:, human.roles[f"{side}_ankle"]]
         up = quat_rotate(quat, foot.sole)

@@ -28,7 +28,8 @@ def hand_in_joint(
         left = unit(at["left_shoulder"] - at["right_shoulder"])
         return rest.T @ along, rest.T @ _rest_palm(along, sign * left)
     along = robust_direction(quat_inv_rotate(quat, forearm.primary), np.ones(len(quat)))
-    return along, robust_direction(quat_inv_rotate(quat, sign * forearm.secondary), forearm.trust)
+    palm = quat_inv_rotate(quat, sign * forearm.secondary)
+    return along, robust_direction(palm, forearm.confidence)
 
 
 def _rest_palm(along: Array, outward: Array) -> Array:

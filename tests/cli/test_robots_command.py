@@ -27,7 +27,7 @@ def test_add_reports_guesses_and_files(
     assert out.is_file() and picture.is_file()
     assert 'name = "mine"' in out.read_text()
     assert "1 mesh files are absent or neither STL, OBJ nor MSH (base)" in printed
-    assert "mine: 21 hinges" in printed and "knees" in printed and "0.95" in printed
+    assert "mine: 21 joints" in printed and "knees" in printed and "0.95" in printed
     assert f"--robot {out}" in printed
 
 

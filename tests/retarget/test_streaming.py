@@ -128,10 +128,10 @@ def _same(found: BodyConstants | None, expected: BodyConstants) -> None:
     for name, (role, direction) in expected.in_joints().items():
         assert found.in_joints()[name][0] == role
         assert np.allclose(found.in_joints()[name][1], direction, rtol=0, atol=1e-9), name
-    for name, hinge in expected.hinges.items():
-        assert (hinge is None) == (found.hinges[name] is None)
-        known = found.hinges[name]
-        assert hinge is None or (known is not None and np.allclose(hinge, known, atol=1e-9))
+    for name, axis in expected.flexion_axes.items():
+        assert (axis is None) == (found.flexion_axes[name] is None)
+        known = found.flexion_axes[name]
+        assert axis is None or (known is not None and np.allclose(axis, known, atol=1e-9))
 
 
 def test_constants_in_parts_are_the_constants(walk: HumanMotion) -> None:

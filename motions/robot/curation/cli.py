@@ -31,7 +31,7 @@ _COLOURS = {"keep": "green", "repair": "cyan", "in part": "yellow", "reject": "r
 
 @dataclass(frozen=True, kw_only=True)
 class Options(SourceOptions):
-    """Judge robot motions chunk by chunk: keep, repair or reject, with reasons.
+    """Evaluate robot motions chunk by chunk: keep, repair or reject, with reasons.
 
     Short faults are repaired; with --out the parts worth keeping are written as motion files.
     """

@@ -422,6 +422,11 @@ def _block_top(
     """
     dx, dy = x - float(centre[0]), y - float(centre[1])
     nowhere, level = xp.full_like(dx, -math.inf), xp.zeros_like(dx)
+    if abs(rotation[2, 2]) > 1.0 - 1e-12:
+        # Most boxes stand upright: a rectangle with one height.
+        (c, s), (a, b, h) = rotation[:2, 0].tolist(), half.tolist()
+        inside = (abs(c * dx + s * dy) <= a) & (abs(c * dy - s * dx) <= b)
+        return xp.where(inside, level + (h + float(centre[2])), nowhere), level, level
     low, high = nowhere, xp.full_like(dx, math.inf)
     slope_x, slope_y = level, level
     for axis in range(3):

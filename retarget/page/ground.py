@@ -7,9 +7,9 @@ import numpy as np
 from mimic_base.surface import Surface
 from mimic_base.vectors import Array, unit
 
-_CELL = 0.04
+_CELL = 0.05
 """m; side of a patch. Walls are one patch wide."""
-_SQUARE = 0.32
+_SQUARE = 0.3
 """m; side of the squares in two tones that tell distances."""
 _TONES = np.array([[0.86, 0.81, 0.74], [0.79, 0.74, 0.67]])
 _LIGHT = unit(np.array([-0.35, 0.45, 0.82]))

@@ -88,8 +88,10 @@ def draw_clip(
             if surface is not None:
                 level = lowest  # what is below a figure on an edge may be far down
                 patches, tones = ground_patches(surface, centre[:2], 1.3 * size)
-                polygons += list(patches)
-                shades = np.concatenate([shades, tones])
+                aside = (patches.mean(axis=1) - [*centre[:2], level]) @ view.T
+                seen = (np.abs(aside[:, 0]) < 0.6 * size) & (np.abs(aside[:, 1]) < 1.2 * size)
+                polygons += list(patches[seen])
+                shades = np.concatenate([shades, tones[seen]])
             flat, depths = _flattened(polygons, view)
             order = np.argsort(depths)
             axis.add_collection(

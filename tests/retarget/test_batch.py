@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +17,18 @@ import pytest
 
 import robots
 from mimic_base.errors import RobotError
+from mimic_base.files import atomic_path, temporary_path
+from mimic_base.owner import owner
 from motions import HumanMotion, InputError
 from motions.human.writers.bvh import write_bvh
 from retarget.batch import find_jobs, read_manifest, run_batch, shard_of, source
 from retarget.batch.jobs import Job
-from retarget.batch.record import Record, record_path
+from retarget.batch.record import Record, job_key, lock_path, record_path
 from retarget.batch.run import _pooled
-from retarget.batch.work import Work, begin_worker, crop_job
+from retarget.batch.work import Work, begin_worker, crop_job, retarget_job
 from retarget.command.cli import main
+from tests.base.test_writing import LOCKS, another
+from tests.conftest import SmallDisk
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -197,8 +202,9 @@ def die_on_b(job: Job, key: str, out: Path) -> Record:
 @pytest.mark.slow
 def test_a_clip_that_kills_its_process_is_told(clips: Path, work: Work, tmp_path: Path) -> None:
     left = [(job, "key") for job in find_jobs([clips])]
-    records = {record.name: record for record in _pooled(left, tmp_path, work, 2, die_on_b)}
-    assert len(records) == 5
+    made = list(_pooled(left, tmp_path, work, 2, die_on_b))
+    records = {record.name: record for record in made if isinstance(record, Record)}
+    assert len(records) == len(made) == 5
     assert "died" in records["b"].error
     assert not any(record.error for name, record in records.items() if name != "b")
 
@@ -264,3 +270,154 @@ def test_a_changed_solver_changes_the_key(
     source.solver_version.cache_clear()
     assert work.configuration not in (usual, other)
     source.solver_version.cache_clear()
+
+
+# two batches, and places that take no more -------------------------------------------------------
+
+
+def test_a_live_writers_file_is_left_alone(clips: Path, work: Work, tmp_path: Path) -> None:
+    begin_worker(work)
+    with atomic_path(tmp_path / "c.npz") as mine:
+        mine.write_bytes(b"x")
+        record = retarget_job(Job(clips / "missing.bvh", "c"), "key", tmp_path)
+        assert isinstance(record, Record) and "missing.bvh" in record.error
+    assert (tmp_path / "c.npz").read_bytes() == b"x"
+
+
+def test_a_clip_of_another_batch_is_waited_for_after_the_others(
+    clips: Path, work: Work, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [Job(clips / f"{name}.bvh", name) for name in ("a", "b")]
+    order: list[str] = []
+    with another(LOCKS, lock_path(tmp_path, "a")) as process:
+
+        def report(record: Record, before: bool) -> None:
+            order.append(record.name)
+            process.kill()
+            process.wait()
+
+        records = run_batch(jobs, tmp_path, work, report=report)
+    assert order == ["b", "a"] and not any(record.error for record in records)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"a: is being written by process {process.pid} on ")
+    assert ", since 20" in line and line.endswith("it is waited for after the other clips")
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_what_another_batch_has_done_meanwhile_is_not_done_again(
+    clips: Path, work: Work, tmp_path: Path
+) -> None:
+    begin_worker(work)
+    job = Job(clips / "a.bvh", "a")
+    key = job_key(job, work.configuration)
+    first = retarget_job(job, key, tmp_path)
+    written = (tmp_path / "a.npz").stat().st_ino
+    assert retarget_job(job, key, tmp_path) == first
+    assert (tmp_path / "a.npz").stat().st_ino == written
+
+
+@pytest.mark.slow
+def test_two_batches_into_one_folder_end_as_one(clips: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "retarget", str(clips), "--out"]
+    subprocess.run([*command, str(tmp_path / "one")], cwd=REPO, check=False)
+    both = [
+        subprocess.Popen([*command, str(tmp_path / "two"), *more], cwd=REPO)
+        for more in ([], ["--workers", "2"])
+    ]
+    assert [process.wait() for process in both] == [2, 2]  # broken.bvh
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    left = [path for path in (tmp_path / "two").rglob("*") if path.suffix in (".lock", ".part")]
+    assert not left
+
+
+def test_leftovers_below_the_output_are_cleared_by_the_next_batch(
+    clips: Path, work: Work, tmp_path: Path
+) -> None:
+    dead = replace(owner(), start=1)
+    left = [
+        temporary_path(tmp_path / "deep" / "x.npz"),
+        temporary_path(record_path(tmp_path, "deep/x")),
+        lock_path(tmp_path, "deep/x"),
+    ]
+    left = [path.with_name(path.name.replace(owner().token, dead.token)) for path in left]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    live = temporary_path(tmp_path / "deep" / "y.npz")
+    live.write_text("half")
+    run_batch([Job(clips / "a.bvh", "a")], tmp_path, work)
+    assert not any(path.exists() for path in left) and live.exists()
+
+
+@pytest.mark.parametrize("length", [245, 251])
+def test_a_name_that_is_too_long_fails_alone(
+    length: int, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With 251 characters the clip's own file fits (.bvh), its record (.json) does not."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    shutil.copy(clips / "a.bvh", folder / "a.bvh")
+    shutil.copy(clips / "b.bvh", folder / f"{'b' * length}.bvh")
+    code = main([str(folder), "--out", str(tmp_path / "out")])
+    out, err = capsys.readouterr()
+    assert (tmp_path / "out" / "a.npz").is_file() and "Traceback" not in err
+    if length == 245:
+        assert code == 0 and (tmp_path / "out" / f"{'b' * length}.npz").is_file()
+        return
+    assert code == 2 and "1 of 2 clips retargeted" in out and "1 failed" in out
+    [line] = err.splitlines()
+    assert line.startswith("error: ") and line.endswith("File name too long")
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix == ".part"]
+
+
+def test_a_folder_in_a_results_place_fails_alone(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "a.npz").mkdir(parents=True)
+    (tmp_path / "out" / ".retarget" / "b.json").mkdir(parents=True)
+    assert main([str(clips), "--out", str(tmp_path / "out")]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert [("broken.bvh" in line, "a directory" in line) for line in errors] == [
+        (False, True), (False, True), (True, False),
+    ]  # fmt: skip
+    assert all((tmp_path / "out" / "deep" / name).is_file() for name in ("a.npz", "c.npz"))
+
+
+def test_a_full_disk_fails_clip_by_clip(
+    clips: Path, tmp_path: Path, small_disk: SmallDisk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = small_disk.be(1 << 20)
+    rest = os.statvfs(out)
+    (out / "filling").write_bytes(bytes((rest.f_bavail - 1) * rest.f_frsize))
+    command = [str(clips), "--out", str(out), "--report", str(tmp_path / "page.html")]
+    assert main(command) == 2
+    said, err = capsys.readouterr()
+    assert "0 of 5 clips retargeted" in said and "5 failed" in said
+    assert sum("the disk is full" in line for line in err.splitlines()) == 4
+    assert len(err.splitlines()) == 5 and "Traceback" not in err
+    assert not [path for path in out.rglob("*") if path.suffix in (".part", ".lock", ".npz")]
+    (out / "filling").unlink()
+    assert main(command) == 2  # broken.bvh
+    assert "4 of 5 clips retargeted" in capsys.readouterr().out
+
+
+def test_a_read_only_disk_is_told_before_the_work(
+    clips: Path, small_disk: SmallDisk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = small_disk.be(1 << 20)
+    small_disk.be(1 << 20, read_only=True)
+    with pytest.raises(InputError, match="cannot write: the file system is read-only"):
+        main([str(clips), "--out", str(out / "results")])
+
+
+def test_files_as_large_as_no_file_may_be_fail_clip_by_clip(
+    clips: Path, tmp_path: Path, most_bytes: Callable[[int], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    most_bytes(4096)
+    code = main([str(clips), "--out", str(tmp_path)])
+    most_bytes(-1)
+    err = capsys.readouterr().err
+    assert code == 2 and "Traceback" not in err and len(err.splitlines()) == 5
+    assert sum(".npz: cannot write: the file would be larger" in x for x in err.splitlines()) == 4
+    assert contents(tmp_path) == {}

@@ -57,7 +57,7 @@ class Options:
     """Kill commands at random moments, fill their disk, run them again, look at every file."""
 
     commands: tuple[str, ...] = tuple(JOBS)
-    """What to kill: retarget, batch, convert, edit, train, export, robots-add."""
+    """What to kill: retarget, batch, convert, edit, pack, train, export, robots-add."""
     kills: int = 30
     """Kills of each command, a third of them of each way."""
     full: int = 8
@@ -128,7 +128,8 @@ def load_modules() -> None:
         "mimic.evaluation.judge", "mimic.tasks", "mimic.policy.player", "retarget.command.cli",
         "retarget.batch.summary", "retarget.page", "retarget.page.picture", "matplotlib.image",
         "motions.robot.formats.cli", "motions.robot.editing.cli", "motions.robot.completion",
-        "robots.derive.add", "robots.derive.picture", "mimic.commands.show_robots",
+        "motions.robot.sets_cli", "motions.robot.packing", "robots.derive.add",
+        "robots.derive.picture", "mimic.commands.show_robots",
     ):  # fmt: skip
         importlib.import_module(name)
     import robots
@@ -182,9 +183,13 @@ def run(
         code = _wait(child)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)  # what it has started may be left
-        said = (notes / "stderr").read_text("utf-8", errors="replace")
-        events = len((notes / "events").read_bytes())
-        return Ended(code, said, time.perf_counter() - started, events)
+        # One that was killed at once has not even made them.
+        said, events = (
+            (notes / name).read_bytes() if (notes / name).exists() else b""
+            for name in ("stderr", "events")
+        )
+        seconds = time.perf_counter() - started
+        return Ended(code, said.decode("utf-8", errors="replace"), seconds, len(events))
     finally:
         shutil.rmtree(notes, ignore_errors=True)
 
@@ -277,18 +282,17 @@ def all_trials(
         else:
             trial = Trial(command=name, number=number, way="full")
             fill(trial, job, inputs, disk, out, need, rng)
-        trial.wrong += again(job, inputs, disk if _on_disk(trial, disk) else out, wanted)
+        there = disk if disk is not None and trial.way == "full" else out
+        trial.wrong += again(job, inputs, there, wanted)
         if not trial.wrong and options.keep is None:
             shutil.rmtree(out, ignore_errors=True)
-        mark = "WRONG: " + "; ".join(trial.wrong) if trial.wrong else "."
-        print(f"{name} {number} {trial.way} at {trial.at or '-'}, left {trial.left} {mark}"
-              if trial.wrong or options.only is not None else ".", end="", flush=True)  # fmt: skip
+        if trial.wrong or options.only is not None:
+            wrong = "; ".join(trial.wrong) or "as it should be"
+            print(f"\n{name} {number} ({trial.way}, {trial.at}): {wrong}", flush=True)
+        else:
+            print(".", end="", flush=True)
         yield trial
     print(f" {name}", flush=True)
-
-
-def _on_disk(trial: Trial, disk: Path | None) -> bool:
-    return trial.way == "full" and disk is not None
 
 
 def kill(
@@ -407,7 +411,7 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=False)
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
 def _mount(folder: Path, size: int, *, again: bool = False) -> bool:

@@ -79,6 +79,10 @@ def _edit(inputs: Inputs, out: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def _pack(inputs: Inputs, out: Path) -> list[str]:
+    return ["motions", "pack", str(inputs.motions[0].parent), "--out", str(out / "set.pack")]
+
+
 def _train(inputs: Inputs, out: Path) -> list[str]:
     return [
         "train", "tracking-no-state-estimation", "--motion", str(inputs.motions[0]),
@@ -121,6 +125,7 @@ JOBS: dict[str, Job] = {
     "batch": _plain(_batch, (".npz",), 3),
     "convert": _plain(_convert, (".npz",), 3),
     "edit": _plain(_edit, (".npz",), 1),
+    "pack": _plain(_pack, (".pack",), 1),
     "train": Job(first=_train, again=_train_again, same=(), files=0),
     "export": _plain(_export, (".onnx",), 1),
     "robots-add": _plain(_add, (".toml",), 1),
@@ -189,6 +194,11 @@ def _read(path: Path) -> None:
         from motions import RobotMotion
 
         RobotMotion.load(path)
+    elif path.suffix == ".pack":
+        from motions.robot.pack import MotionPack
+
+        for clip in MotionPack.open(path).clips:
+            clip.load()
     elif path.suffix == ".pt":
         from mimic.learning.checkpoints import load_checkpoint
 

@@ -140,8 +140,9 @@ def write_pack(
             "joint_names": list(robot.joint_names), "body_names": list(kept),
             "object_names": list(names),
         }  # fmt: skip
-        archive.writestr(ABOUT, json.dumps(about, indent=1))
-        archive.writestr(CLIPS, "".join(_line(entry) for entry in entries))
+        # Named by an entry without a time of day: the same clips are the same bytes.
+        archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about, indent=1))
+        archive.writestr(zipfile.ZipInfo(CLIPS), "".join(_line(entry) for entry in entries))
         width = frames.tell() // (4 * rows)
         _store(archive, FRAMES, frames, (rows, width))
         _store(archive, CONTACT, part[0], (rows, 2))

@@ -43,6 +43,11 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "items": Limit(default=10_000_000, meaning="values in a pickle or a JSON file"),
         "depth": Limit(default=100, meaning="levels of nesting"),
         "text": Limit(default=1 << 20, meaning="characters of one text or name"),
+        "elements": Limit(
+            default=100_000, meaning="elements of a robot's model, with all copies that it orders"
+        ),
+        "cells": Limit(default=1 << 26, meaning="cells of a height field, pixels of a picture"),
+        "xml": Limit(default=64 << 20, meaning="bytes of a robot's model and what it includes"),
         "seconds": Limit(
             default=3,
             meaning="processor seconds of a library for 5 MB of a file (C3D, FBX)",

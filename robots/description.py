@@ -97,7 +97,7 @@ def read(path: Path) -> Description:
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RobotError(f"{path}: not a valid TOML file: {error}") from error
     try:
         control = data.get("control", {})

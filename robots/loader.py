@@ -18,8 +18,10 @@ from robots.mirror import Mirror
 from robots.models import ModelEdits, compile_spec, skeleton, vendor_spec
 from robots.overlay import Motors, overlay_spec
 from robots.robot import Robot
-from robots.sources import menagerie_file
+from robots.sources import MENAGERIE_ROOT, menagerie_file
 from robots.standing import sole_points, standing_height
+
+_OWN = "own file"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def summary(name_or_path: str | Path) -> tuple[int, int, float]:
         RobotError: as `load`, for what it looks at.
     """
     desc = descriptions.read(descriptions.find(name_or_path))
-    xml, _ = _model_file(desc, download=True)
+    xml, source = _model_file(desc, download=True)
+    _check(xml, source)
     model = compile_spec(skeleton(vendor_spec(xml, _edits(desc))), xml)
     joints, bodies = _names(model, xml)
     points = sum(2 if point.mirror else 1 for point in desc.points)
@@ -78,6 +81,7 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
     # Remembered for one state of the description and one MENAGERIE_ROOT.
     desc = descriptions.read(path)
     xml, source = _model_file(desc, download=True)
+    _check(xml, source)
     edits = _edits(desc)
     vendor = compile_spec(skeleton(vendor_spec(xml, edits)), xml)
     joints, bodies = _names(vendor, xml)
@@ -166,7 +170,15 @@ def _model_file(desc: Description, *, download: bool) -> tuple[Path, str]:
     xml = (desc.path.parent / desc.model["file"]).resolve()
     if not xml.is_file():
         raise RobotError(f"{desc.path}: [model] file '{xml}' does not exist")
-    return xml, "own file"
+    return xml, _OWN
+
+
+def _check(xml: Path, source: str) -> None:
+    """Look a model over that did not come with an installed package; see `robots.foreign`."""
+    if source in (_OWN, MENAGERIE_ROOT):
+        from robots.foreign import check_model
+
+        check_model(xml)
 
 
 def _overlaid(

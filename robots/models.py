@@ -75,11 +75,14 @@ def vendor_spec(path: Path, edits: ModelEdits) -> mujoco.MjSpec:
 
 
 def load_spec(path: Path) -> mujoco.MjSpec:
-    """Parse an MJCF or URDF file, naming it in the error when it cannot be read."""
+    """Parse an MJCF or URDF file, naming it in the error when it cannot be read.
+
+    A model of strangers goes through `robots.foreign.check_model` before.
+    """
     require_file(path)
     try:
         root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+    except (ElementTree.ParseError, UnicodeDecodeError, LookupError) as error:
         raise RobotError(f"{path}: MuJoCo cannot read this model: not XML: {error}") from error
     except OSError as error:
         raise RobotError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -92,7 +95,7 @@ def load_spec(path: Path) -> mujoco.MjSpec:
                 "expected <mujoco> (MJCF) or <robot> (URDF)"
             )
         return mujoco.MjSpec.from_file(str(path))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError, mujoco.FatalError) as error:
         if isinstance(error, RobotError):
             raise
         raise RobotError(f"{path}: MuJoCo cannot read this model: {error}") from error
@@ -117,7 +120,7 @@ def compile_spec(spec: mujoco.MjSpec, path: Path) -> mujoco.MjModel:
     """Compile, naming the file in the error when MuJoCo refuses."""
     try:
         return spec.compile()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError, mujoco.FatalError) as error:
         raise RobotError(f"{path}: MuJoCo cannot compile this robot: {error}") from error
 
 

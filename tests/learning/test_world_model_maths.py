@@ -297,6 +297,25 @@ def test_a_robot_that_was_put_elsewhere_is_no_transition() -> None:
     assert plausible(dynamics.change(state, after), 11).tolist() == [True, False]
 
 
+def test_a_frozen_model_predicts_the_same_and_half_precision_hardly_differs() -> None:
+    dynamics, state = model(), random_states(32, 5)
+    dynamics.fit_scales(state, torch.randn(32, 5), 0.1 * torch.randn(32, 22))
+    state.requires_grad_()
+    targets = torch.randn(32, 5)
+    whole, half = dynamics.frozen(), dynamics.frozen(torch.bfloat16)
+    wanted = dynamics.output(state, targets)
+    torch.testing.assert_close(whole.output(state, targets), wanted)
+    torch.testing.assert_close(whole(state, targets), dynamics(state, targets))
+    off = (half.output(state, targets) - wanted).abs().mean()
+    assert 0 < off < 0.02 * wanted.std()
+    mine, theirs = (
+        torch.autograd.grad(each(state, targets).square().sum(), state)[0]
+        for each in (half, dynamics)
+    )
+    assert torch.cosine_similarity(mine.flatten(), theirs.flatten(), 0) > 0.999
+    assert all(p.grad is None for p in dynamics.parameters())
+
+
 # Muon --------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,13 @@ from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.imagined_rollouts import GradientLimit, judge, survival, unroll
 from mimic.learning.modules.actor_critic import FeedthroughActor, PlainActor, build_actor
 from mimic.learning.modules.average import WeightAverage
-from mimic.learning.modules.dynamics import Dynamics, parameters_of, plausible
+from mimic.learning.modules.dynamics import (
+    Dynamics,
+    FrozenDynamics,
+    half_precision_pays,
+    parameters_of,
+    plausible,
+)
 from mimic.learning.modules.value import Value, state_values_input
 from mimic.learning.muon import Muon
 from mimic.learning.returns import discounted_return, lambda_returns
@@ -211,6 +217,10 @@ class Learner:
         self.noise = torch.zeros(n, actions, device=device)
         self.observation_noise = self.imagination.noise("actor").to(device)
         self.limit = GradientLimit(torch.ones(13 + 2 * joints, device=device), 1.0)
+        half = c.imagination_dtype == "bfloat16" or (
+            c.imagination_dtype == "auto" and half_precision_pays(device)
+        )
+        self.dtype = torch.bfloat16 if half else torch.float32
         self.horizon = c.horizon
         self.iteration = 0
         self.fitted = False
@@ -284,8 +294,9 @@ class Learner:
             self.refits += 1
         model_loss = sum(self._model_step() for _ in range(updates)) / max(updates, 1)
         totals: dict[str, float] = {}
+        frozen = self.dynamics.frozen(self.dtype)
         for _ in range(c.policy_updates):
-            for name, value in self._policy_step(average).items():
+            for name, value in self._policy_step(frozen, average).items():
                 totals[name] = totals.get(name, 0.0) + value / c.policy_updates
         mean, largest, limited = self.limit.figures()
         if self.iteration % c.diagnose_every == 0 or not self._diagnosis:
@@ -338,21 +349,22 @@ class Learner:
         self._clip_and_step("model", self.dynamics.parameters(), [self.model_optimizer])
         return float(loss.detach())
 
-    def _policy_step(self, average: WeightAverage | None) -> dict[str, float]:
+    def _policy_step(
+        self, frozen: FrozenDynamics, average: WeightAverage | None
+    ) -> dict[str, float]:
         c = self.config
         horizon = self.horizon
         windows = self.replay.windows(c.rollouts, horizon, c.recent)
         residual, length = None, windows.length
         noise = windows.noise
         if c.corrected:
-            residual = self._residual(windows)
+            residual = self._residual(frozen, windows)
         else:
             left = self.imagination.steps_left(windows.rows.moment)
             length = left.clamp(1, horizon)
-        self.dynamics.requires_grad_(False)
         self.value.requires_grad_(False)
         rollouts = unroll(
-            self._mean, self.dynamics, self.imagination, windows.rows, windows.previous_actions,
+            self._mean, frozen, self.imagination, windows.rows, windows.previous_actions,
             noise, residual=residual, observation_noise=self.observation_noise, limit=self.limit,
         )  # fmt: skip
         rewards = rollouts.rewards / self.imagination.max_reward * (1.0 - c.gamma)
@@ -367,7 +379,6 @@ class Learner:
         for optimizer in self.policy_optimizers:
             optimizer.zero_grad()
         (-objective).backward()
-        self.dynamics.requires_grad_(True)
         self.value.requires_grad_(True)
         norm = self._clip_and_step("policy", self.policy_parameters, self.policy_optimizers)
         if average is not None:
@@ -425,11 +436,11 @@ class Learner:
         return self.imagination.targets(actions.flatten(0, 1), default).unflatten(0, (steps, -1))
 
     @torch.no_grad()
-    def _residual(self, windows: Windows) -> torch.Tensor:
+    def _residual(self, frozen: FrozenDynamics, windows: Windows) -> torch.Tensor:
         """[H, B, 2 V] what the model is off by in the replayed steps; 0 where there are none."""
         states = windows.states.flatten(0, 1)
         targets = self._targets(windows, windows.actions).flatten(0, 1)
-        output = self.dynamics.output(states, targets).view_as(windows.change)
+        output = frozen.output(states, targets).view_as(windows.change)
         residual = (windows.change - self.dynamics.mean) / self.dynamics.scale - output
         steps = torch.arange(len(residual), device=residual.device)[:, None]
         return residual * (steps < windows.length)[..., None]

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mimic_base.rotations_torch import quat_exp, quat_log, quat_product, quat_to_matrix
 
@@ -121,6 +122,10 @@ class Dynamics(nn.Module):
             output = output + residual
         return self.integrate(state, output * self.scale + self.mean)
 
+    def frozen(self, dtype: torch.dtype = torch.float32) -> FrozenDynamics:
+        """The model as it is now, without gradients of its own weights."""
+        return FrozenDynamics(self, dtype)
+
     # geometry ------------------------------------------------------------------------------
 
     def integrate(self, state: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
@@ -205,6 +210,48 @@ class Dynamics(nn.Module):
             loss = (pseudo_huber(self.distance(state, after[k])) * self.weight).mean(-1)
             total = total + (loss * known[k]).sum() / known[k].sum().clamp_min(1)
         return total / len(states)
+
+
+class FrozenDynamics:
+    """A ``Dynamics`` to imagine with: gradients go through it, none to its weights.
+
+    Args:
+        dtype: of the network's products. Half precision moves an imagined step by far less than
+            the model is wrong by, and the gradient hardly.
+    """
+
+    def __init__(self, dynamics: Dynamics, dtype: torch.dtype) -> None:
+        self._dynamics, self._dtype = dynamics, dtype
+        layers = [each for each in dynamics.net if isinstance(each, nn.Linear)]
+        self._layers = [
+            (each.weight.detach().to(dtype), each.bias.detach().to(dtype)) for each in layers
+        ]
+
+    def output(self, state: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """As ``Dynamics.output``."""
+        d = self._dynamics
+        hidden = ((d.inputs(state, targets) - d.in_mean) / d.in_std).clamp(-8, 8).to(self._dtype)
+        for weight, bias in self._layers[:-1]:
+            hidden = functional.silu(functional.linear(hidden, weight, bias))
+        return functional.linear(hidden, *self._layers[-1]).float()
+
+    def __call__(
+        self, state: torch.Tensor, targets: torch.Tensor, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """As ``Dynamics.forward``."""
+        d = self._dynamics
+        output = self.output(state, targets)
+        if residual is not None:
+            output = output + residual
+        return d.integrate(state, output * d.scale + d.mean)
+
+
+def half_precision_pays(device: torch.device) -> bool:
+    """Whether this processor multiplies bfloat16 matrices faster than single precision."""
+    if device.type != "cpu":
+        return True
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in asked)
 
 
 def pseudo_huber(error: torch.Tensor) -> torch.Tensor:

@@ -199,6 +199,7 @@ def _draw_strips(clip: Clip, robot: Robot) -> dict[str, bytes]:
     """JPEG pictures: the person, the reference, the policy with its ghost."""
     import numpy as np
 
+    from mimic.sim.states import States
     from mimic.viewer.painter import open_painter
     from mimic.viewer.strips import (
         human_strip,
@@ -214,7 +215,9 @@ def _draw_strips(clip: Clip, robot: Robot) -> dict[str, bytes]:
     times = strip_times(clip.motion.duration, MOMENTS)
     frames = np.round(times * clip.motion.fps).astype(int)
     motion = clip.motion.with_joint_order(robot.joint_names)
-    wanted = np.hstack([motion.root_pos, motion.root_quat, motion.joint_pos])[frames]
+    wanted = States(
+        root_pos_w=motion.root_pos, root_quat_w=motion.root_quat, joint_pos=motion.joint_pos
+    )[frames]
     with open_painter(robot, *strip_size(MOMENTS, STRIP_HEIGHT)) as painter:
         return {
             "human": jpeg(human_strip(painter, clip.human, times)),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic.sim.states import States
 from mimic.viewer.charts import Line, line_chart, timeline
 from mimic.viewer.rollout import Rollout
 from motions import RobotMotion
@@ -23,14 +24,14 @@ def rollout_series(rollout: Rollout, motion: RobotMotion) -> dict[str, list[floa
     ``key_body_mm``, ``key_body_anchor_mm``; ``left_contact`` and ``right_contact`` (0 or 1) with
     their ``reference_`` twins.
     """
-    count, dt = len(rollout.qpos), rollout.control_dt
+    count, dt = len(rollout.states), rollout.control_dt
     planned = motion.resample(1.0 / dt).contact[:count] > 0.5
     series = {
         "time_s": np.arange(count) * dt,
-        "pelvis_height_m": rollout.qpos[:, 2],
-        "reference_pelvis_height_m": rollout.reference_qpos[:, 2],
-        "pelvis_speed_m_s": _speed(rollout.qpos, dt),
-        "reference_pelvis_speed_m_s": _speed(rollout.reference_qpos, dt),
+        "pelvis_height_m": rollout.states.root_pos_w[:, 2],
+        "reference_pelvis_height_m": rollout.reference.root_pos_w[:, 2],
+        "pelvis_speed_m_s": _speed(rollout.states, dt),
+        "reference_pelvis_speed_m_s": _speed(rollout.reference, dt),
         "key_body_mm": 1e3 * rollout.key_body_error,
         "key_body_anchor_mm": 1e3 * rollout.key_body_error_anchor,
         "left_contact": rollout.foot_contact[:, 0],
@@ -41,10 +42,10 @@ def rollout_series(rollout: Rollout, motion: RobotMotion) -> dict[str, list[floa
     return {name: np.round(values.astype(float), 4).tolist() for name, values in series.items()}
 
 
-def _speed(qpos: Array, dt: float) -> Array:
-    if len(qpos) < 2:
-        return np.zeros(len(qpos))
-    return np.linalg.norm(np.gradient(qpos[:, :2], dt, axis=0), axis=-1)
+def _speed(states: States, dt: float) -> Array:
+    if len(states) < 2:
+        return np.zeros(len(states))
+    return np.linalg.norm(np.gradient(states.root_pos_w[:, :2], dt, axis=0), axis=-1)
 
 
 def rollout_charts(series: dict[str, list[float]], failed_s: float | None = None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic.sim.states import States
 from mimic.viewer.camera import View
 from mimic.viewer.gl import working_backend
 from robots import Robot
@@ -22,12 +23,12 @@ HUMAN_RGBA = (0.93, 0.55, 0.22, 1.0)
 
 @dataclass(frozen=True)
 class Pose:
-    """One robot to draw: ``qpos`` [7 + J], then 7 for each free object of the scene.
+    """One robot to draw, with the free objects of the scene.
 
     A ghost is tinted and translucent.
     """
 
-    qpos: Array
+    state: States
     ghost: bool = False
 
 

@@ -113,8 +113,7 @@ class Renderer:
         return _averaged(image)[::-1]
 
     def _add_pose(self, pose: Pose) -> None:
-        self._data.qpos[:] = pose.qpos
-        mujoco.mj_kinematics(self.model, self._data)
+        pose.state.put(self.model, self._data)
         scene, option = self._scene, self._ghost if pose.ghost else self._solid
         before, moving = scene.ngeom, int(mujoco.mjtCatBit.mjCAT_DYNAMIC)
         mujoco.mjv_addGeoms(self.model, self._data, option, self._perturb, moving, scene)

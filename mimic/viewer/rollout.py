@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from mimic.envs.failure import ROOT_HEIGHT, ROOT_TILT, root_errors
 from mimic.policy.observations import Reference, RobotState
 from mimic.policy.player import PolicyPlayer
-from mimic.sim.scene import PHYSICS_HZ, Scene, SceneConfig, make_scene
+from mimic.sim.scene import PHYSICS_HZ, SceneConfig, make_scene
+from mimic.sim.single import SingleRobot
+from mimic.sim.states import States
 from mimic_base.errors import MimicError
 from mimic_base.rotations import (
     quat_conj,
@@ -34,7 +35,8 @@ class Rollout:
     """What happened. T control frames, J joints in the robot's order, B key bodies.
 
     Attributes:
-        qpos, reference_qpos: [T, 7 + J] base position (m), orientation (wxyz), joints (rad).
+        states: [T] what the robot was, and the free objects of the scene.
+        reference: [T] what it was asked to be.
         observations, actions: [T - 1, D], [T - 1, J] what the policy saw and answered.
         torques: [T - 1, J] N m, in the last physics step of each control step.
         key_body_error: [T] mean distance of the key bodies from the reference's, world, m.
@@ -46,14 +48,13 @@ class Rollout:
         failed_at: frame of the first failure, or None.
         failure: what failed.
         scene: what was around the robot; None for the bare floor.
-        objects: [T, 7 K] position and orientation of each free object of the scene.
     """
 
     robot: str
     clip: str
     control_dt: float
-    qpos: Array
-    reference_qpos: Array
+    states: States
+    reference: States
     observations: Array
     actions: Array
     torques: Array
@@ -65,12 +66,11 @@ class Rollout:
     failed_at: int | None = None
     failure: str = ""
     scene: SceneConfig | None = None
-    objects: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
-    def drawn(self, frame: int, *, reference: bool = False) -> Array:
-        """Coordinates of the robot or its reference, then of the free objects, in a frame."""
-        qpos = (self.reference_qpos if reference else self.qpos)[frame]
-        return np.concatenate([qpos, self.objects[frame]]) if self.objects.size else qpos
+    def drawn(self, frame: int, *, reference: bool = False) -> States:
+        """The robot or its reference in a frame, and the free objects."""
+        shown = self.states[frame]
+        return self.reference[frame].beside(shown.objects) if reference else shown
 
     @property
     def success(self) -> bool:
@@ -79,7 +79,7 @@ class Rollout:
     @property
     def duration(self) -> float:
         """Seconds from the first frame to the last."""
-        return (len(self.qpos) - 1) * self.control_dt
+        return (len(self.states) - 1) * self.control_dt
 
     def summary(self) -> str:
         """One line for the console."""
@@ -89,7 +89,7 @@ class Rollout:
         else:
             when = f"{self.failed_at * dt:.1f} of {self.planned_s:.1f} s"
             outcome = f"FAILED after {when} ({self.failure})"
-        gone, wanted = farthest(self.qpos[part]), farthest(self.reference_qpos[part])
+        gone, wanted = farthest(self.states[part]), farthest(self.reference[part])
         if wanted > 0.2:
             outcome += f", went {gone:.2f} of {wanted:.2f} m"
         return (
@@ -138,18 +138,26 @@ def roll_out(
     rate = 1.0 / contract.control_dt
     made = make_scene(robot, scene, control_hz=rate, physics_hz=steps * rate)
     ours = [contract.joint_names.index(name) for name in robot.joint_names]
+    anchor = contract.body_names.index(contract.anchor_body)
     theirs = [robot.joint_names.index(name) for name in contract.joint_names]
-    simulation = _Simulation(made, contract.body_names, contract.anchor_body)
-    wanted_qpos = reference_states(player, reference, robot)
-    frames = reference.num_frames
-    simulation.start(wanted_qpos[0], _first_velocity(player, reference, wanted_qpos[0], ours))
+    simulation = SingleRobot(made)
+    bodies = simulation.body_ids(contract.body_names)
+    wanted = reference_states(player, reference, robot)
+    frames, root = reference.num_frames, contract.body_names.index(contract.root_body)
+    simulation.start(
+        wanted[0],
+        reference.body_lin_vel_w[0, root],
+        quat_inv_rotate(wanted.root_quat_w[0], reference.body_ang_vel_w[0, root]),
+        reference.joint_vel[0, ours],
+    )
 
-    record = _Record(player, reference, wanted_qpos)
+    record = _Record(player, reference, wanted, bodies)
     record.add(simulation, 0)
     player.restart()
     action = np.zeros(contract.num_joints)
     for t in range(frames - 1):
-        observation = player.observe(simulation.state(theirs), reference, t, action)
+        measured = _measured(simulation, bodies, anchor, theirs)
+        observation = player.observe(measured, reference, t, action)
         action = player.act(observation)
         simulation.step(player.joint_targets(action)[ours])
         fine = record.add(simulation, t + 1, observation, action[ours])
@@ -184,111 +192,60 @@ def check_robot(player: PolicyPlayer, robot: Robot) -> None:
         )
 
 
-def reference_states(player: PolicyPlayer, reference: Reference, robot: Robot) -> Array:
-    """The reference as robot states [T, 7 + J], joints in the robot's order."""
+def reference_states(player: PolicyPlayer, reference: Reference, robot: Robot) -> States:
+    """The reference as states [T] of the robot."""
     contract = player.contract
     root = contract.body_names.index(contract.root_body)
     ours = [contract.joint_names.index(name) for name in robot.joint_names]
-    return np.concatenate(
-        [
-            reference.body_pos_w[:, root],
-            reference.body_quat_w[:, root],
-            reference.joint_pos[:, ours],
-        ],
-        axis=1,
+    return States(
+        root_pos_w=reference.body_pos_w[:, root],
+        root_quat_w=reference.body_quat_w[:, root],
+        joint_pos=reference.joint_pos[:, ours],
     )
 
 
-def _first_velocity(
-    player: PolicyPlayer, reference: Reference, qpos: Array, ours: list[int]
-) -> Array:
-    """qvel [6 + J]: base velocity in the world, angular velocity in the base, joints."""
-    root = player.contract.body_names.index(player.contract.root_body)
-    turning = quat_inv_rotate(qpos[3:7], reference.body_ang_vel_w[0, root])
-    return np.concatenate(
-        [reference.body_lin_vel_w[0, root], turning, reference.joint_vel[0, ours]]
-    )
-
-
-def farthest(qpos: Array) -> float:
+def farthest(states: States) -> float:
     """How far the base gets from where it started, on the floor, m."""
-    return float(np.linalg.norm(qpos[:, :2] - qpos[0, :2], axis=-1).max())
+    place = states.root_pos_w[:, :2]
+    return float(np.linalg.norm(place - place[0], axis=-1).max())
 
 
-class _Simulation:
-    """One robot in its scene. Its coordinates come before those of the objects."""
-
-    def __init__(self, scene: Scene, key_bodies: tuple[str, ...], anchor: str) -> None:
-        model = scene.model
-        self.model, self.data = model, mujoco.MjData(model)
-        self._decimation = scene.decimation
-        self._default = np.asarray(scene.robot.default_joint_pos)
-        self._key_bodies = [model.body(name).id for name in key_bodies]
-        self._anchor = model.body(anchor).id
-        self._feet = [model.body(name).id for name in scene.robot.feet]
-        self._qpos, self._qvel = 7 + len(self._default), 6 + len(self._default)
-
-    def start(self, qpos: Array, qvel: Array) -> None:
-        mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[: self._qpos], self.data.qvel[: self._qvel] = qpos, qvel
-        self.data.ctrl[:] = self._default
-        mujoco.mj_kinematics(self.model, self.data)
-
-    def step(self, targets: Array) -> None:
-        self.data.ctrl[:] = targets
-        mujoco.mj_step(self.model, self.data, nstep=self._decimation)
-        # Poses of the new state. A whole forward pass would also change the solver's warm start.
-        mujoco.mj_kinematics(self.model, self.data)
-
-    def state(self, joints: list[int]) -> RobotState:
-        data = self.data
-        return RobotState(
-            joint_pos=data.qpos[7:][joints],
-            joint_vel=data.qvel[6:][joints],
-            root_ang_vel_b=data.qvel[3:6].copy(),
-            anchor_quat_w=data.xquat[self._anchor].copy(),
-            anchor_pos_w=data.xpos[self._anchor].copy(),
-            root_lin_vel_b=quat_inv_rotate(data.qpos[3:7], data.qvel[:3]),
-            root_pos_w=data.qpos[:3].copy(),
-            root_quat_w=data.qpos[3:7].copy(),
-            body_pos_w=data.xpos[self._key_bodies].copy(),
-            body_quat_w=data.xquat[self._key_bodies].copy(),
-        )
-
-    @property
-    def qpos(self) -> Array:
-        """[7 + J] the robot's coordinates."""
-        return self.data.qpos[: self._qpos].copy()
-
-    @property
-    def objects(self) -> Array:
-        """[7 K] those of the free objects."""
-        return self.data.qpos[self._qpos :].copy()
-
-    def key_bodies(self) -> tuple[Array, Array]:
-        """Positions [B, 3] and orientations [B, 4] of the key bodies."""
-        return self.data.xpos[self._key_bodies], self.data.xquat[self._key_bodies]
-
-    def feet_on_ground(self) -> list[bool]:
-        # What stands still belongs to the world, body 0: floor, terrain and furniture.
-        pairs = self.model.geom_bodyid[self.data.contact.geom].reshape(-1, 2)
-        touching = set(pairs[(pairs == 0).any(axis=1)].ravel().tolist())
-        return [foot in touching for foot in self._feet]
+def _measured(
+    simulation: SingleRobot, bodies: list[int], anchor: int, joints: list[int]
+) -> RobotState:
+    """What the policy's robot measures; ``joints``: the robot's in the contract's order."""
+    state = simulation.state
+    positions, quats = simulation.bodies(bodies)
+    return RobotState(
+        joint_pos=state.joint_pos[joints],
+        joint_vel=simulation.joint_vel[joints],
+        root_ang_vel_b=simulation.root_ang_vel_b,
+        anchor_quat_w=quats[anchor],
+        anchor_pos_w=positions[anchor],
+        root_lin_vel_b=simulation.root_lin_vel_b,
+        root_pos_w=state.root_pos_w,
+        root_quat_w=state.root_quat_w,
+        body_pos_w=positions,
+        body_quat_w=quats,
+    )
 
 
 class _Record:
     """Collects a rollout frame by frame."""
 
-    def __init__(self, player: PolicyPlayer, reference: Reference, wanted_qpos: Array) -> None:
+    def __init__(
+        self, player: PolicyPlayer, reference: Reference, wanted: States, bodies: list[int]
+    ) -> None:
         contract = player.contract
-        self._reference, self._wanted = reference, wanted_qpos
+        self._reference, self._wanted, self._bodies = reference, wanted, bodies
+        self._states: list[States] = []
         self._anchor = contract.body_names.index(contract.anchor_body)
         self._dt = contract.control_dt
         self._rows: dict[str, list[Any]] = {
             name: []
             for name in (
-                "qpos", "observations", "actions", "torques", "key_body_error",
-                "key_body_error_anchor", "joint_error", "foot_contact", "objects",
+                "observations", "actions", "torques", "key_body_error",
+                "key_body_error_anchor", "joint_error", "foot_contact",
             )
         }  # fmt: skip
         self._failed_at: int | None = None
@@ -296,36 +253,37 @@ class _Record:
 
     def add(
         self,
-        simulation: _Simulation,
+        simulation: SingleRobot,
         t: int,
         observation: Array | None = None,
         action: Array | None = None,
     ) -> bool:
         """Keep frame ``t`` and the step that led to it; False where the state has blown up."""
-        qpos, everything = simulation.qpos, simulation.data.qpos
-        if not (np.isfinite(everything).all() and np.abs(everything).max() < 1e3):
+        if not simulation.fine:
             self._fail(t, "the simulation blew up")
             return False
-        positions, quats = simulation.key_bodies()
+        state = simulation.state
+        positions, quats = simulation.bodies(self._bodies)
         wanted, wanted_quats = self._reference.body_pos_w[t], self._reference.body_quat_w[t]
         moved = to_anchor(wanted, wanted_quats, positions, quats, self._anchor)
         rows = self._rows
-        rows["qpos"].append(qpos)
-        rows["objects"].append(simulation.objects)
+        self._states.append(state)
         rows["key_body_error"].append(np.linalg.norm(positions - wanted, axis=-1).mean())
         rows["key_body_error_anchor"].append(np.linalg.norm(positions - moved, axis=-1).mean())
-        rows["joint_error"].append(np.abs(qpos[7:] - self._wanted[t, 7:]).mean())
+        rows["joint_error"].append(np.abs(state.joint_pos - self._wanted.joint_pos[t]).mean())
         rows["foot_contact"].append(simulation.feet_on_ground())
         if observation is not None and action is not None:
             rows["observations"].append(observation)
             rows["actions"].append(action)
-            rows["torques"].append(simulation.data.actuator_force.copy())
-        self._judge(t, qpos)
+            rows["torques"].append(simulation.torques)
+        self._judge(t, state)
         return True
 
-    def _judge(self, t: int, qpos: Array) -> None:
+    def _judge(self, t: int, state: States) -> None:
         wanted = self._wanted[t]
-        height, tilt = root_errors(qpos[:3], qpos[3:7], wanted[:3], wanted[3:7])
+        height, tilt = root_errors(
+            state.root_pos_w, state.root_quat_w, wanted.root_pos_w, wanted.root_quat_w
+        )
         if height > ROOT_HEIGHT:
             self._fail(t, f"base height off by {height:.2f} m")
         elif tilt > ROOT_TILT:
@@ -341,7 +299,8 @@ class _Record:
             robot=robot,
             clip=clip,
             control_dt=self._dt,
-            reference_qpos=self._wanted[: len(arrays["qpos"])],
+            states=States.stack(self._states),
+            reference=self._wanted[: len(self._states)],
             planned_s=(len(self._wanted) - 1) * self._dt,
             failed_at=self._failed_at,
             failure=self._failure,

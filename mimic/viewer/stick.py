@@ -65,8 +65,7 @@ class StickPainter:
         figures: list[tuple[Array, Any, float]] = []
         for pose in sorted(poses, key=lambda p: not p.ghost):
             # Objects of the scene come after the robot; sticks show the robot alone.
-            self._data.qpos[:] = pose.qpos[: self._model.nq]
-            mujoco.mj_kinematics(self._model, self._data)
+            pose.state.put(self._model, self._data)
             segments = self._sticks.segments(self._data)
             colours = GHOST if pose.ghost else self._sticks.colours
             if not pose.ghost:

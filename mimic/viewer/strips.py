@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic.sim.states import States
 from mimic.viewer.camera import View, heading
 from mimic.viewer.painter import Limbs, Painter, Pose, open_painter
 from mimic.viewer.rollout import Rollout
@@ -36,22 +37,26 @@ def strip_size(count: int, height: int) -> tuple[int, int]:
 
 
 def robot_strip(
-    painter: Painter, qpos: Array, ghost: Array | None = None, *, root_height: float = HIP_HEIGHT
+    painter: Painter,
+    states: States,
+    ghost: States | None = None,
+    *,
+    root_height: float = HIP_HEIGHT,
 ) -> NDArray[np.uint8]:
-    """Draw robot states [N, 7 + J] from left to right, with the reference's [N, 7 + J] as ghost.
+    """Draw robot states [N] from left to right, with those of the reference [N] as ghosts.
 
     Each keeps its height and heading; its place on the floor is given up. A ghost keeps its
     distance from its robot. ``root_height`` (m, standing) sets the scale, so that small robots
     fill the picture as a person does.
     """
     scale = root_height / HIP_HEIGHT
-    view = _strip_view(heading(qpos[0, 3:7]), scale)
+    view = _strip_view(heading(states.root_quat_w[0]), scale)
     poses = []
-    for k, place in enumerate(_places(len(qpos), view, scale)):
-        shift = place - qpos[k, :3] * [1.0, 1.0, 0.0]
-        poses.append(Pose(_moved(qpos[k], shift)))
+    for k, place in enumerate(_places(len(states), view, scale)):
+        shift = place - states.root_pos_w[k] * [1.0, 1.0, 0.0]
+        poses.append(Pose(states[k].moved(shift)))
         if ghost is not None:
-            poses.append(Pose(_moved(ghost[k], shift), ghost=True))
+            poses.append(Pose(ghost[k].moved(shift), ghost=True))
     return painter.draw(poses, view)
 
 
@@ -59,10 +64,10 @@ def rollout_strip(
     painter: Painter, rollout: Rollout, times: Array, *, root_height: float = HIP_HEIGHT
 ) -> NDArray[np.uint8]:
     """Draw a rollout with its reference as a ghost at ``times`` (s) from left to right."""
-    last = len(rollout.qpos) - 1
+    last = len(rollout.states) - 1
     frames = np.minimum(np.round(times / rollout.control_dt).astype(int), last)
     return robot_strip(
-        painter, rollout.qpos[frames], rollout.reference_qpos[frames], root_height=root_height
+        painter, rollout.states[frames], rollout.reference[frames], root_height=root_height
     )
 
 
@@ -86,11 +91,11 @@ def _scene_strip(robot: Robot, rollout: Rollout, count: int, height: int) -> NDA
     """Moments of a rollout side by side, each with what is around the robot there."""
     view = View(distance=3.6 * robot.default_root_height / 0.76)
     path = camera_path(rollout, view.lookat[2] * robot.default_root_height / 0.76)
-    towards = heading(rollout.reference_qpos[0, 3:7]) + view.azimuth
+    towards = heading(rollout.reference.root_quat_w[0]) + view.azimuth
     images = []
     with open_painter(robot, 2 * (height * 2 // 5), height, rollout.scene) as painter:
         for share in strip_times(1.0, count):
-            at = round(share * (len(rollout.qpos) - 1))
+            at = round(share * (len(rollout.states) - 1))
             x, y, z = path[at]
             looking = replace(view, lookat=(x, y, z), azimuth=towards)
             poses = [Pose(rollout.drawn(at)), Pose(rollout.drawn(at, reference=True), ghost=True)]
@@ -137,9 +142,3 @@ def _strip_view(towards: float, scale: float = 1.0) -> View:
 def _places(count: int, view: View, scale: float = 1.0) -> Array:
     """Places on the floor, [count, 3], from left to right in the picture."""
     return ((np.arange(count) - 0.5 * (count - 1)) * scale * SPACING)[:, None] * view.right
-
-
-def _moved(qpos: Array, shift: Array) -> Array:
-    moved = np.array(qpos)
-    moved[:3] += shift
-    return moved

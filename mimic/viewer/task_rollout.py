@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from mimic.envs.commands import MotionCommandConfig
-from mimic.envs.environment import TaskConfig, quiet_task
+from mimic.envs.environment import Environment, TaskConfig, quiet_task
 from mimic.policy.player import PolicyPlayer
 from mimic.sim.scene import SceneConfig
+from mimic.sim.states import States, free_objects
 from mimic.tasks import make_env
 from mimic.tasks.registry import task_config
 from mimic.viewer.camera import View, heading, smooth_path
@@ -35,7 +36,7 @@ class TaskRollout:
     """What happened in one episode of T control steps.
 
     Attributes:
-        qpos: [T + 1, nq] the robot's coordinates, then those of the scene's free objects.
+        states: [T + 1] the robot, and the scene's free objects.
         rewards: [T] reward of each control step.
         ended_by: name of the termination that ended the episode; empty where time ran out.
         success: whether that was the task's goal.
@@ -44,7 +45,7 @@ class TaskRollout:
     task: str
     robot: str
     control_dt: float
-    qpos: Array
+    states: States
     rewards: Array
     ended_by: str
     success: bool = False
@@ -52,14 +53,14 @@ class TaskRollout:
     @property
     def duration(self) -> float:
         """Seconds from the first state to the last."""
-        return (len(self.qpos) - 1) * self.control_dt
+        return (len(self.states) - 1) * self.control_dt
 
     def summary(self) -> str:
         """One line for the console."""
         end = f"FAILED ({self.ended_by})" if self.ended_by else "went on to the end"
         if self.success:
             end = f"reached its goal ({self.ended_by})"
-        gone = float(np.linalg.norm(self.qpos[-1, :2] - self.qpos[0, :2]))
+        gone = float(np.linalg.norm((self.states.root_pos_w[-1] - self.states.root_pos_w[0])[:2]))
         return (
             f"{self.task}: {end} after {self.duration:.1f} s; reward "
             f"{self.rewards.sum() / max(self.duration, 1e-9):.3f} per second, went {gone:.2f} m"
@@ -106,32 +107,38 @@ def roll_out_task(
         )
     steps = round((seconds or task.episode_length_s) / env.control_dt)
     obs, _ = env.reset()
-    qpos, rewards, ended_by = [env.engine.qpos[0].cpu().numpy().copy()], [], ""
+    states, rewards, ended_by = [_state(env)], [], ""
     success = False
     for _ in range(steps):
         action = torch.as_tensor(player.act(obs["actor"].cpu().numpy()))
-        before = env.engine.qpos[0]
+        before = _state(env)
         obs, reward, dones, extras = env.step(action)
         rewards.append(float(reward[0]))
         if bool(dones[0]):
             # The environment has already begun the next episode; the state before is the last seen.
-            qpos.append(before.cpu().numpy().copy())
+            states.append(before)
             if bool(extras["terminated"][0]):
                 fired = _fired(extras["figures"])
                 ended_by = ", ".join(fired) or "a termination"
                 goals = {name for name, term in task.terminations.items() if term.success}
                 success = bool(fired) and goals.issuperset(fired)
             break
-        qpos.append(env.engine.qpos[0].cpu().numpy().copy())
+        states.append(_state(env))
     return TaskRollout(
         task=task.task,
         robot=robot.name,
         control_dt=env.control_dt,
-        qpos=np.array(qpos, np.float64),
+        states=States.stack(states),
         rewards=np.array(rewards),
         ended_by=ended_by,
         success=success,
     )
+
+
+def _state(env: Environment) -> States:
+    """The only environment's robot and free objects."""
+    coordinates, _ = env.engine.snapshot()
+    return States.of(coordinates[0].cpu().numpy(), free_objects(env.scene))
 
 
 def _fired(figures: Mapping[str, torch.Tensor]) -> list[str]:
@@ -149,19 +156,19 @@ def task_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw an episode at ``fps`` frames of video per second; the camera goes along."""
     view = view or View()
-    path = smooth_path(rollout.qpos[:, :3], 1.0 / rollout.control_dt)
-    last = len(rollout.qpos) - 1
+    path = smooth_path(rollout.states.root_pos_w, 1.0 / rollout.control_dt)
+    last = len(rollout.states) - 1
     for frame in range(int(last * rollout.control_dt * fps) + 1):
         at = min(round(frame / fps / rollout.control_dt), last)
         looking = View(
             lookat=(path[at, 0], path[at, 1], view.lookat[2]),
             distance=view.distance,
-            azimuth=heading(rollout.qpos[0, 3:7]) + view.azimuth,
+            azimuth=heading(rollout.states.root_quat_w[0]) + view.azimuth,
             elevation=view.elevation,
             fovy=view.fovy,
         )
         title = f"{rollout.task}   {at * rollout.control_dt:.1f} s"
-        yield painter.draw([Pose(rollout.qpos[at])], looking, title=title)
+        yield painter.draw([Pose(rollout.states[at])], looking, title=title)
 
 
 def write_task_video(

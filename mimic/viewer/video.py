@@ -128,8 +128,8 @@ def rollout_frames(
     """Draw a rollout with its reference as a ghost, at ``fps`` frames of video per second."""
     view = view or View()
     path = camera_path(rollout, view.lookat[2])
-    towards = heading(rollout.reference_qpos[0, 3:7]) + view.azimuth
-    last = len(rollout.qpos) - 1
+    towards = heading(rollout.reference.root_quat_w[0]) + view.azimuth
+    last = len(rollout.states) - 1
     count = int(last * rollout.control_dt * fps) + 1
     for frame in range(count):
         at = min(round(frame / fps / rollout.control_dt), last)
@@ -151,7 +151,7 @@ def rollout_frames(
 
 def camera_path(rollout: Rollout, height: float) -> Array:
     """What the camera looks at, [T, 3] m: the base's smooth path, `height` over its ground."""
-    path = smooth_path(rollout.qpos[:, :3], 1.0 / rollout.control_dt)
+    path = smooth_path(rollout.states.root_pos_w, 1.0 / rollout.control_dt)
     path[:, 2] = height
     if rollout.scene is not None:
         surface = TerrainSurface(rollout.scene.terrain.parts())

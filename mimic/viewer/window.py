@@ -87,14 +87,13 @@ def _play_once(
         option.geomgroup[group] = group == GHOST_GROUP
     moving = int(mujoco.mjtCatBit.mjCAT_DYNAMIC)
     frame = 0
-    while frame < len(rollout.qpos) and window.is_running():
+    while frame < len(rollout.states) and window.is_running():
         started = time.perf_counter()
         with window.lock():
             for data, reference in ((shown, False), (ghost, True)):
-                data.qpos[:] = rollout.drawn(frame, reference=reference)
-                mujoco.mj_kinematics(model, data)
+                rollout.drawn(frame, reference=reference).put(model, data)
             mujoco.mj_camlight(model, shown)
-            window.cam.lookat[:2] = shown.qpos[:2]
+            window.cam.lookat[:2] = rollout.states.root_pos_w[frame, :2]
             window.user_scn.ngeom = 0
             mujoco.mjv_addGeoms(model, ghost, option, perturb, moving, window.user_scn)
         window.sync()
@@ -104,6 +103,6 @@ def _play_once(
 
 def _place_camera(camera: mujoco.MjvCamera, rollout: Rollout) -> None:
     view = View()
-    camera.lookat[:] = [*rollout.qpos[0, :2], view.lookat[2]]
+    camera.lookat[:] = [*rollout.states.root_pos_w[0, :2], view.lookat[2]]
     camera.distance, camera.elevation = view.distance, view.elevation
-    camera.azimuth = heading(rollout.qpos[0, 3:7]) + view.azimuth
+    camera.azimuth = heading(rollout.states.root_quat_w[0]) + view.azimuth

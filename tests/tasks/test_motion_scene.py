@@ -150,11 +150,12 @@ def test_a_policy_is_played_where_its_motion_stands(run: Path, file: Path, tiny:
     (clip,) = playable.clips
     assert clip.scene is not None and list(clip.scene.objects) == ["ball", "table"]
     rollout = roll_out(playable.player, clip.reference, tiny, scene=clip.scene)
-    assert rollout.qpos.shape[1] == 7 + tiny.num_joints and rollout.objects.shape[1] == 7
-    assert rollout.objects[0, :3] == pytest.approx([1.0, 1.0, 0.3])
+    states = rollout.states
+    assert states.joint_pos.shape[1] == tiny.num_joints and list(states.objects) == ["ball"]
+    assert states.objects["ball"][0, :3] == pytest.approx([1.0, 1.0, 0.3])
     # It starts 0.2 m over the floor, on the platform.
-    assert rollout.foot_contact[:3].any() and rollout.qpos[2, 2] > 0.6
-    assert len(rollout.drawn(0)) == stage_model(tiny, clip.scene).nq
+    assert rollout.foot_contact[:3].any() and states.root_pos_w[2, 2] > 0.6
+    assert len(rollout.drawn(0).coordinates) == stage_model(tiny, clip.scene).nq
     assert camera_path(rollout, 0.65)[0, 2] == pytest.approx(0.85)
     (bare,) = find_playable(next(run.glob("*-on")), [file], TINY, motion_scene=False).clips
     assert bare.scene is None

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import robots
+from mimic.sim.states import States
 from mimic.viewer import gl
 from mimic.viewer.camera import View, heading, project, smooth_path
 from mimic.viewer.painter import Limbs, Pose, open_painter
@@ -37,8 +38,8 @@ def painter(request, robot):
         yield opened
 
 
-def standing(robot: robots.Robot, x: float = 0.0, y: float = 0.0) -> np.ndarray:
-    return np.array([x, y, robot.default_root_height, 1, 0, 0, 0, *robot.default_joint_pos])
+def standing(robot: robots.Robot, x: float = 0.0, y: float = 0.0) -> States:
+    return States.of([x, y, robot.default_root_height, 1, 0, 0, 0, *robot.default_joint_pos])
 
 
 def changed(image: np.ndarray, empty: np.ndarray) -> np.ndarray:
@@ -84,7 +85,7 @@ def test_strips_put_moments_side_by_side(robot) -> None:
         times = strip_times(human.duration, 4)
         assert times[0] > 0 and times[-1] < human.duration
         person = human_strip(painter, human, times)
-        states = np.stack([standing(robot, 5.0, -3.0)] * 4)
+        states = States.stack([standing(robot, 5.0, -3.0)] * 4)
         machine = robot_strip(painter, states, states, root_height=robot.default_root_height)
     for image in (person, machine):
         assert image.shape == (height, width, 3)
@@ -149,9 +150,8 @@ def test_the_stage_draws_the_same_robot(robot) -> None:
     model = stage_model(robot)
     assert model.nq == robot.model.nq
     data, original = mujoco.MjData(model), mujoco.MjData(robot.model)
-    data.qpos[:] = original.qpos[:] = standing(robot)
     for m, d in ((model, data), (robot.model, original)):
-        mujoco.mj_kinematics(m, d)
+        standing(robot).put(m, d)
     np.testing.assert_allclose(data.xpos, original.xpos, atol=1e-9)
     ghosts = np.flatnonzero(model.geom_group == GHOST_GROUP)
     solid = np.flatnonzero(model.geom_group < 3)
@@ -199,13 +199,14 @@ def test_the_other_backend_draws_too() -> None:
     script = """
 from mimic.viewer.gl import settle_backend
 settle_backend()
-import robots, numpy as np
+import robots
+from mimic.sim.states import States
 from mimic.viewer.painter import Pose, View, open_painter
 robot = robots.load("unitree_g1")
-qpos = np.array([0, 0, robot.default_root_height, 1, 0, 0, 0, *robot.default_joint_pos])
+state = States.of([0, 0, robot.default_root_height, 1, 0, 0, 0, *robot.default_joint_pos])
 with open_painter(robot, 160, 120) as painter:
     assert type(painter).__name__ == "Renderer"
-    assert painter.draw([Pose(qpos)], View()).std() > 5
+    assert painter.draw([Pose(state)], View()).std() > 5
 """
     run = subprocess.run(
         [sys.executable, "-c", script],

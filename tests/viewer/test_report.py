@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mimic.machine import machine_info
+from mimic.sim.states import States
 from mimic.viewer.charts import Line, line_chart, nice_ticks, spans, timeline
 from mimic.viewer.figures import rollout_charts, rollout_series
 from mimic.viewer.report import quality_table, render_report
@@ -60,7 +61,8 @@ def rollout(frames: int = 30) -> Rollout:
     qpos = np.tile([0.0, 0, 0.75, 1, 0, 0, 0, 0.1], (frames, 1))
     qpos[:, 0] = 0.02 * np.arange(frames)
     return Rollout(
-        robot="r", clip="walk", control_dt=0.02, qpos=qpos, reference_qpos=qpos.copy(),
+        robot="r", clip="walk", control_dt=0.02,
+        states=States.of(qpos), reference=States.of(qpos.copy()),
         observations=np.zeros((frames - 1, 3)), actions=np.zeros((frames - 1, 1)),
         torques=np.zeros((frames - 1, 1)), key_body_error=np.full(frames, 0.03),
         key_body_error_anchor=np.full(frames, 0.02), joint_error=np.full(frames, 0.01),
@@ -175,7 +177,7 @@ def test_spans_are_the_stretches_that_hold() -> None:
 def test_the_summary_says_how_far_the_robot_went() -> None:
     walked = rollout()
     assert "tracked all 0.6 s, went 0.58 of 0.58 m" in walked.summary()
-    lagging = replace(walked, qpos=walked.reference_qpos[:1].repeat(30, axis=0))
+    lagging = replace(walked, states=walked.reference[np.zeros(30, int)])
     assert "went 0.00 of 0.58 m" in lagging.summary()
     fallen = replace(walked, failed_at=20, failure="base tilt off by 0.90")
     assert "FAILED after 0.4 of 0.6 s (base tilt off by 0.90), went 0.38 of 0.38 m" in (

@@ -44,7 +44,8 @@ def test_playback_agrees_with_the_environment(exported) -> None:
     for t in range(25):
         expected = env.get_observations()["actor"].numpy()[0]
         np.testing.assert_allclose(rollout.observations[t], expected, atol=1e-4)
-        np.testing.assert_allclose(rollout.qpos[t], env.engine.qpos[0].numpy(), atol=1e-4)
+        ours = rollout.states[t].coordinates
+        np.testing.assert_allclose(ours, env.engine.qpos[0].numpy(), atol=1e-4)
         c = motion_command(env)
         error = torch.linalg.vector_norm(c.robot_body_pos_w - c.body_pos_w, dim=-1).mean()
         assert rollout.key_body_error[t] == pytest.approx(float(error), abs=1e-5)
@@ -60,10 +61,10 @@ def test_a_rollout_covers_the_clip_and_is_repeatable(exported) -> None:
     robot, motion, _, _, player = exported
     reference = player.reference(motion)
     first, second = (roll_out(player, reference, robot, clip="sway") for _ in range(2))
-    assert len(first.qpos) == reference.num_frames
+    assert len(first.states) == reference.num_frames
     assert len(first.actions) == len(first.torques) == reference.num_frames - 1
     assert first.duration == pytest.approx(motion.duration, abs=0.02)
-    np.testing.assert_array_equal(first.qpos, second.qpos)
+    np.testing.assert_array_equal(first.states.coordinates, second.states.coordinates)
     assert np.abs(first.torques).max() <= robot.effort_limit.max() + 1e-9
     # A foot bears the weight as long as the robot stands.
     assert first.foot_contact[5].any()
@@ -78,7 +79,7 @@ def test_a_fall_is_noticed_and_the_rollout_goes_on(exported) -> None:
     assert not rollout.success
     assert rollout.failed_at == len(lifted.body_pos_w) // 2
     assert "height" in rollout.failure
-    assert len(rollout.qpos) == lifted.num_frames
+    assert len(rollout.states) == lifted.num_frames
     assert rollout.judged.stop == rollout.failed_at
 
 
@@ -86,8 +87,8 @@ def test_reference_states_put_joints_in_the_robots_order(exported) -> None:
     robot, motion, _, _, player = exported
     states = reference_states(player, player.reference(motion), robot)
     joint = robot.joint_names.index("left_elbow_joint")
-    assert states[0, 7 + joint] == pytest.approx(motion.joint_pos[0, joint], abs=1e-6)
-    np.testing.assert_allclose(states[0, :3], motion.root_pos[0], atol=1e-6)
+    assert states.joint_pos[0, joint] == pytest.approx(motion.joint_pos[0, joint], abs=1e-6)
+    np.testing.assert_allclose(states.root_pos_w[0], motion.root_pos[0], atol=1e-6)
 
 
 def test_a_robot_without_the_policys_joints_is_refused(exported) -> None:
@@ -110,4 +111,4 @@ def test_the_file_plays_its_own_clip(tmp_path: Path) -> None:
     path = write_policy(tmp_path / "policy.onnx", swaying_motion(robot), clip_inside=True)
     player = PolicyPlayer(path)
     rollout = roll_out(player, player.reference_inside(), robot)
-    assert len(rollout.qpos) == player.contract.motions[0].frames
+    assert len(rollout.states) == player.contract.motions[0].frames

@@ -17,6 +17,7 @@ from mimic.envs.commands.base import (
 )
 from mimic.envs.motion_library import MotionLibrary, MotionSource, find_motion_files, load_library
 from mimic.envs.sampling import SamplingConfig, StartSampler
+from mimic.sim.states import free_objects
 from mimic_base.errors import MimicError
 from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS
 from mimic_base.rotations_torch import (
@@ -294,7 +295,7 @@ class MotionCommand(Command):
         library = self.library
         tracks = (library.object_pos_w, library.object_quat_w, library.object_lin_vel_w,
                   library.object_ang_vel_w)  # fmt: skip
-        moving = {n for n, each in self.engine.scene.objects.items() if each.qpos is not None}
+        moving = free_objects(self.engine.scene)
         states = {
             name: tuple(track[row, column] for track in tracks if track is not None)
             for column, name in enumerate(library.object_names)

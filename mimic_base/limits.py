@@ -48,6 +48,7 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         ),
         "cells": Limit(default=1 << 26, meaning="cells of a height field, pixels of a picture"),
         "xml": Limit(default=64 << 20, meaning="bytes of a robot's model and what it includes"),
+        "download": Limit(default=100 << 20, meaning="bytes of a file that is fetched"),
         "seconds": Limit(
             default=3,
             meaning="processor seconds of a library for 5 MB of a file (C3D, FBX)",

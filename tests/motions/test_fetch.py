@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from mimic_base.errors import InputError
-from motions.human.fetch import fetch_cmu, main
+from mimic_base.limits import lifted
+from motions.human.fetch import cmu, fetch_cmu, main
 
 ASF = b":version 1.10\n:units\n:bonedata\n:hierarchy\n"
 AMC = b":FULLY-SPECIFIED\n:DEGREES\n1\nroot 0 0 0 0 0 0\n"
@@ -156,3 +159,118 @@ def test_no_clips_and_no_time() -> None:
         main([])
     with pytest.raises(InputError, match="--timeout must be above zero"):
         main(["cmu/02_01", "--timeout", "0"])
+
+
+class _Strange(BaseHTTPRequestHandler):
+    """A server that drips, floods, lies about lengths and sends one elsewhere."""
+
+    def do_GET(self) -> None:
+        kind = self.path.split("/")[1]
+        with contextlib.suppress(OSError):
+            getattr(self, kind)()
+
+    def _start(self, *headers: tuple[str, str], status: int = 200) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+
+    def drip(self) -> None:
+        self._start(("Content-Length", "500000"))
+        for _ in range(100):
+            self.wfile.write(b":bonedata ")
+            self.wfile.flush()
+            time.sleep(0.1)
+
+    def header(self) -> None:
+        for _ in range(100):
+            self.wfile.write(b"H")
+            self.wfile.flush()
+            time.sleep(0.1)
+
+    def flood(self) -> None:
+        self._start()
+        while True:
+            self.wfile.write(b":bonedata\n" * 100_000)
+
+    def announce(self) -> None:
+        self._start(("Content-Length", "99999999999"))
+        self.wfile.write(b":bonedata")
+
+    def negative(self) -> None:
+        self._start(("Content-Length", "-5"))
+        self.wfile.write(b":bonedata")
+
+    def file(self) -> None:
+        self._start(("Location", "file:///etc/passwd"), status=302)
+
+    def secure(self) -> None:
+        self._start(("Location", "https://127.0.0.1:1/x"), status=302)
+
+    def loop(self) -> None:
+        self._start(("Location", self.path), status=302)
+
+    def chain(self) -> None:
+        self._start(("Location", f"{self.path}x"), status=302)
+
+    def moved(self) -> None:
+        self._start(("Location", self.path.replace("moved", "there")), status=302)
+
+    def there(self) -> None:
+        self._start()
+        self.wfile.write(ASF if self.path.endswith("asf") else AMC)
+
+    def escape(self) -> None:
+        self.wfile.write(b"HTTP/1.0 404 \x1b]0;owned\x07\r\n\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def strange() -> Iterator[str]:
+    served = ThreadingHTTPServer(("127.0.0.1", 0), _Strange)
+    served.daemon_threads = True
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{served.server_address[1]}"
+    served.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("drip", "not all of it within 0.6 s.*--timeout"),
+        ("header", "not all of it within 0.6 s.*--timeout"),
+        ("flood", "--limit download="),
+        ("announce", "--limit download="),
+        ("negative", "a length of '-5'"),
+        ("file", "file:///etc/passwd' is not allowed"),
+        ("secure", "sends us on to https://127.0.0.1:1/x.*only http"),
+        ("loop", "infinite loop"),
+        ("chain", "infinite loop"),
+        ("escape", r"404 \\x1b\]0;owned"),
+    ],
+)
+def test_a_servers_whims_are_one_line(
+    kind: str, said: str, strange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    start = time.monotonic()
+    timeout = 0.6 if kind in ("drip", "header") else 20.0
+    with lifted(download=1 << 20), pytest.raises(InputError, match=said) as raised:
+        fetch_cmu("02", "01", tmp_path, f"{strange}/{kind}", timeout=timeout)
+    assert time.monotonic() - start < 5.0
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+    assert _left_behind(tmp_path) == []
+
+
+def test_a_collection_that_has_moved_is_followed(
+    strange: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    amc, _ = fetch_cmu("02", "01", tmp_path, f"{strange}/moved")
+    assert amc.read_bytes() == AMC
+
+
+def test_the_way_is_protected_unless_told_otherwise() -> None:
+    assert cmu.BASE_URL.startswith("https://")

@@ -32,11 +32,11 @@ class Options:
     out: Path | None = None
     """Folder for the files; MIMIC_CACHE, else ~/.cache/humanoid-mimic, unless given."""
     base_url: str | None = None
-    """Another place of the collection: http, https or file."""
+    """Another place of the collection: https, file, or http, which nobody vouches for."""
     again: bool = False
     """Fetch even what is there, and compare."""
-    timeout: float = 30.0
-    """Seconds to wait for the server."""
+    timeout: float = 120.0
+    """Seconds for a file, all in all."""
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions fetch") -> int:

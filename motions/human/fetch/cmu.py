@@ -6,8 +6,9 @@ from pathlib import Path
 
 from motions.human.fetch.download import fetch_file
 
-BASE_URL = "http://mocap.cs.cmu.edu"
-"""The database itself; it asks not to be crawled: a clip is two small files."""
+BASE_URL = "https://mocap.cs.cmu.edu"
+"""The database itself; it asks not to be crawled: a clip is two small files. An address without
+TLS has to be asked for, with ``--base-url http://...``: on its way anybody may change the files."""
 BASE_VARIABLE = "MIMIC_CMU_URL"
 """Environment variable with another address."""
 ACKNOWLEDGEMENT = (
@@ -24,7 +25,7 @@ def fetch_cmu(
     base_url: str = BASE_URL,
     *,
     again: bool = False,
-    timeout: float = 30.0,
+    timeout: float = 120.0,
 ) -> tuple[Path, list[str]]:
     """Fetch a clip ("02", "01") with its skeleton into `folder`/02.
 

@@ -31,7 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,8 @@ class Ended:
     seconds: float
     events: int
     """File operations in the output folder."""
+    renamed: int
+    """Files that got their name there."""
 
 
 def run(
@@ -189,7 +191,8 @@ def run(
             for name in ("stderr", "events")
         )
         seconds = time.perf_counter() - started
-        return Ended(code, said.decode("utf-8", errors="replace"), seconds, len(events))
+        text = said.decode("utf-8", errors="replace")
+        return Ended(code, text, seconds, len(events), events.count(b"r"))
     finally:
         shutil.rmtree(notes, ignore_errors=True)
 
@@ -228,7 +231,7 @@ def _command(
             if count == event:
                 os.kill(os.getpid(), signal.SIGKILL)
             count += 1
-            os.write(counted, b".")
+            os.write(counted, b"r" if name == "os.rename" else b".")
 
         sys.addaudithook(seen)
         if most_bytes is not None:
@@ -270,6 +273,10 @@ def all_trials(
     wanted = same_files(job, whole)
     if len(wanted) != job.files or corrupt(whole) or left(whole):
         raise input_error(whole, "not the files that are expected", found=sorted(wanted))
+    # Once more: the first run of all also fills caches.
+    second = run(job.first(inputs, folder / "second"), folder / "second")
+    alone = replace(alone, seconds=min(alone.seconds, second.seconds))
+    shutil.rmtree(folder / "second", ignore_errors=True)
     need = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
     for number in range(options.kills + options.full):
         if options.only not in (None, number):
@@ -315,8 +322,8 @@ def kill(
 
         ended = run(arguments, out, strike=strike)
     else:
-        nth, wait = rng.randrange(1, 4), rng.uniform(0.0, 0.003)
-        trial.at = f"{1e3 * wait:.2f} ms after temporary file {nth}"
+        nth, wait = rng.randrange(1, alone.renamed + 1), rng.uniform(0.0, 0.003)
+        trial.at = f"{1e3 * wait:.2f} ms after temporary file {nth} of {alone.renamed}"
 
         def strike(child: int) -> None:
             seen: set[str] = set()
@@ -353,10 +360,11 @@ def fill(
         ended = run(job.first(inputs, out), out, most_bytes=room)
     else:
         out = disk
-        for path in disk.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # A new one: what this process still maps of the last one's files takes room there.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
         # Whole pages only, and none would mean without a limit.
-        _mount(disk, max(8192, room), again=True)
+        if not _mount(disk, max(8192, room)):
+            raise input_error(disk, "cannot be mounted with room for", found=room)
         ended = run(job.first(inputs, out), out)
     trial.at = f"{room} of {need} bytes"
     trial.struck = ended.code != 0

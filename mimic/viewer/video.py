@@ -6,8 +6,8 @@ import errno
 import io
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -171,13 +171,15 @@ def write_rollouts(
     """Write rollouts one after the other as one video; returns the number of frames."""
     check_video(Path(path), size, fps)
 
-    def frames() -> Iterator[NDArray[np.uint8]]:
+    def frames() -> Generator[NDArray[np.uint8], None, None]:
         for scene, same in groupby(rollouts, key=lambda rollout: rollout.scene):
             with open_painter(robot, *size, scene) as painter:
                 for rollout in same:
                     yield from rollout_frames(painter, rollout, fps=fps)
 
-    return write_video(path, frames(), fps)
+    # Closed here, should the disk be full: a painter must go before the program's end.
+    with closing(frames()) as drawn:
+        return write_video(path, drawn, fps)
 
 
 def jpeg(image: NDArray[np.uint8], quality: int = 88) -> bytes:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio_ffmpeg
 import numpy as np
@@ -10,10 +14,13 @@ import pytest
 
 import robots
 from mimic.policy.player import PolicyPlayer
+from mimic.viewer import video
 from mimic.viewer.rollout import Rollout, roll_out
 from mimic.viewer.stick import StickPainter
 from mimic.viewer.video import jpeg, rollout_frames, write_picture, write_video
-from mimic_base.errors import MimicError
+from mimic_base.errors import InputError, MimicError
+from robots import Robot
+from tests.conftest import SmallDisk
 from tests.viewer.support import swaying_motion, write_policy
 
 
@@ -102,3 +109,47 @@ def test_pictures_are_written(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", image)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert jpeg(image).startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv", "out.png"])
+def test_a_full_disk_is_told_and_nothing_stays(name: str, small_disk: SmallDisk) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (30, 128, 128, 3)).astype(np.uint8)
+    out = small_disk.be(16 << 10)
+
+    def write() -> None:
+        if name == "out.png":
+            write_picture(out / name, noise[0])
+        else:
+            write_video(out / name, iter(noise), 25)
+
+    with pytest.raises(InputError, match=f"{name}: cannot write: the disk is full"):
+        write()
+    assert list(out.iterdir()) == []
+    small_disk.be(8 << 20)
+    write()
+    assert (out / name).stat().st_size > 16 << 10
+
+
+def test_what_draws_ends_with_the_video(
+    tmp_path: Path, tiny: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A painter that outlives its display ends the program with a complaint."""
+    closed: list[bool] = []
+
+    @contextmanager
+    def painter(*_: object) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            closed.append(True)
+
+    def full(path: Path, frames: Iterator[object], fps: float) -> int:
+        next(frames)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(video, "open_painter", painter)
+    monkeypatch.setattr(video, "rollout_frames", lambda *_, **__: iter([0, 1]))
+    monkeypatch.setattr(video, "write_video", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        video.write_rollouts(tmp_path / "out.mp4", tiny, [SimpleNamespace(scene=None)])  # type: ignore[list-item]
+    assert closed and caught.value.errno == errno.ENOSPC

@@ -37,6 +37,13 @@ SAYS = {
         "gravity: 3 x 3",
     ),
     "11_engine": (r"they agree to (0e\+00|\de-0[5-9]) m",),
+    "13_scene": (
+        r"heights at .* \[0\. +0\.1 +0\.2\] m",
+        r"feet carry 3\d\d N, the robot weighs 3\d\d N",
+        r"lies at 0\.10 m, the ground bears it with 4\.\d N",
+        r"up\.npz carries boxes: standing soles \d\.\d mm off",
+        r"trained on it: 0\.12 m high",
+    ),
     "14_data_set": (r"set\.pack: 4 clips", "split validation", "mapped: True", r"256, 4, 14, 3"),
     "12_objective": (r"\d+ cm before, [0-4]\.\d cm now", "pelvis at most 0.7", "climbs 0.2"),
 }

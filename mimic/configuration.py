@@ -31,6 +31,7 @@ import importlib
 import inspect
 import json
 import math
+import reprlib
 import sys
 import types
 import typing
@@ -39,7 +40,9 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar, Union, cast
 
-from mimic_base.errors import MimicError
+from mimic_base.errors import MimicError, UserError
+from mimic_base.json_text import check_nesting
+from mimic_base.reading import read_bounded
 
 T = TypeVar("T")
 
@@ -276,7 +279,7 @@ class _Reader:
         return MimicError(f"{self.source}: {_text(path)}: {text}")
 
     def wrong(self, path: tuple[str, ...], plain: Any, expected: str) -> MimicError:
-        shown = repr(plain)
+        shown = reprlib.repr(plain) if isinstance(plain, dict | list) else repr(plain)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return self.fail(path, f"found {shown}, expected {expected}")
 
@@ -515,9 +518,10 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{name} is no number of JSON")
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path).decode("utf-8")
         data = json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
-    except MimicError:
+        check_nesting(path, data)
+    except UserError:
         raise
     except (ValueError, RecursionError) as error:
         raise MimicError(f"{path}: not valid JSON ({error})") from error

@@ -40,7 +40,7 @@ def read_members(
     refused (`InputError`).
     """
     try:
-        _check_contents_size(path, data)
+        _check_contents_size(path, data[-(1 << 16) - 22 :], len(data))
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
             _check_contents(path, infos, len(data))
@@ -50,12 +50,33 @@ def read_members(
     except Exception as error:
         # zipfile and zlib raise nearly anything on a damaged archive (BadZipFile, zlib.error,
         # EOFError, OSError, struct.error, OverflowError, NotImplementedError, ValueError).
-        raise input_error(
-            path,
-            f"not a readable {what} (is it truncated?)",
-            found=f"{len(data)} bytes, {str(error)[:200] or type(error).__name__}",
-            fix=AGAIN,
-        ) from error
+        raise _unreadable(path, what, len(data), error) from error
+
+
+def check_archive(path: Path, *, what: str = "archive") -> None:
+    """Hold the contents of a zip archive on disk against the limits, before another reader unpacks
+    it (`InputError`)."""
+    size = path.stat().st_size
+    check_limit(path, "bytes", size, "the size of the file")
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, size - (1 << 16) - 22))
+            _check_contents_size(path, stream.read(), size)
+        with zipfile.ZipFile(path) as archive:
+            _check_contents(path, archive.infolist(), size)
+    except (InputError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        raise _unreadable(path, what, size, error) from error
+
+
+def _unreadable(path: Path, what: str, size: int, error: Exception) -> InputError:
+    return input_error(
+        path,
+        f"not a readable {what} (is it truncated?)",
+        found=f"{size} bytes, {str(error)[:200] or type(error).__name__}",
+        fix=AGAIN,
+    )
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -67,14 +88,18 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return data
 
 
-def _check_contents_size(path: Path, data: bytes) -> None:
-    """Refuse a table of contents that alone would take minutes to read."""
-    at = data.rfind(_END, max(0, len(data) - (1 << 16) - 22))
-    if at < 0 or at + 22 > len(data):
+def _check_contents_size(path: Path, end: bytes, whole: int) -> None:
+    """Refuse a table of contents that alone would take minutes to read.
+
+    Args:
+        end: the last 65,557 bytes of the file. whole: how many it has.
+    """
+    at = end.rfind(_END)
+    if at < 0 or at + 22 > len(end):
         return  # zipfile tells it
-    (size,) = struct.unpack_from("<I", data, at + 12)
+    (size,) = struct.unpack_from("<I", end, at + 12)
     # Beyond 4 GiB the true size stands elsewhere; it cannot be more than the file.
-    entries = min(size, len(data)) // _ENTRY_BYTES
+    entries = min(size, whole) // _ENTRY_BYTES
     # Names make entries longer than the least: only an absurd size is told here.
     if entries > 10 * limit("members"):
         raise over_limit(path, "members", entries, "the number of members of the archive")

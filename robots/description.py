@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from mimic_base.errors import RobotError
+from mimic_base.errors import InputError, RobotError
+from mimic_base.json_text import parse_toml
+from mimic_base.reading import read_bounded
 
 BUILTIN_DIR = Path(__file__).parent / "descriptions"
 
@@ -96,9 +97,9 @@ def read(path: Path) -> Description:
         RobotError: not TOML, or a key is missing or has the wrong type.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RobotError(f"{path}: not a valid TOML file: {error}") from error
+        data = parse_toml(path, read_bounded(path), rule="not a valid TOML file")
+    except InputError as error:
+        raise RobotError(str(error)) from error
     try:
         control = data.get("control", {})
         bodies = data["bodies"]

@@ -14,6 +14,7 @@ Nothing here imports torch: a robot's computer builds its observations with the 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -81,6 +82,12 @@ def find_observation(reference: str) -> Callable[..., Any]:
     """
     if reference not in _BY_NAME:
         module, _, name = reference.partition(":")
+        parts = module.split(".")
+        if not all(map(str.isidentifier, parts)) or parts[0] in sys.stdlib_module_names:
+            # A file may name where an observation is declared, not have anything imported.
+            raise MimicError(
+                f"this policy observes '{reference[:80]}', which is no declared observation"
+            )
         try:
             importlib.import_module(module)
         except ImportError as error:

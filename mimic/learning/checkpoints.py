@@ -19,6 +19,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,8 +29,11 @@ import torch
 from mimic.configuration import from_plain, to_plain
 from mimic.envs.spec import COMMAND, EnvSpec, ObservationEntry
 from mimic.learning.config import SHORT_NAMES, RunConfig, run_config
-from mimic_base.errors import MimicError
+from mimic_base.archives import check_archive
+from mimic_base.errors import InputError, MimicError
 from mimic_base.files import atomic_path
+from mimic_base.json_text import check_nesting
+from mimic_base.limits import check_limit
 
 SCHEMA = "humanoid-mimic/checkpoint/2"
 FIRST_SCHEMA = "humanoid-mimic/checkpoint/1"
@@ -111,12 +115,27 @@ def find_checkpoint(run: Path | str) -> Path:
 
 
 def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read a checkpoint without running any code from it.
+    """Read a checkpoint without running any code from it, and hold it against its schema.
 
     Raises:
-        MimicError: not a checkpoint of ours, or damaged.
+        MimicError: not a checkpoint of ours, damaged, or with entries of other types.
     """
     path = find_checkpoint(path)
+    state = load_state(path, device)
+    _check_state(path, state)
+    return state
+
+
+def load_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """The content of a checkpoint file, of which only the schema's name is known to be right.
+
+    Raises:
+        MimicError: damaged, larger than the limits allow, or of another schema.
+    """
+    try:
+        check_archive(path, what="checkpoint")
+    except InputError as error:
+        raise MimicError(f"{error}; use another one of this run") from error
     try:
         state = torch.load(path, weights_only=True, map_location=device)
     except Exception as error:
@@ -124,15 +143,113 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> dic
         raise MimicError(
             f"{path}: not a readable checkpoint ({reason[:120]}); use another one of this run"
         ) from error
+    try:
+        check_nesting(path, state)
+    except InputError as error:
+        raise MimicError(str(error)) from error
     schema = state.get("schema") if isinstance(state, dict) else None
     if schema == FIRST_SCHEMA:
-        return upgraded(state)
-    if schema != SCHEMA:
+        try:
+            state = upgraded(state)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, MimicError):
+                raise MimicError(f"{path}: {error}") from error
+            raise MimicError(
+                f"{path}: a checkpoint of schema {FIRST_SCHEMA} with other entries than it has "
+                f"({type(error).__name__}: {str(error)[:80]}); use another one of this run"
+            ) from error
+    elif schema != SCHEMA:
         raise MimicError(
-            f"{path}: schema is {schema!r}, expected '{SCHEMA}'; "
+            f"{path}: schema is {schema!r:.60}, expected '{SCHEMA}'; "
             "use a checkpoint written by this program's train.py"
         )
     return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Identity:
+    """What a checkpoint can be used with."""
+
+    task: str
+    """Name of the task."""
+    robot: str
+    """Name of the robot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedSpec:
+    """The part of a specification that networks are built from."""
+
+    task: str
+    """Name of the task."""
+    robot: str
+    """Name of the robot."""
+    num_actions: int
+    """Width of an action, A."""
+    control_dt: float
+    """Seconds of a control step."""
+    default_joint_pos: tuple[float, ...]
+    """[A] rad; what an action of zeros commands."""
+    action_scale: tuple[float, ...]
+    """[A] rad of an action of one."""
+    observations: Mapping[str, tuple[ObservationEntry, ...]]
+    """Group -> its terms."""
+
+    def __post_init__(self) -> None:
+        check_limit("num_actions", "joints", self.num_actions, "the number of actions")
+        sizes = (len(self.default_joint_pos), len(self.action_scale))
+        if self.num_actions < 1 or sizes != (self.num_actions, self.num_actions):
+            raise MimicError(f"{self.num_actions} actions, {sizes[0]} and {sizes[1]} numbers")
+        for group, entries in self.observations.items():
+            width = sum(entry.width for entry in entries)
+            if not 0 < width <= _WIDEST or any(entry.width < 1 for entry in entries):
+                raise MimicError(f"the observation '{group}' has {width} entries")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """What a checkpoint says in plain values."""
+
+    identity: _Identity
+    spec: SavedSpec
+    seed: int
+    iteration: int
+    samples: int
+    wall_s: float
+    contract: str | None
+    algorithm: str
+    """Name of the algorithm."""
+
+
+_WIDEST = 1_000_000
+"""Entries of an observation."""
+_MAPPINGS = ("identity", "spec", "config", "algorithm")
+
+
+def _check_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Hold the plain part of a checkpoint against its schema (`MimicError`, one line)."""
+    for name in _MAPPINGS:
+        if not isinstance(state.get(name), Mapping):
+            kind = type(state[name]).__name__ if name in state else "nothing"
+            raise MimicError(f"{path}: {name}: found {kind}, expected a mapping")
+    for name, parts in (("config", ("algorithm", "loop")), ("algorithm", ("state",))):
+        for part in parts:
+            if not isinstance(state[name].get(part), Mapping):
+                kind = type(state[name].get(part)).__name__
+                raise MimicError(f"{path}: {name}.{part}: found {kind}, expected a mapping")
+    head = {name: state.get(name) for name in ("identity", "spec", "contract")}
+    numbers = ("seed", "iteration", "samples", "wall_s")
+    head |= {name: state[name] for name in numbers if name in state}
+    try:
+        from_plain(
+            _Head,
+            {**head, "algorithm": state["algorithm"].get("name")},
+            source=path,
+            imports=False,
+            lenient=True,
+        )
+    except InputError as error:
+        raise MimicError(f"{path}: {error}") from error
 
 
 def upgraded(state: Mapping[str, Any]) -> dict[str, Any]:

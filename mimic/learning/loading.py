@@ -57,21 +57,43 @@ def policy_of(state: Mapping[str, Any], path: Path) -> nn.Module:
         MimicError: the networks in the checkpoint are not those that its configuration describes.
     """
     name = state["algorithm"]["name"]
+    try:
+        kind = config_class(name)
+    except MimicError as error:
+        raise MimicError(f"{path}: {error}") from error
     config = from_plain(
-        config_class(name),
+        kind,
         state["config"]["algorithm"],
         source=f"{path}: algorithm",
         imports=False,
         lenient=True,
     )
     spec = spec_from_plain(state["spec"], path)
-    algorithm = algorithm_class(name).build(spec, config, "cpu", SINGLE)
+    _check_widths(config, path)
     try:
+        algorithm = algorithm_class(name).build(spec, config, "cpu", SINGLE)
         algorithm.load_state_dict(state["algorithm"]["state"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except MimicError:
+        raise
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise MimicError(
             f"{path}: its networks do not fit its configuration ({reason[:120]}); use the version "
             "of the program it was written by"
         ) from error
     return algorithm.policy()
+
+
+def _check_widths(config: Any, path: Path) -> None:
+    """Refuse networks that are larger than the file: their weights are in it."""
+    size = path.stat().st_size
+    networks = getattr(config, "networks", None)
+    for name in ("actor_hidden", "critic_hidden"):
+        widths = getattr(networks, name, ())
+        weights = sum(a * b for a, b in zip(widths, widths[1:], strict=False)) + sum(widths)
+        if weights > size:
+            raise MimicError(
+                f"{path}: its networks do not fit its configuration ({name} would have {weights} "
+                f"weights, the file has {size} bytes); use the version of the program it was "
+                "written by"
+            )

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from mimic.machine import package_versions
-from mimic_base.errors import MimicError
+from mimic_base.errors import InputError, MimicError
 from mimic_base.files import append_line, atomic_write_text, sweep
+from mimic_base.json_text import parse_json
 from mimic_base.locks import BEAT_S, WATCH_S, Lock, locked
+from mimic_base.reading import read_bounded
 
 CONFIG = "config.json"
 RESUMED = "resumed.json"
@@ -135,9 +137,9 @@ def config_file(path: Path) -> Path | None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise MimicError(f"{file}: not valid JSON ({error})") from error
+        config = parse_json(file, read_bounded(file), nan=True)
+    except InputError as error:
+        raise MimicError(str(error)) from error
     if not isinstance(config, dict):
         raise MimicError(f"{file}: holds a {type(config).__name__}, expected an object")
     return config

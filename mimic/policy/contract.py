@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from mimic_base.errors import MimicError
+from mimic.configuration import from_plain
+from mimic_base.errors import InputError, MimicError
+from mimic_base.json_text import parse_json
+from mimic_base.limits import limit
 
 SCHEMA = "humanoid-mimic/policy/2"
 """The schema of new files."""
@@ -17,6 +20,10 @@ READABLE = ("humanoid-mimic/policy/1", SCHEMA)
 defaults that say what ``/1`` meant."""
 METADATA_KEY = "humanoid_mimic"
 GOLDEN_KEY = "humanoid_mimic_golden"
+
+_SOURCE = "the policy's contract"
+_LARGEST_OBSERVATION = 1_000_000
+"""Entries of an observation, histories and all."""
 
 PER_JOINT = (
     "default_joint_pos", "action_scale", "kp", "kd", "effort_limit", "velocity_limit",
@@ -148,15 +155,15 @@ class PolicyContract:
             MimicError: not JSON, another schema, a missing entry or one that cannot be.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise MimicError(f"the policy's contract is not JSON ({error})") from error
+            data = parse_json(_SOURCE, text, rule="not JSON")
+        except InputError as error:
+            raise MimicError(str(error)) from error
         if not isinstance(data, dict):
-            raise MimicError("the policy's contract is not a JSON object")
+            raise MimicError(f"{_SOURCE} is not a JSON object")
         schema = data.get("schema")
         if schema not in READABLE:
             raise MimicError(
-                f"the policy's contract has schema {schema!r}, this program reads "
+                f"the policy's contract has schema {schema!r:.60}, this program reads "
                 f"{' and '.join(repr(each) for each in READABLE)}; export the policy again with "
                 "the installed version"
             )
@@ -164,13 +171,10 @@ class PolicyContract:
         missing = [f.name for f in fields(cls) if f.name not in data and f.name not in optional]
         if missing:
             raise MimicError(f"the policy's contract lacks {', '.join(missing)}")
-        try:
-            return cls(**{f.name: _parse(f.name, data[f.name]) for f in fields(cls)
-                          if f.name in data})  # fmt: skip
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            if isinstance(error, MimicError):
-                raise
-            raise MimicError(f"the policy's contract cannot be read: {error}") from error
+        contract = from_plain(cls, data, source=_SOURCE, imports=False, lenient=True)
+        # What is said in free form stays as the file has it.
+        free = {name: data[name] for name in ("training", "commands") if name in data}
+        return replace(contract, **free)
 
 
 def _parse(name: str, value: Any) -> Any:
@@ -231,6 +235,15 @@ def _check(c: PolicyContract) -> None:
             refuse(f"observation '{term.name}' has the delay {term.delay}")
         if not term.filter >= 0:
             refuse(f"observation '{term.name}' has the filter {term.filter}")
+        if not math.isfinite(term.scale):
+            refuse(f"observation '{term.name}' has the scale {term.scale}")
+    if c.observation_size > _LARGEST_OBSERVATION:
+        refuse(f"an observation of {c.observation_size} entries")
+    for motion in c.motions:
+        if not (math.isfinite(motion.fps) and motion.fps > 0):
+            refuse(f"motion '{motion.name}' has {motion.fps} frames per second")
+        if not 0 < motion.frames <= limit("frames"):
+            refuse(f"motion '{motion.name}' has {motion.frames} frames")
     if c.anchor_body not in c.body_names:
         refuse(f"anchor_body '{c.anchor_body}' is not among body_names")
     if c.clip_inside is not None and not 0 <= c.clip_inside < len(c.motions):

@@ -6,7 +6,6 @@ alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 
 from mimic.policy.contract import PolicyContract
 from mimic.policy.player import PolicyPlayer
-from mimic_base.errors import MimicError
+from mimic_base.errors import InputError, MimicError
+from mimic_base.json_text import parse_json
+from mimic_base.reading import read_bounded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,10 +139,13 @@ def _config_of(named: Path) -> dict[str, Any]:
         if file is None:
             continue
         try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise MimicError(f"{file}: not valid JSON ({error})") from error
+            config = parse_json(file, read_bounded(file), nan=True)
+        except InputError as error:
+            raise MimicError(str(error)) from error
         if isinstance(config, dict) and "motion" in config:
+            motions = config["motion"]
+            if not isinstance(motions, list) or not all(isinstance(m, str) for m in motions):
+                raise MimicError(f"{file}: motion: expected a list of paths")
             return config
     if named.is_dir() and not any(named.glob("*.onnx")) and named.name != "checkpoints":
         raise MimicError(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,15 +12,29 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
+from mimic.configuration import from_plain
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
 from mimic.policy.observations import ObservationBuilder, Reference, RobotState, Situation
-from mimic_base.errors import MimicError
+from mimic.policy.onnx_file import check_onnx
+from mimic_base.errors import InputError, MimicError
+from mimic_base.json_text import parse_json
+from mimic_base.reading import read_bounded
 from motions import RobotMotion
 from motions.robot.motion import RobotNames, check_fits
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference from the golden trace, relative to actions larger than one: other processors
 round otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _GoldenTrace:
+    """What the network gave when it was exported."""
+
+    obs: tuple[tuple[float, ...], ...]
+    """Observations, [N, D]."""
+    actions: tuple[tuple[float, ...], ...]
+    """Its actions, [N, A]."""
 
 
 class PolicyPlayer:
@@ -51,8 +64,13 @@ class PolicyPlayer:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         try:
+            data = read_bounded(self.path)
+            check_onnx(self.path, data)
+        except InputError as error:
+            raise MimicError(str(error)) from error
+        try:
             self._session = onnxruntime.InferenceSession(
-                self.path.read_bytes(), options, providers=["CPUExecutionProvider"]
+                data, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             # onnxruntime's exceptions have no common base of their own.
@@ -60,7 +78,12 @@ class PolicyPlayer:
             raise MimicError(
                 f"{path}: not a readable ONNX file ({reason[:120]}); export the policy again"
             ) from error
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        try:
+            metadata = self._session.get_modelmeta().custom_metadata_map
+        except ValueError as error:  # a text that is none
+            raise MimicError(
+                f"{path}: not a readable ONNX file ({str(error)[:120]}); export the policy again"
+            ) from error
         if METADATA_KEY not in metadata:
             raise MimicError(
                 f"{path}: this ONNX file carries no humanoid-mimic contract (metadata "
@@ -233,12 +256,17 @@ class PolicyPlayer:
         if self.contract.takes_time:
             column = np.broadcast_to(np.asarray(time_step, np.float32), (len(obs),))
             inputs["time_step"] = np.ascontiguousarray(column[:, None])
-        return self._session.run(outputs, inputs)
+        try:
+            return self._session.run(outputs, inputs)
+        except Exception as error:
+            # onnxruntime's exceptions have no common base of their own.
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise MimicError(f"{self.path}: the network cannot be run ({reason})") from error
 
     def _check_shapes(self) -> None:
         c = self.contract
-        sizes = {each.name: each.shape[-1] for each in self._session.get_inputs()}
-        sizes |= {each.name: each.shape[-1] for each in self._session.get_outputs()}
+        ends = [*self._session.get_inputs(), *self._session.get_outputs()]
+        sizes = {each.name: each.shape[-1] if each.shape else 0 for each in ends}
         wanted = {"obs": c.observation_size, "actions": c.num_joints}
         if c.clip_inside is not None:
             wanted |= {"joint_pos": c.num_joints, "body_quat_w": 4}
@@ -256,20 +284,32 @@ class PolicyPlayer:
 
     def _golden(self, metadata: dict[str, str]) -> tuple[NDArray[Any], NDArray[Any]]:
         c = self.contract
+        what = f"the golden trace (metadata '{GOLDEN_KEY}')"
+        if GOLDEN_KEY not in metadata:
+            raise MimicError(f"{what} is missing or unreadable")
         try:
-            trace = json.loads(metadata[GOLDEN_KEY])
-            obs = np.asarray(trace["obs"], np.float32).reshape(-1, c.observation_size)
-            actions = np.asarray(trace["actions"], np.float32).reshape(len(obs), c.num_joints)
-        except (KeyError, TypeError, ValueError) as error:
-            raise MimicError(
-                f"the golden trace (metadata '{GOLDEN_KEY}') is missing or unreadable"
-            ) from error
+            plain = parse_json(what, metadata[GOLDEN_KEY])
+        except InputError as error:
+            raise MimicError(f"{what} is missing or unreadable: {error}") from error
+        trace = from_plain(_GoldenTrace, plain, source=what, imports=False, lenient=True)
+        try:
+            obs = np.asarray(trace.obs, np.float32).reshape(-1, c.observation_size)
+            actions = np.asarray(trace.actions, np.float32).reshape(len(obs), c.num_joints)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise MimicError(f"{what} is missing or unreadable") from error
+        if not (np.isfinite(obs).all() and np.isfinite(actions).all()):
+            raise MimicError(f"{what} holds a number that is not finite")
         if len(obs) == 0:
             raise MimicError(f"the golden trace (metadata '{GOLDEN_KEY}') is empty")
         return obs, actions
 
     def _check_golden(self) -> None:
         actions = self._run(["actions"], self.golden_obs, 0)[0]
+        if np.shape(actions) != self.golden_actions.shape:
+            raise MimicError(
+                f"the network's actions have the shape {list(np.shape(actions))}, its golden trace "
+                f"{list(self.golden_actions.shape)}"
+            )
         if not np.isfinite(actions).all():
             raise MimicError("the network's output is not finite; its weights are damaged")
         scale = np.maximum(1.0, np.abs(self.golden_actions))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 import zipfile
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
+from mimic_base.json_text import parse_json
 
 if TYPE_CHECKING:
     from motions.robot.motion import RobotMotion
@@ -214,10 +214,7 @@ def _json_rows(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]
     for line, text in enumerate(content.splitlines(), start=1):
         if not text.strip():
             continue
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise input_error(path, f"line {line} is not JSON: {error}") from error
+        values = parse_json(path, text, rule=f"line {line} is not JSON")
         if not isinstance(values, dict):
             raise input_error(path, f"line {line} must be a mapping", found=text[:40])
         yield line, values

@@ -24,6 +24,7 @@ from mimic_base.errors import input_error
 from mimic_base.extent import check_clip_size, check_magnitude
 from mimic_base.files import save_npz
 from mimic_base.frame_fields import BODY_FIELDS, FRAME_FIELDS, FrameArrays, frame_shapes
+from mimic_base.json_text import parse_json
 from mimic_base.numpy_files import load_npz
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
 from mimic_base.rotations import angular_velocity, quat_continuous
@@ -568,10 +569,7 @@ def read_objects(path: Path, data: Mapping[str, Array]) -> dict[str, Any]:
 
 def _json(path: Path, data: Mapping[str, Array], key: str) -> dict[str, Any]:
     """The mapping in a text of the file, empty where there is none."""
-    try:
-        values = json.loads(_text(data, key, "{}"))
-    except json.JSONDecodeError as error:
-        raise input_error(path, f"{key} is not JSON: {error}") from error
+    values = parse_json(path, _text(data, key, "{}"), nan=True, rule=f"{key} is not JSON")
     if not isinstance(values, dict):
         raise input_error(path, f"{key} must be a mapping", found=type(values).__name__)
     return values

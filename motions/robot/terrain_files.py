@@ -6,9 +6,7 @@ robot motion or a height field (``.npz``), and meshes (``.obj``). All become the
 
 from __future__ import annotations
 
-import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from itertools import combinations
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mimic_base.errors import input_error
+from mimic_base.json_text import parse_json, parse_toml
 from mimic_base.limits import check_limit
 from mimic_base.numpy_files import load_npz
 from mimic_base.rotations import matrix_to_quat
@@ -121,11 +120,13 @@ def _of_file(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         if ending == ".obj":
             return check_terrain(terrain_of_mesh(*_read_obj(path, text)), str(path))
-        data = json.loads(text) if ending == ".json" else tomllib.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise input_error(path, f"not {ending[1:].upper()}: {error}") from error
-    except RecursionError:
-        raise input_error(path, "nested too deeply for a ground") from None
+    data: Any
+    if ending == ".json":
+        data = parse_json(path, text, rule="not JSON")
+    else:
+        data = parse_toml(path, text, rule="not TOML")
     if not isinstance(data, dict):
         raise input_error(path, "a ground is a mapping", found=type(data).__name__)
     if "type" in data:
@@ -139,10 +140,8 @@ def _of_file(path: Path) -> dict[str, Any]:
 def _of_arrays(path: Path) -> dict[str, Any]:
     arrays = load_npz(path, what="a ground")
     if "scene" in arrays or "schema" in arrays:
-        try:
-            scene = json.loads(str(arrays["scene"])) if "scene" in arrays else {}
-        except ValueError as error:
-            raise input_error(path, "its scene is not JSON") from error
+        text = str(arrays["scene"]) if "scene" in arrays else "{}"
+        scene = parse_json(path, text, nan=True, rule="its scene is not JSON")
         if not isinstance(scene, dict) or "terrain" not in scene:
             raise input_error(path, "the motion has no terrain in its scene")
         return check_scene({"terrain": scene["terrain"]}, (), str(path))["terrain"]

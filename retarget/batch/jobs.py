@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
+from mimic_base.json_text import parse_json
 from mimic_base.text import is_file_path
 from motions.human.readers import EXTENSIONS, is_human_clip
 
@@ -120,13 +120,12 @@ def shard_of(jobs: Sequence[Job], shard: str) -> list[Job]:
 
 
 def _job_of_line(path: Path, number: int, line: str) -> Job:
-    if not line.startswith("{"):
-        return Job(Path(line), Path(line).stem)
     where = f"line {number} of the manifest"
-    try:
-        entry: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise input_error(path, f"{where} is not JSON: {error.msg}") from error
+    if not line.startswith("{"):
+        if "\0" in line:
+            raise input_error(path, f"{where} is no path", found=repr(line[:80]))
+        return Job(Path(line), Path(line).stem)
+    entry: Any = parse_json(path, line, rule=f"{where} is not JSON")
     unknown = sorted(set(entry) - {"clip", "name", "start", "end", *_GROUNDS})
     if unknown or not isinstance(entry.get("clip"), str):
         raise input_error(
@@ -136,7 +135,7 @@ def _job_of_line(path: Path, number: int, line: str) -> Job:
         )
     name = entry.get("name", Path(entry["clip"]).stem)
     if "\0" in entry["clip"]:
-        raise input_error(path, f"{where}: clip is no path", found=repr(entry["clip"]))
+        raise input_error(path, f"{where}: clip is no path", found=repr(entry["clip"][:80]))
     if not is_file_path(name):
         raise input_error(path, f"{where}: name must be a path below the output", found=repr(name))
     times: list[float | None] = []

@@ -16,6 +16,7 @@ from rich.console import Console
 from mimic.learning.checkpoints import (
     find_checkpoint,
     load_checkpoint,
+    load_state,
     random_state,
     save_checkpoint,
     seed_everything,
@@ -37,7 +38,7 @@ def test_checkpoints_keep_the_newest_and_point_at_the_last(tmp_path: Path) -> No
     for iteration in (9, 10, 11):
         save_checkpoint(tmp_path, iteration, {"iteration": iteration}, keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0000010.pt", "0000011.pt", "last.pt"]
-    assert load_checkpoint(tmp_path / "last.pt")["iteration"] == 11
+    assert load_state(tmp_path / "last.pt")["iteration"] == 11
 
 
 def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="disk is full"):
         save_checkpoint(tmp_path, 2, {"value": Unsaveable()}, keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0000001.pt", "last.pt"]
-    assert torch.equal(load_checkpoint(tmp_path / "last.pt")["value"], torch.ones(2))
+    assert torch.equal(load_state(tmp_path / "last.pt")["value"], torch.ones(2))
 
 
 def test_the_last_checkpoint_of_a_run_is_found_without_its_pointer(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_random_states_come_back(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, {"random": random_state()}, keep=1)
     expected = draw()
     seed_everything(4)
-    set_random_state(load_checkpoint(tmp_path / "last.pt")["random"])
+    set_random_state(load_state(tmp_path / "last.pt")["random"])
     assert draw() == expected
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.json_text import check_nesting, parse_json
 from mimic_base.resample import LEAST_FPS, lerp_frames, slerp_frames
 from mimic_base.rotations import quat_exp, quat_normalize
 from motions.human.motion import chain_poses
@@ -63,16 +64,18 @@ _LEAST_NORM = 0.2
 
 def read_deepmimic(path: Path, fps: float | None = None) -> RawClip:
     """Read a DeepMimic motion of the humanoid; other characters are refused."""
+    text = read_text(path)
     try:
-        data = json.loads(read_text(path))
+        data = json.loads(text)
     except json.JSONDecodeError as error:
         raise input_error(
             f"{path}:{error.lineno}",
             f"not valid JSON: {error.msg} (is the file truncated?)",
             fix="download the clip again",
         ) from error
-    except RecursionError as error:
-        raise input_error(path, "this JSON is nested too deeply for a motion") from error
+    except (RecursionError, ValueError):
+        data = parse_json(path, text)  # it tells why
+    check_nesting(path, data)
     if not isinstance(data, dict) or not isinstance(data.get("Frames"), list):
         raise input_error(path, "a DeepMimic motion is an object with a list 'Frames'")
     rows = data["Frames"]

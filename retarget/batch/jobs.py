@@ -125,7 +125,7 @@ def _job_of_line(path: Path, number: int, line: str) -> Job:
         if "\0" in line:
             raise input_error(path, f"{where} is no path", found=repr(line[:80]))
         return Job(Path(line), Path(line).stem)
-    entry: Any = parse_json(path, line, rule=f"{where} is not JSON")
+    entry: Any = parse_json(path, line, nan=True, rule=f"{where} is not JSON")
     unknown = sorted(set(entry) - {"clip", "name", "start", "end", *_GROUNDS})
     if unknown or not isinstance(entry.get("clip"), str):
         raise input_error(

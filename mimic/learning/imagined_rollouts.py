@@ -9,13 +9,15 @@ supplies only what changes with the actions, and the gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from mimic.envs.imagination import Imagination, StateRows
+from mimic.envs.memory import filter_gain
+from mimic.envs.spec import ObservationEntry
 
 Policy = Callable[[torch.Tensor], torch.Tensor]
 
@@ -29,7 +31,7 @@ class Rollouts:
     moments: torch.Tensor
     """[H + 1, B, m]"""
     observations: torch.Tensor
-    """[H, B, D] the actor's, without noise."""
+    """[H, B, d] the actor's, without noise and memory."""
     means: torch.Tensor
     """[H, B, A] actions without exploration."""
     actions: torch.Tensor
@@ -38,6 +40,60 @@ class Rollouts:
     """[H, B] as the environment would give, before the control step is multiplied in."""
     margins: torch.Tensor
     """[H, B, K] distance of the failures' errors from their limits; see ``Imagination``."""
+
+
+class Remembering:
+    """What an observation group shows of its terms' past, as ``mimic.envs.memory`` does.
+
+    Delays are not known here: who asks for them is refused.
+
+    Args:
+        entries: the group's terms in the order of their columns.
+
+    Attributes:
+        columns: columns of the group that remember something; they are replayed.
+    """
+
+    def __init__(self, entries: Sequence[ObservationEntry], control_dt: float) -> None:
+        self._entries = [
+            (entry.size, entry.width, filter_gain(entry.filter, control_dt)) for entry in entries
+        ]
+        self.columns: list[int] = []
+        place = 0
+        for size, width, gain in self._entries:
+            if width > size or gain < 1.0:
+                self.columns += range(place, place + width)
+            place += width
+
+    def show(self, values: torch.Tensor, remembered: torch.Tensor, *, first: bool) -> torch.Tensor:
+        """The group [B, D] as the policy sees it.
+
+        Args:
+            values: [B, d] the terms' present values, noise included.
+            remembered: [B, len(columns)] those columns of what was shown a step before; of now, if
+                ``first``: values that were really seen.
+        """
+        if not self.columns:
+            return values
+        shown, place, kept = [], 0, 0
+        for size, width, gain in self._entries:
+            value = values[:, place : place + size]
+            place += size
+            if width > size or gain < 1.0:
+                before = remembered[:, kept : kept + width]
+                kept += width
+                if first:
+                    value = before
+                else:
+                    last = before[:, -size:]
+                    newest = value if gain == 1.0 else last + gain * (value - last)
+                    value = torch.cat([before[:, size:], newest], -1)
+            shown.append(value)
+        return torch.cat(shown, -1)
+
+    def remember(self, shown: torch.Tensor) -> torch.Tensor:
+        """[B, len(columns)] of what was shown [B, D]."""
+        return shown[:, self.columns]
 
 
 class GradientLimit:
@@ -94,6 +150,8 @@ def unroll(
     residual: torch.Tensor | None = None,
     observation_noise: torch.Tensor | None = None,
     limit: GradientLimit | None = None,
+    memory: Remembering | None = None,
+    remembered: torch.Tensor | None = None,
 ) -> Rollouts:
     """Follow a policy from replayed states through a model.
 
@@ -102,8 +160,10 @@ def unroll(
         dynamics: ``(state [B, S], targets [B, J], residual) -> state [B, S]``.
         previous_actions: [B, A]. noise: [H, B, A] added to the means.
         residual: [H, B, C] what the model was off by in the replayed steps.
-        observation_noise: [D] half width of the noise on what the policy sees.
+        observation_noise: [d] half width of the noise on what the policy sees.
         limit: limits the gradient that goes back through a step.
+        memory: what the policy sees of its observations' past, with what it had really seen of it
+            at the start, ``remembered`` [B, m].
 
     Returns:
         Rewards punish changes of the means, not of the noise on them.
@@ -117,6 +177,10 @@ def unroll(
         observations.append(seen.detach())
         if observation_noise is not None:
             seen = seen + observation_noise * (2.0 * torch.rand_like(seen) - 1.0)
+        if memory is not None and memory.columns:
+            assert remembered is not None
+            seen = memory.show(seen, remembered, first=t == 0)
+            remembered = memory.remember(seen)
         mean = policy(seen)
         action = mean + noise[t]
         targets = imagination.targets(action, default)

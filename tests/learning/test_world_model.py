@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 import robots
 from mimic.commands.train import parse, train
+from mimic.envs.environment import TaskConfig
 from mimic.learning.algorithms.world_model import WorldModel
 from mimic.learning.checkpoints import load_checkpoint
 from mimic.learning.distributed import SINGLE
@@ -104,6 +106,36 @@ def test_free_imagination_and_fitting_over_several_steps(clip: Path, tmp_path: P
             "--algorithm.muon-learning-rate", "0", "--algorithm.ema-decay", "0"]  # fmt: skip
     arguments = ["tracking", "--motion", str(clip), *SMALL, *free, "--loop.iterations", "3"]
     assert train(parse([*arguments, "--out", str(tmp_path)])) == 0
+
+
+def remembering() -> TaskConfig:
+    """The deployable task with a history and a filter on what the actor sees."""
+    task = task_config("tracking-no-state-estimation")
+    actor = dict(task.observations["actor"])
+    actor["joint_pos"] = replace(actor["joint_pos"], history=3)
+    actor["base_ang_vel"] = replace(actor["base_ang_vel"], filter=10.0)
+    return replace(task, observations={**task.observations, "actor": actor})
+
+
+def test_a_policy_with_histories_and_filters_is_trained(clip: Path, tmp_path: Path) -> None:
+    task = "tests.learning.test_world_model:remembering"
+    arguments = [task, "--motion", str(clip), *SMALL, "--loop.iterations", "3"]
+    assert train(parse([*arguments, "--out", str(tmp_path)])) == 0
+    (policy,) = tmp_path.rglob("policy.onnx")
+    assert PolicyPlayer(policy).contract.training["iterations"] == 3
+
+
+def delayed() -> TaskConfig:
+    task = remembering()
+    actor = dict(task.observations["actor"])
+    actor["joint_vel"] = replace(actor["joint_vel"], delay=(0, 2))
+    return replace(task, observations={**task.observations, "actor": actor})
+
+
+def test_a_delay_is_refused(clip: Path, tmp_path: Path) -> None:
+    task = "tests.learning.test_world_model:delayed"
+    with pytest.raises(MimicError, match="'joint_vel' of task .* has a delay"):
+        train(parse([task, "--motion", str(clip), *SMALL, "--out", str(tmp_path)]))
 
 
 def test_the_guard_shortens_rollouts_and_says_so(

@@ -12,14 +12,20 @@ import torch
 from torch import nn
 
 from mimic.envs.imagination import StateRows
-from mimic.learning.imagined_rollouts import GradientLimit, survival, unroll
+from mimic.envs.memory import TermMemory
+from mimic.envs.spec import ObservationEntry
+from mimic.envs.terms import ObservationTerm
+from mimic.learning.imagined_rollouts import GradientLimit, Remembering, survival, unroll
 from mimic.learning.modules.dynamics import Dynamics, plausible
 from mimic.learning.muon import Muon, orthogonalised
 from mimic.learning.returns import discounted_return, lambda_returns
 from mimic.learning.storage.replay import Replay
 from mimic_base.rotations_torch import quat_exp, quat_log, quat_mul
 
-SIZES = {"state": 3, "default_joint_pos": 1, "moment": 1, "actions": 2, "noise": 2, "change": 4}
+SIZES = {
+    "state": 3, "default_joint_pos": 1, "moment": 1, "actions": 2, "noise": 2, "change": 4,
+    "seen": 1,
+}  # fmt: skip
 
 
 # returns -----------------------------------------------------------------------------------
@@ -161,6 +167,38 @@ def test_a_states_gradient_is_limited_in_its_own_units() -> None:
     torch.testing.assert_close(state.grad, torch.tensor([[0.5, 0.0], [0.0, 0.1]]))
     mean, largest, limited = limit.figures()
     assert (mean, largest, limited) == (5.5, 5.5, 0.5)
+
+
+def test_imagined_observations_remember_as_the_environments_do() -> None:
+    terms = {
+        "a": ObservationTerm(function=torch.zeros, history=3),
+        "b": ObservationTerm(function=torch.zeros),
+        "c": ObservationTerm(function=torch.zeros, filter=4.0, history=2),
+    }
+    sizes = {"a": 2, "b": 1, "c": 1}
+    entries = [
+        ObservationEntry(name=name, size=sizes[name], history=term.history, filter=term.filter)
+        for name, term in terms.items()
+    ]
+    generator = torch.Generator()
+    real = {
+        name: TermMemory(term, sizes[name], 5, 0.02, torch.device("cpu"), generator)
+        for name, term in terms.items()
+    }
+    memory = Remembering(entries, 0.02)
+    assert memory.columns == [0, 1, 2, 3, 4, 5, 7, 8]
+    kept = None
+    for step in range(6):
+        values = torch.randn(5, 4)
+        parts = dict(zip(terms, values.split([2, 1, 1], -1), strict=True))
+        shown = torch.cat([real[name].see(parts[name]) for name in terms], -1)
+        if step >= 3:
+            # From the third step on imagination goes on with what was seen in it.
+            first = kept is None
+            before = memory.remember(shown) if kept is None else kept
+            imagined = memory.show(values, before, first=first)
+            torch.testing.assert_close(imagined, shown)
+            kept = memory.remember(imagined)
 
 
 # the model ---------------------------------------------------------------------------------
@@ -340,7 +378,7 @@ def test_muon_goes_downhill() -> None:
     first = last = math.inf
     for i in range(60):
         loss = (layer(x) - y).square().mean()
-        first, last = (float(loss) if i == 0 else first), float(loss)
+        first, last = (loss.item() if i == 0 else first), loss.item()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

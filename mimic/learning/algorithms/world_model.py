@@ -21,7 +21,7 @@ from mimic.envs.imagination import STATE_GROUP, STATE_TERMS, Imagination, StateR
 from mimic.envs.spec import EnvSpec
 from mimic.learning.algorithm import NonFiniteError, Transition
 from mimic.learning.distributed import SINGLE, Ranks
-from mimic.learning.imagined_rollouts import GradientLimit, judge, survival, unroll
+from mimic.learning.imagined_rollouts import GradientLimit, Remembering, judge, survival, unroll
 from mimic.learning.modules.actor_critic import FeedthroughActor, PlainActor, build_actor
 from mimic.learning.modules.average import WeightAverage
 from mimic.learning.modules.dynamics import (
@@ -77,7 +77,7 @@ class WorldModel:
         """Make networks, optimisers and the replay.
 
         Raises:
-            MimicError: the task cannot be imagined, or its actor has a memory.
+            MimicError: the task cannot be imagined, or its actor sees with a delay.
         """
         if "actor" not in spec.sizes:
             raise MimicError(
@@ -85,10 +85,10 @@ class WorldModel:
                 f"has {', '.join(spec.sizes)}"
             )
         for entry in spec.observations["actor"]:
-            if spec.num_envs and (entry.history > 1 or entry.delay[1] or entry.filter):
+            if spec.num_envs and entry.delay[1]:
                 raise MimicError(
-                    f"observation '{entry.name}' of task '{spec.task}' has a history, delay or "
-                    "filter, which imagined rollouts do not keep; train by --algorithm ppo"
+                    f"observation '{entry.name}' of task '{spec.task}' has a delay, which "
+                    "imagined rollouts do not know; train by --algorithm ppo"
                 )
         return cls(spec, config, device, ranks)
 
@@ -178,8 +178,11 @@ class Learner:
             self.imagination.substeps,
             c.model_hidden,
         ).to(device)
-        self.value = Value(spec.sizes["actor"] + 4, c.networks.critic_hidden).to(device)
-        self.target = Value(spec.sizes["actor"] + 4, c.networks.critic_hidden).to(device)
+        entries = spec.observations["actor"]
+        self.memory = Remembering(entries, spec.control_dt)
+        inputs = sum(entry.size for entry in entries) + 4
+        self.value = Value(inputs, c.networks.critic_hidden).to(device)
+        self.target = Value(inputs, c.networks.critic_hidden).to(device)
         self.target.load_state_dict(self.value.state_dict())
         moments = spec.sizes[STATE_GROUP] - 13 - 3 * joints
         self.replay = Replay(
@@ -188,6 +191,7 @@ class Learner:
             {
                 "state": 13 + 2 * joints, "default_joint_pos": joints, "moment": moments,
                 "actions": actions, "noise": actions, "change": 2 * self.dynamics.velocities,
+                "seen": len(self.memory.columns),
             },
             device,
         )  # fmt: skip
@@ -256,7 +260,7 @@ class Learner:
             {
                 "state": before.state, "default_joint_pos": before.default_joint_pos,
                 "moment": before.moment, "actions": transition.actions, "noise": self.noise,
-                "change": change,
+                "change": change, "seen": self.memory.remember(transition.obs["actor"]),
             },
             self.age,
             whole,
@@ -366,6 +370,7 @@ class Learner:
         rollouts = unroll(
             self._mean, frozen, self.imagination, windows.rows, windows.previous_actions,
             noise, residual=residual, observation_noise=self.observation_noise, limit=self.limit,
+            memory=self.memory, remembered=windows.seen,
         )  # fmt: skip
         rewards = rollouts.rewards / self.imagination.max_reward * (1.0 - c.gamma)
         alive = survival(rollouts.margins, c.softness)

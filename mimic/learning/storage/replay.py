@@ -40,6 +40,8 @@ class Windows:
     """[H, B, C]"""
     default_joint_pos: torch.Tensor
     """[B, J] rad"""
+    seen: torch.Tensor
+    """[B, m] what the policy remembered of its observations when it chose the first action."""
     length: torch.Tensor
     """[B] transitions that there really are, at least one."""
 
@@ -51,7 +53,7 @@ class Replay:
         capacity: control steps kept. sizes: widths of the stored fields; see ``FIELDS``.
     """
 
-    FIELDS = ("state", "default_joint_pos", "moment", "actions", "noise", "change")
+    FIELDS = ("state", "default_joint_pos", "moment", "actions", "noise", "change", "seen")
 
     def __init__(
         self, capacity: int, num_envs: int, sizes: Mapping[str, int], device: torch.device | str
@@ -161,6 +163,7 @@ class Replay:
             states=f["state"][places, env],
             change=f["change"][places, env],
             default_joint_pos=default,
+            seen=f["seen"][first, env],
             length=length,
         )
 

@@ -111,11 +111,12 @@ def trainings(arguments: Sequence[str], seeds: Sequence[int] = ()) -> list[Slurm
                              f"can go on from its newest checkpoint")  # fmt: skip
         if seeds:
             raise MimicError("--seeds starts runs, --resume continues one: give only one of them")
-    from mimic.tasks import task_names
+    from mimic.tasks.registry import task_config
+    from mimic.tasks.tracking import motion_commands
 
-    if args.task not in task_names():
-        raise MimicError(f"unknown task '{args.task}'; known: {', '.join(task_names())}")
-    if not args.motion:
+    # One of the user's own is imported here already: what is wrong with it is told now.
+    waiting = [c for c in motion_commands(task_config(args.task)).values() if not c.motions]
+    if waiting and not args.motion:
         raise MimicError("no motion given; pass --motion FILE or FOLDER")
     for path in args.motion:
         if not path.exists():

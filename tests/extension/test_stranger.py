@@ -211,6 +211,14 @@ def test_it_trains_by_ppo_on_an_engine_in_another_process(home: Path) -> None:
     assert saved["run"]["algorithm"]["networks"]["command_feedthrough"] is False
 
 
+def test_it_can_be_submitted_to_a_cluster(home: Path) -> None:
+    done = mimic(home, "slurm", "--dry-run", "--", "keep_still:task", "--robot", ROBOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "keep_still:task" in done.stdout
+    done = mimic(home, "slurm", "--dry-run", "--", "keep_still:tusk")
+    assert done.returncode == 2 and "has no 'tusk'" in done.stderr
+
+
 def test_what_it_tracks_nothing_for_is_refused(home: Path, run: Path) -> None:
     clip = home / "clip.npz"
     clip.write_bytes(b"")

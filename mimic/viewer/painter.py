@@ -76,12 +76,14 @@ def open_painter(
     """The best painter of this machine for pictures of ``width`` x ``height`` pixels.
 
     Args:
-        scene: terrain and objects around the robot; stick figures show the robot alone.
+        scene: terrain and objects around the robot; stick figures show the terrain's lines and
+            no objects.
     """
     if working_backend() is None:
         from mimic.viewer.stick import StickPainter
 
-        return StickPainter(robot, width, height)
+        terrain = None if scene is None else scene.terrain.parts()
+        return StickPainter(robot, width, height, terrain)
     from mimic.viewer.renderer import Renderer
 
     return Renderer(robot, width, height, scene)

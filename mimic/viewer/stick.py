@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mimic.viewer.camera import View, project
 from mimic.viewer.painter import Limbs, Pose
+from mimic_base.terrain import TerrainParts, TerrainSurface
 from robots import Robot
 from robots.shapes import drawn_model
 
@@ -26,10 +27,16 @@ TIP_LENGTH = 0.1
 
 
 class StickPainter:
-    """``Painter`` without OpenGL: bodies joined to their parents, the right side lighter."""
+    """``Painter`` without OpenGL: bodies joined to their parents, the right side lighter.
 
-    def __init__(self, robot: Robot, width: int, height: int) -> None:
+    The ground is a grid of lines, of metres on the level floor, closer on terrain.
+    """
+
+    def __init__(
+        self, robot: Robot, width: int, height: int, terrain: TerrainParts | None = None
+    ) -> None:
         self.width, self.height = width, height
+        self._surface = TerrainSurface(terrain or TerrainParts())
         self._model = robot.model
         self._data = mujoco.MjData(robot.model)
         self._sticks = _Sticks(robot)
@@ -92,18 +99,25 @@ class StickPainter:
         self._axes.axhspan(0, float(np.clip(horizon, 0, self.height)), color=GROUND, lw=0)
         centre = np.round(np.array(view.lookat[:2]))
         span = np.arange(-8.0, 9.0)
-        # In short pieces: what lies behind the camera must be cut away.
-        cuts = np.linspace(-8.0, 8.0, 33)
+        # In short pieces: what lies behind the camera must be cut away; shorter where it is rough.
+        pieces = 33
+        if not self._surface.is_flat:
+            span, pieces = np.arange(-4.0, 4.125, 0.25), 161
+        cuts = np.linspace(span[0], span[-1], pieces)
         lines = []
         for across in span:
-            for along in ((cuts, np.full(33, across)), (np.full(33, across), cuts)):
-                path = np.stack([*along, np.zeros(33)], axis=-1) + [*centre, 0.0]
+            beside = np.full(pieces, across)
+            for along in ((cuts, beside), (beside, cuts)):
+                path = np.stack([*along, np.zeros(pieces)], axis=-1) + [*centre, 0.0]
+                path[:, 2] = self._surface.height(path[:, 0], path[:, 1])
                 lines.append(np.stack([path[:-1], path[1:]], axis=1))
         self._draw_segments(np.concatenate(lines), view, GRID, 0.0)
 
     def _draw_shadow(self, segments: Array, view: View) -> None:
         # Light from straight above: tells feet on the ground from feet in the air.
-        self._draw_segments(segments * [1.0, 1.0, 0.0], view, SHADOW, 0.018)
+        below = segments.copy()
+        below[..., 2] = self._surface.height(segments[..., 0], segments[..., 1])
+        self._draw_segments(below, view, SHADOW, 0.018)
 
     def _draw_segments(self, segments: Array, view: View, colours: Any, radius: float) -> None:
         """Add segments [S, 2, 3]; ``radius`` (m) sets the width of the lines."""

@@ -66,9 +66,7 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
     return count
 
 
-def _encoder(
-    path: Path, form: str, width: int, height: int, fps: float
-) -> subprocess.Popen[bytes]:
+def _encoder(path: Path, form: str, width: int, height: int, fps: float) -> subprocess.Popen[bytes]:
     """ffmpeg, waiting for raw frames on its standard input."""
     return subprocess.Popen(
         [

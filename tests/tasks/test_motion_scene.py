@@ -19,11 +19,15 @@ from mimic.evaluation.protocols import get_protocol
 from mimic.policy.player import PolicyPlayer
 from mimic.sim.motion_scene import scene_of_motion, scene_of_motions
 from mimic.sim.scene import SceneConfig
+from mimic.sim.states import States
 from mimic.tasks import make_env
 from mimic.tasks.registry import task_config, with_motion_scene
+from mimic.viewer.camera import View
+from mimic.viewer.painter import Pose
 from mimic.viewer.rollout import roll_out
 from mimic.viewer.sources import find_playable
 from mimic.viewer.stage import FLOOR_GROUP, stage_model
+from mimic.viewer.stick import StickPainter
 from mimic.viewer.video import camera_path
 from mimic_base.errors import MimicError
 from mimic_base.rotations import quat_of_yaw
@@ -185,3 +189,21 @@ def test_steps_are_drawn_with_their_edges(motion: RobotMotion, tiny: Robot) -> N
     names = [model.geom(g).name for g in floor]
     assert "terrain_0" in names and "table" in names and "ball" not in names
     assert sum(name == "" for name in names) == 12
+
+
+def test_stick_figures_stand_on_the_terrain_too(motion: RobotMotion, tiny: Robot) -> None:
+    view = View(lookat=(0.0, 0.0, 0.5))
+    pose = Pose(
+        States(
+            root_pos_w=motion.root_pos[0],
+            root_quat_w=motion.root_quat[0],
+            joint_pos=motion.joint_pos[0],
+        )
+    )
+    images = []
+    for terrain in (None, scene_of_motion(motion).terrain.parts()):
+        with StickPainter(tiny, 160, 120, terrain) as painter:
+            images.append(painter.draw([pose], view).astype(int))
+    changed = np.abs(images[0] - images[1]).max(axis=-1) > 20
+    # The ground and the shadow are drawn elsewhere, the robot where it was.
+    assert changed[60:].mean() > 0.02 > changed[:30].mean()

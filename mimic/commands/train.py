@@ -31,7 +31,7 @@ from mimic.learning.config import (
     RunConfig,
     with_values,
 )
-from mimic.learning.registry import ALGORITHMS, config_class, preset_of, with_groups_of
+from mimic.learning.registry import config_class, preset_of, with_groups_of
 from mimic.learning.run_dir import (
     CONFIG,
     config_file,
@@ -174,7 +174,9 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
 def preset_arguments(preset: str, algorithm: str) -> TrainArguments:
     """The defaults of a new run."""
     chosen = preset_of(preset if preset in PRESETS else "cpu", algorithm)
-    config = chosen.algorithm if algorithm in ALGORITHMS else config_class(algorithm)()
+    # An algorithm without presets of its own has the loop of PPO's, and its own numbers.
+    kind = config_class(algorithm)
+    config = chosen.algorithm if isinstance(chosen.algorithm, kind) else kind()
     return TrainArguments(
         preset="gpu" if preset == "gpu" else "cpu",
         algorithm=algorithm,

@@ -16,6 +16,7 @@ from mimic_base.rotations import (
     quat_mul,
     quat_of_yaw,
 )
+from mimic_base.stretches import by_stretches
 from mimic_base.surface import FLAT, Surface
 from mimic_base.vectors import Array
 from motions.robot.formats.trajectory import BodyPoses, RobotTrajectory
@@ -129,13 +130,18 @@ def _compare_bodies(
     trajectory: RobotTrajectory, bodies: BodyPoses, shared: list[str], robot: Robot, pos: Array
 ) -> str:
     """The file's body positions against kinematics, in the base's frame."""
-    ours = pos[:, [robot.body_names.index(n) for n in shared]] - trajectory.root_pos[:, None]
-    ours = quat_inv_rotate(trajectory.root_quat[:, None], ours)
-    theirs = bodies.pos[:, [bodies.names.index(n) for n in shared]]
-    if not bodies.in_root_frame:
-        theirs = theirs - trajectory.root_pos[:, None]
-        theirs = quat_inv_rotate(trajectory.root_quat[:, None], theirs)
-    error = np.linalg.norm(ours - theirs, axis=-1)
+    mine = [robot.body_names.index(n) for n in shared]
+    others = [bodies.names.index(n) for n in shared]
+
+    def apart(pos: Array, other: Array, root: Array, quat: Array) -> Array:
+        ours = quat_inv_rotate(quat[:, None], pos[:, mine] - root[:, None])
+        theirs = other[:, others]
+        if not bodies.in_root_frame:
+            theirs = quat_inv_rotate(quat[:, None], theirs - root[:, None])
+        return np.linalg.norm(ours - theirs, axis=-1)
+
+    root_pos, root_quat = trajectory.root_pos, trajectory.root_quat
+    error = by_stretches(apart, pos, bodies.pos, root_pos, root_quat)
     worst = shared[int(error.max(axis=0).argmax())]
     # The median, not the worst frame: a glitch is for curation to find.
     if np.median(error.max(axis=1)) > BODY_TOLERANCE:

@@ -530,7 +530,8 @@ def _read_fields(
         raise input_error(path, "fps must be one number", found=data["fps"].tolist())
     return {
         "fps": float(data["fps"].reshape(-1)[0]),
-        **{key: data[key] for key in FRAME_FIELDS},
+        # Widened one by one, and each let go of: a long clip's arrays are not there twice.
+        **{key: data.pop(key).astype(np.float64) for key in FRAME_FIELDS},
         **names,
         "robot": robot if robot is not None else _text(data, "robot", ""),
         "source": _text(data, "source", ""),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
 from mimic_base.resample import check_fps
+from mimic_base.stretches import stretches
 
 Array = NDArray[Any]
 
@@ -36,13 +37,17 @@ def fitting_rate(pairs: Sequence[tuple[Array, Array]]) -> float | None:
     for values, velocities in pairs:
         if values.shape != velocities.shape or len(values) < 3 or not values.size:
             continue
-        change, speed = (values[2:] - values[:-2]) / 2.0, velocities[1:-1]
-        if not (np.isfinite(change).all() and np.isfinite(speed).all()):
+        size = product = square = 0.0
+        for part in stretches(len(values) - 2):
+            before, after = values[part], values[part.start + 2 : part.stop + 2]
+            change, speed = (after - before) / 2.0, velocities[part.start + 1 : part.stop + 1]
+            size, product = size + float((change**2).sum()), product + float((change * speed).sum())
+            square += float((speed**2).sum())
+        if not np.isfinite([size, square]).all():
             continue
-        size, product = float((change**2).sum()), float((change * speed).sum())
-        if np.sqrt(size / change.size) < ENOUGH_MOTION:
+        if np.sqrt(size / values[2:].size) < ENOUGH_MOTION:
             continue
-        if product > ALIKE * np.sqrt(size * float((speed**2).sum())):
+        if product > ALIKE * np.sqrt(size * square):
             rates.append(product / size)
     if not rates or max(rates) > (1.0 + TOLERANCE) * min(rates):
         return None

@@ -76,6 +76,7 @@ def _own_file(
 ) -> RobotTrajectory:
     schema, fitting = text(data, "schema"), None
     if schema in MOTION_SCHEMAS:
+        data.clear()  # read again below, in its own type
         complete = RobotMotion.load(path, joint_names=options.joint_order)
         pairs = [
             (complete.joint_pos, complete.joint_vel),

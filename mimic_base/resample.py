@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.rotations import slerp
+from mimic_base.stretches import by_stretches
 
 Array = NDArray[Any]
 
@@ -101,19 +102,27 @@ def frames_between(
 def lerp_frames(values: ArrayLike, positions: Array) -> Array:
     """Linear interpolation of `values` [T, ...] at fractional frame indices [T']."""
     values = np.asarray(values)
-    low, fraction = _split(positions, len(values))
-    fraction = fraction.reshape(-1, *([1] * (values.ndim - 1)))
-    return values[low] + fraction * (values[low + 1] - values[low])
+
+    def between(positions: Array) -> Array:
+        low, fraction = _split(positions, len(values))
+        fraction = fraction.reshape(-1, *([1] * (values.ndim - 1)))
+        return values[low] + fraction * (values[low + 1] - values[low])
+
+    return by_stretches(between, positions)
 
 
 def slerp_frames(quats: ArrayLike, positions: Array) -> Array:
     """Spherical interpolation of unit quaternions [T, ..., 4] at fractional indices [T']."""
     quats = np.asarray(quats)
-    low, fraction = _split(positions, len(quats))
-    fraction = np.broadcast_to(
-        fraction.reshape(-1, *([1] * (quats.ndim - 2))), (len(low), *quats.shape[1:-1])
-    )
-    return slerp(quats[low], quats[low + 1], fraction)
+
+    def between(positions: Array) -> Array:
+        low, fraction = _split(positions, len(quats))
+        fraction = np.broadcast_to(
+            fraction.reshape(-1, *([1] * (quats.ndim - 2))), (len(low), *quats.shape[1:-1])
+        )
+        return slerp(quats[low], quats[low + 1], fraction)
+
+    return by_stretches(between, positions)
 
 
 def _split(positions: Array, num_frames: int) -> tuple[NDArray[np.intp], Array]:

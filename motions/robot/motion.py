@@ -288,6 +288,8 @@ class RobotMotion(FrameArrays[Array]):
 
     def with_joint_order(self, names: Sequence[str]) -> RobotMotion:
         """The same motion with joints in the order of `names`, which must be the same set."""
+        if tuple(names) == self.joint_names:
+            return self
         order = _column_order(self._where, "joint", self.joint_names, names, self.robot, whole=True)
         return replace(
             self,
@@ -301,6 +303,8 @@ class RobotMotion(FrameArrays[Array]):
 
         The first name becomes body 0, so it has to be the floating base.
         """
+        if tuple(names) == self.body_names:
+            return self
         order = _column_order(self._where, "body", self.body_names, names, self.robot, whole=False)
         changed: dict[str, Any] = {k: getattr(self, k)[:, order] for k in BODY_FIELDS}
         return replace(self, body_names=tuple(names), **changed)
@@ -328,7 +332,8 @@ def content_hash(clip: RobotMotion) -> str:
     if clip.scene:
         digest.update(json.dumps(clip.scene, sort_keys=True).encode())
     for array in arrays:
-        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+        for part in stretches(len(array)):
+            digest.update(np.ascontiguousarray(array[part], np.float32).tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -195,7 +195,9 @@ def _read(file: MotionFile, robot: Robot, bodies: tuple[str, ...], fps: float) -
     name = file.name or motion.name or file.path.stem
     motion = motion.with_joint_order(robot.joint_names).with_body_order(bodies).resample(fps)
     count = motion.num_frames
-    table = [getattr(motion, each).reshape(count, -1) for each in FRAME_FIELDS]
+    fields = [getattr(motion, each).reshape(count, -1) for each in FRAME_FIELDS]
+    frames = np.empty((count, sum(each.shape[1] for each in fields)), "<f4")
+    np.concatenate(fields, axis=1, out=frames, casting="same_kind")
     objects = {}
     if motion.objects is not None:
         linear, angular = motion.objects.velocities(motion.fps)
@@ -208,7 +210,6 @@ def _read(file: MotionFile, robot: Robot, bodies: tuple[str, ...], fps: float) -
         split=file.split, tags=file.tags, source=motion.source, licence=motion.licence,
         objects=tuple(objects), scene=motion.scene,
     )  # fmt: skip
-    frames = np.ascontiguousarray(np.concatenate(table, axis=1), "<f4")
     if not np.isfinite(frames).all():
         raise input_error(file.path, "numbers that single precision cannot hold")
     return _Clip(entry, frames, np.ascontiguousarray(motion.contact, "<f4"), objects)

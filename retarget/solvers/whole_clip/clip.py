@@ -50,9 +50,9 @@ def solve_whole_clip(
     state, path = _postures(person, contacts, plan, robot, frames, settings, window, meter)
 
     # Stage 2 at every frame: positions too, clear of the ground and of the body itself.
-    objectives, root, _ = position_objectives(
+    objectives, root = position_objectives(
         person, plan, state.qpos(), path, robot, frames, weights, fit
-    )
+    )[:2]
     del path
     state = replace(state, root=root.T.copy())
     solver = ClipSolver(robot, frames, person.fps, settings, window)
@@ -68,6 +68,7 @@ def solve_whole_clip(
         iterations[1],
         obstacles=[ground, OwnBody(robot), *obstacles],
         callback=meter,
+        in_place=True,
     )
     del objectives, ground, solver
     if sparse:

@@ -141,7 +141,7 @@ Done = Callable[[int, Array, bool], None]
 class WindowedSystem:
     """Normal equations of many frames (see `banded.BandedSystem`), a window of them at a time."""
 
-    memory = 250e6
+    memory = 200e6
     """Bytes of factors that are kept for the way back, beside the window that is worked on."""
 
     def __init__(self, windows: Sequence[slice], dofs: int, dtype: type[np.floating]) -> None:

@@ -29,15 +29,16 @@ class SparseMarks(Marks):
 
     def __init__(self, frames: int, points: int) -> None:
         super().__init__(0, points)
-        self._kept: list[tuple[Array, Array]] = [_NONE] * frames
+        self._kept: list[Array] = [np.empty(0, np.int32)] * frames
+        """Of each frame the marked points, four times their number plus the mark."""
 
     def take(self, frames: Array) -> tuple[Array, Array]:
         if len(self.touching) < len(frames):
             self.touching = np.zeros((len(frames), self.touching.shape[1]), np.uint8)
         rows = np.arange(len(frames))
         for row, frame in zip(rows, frames.tolist(), strict=True):
-            points, values = self._kept[frame]
-            self.touching[row, points] = values
+            kept = self._kept[frame]
+            self.touching[row, kept >> 2] = kept & 3
         return self.touching, rows
 
     def keep(self, frames: Array) -> None:
@@ -50,14 +51,9 @@ class SparseMarks(Marks):
         near = np.concatenate([near, np.arange(whole, len(flat))])
         found = near[flat[near] != 0]
         row, point = np.divmod(found, marked.shape[1])
-        values = flat[found]
+        kept = (4 * point + flat[found]).astype(np.int32)
         flat[found] = 0
         ends = np.searchsorted(row, np.arange(len(frames) + 1)).tolist()
-        point = point.astype(np.int32)
         for k, frame in enumerate(frames.tolist()):
-            low, high = ends[k], ends[k + 1]
-            # Copies: a view would keep the points of all these frames alive.
-            self._kept[frame] = (point[low:high].copy(), values[low:high].copy())
-
-
-_NONE = (np.empty(0, np.int32), np.empty(0, np.uint8))
+            # A copy: a view would keep the points of all these frames alive.
+            self._kept[frame] = kept[ends[k] : ends[k + 1]].copy()

@@ -103,6 +103,7 @@ class ClipSolver:
         smooth: float = 1.0,
         tolerance: float = 0.01,
         callback: Callable[[int, float], None] | None = None,
+        in_place: bool = False,
     ) -> ClipState:
         """Improve `state` towards `objectives` (of T frames).
 
@@ -112,9 +113,11 @@ class ClipSolver:
             tolerance: rad; a frame is settled when it moves less.
             callback: called with (frames solved since the last call, how many more are guessed),
                 once a window in every iteration.
+            in_place: whether `state` itself is changed, which saves the memory of another.
         """
-        state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
-                        joints=state.joints.copy())  # fmt: skip
+        if not in_place:
+            state = replace(state, root=state.root.copy(), mat=state.mat.copy(),
+                            joints=state.joints.copy())  # fmt: skip
         terms = Terms.of(objectives, self.tree, state.frames, self.window)
         damping = Damping.fresh(state, self.settings.damping, self.precision)
         active = ActiveFrames.whole(state.frames)

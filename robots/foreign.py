@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from mimic_base.limits import check_limit
 from mimic_base.text import plain
 from robots.urdf import resolve_mesh
 
-_TARGET = "robots.native:compile_model"
 _CACHE, _SCHEMA = "models", "humanoid-mimic/checked-model/1"
 _CHUNK = 1 << 16
 _BODIES = ("body", "link")
@@ -73,9 +72,38 @@ def check_model(path: Path) -> None:
         key = digest_of([*parts, *files])
     except OSError as error:
         raise RobotError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
-    if key in _CHECKED or load_arrays(_CACHE, path.stem, key) is not None:
+    if _is_checked(path, key):
         return
-    _compile_apart(path, looked)
+    folders = {file.resolve().parent for file in files}
+    _compile_apart(path, "compile_model", {"file": str(path.resolve())}, [*folders])
+    _note_checked(path, key)
+
+
+def check_mesh(path: Path, scale: Sequence[float]) -> None:
+    """The same for a mesh that the scene of a motion names.
+
+    Raises `RobotError`, or `InputError` for a limit.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise RobotError(f"{path}: a mesh must be an ordinary file")
+        check_limit(path, "bytes", found.st_size, "the size of this mesh file")
+        key = digest_of([_SCHEMA, mujoco.__version__, "mesh", repr([*scale]), path])
+    except OSError as error:
+        raise RobotError(f"{path}: cannot be read: {error.strerror}") from error
+    if not _is_checked(path, key):
+        file = path.resolve()
+        arguments = {"file": str(file), "scale": [float(factor) for factor in scale]}
+        _compile_apart(path, "compile_mesh", arguments, [file])
+        _note_checked(path, key)
+
+
+def _is_checked(path: Path, key: str) -> bool:
+    return key in _CHECKED or load_arrays(_CACHE, path.stem, key) is not None
+
+
+def _note_checked(path: Path, key: str) -> None:
     _CHECKED.add(key)
     save_arrays(_CACHE, path.stem, key, {"checked": np.ones(1, np.uint8)})
 
@@ -84,15 +112,15 @@ _CHECKED: set[str] = set()
 """Hashes of models that this process has seen compiled; the cache may not be writable."""
 
 
-def _compile_apart(path: Path, looked: Looked) -> None:
-    files = [*looked.texts, *looked.assets]
-    folders = {file.resolve().parent for file in files}
+def _compile_apart(
+    path: Path, function: str, arguments: Mapping[str, Any], reads: Sequence[Path]
+) -> None:
     job = child.Job(
-        target=_TARGET,
-        arguments={"file": str(path.resolve())},
+        target=f"robots.native:{function}",
+        arguments=arguments,
         about=path,
         what="MuJoCo",
-        reads=[*folders],
+        reads=reads,
         seconds="compile",
     )
     try:

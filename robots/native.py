@@ -12,9 +12,8 @@ from robots.alone import keep_robot
 from robots.models import compile_spec, drop_missing_meshes, load_spec, skeleton
 
 
-def prepare(file: str) -> None:
-    """Have MuJoCo ready before rights are given up; `file` is not touched."""
-    del file
+def prepare(**_: object) -> None:
+    """Have MuJoCo ready before rights are given up; no file is touched."""
     mujoco.MjData(mujoco.MjSpec().compile())
 
 
@@ -50,3 +49,16 @@ def _robot_alone(spec: mujoco.MjSpec, path: Path) -> None:
 def _skeleton(spec: mujoco.MjSpec, path: Path) -> None:
     _robot_alone(spec, path)
     skeleton(spec)
+
+
+def compile_mesh(file: str, scale: list[float]) -> dict[str, Any]:
+    """Compile a world with one mesh in it, a file that a motion's scene names; as above."""
+    spec = mujoco.MjSpec()
+    spec.add_mesh(name="mesh", file=file, scale=scale)
+    geom = spec.worldbody.add_geom()
+    geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, "mesh"
+    try:
+        spec.compile()
+        return {"refused": None}
+    except (ValueError, OSError, RuntimeError, mujoco.FatalError) as error:
+        return {"refused": f"{file}: MuJoCo cannot use this mesh: {error}"}

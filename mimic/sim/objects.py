@@ -12,6 +12,7 @@ import numpy as np
 
 from mimic.sim.errors import EngineError
 from mimic_base.errors import MimicError
+from robots.foreign import check_mesh
 from robots.overlay import GROUND_CONTYPE
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def add_object(spec: mujoco.MjSpec, name: str, config: ObjectConfig) -> None:
         body.add_freejoint(name=name)
     geom = body.add_geom(name=name, type=_GEOMS[config.shape])
     if config.shape == "mesh":
+        # The scene of a motion file may name any file.
+        check_mesh(Path(config.mesh), config.mesh_scale)
         spec.add_mesh(
             name=f"object_{name}", file=str(Path(config.mesh).resolve()),
             scale=list(config.mesh_scale),

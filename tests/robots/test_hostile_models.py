@@ -210,3 +210,17 @@ def test_a_description_nested_deep_is_one_line(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(RobotError, match="not a valid TOML file"):
             robots.load(path)
+
+
+def test_a_mesh_that_a_motions_scene_names(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.obj", tmp_path / "bad.stl"
+    good.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+    foreign.check_mesh(good, (1.0, 1.0, 1.0))
+    bad.write_bytes(b"\0" * 80 + struct.pack("<I", 0xFFFFFFFF) + b"\0" * 50)
+    with pytest.raises(UserError, match="bad.stl: .*") as raised:
+        foreign.check_mesh(bad, (1.0, 1.0, 1.0))
+    assert "\n" not in str(raised.value) and "MuJoCo" in str(raised.value)
+    with pytest.raises(RobotError, match="ordinary file"):
+        foreign.check_mesh(tmp_path, (1.0, 1.0, 1.0))
+    with lifted(bytes=10), pytest.raises(InputError, match="--limit bytes="):
+        foreign.check_mesh(good, (1.0, 1.0, 1.0))

@@ -132,6 +132,34 @@ def sweep_below(folder: Path) -> list[Path]:
     return [path for each, _, _ in os.walk(folder) for path in sweep(Path(each), again=True)]
 
 
+def make_temporary_folder(title: str) -> Path:
+    """A new folder among the system's temporary ones, for this user alone; who makes it removes it.
+
+    Folders of this `title` whose process has ended without doing so are removed first.
+    """
+    place = Path(tempfile.gettempdir())
+    left = re.compile(rf"{re.escape(title)}~(?P<owner>{TOKEN.pattern})~\w+")
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            found = left.fullmatch(entry.name)
+            whose = None if found is None else owner_of(found["owner"])
+            if whose is not None and whose.alive() is False:
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+    return Path(tempfile.mkdtemp(prefix=f"{title}~{owner().token}~"))
+
+
+@contextmanager
+def temporary_folder(title: str) -> Iterator[Path]:
+    """`make_temporary_folder` for the length of a block."""
+    folder = make_temporary_folder(title)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; it becomes `path` when the block ends well.

@@ -10,8 +10,6 @@ import functools
 import hashlib
 import os
 import re
-import socket
-import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,6 +84,8 @@ def owner_of(text: str) -> Owner | None:
 
 @functools.lru_cache(maxsize=4)
 def _owner(pid: int) -> Owner:
+    import socket  # here, since few commands write and all of them start
+
     host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname()) or "unnamed"
     return Owner(
         host=host[:_LONGEST_HOST],
@@ -110,6 +110,8 @@ def process_start(pid: int) -> int | None:
             return None
         state, *rest = fields.split()
         return None if state in "ZX" else int(rest[18])
+    import subprocess
+
     try:
         said = subprocess.run(
             ["ps", "-o", "stat=,lstart=", "-p", str(pid)],

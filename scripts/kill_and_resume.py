@@ -32,7 +32,7 @@ sys.path.insert(0, str(REPO))
 
 from mimic_base.command_line import exit_on_user_error  # noqa: E402
 from mimic_base.errors import input_error  # noqa: E402
-from mimic_base.files import atomic_write_text  # noqa: E402
+from mimic_base.files import atomic_write_text, is_temporary  # noqa: E402
 from motions.human import demo  # noqa: E402
 from motions.human.writers.bvh import write_bvh  # noqa: E402
 from motions.robot.editing import mirror_human  # noqa: E402
@@ -110,7 +110,7 @@ def compare_runs(clips: Path, work: Path, options: Options) -> tuple[list[str], 
         done = len(motions_of(killed))
         rows.append((f"killed at {share:.0%}", done, time.perf_counter() - started, "SIGKILL"))
     before = {path: path.stat().st_ino for path in motions_of(killed)}
-    stray = len(list(killed.rglob(".*.tmp*")))
+    stray = count_temporary(killed)
     started = time.perf_counter()
     with running(command(clips, killed, options)) as process:
         again = process.wait()
@@ -120,7 +120,7 @@ def compare_runs(clips: Path, work: Path, options: Options) -> tuple[list[str], 
     lines = ["| run | motion files | s | exit |", "|---|---|---|---|"]
     lines += [f"| {name} | {done} | {seconds:.0f} | {code} |" for name, done, seconds, code in rows]
     table, same = compare(whole, killed)
-    left = len(list(killed.rglob(".*.tmp*")))
+    left = count_temporary(killed)
     lines += [
         "",
         *table,
@@ -129,6 +129,11 @@ def compare_runs(clips: Path, work: Path, options: Options) -> tuple[list[str], 
         f"half-written files: {stray} after the last kill, {left} at the end.",
     ]
     return lines, same and left == 0 and code == again
+
+
+def count_temporary(folder: Path) -> int:
+    """Files below a folder that nobody has finished writing."""
+    return sum(is_temporary(path.name) for path in folder.rglob("*"))
 
 
 def compare(whole: Path, killed: Path) -> tuple[list[str], bool]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
+from mimic_base.files import temporary_folder
 from mimic_base.surface import Surface
 from motions import HumanMotion, RobotMotion
 from retarget.batch.record import Record
@@ -35,8 +34,8 @@ def entry_of_clip(
     last = motion.num_frames - 1
     spread = {round(last * k / (EVEN_FRAMES - 1)) for k in range(EVEN_FRAMES)}
     frames = sorted(spread | {moment.frame for moment in moments})
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "clip.png"
+    with temporary_folder("mimic-picture") as folder:
+        picture = folder / "clip.png"
         draw_clip(picture, human, motion, robot, frames=frames, source_ground=source_ground)
         data = picture.read_bytes()
     quality = motion.quality

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import mujoco
 import numpy as np
 
 from mimic_base.errors import RobotError
-from mimic_base.files import atomic_path
+from mimic_base.files import atomic_path, temporary_folder
 from robots.alone import keep_robot
 from robots.derive.anatomy import Anatomy, Guess, joint_limits, subtree
 from robots.derive.facing import IDENTITY, Turn, find_turn, forward
@@ -96,8 +95,8 @@ def _made(file: Path, name: str, out: Path, picture: Path) -> tuple[Robot, Deriv
 
     try:
         # Loaded from a draft first: what the loader refuses is never left behind.
-        with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
-            draft, drawn = Path(folder) / "robot.toml", Path(folder) / "robot.png"
+        with temporary_folder("mimic-robot") as folder:
+            draft, drawn = folder / "robot.toml", folder / "robot.png"
             draft.write_text(toml_text(derived, draft), encoding="utf-8")
             try:
                 robot = load(draft)

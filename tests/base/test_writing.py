@@ -27,6 +27,7 @@ from mimic_base.files import (
     is_temporary,
     sweep,
     sweep_below,
+    temporary_folder,
     temporary_path,
 )
 from mimic_base.locks import Holder, Lock, clear_locks, locked
@@ -182,6 +183,23 @@ def test_folders_below_are_swept_too(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     left = [left_by(dead, tmp_path), left_by(dead, tmp_path / "deep" / "er")]
     assert sorted(sweep_below(tmp_path)) == sorted(left)
+
+
+def test_temporary_folders_of_dead_processes_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = replace(owner(), start=1)
+    names = [
+        f"mimic-x~{owner().token}~live", f"mimic-x~{elsewhere().token}~far", "mimic-x~1~y",
+        f"mimic-y~{dead.token}~other", f"mimic-x~{dead.token}~dead",
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name / "deep").mkdir(parents=True)
+    with temporary_folder("mimic-x") as folder:
+        assert folder.is_dir() and folder.stat().st_mode & 0o077 == 0
+        assert sorted(os.listdir(tmp_path)) == sorted([*names[:4], folder.name])
+    assert sorted(os.listdir(tmp_path)) == sorted(names[:4])
 
 
 def test_a_folder_that_disappears_is_one_line(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import select
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import weakref
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from mimic.sim.engine import Engine
 from mimic.sim.errors import EngineError
 from mimic.sim.scene import ContactPair, Scene
 from mimic.sim.workers.worker_protocol import VERSION, views
+from mimic_base.files import make_temporary_folder
 
 WORKERS = Path(mimic.sim.workers.__file__).parent
 START_S = 300.0
@@ -74,7 +74,7 @@ class RemoteEngine(Engine):
         if interpreter is None:
             raise EngineError(f"engine '{self.name}': python '{python}' is not a program")
         pairs = [*map(ContactPair, scene.contact_bodies), *scene.contacts.values()]
-        self._folder = Path(tempfile.mkdtemp(prefix="mimic-engine-"))
+        self._folder = make_temporary_folder("mimic-engine")
         layout, size = self._layout(len(pairs))
         self._block = shared_memory.SharedMemory(
             create=True, size=size, name=f"mimic_{secrets.token_hex(8)}"

@@ -1,6 +1,6 @@
 """Packing and loading sets of many clips: CPU seconds and memory.
 
-    python scripts/bench_pack.py --clips 1000 10000 100000 [--frames 100] [--folder DIR]
+    python scripts/bench_pack.py --clips 1000 10000 100000 [--frames 100] [--scratch DIR]
 
 Makes packs of generated clips of the G1 (2 s each, from memory: reading files is not measured),
 then loads each in a process of its own, as training does: table of clips, library, start sampler,
@@ -109,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clips", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--frames", type=int, default=100)
-    parser.add_argument("--folder", type=Path, help="for the packs; 1 kB a frame")
+    parser.add_argument("--scratch", type=Path, help="folder for the packs; 1 kB a frame")
     parser.add_argument("--part", nargs=3, metavar=("make|load", "PATH", "CLIPS"))
     args = parser.parse_args()
     if args.part:
@@ -119,7 +119,7 @@ def main() -> None:
         return
     heads = ("clips", "hours", "GiB", "pack", "MiB", "table", "library", "MiB", "query", "record")
     print("".join(f"{head:>9}" for head in heads) + "   (CPU s; query and record ms)")
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+    with tempfile.TemporaryDirectory(dir=args.scratch) as name:
         for clips in args.clips:
             path = Path(name) / "set.pack"
             made, loaded = (_part(way, path, clips, args.frames) for way in ("make", "load"))

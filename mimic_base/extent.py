@@ -32,6 +32,14 @@ def check_clip_size(path: Path | str, frames: int, joints: int, size: int | None
         check_growth(path, _PER_JOINT * frames * joints, size, what)
 
 
+def all_small(values: Array) -> bool:
+    """Whether all numbers are finite and within the limit ``magnitude``; no other kind can be."""
+    if not values.size or values.dtype.kind not in "fiu":
+        return values.dtype.kind != "c"
+    most = limit("magnitude")
+    return bool(values.max() <= most and values.min() >= -most)
+
+
 def check_magnitude(path: Path | str, what: str, values: Array, names: Sequence[str] = ()) -> None:
     """Refuse numbers beyond the limit ``magnitude``: `InputError` with the first frame (and joint).
 
@@ -41,11 +49,9 @@ def check_magnitude(path: Path | str, what: str, values: Array, names: Sequence[
 
     Numbers that are not finite are left to the readers, which tell them in their own words.
     """
-    if not values.size or values.dtype.kind not in "fiu":
+    if all_small(values):
         return
     most = limit("magnitude")
-    if values.max() <= most and values.min() >= -most:
-        return
     with np.errstate(invalid="ignore"):
         beyond = np.argwhere(np.isfinite(values) & (np.abs(values) > most))
     if not len(beyond):

@@ -140,6 +140,10 @@ def _from_buffer(machine: Machine, data: Any, dtype: Any, shape: Any, order: Any
 
 
 def _scalar(machine: Machine, dtype: Any, data: Any = b"") -> Any:
+    if type(data) is bytes and type(dtype) is Dtype:
+        kind = dtype.dtype
+        if len(data) == kind.itemsize and kind.kind != "O":
+            return np.frombuffer(data, kind)[0]
     return array_of(machine, data, dtype, (1,), "C")[0]
 
 

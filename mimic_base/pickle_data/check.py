@@ -13,6 +13,7 @@ from mimic_base.pickle_data.machine import Refused
 
 _FIXED = frozenset((type(None), bool, int, float))
 _SIZED = frozenset((str, bytes))
+_PLAIN = _FIXED | _SIZED
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 _PER_VALUE = 16
 """Bytes that a value takes at least."""
@@ -46,8 +47,7 @@ def check(path: Path, root: Any, size: int) -> None:
             if len(open_) > deepest:
                 raise over_limit(path, "depth", None, "the nesting of the pickle")
             todo.append((thing, values))
-            types = set(map(type, values))
-            if not types <= _FIXED:
+            if not _PLAIN.issuperset(map(type, values)):
                 todo += [(v, None) for v in values if _is_container(v)]
             continue
         open_.discard(id(thing))

@@ -133,17 +133,20 @@ class Machine:
     def run(self) -> Any:
         """Run until STOP; what then lies on the stack, not yet checked (see `check`)."""
         data, dispatch, size = self.data, _DISPATCH, len(self.data)
-        while self.at < size:
-            code = data[self.at]
-            self.at += 1
-            self._left -= 1
-            if self._left < 0:
-                raise over_limit(self.path, "items", None, "the number of values in the pickle")
+        # An opcode takes a byte at least: a short file needs no counting.
+        counted = size - self.at > self._left
+        while (at := self.at) < size:
+            code = data[at]
+            self.at = at + 1
+            if counted:
+                self._left -= 1
+                if self._left < 0:
+                    raise over_limit(self.path, "items", None, "the number of values in the pickle")
             if code == 46:  # STOP
                 return self.stack.pop()
             action = dispatch[code]
             if action is None:
-                raise ValueError(f"{bytes([code])!r} at byte {self.at - 1} is no opcode")
+                raise ValueError(f"{bytes([code])!r} at byte {at} is no opcode")
             action(self)
         raise EOFError("the pickle has no end")
 
@@ -189,7 +192,7 @@ class Machine:
         count = len(ops) - len(ops.lstrip(b"G"))
         if at + 9 * count > len(data):
             count -= 1
-        self._left -= count - 1
+        self._left -= count - 1  # matters only where opcodes are counted
         self.at = at + 9 * count
         self.stack.extend(struct.unpack_from(_RUNS[count], data, at))
 
@@ -226,7 +229,8 @@ class Machine:
         self.stack.append(_UINT16(self.take(2))[0])
 
     def int32(self) -> None:
-        self.stack.append(_INT32(self.take(4))[0])
+        self.at += 4
+        self.stack.append(_INT32(self.data, self.at - 4)[0])
 
     def none(self) -> None:
         self.stack.append(None)
@@ -244,7 +248,12 @@ class Machine:
         self.stack.append(self.take(count).decode(encoding, errors="replace"))
 
     def text1(self) -> None:
-        self._counted_text(self.take(1)[0])
+        data, start = self.data, self.at + 1
+        end = start + data[start - 1]
+        if end > len(data):
+            raise EOFError("a text breaks off")
+        self.at = end
+        self.stack.append(data[start:end].decode("utf-8", errors="replace"))
 
     def text4(self) -> None:
         self._counted_text(_UINT32(self.take(4))[0])
@@ -275,7 +284,8 @@ class Machine:
         self.stack.append(plain.decode("latin1"))
 
     def bytes1(self) -> None:
-        self.stack.append(self.take(self.take(1)[0]))
+        self.at += 1
+        self.stack.append(self.take(self.data[self.at - 1]))
 
     def bytes4(self) -> None:
         self.stack.append(self.take(_UINT32(self.take(4))[0]))
@@ -373,25 +383,29 @@ class Machine:
         self._put(_whole(self.line()))
 
     def put1(self) -> None:
-        self._put(self.take(1)[0])
+        self.at += 1
+        self._put(self.data[self.at - 1])
 
     def put4(self) -> None:
-        self._put(_UINT32(self.take(4))[0])
+        self.at += 4
+        self._put(_UINT32(self.data, self.at - 4)[0])
 
     def memoize(self) -> None:
         self._put(len(self.memo))
 
-    def _get(self, index: int) -> None:
-        self.stack.append(_whole_thing(self.memo[index]))
+    def _get(self, thing: Any) -> None:
+        self.stack.append(_whole_thing(thing))
 
     def get_line(self) -> None:
-        self._get(_whole(self.line()))
+        self._get(self.memo[_whole(self.line())])
 
     def get1(self) -> None:
-        self._get(self.take(1)[0])
+        self.at += 1
+        self._get(self.memo[self.data[self.at - 1]])
 
     def get4(self) -> None:
-        self._get(_UINT32(self.take(4))[0])
+        self.at += 4
+        self._get(self.memo[_UINT32(self.data, self.at - 4)[0]])
 
     # -- names and what is made of them ---------------------------------------------------------
 

@@ -288,9 +288,9 @@ def test_frames_without_bones_make_no_large_arrays(tmp_path: Path) -> None:
     assert "the clip of" in told(path)
 
 
-def test_absurd_angles_are_told_with_their_line(tmp_path: Path) -> None:
+def test_absurd_angles_are_told_with_their_place(tmp_path: Path) -> None:
     path = amc(tmp_path, _ROOT + _bones(1) + ":hierarchy\nroot b0\n", "1\nroot 0 0 0 0 1e9 0\n")
-    assert "clip.amc:4: a number is above the limit 'magnitude'" in told(path)
+    assert "a number of the values (frame 0, root ry) is above the limit 'magnitude'" in told(path)
 
 
 # -- arrays and tables ----------------------------------------------------------------------------

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
-from mimic_base.extent import check_clip_size
-from mimic_base.limits import check_limit
+from mimic_base.extent import check_clip_size, check_magnitude
 from mimic_base.rotations import quat_conj, quat_exp, quat_mul
 from motions.human.motion import chain_poses
 from motions.human.readers.asf import AXES, Skeleton, find_asf, ordered, parse_asf
@@ -43,6 +42,7 @@ def read_amc(path: Path, fps: float | None = None, skeleton: Path | None = None)
     parents = tuple(names.index(body.parents[n]) if n in body.parents else -1 for n in names)
     frames = len(values)
     check_clip_size(path, frames, len(names), len(text))
+    check_magnitude(path, "the values", values, [f"{bone} {dof}" for bone, dof in columns])
     local = np.zeros((frames, len(names), 4))
     root_pos = np.zeros((frames, 3))
     for joint, name in enumerate(names):
@@ -158,7 +158,6 @@ def _parse_amc(path: Path, text: str, asf: Path, body: Skeleton) -> tuple[Array,
                 found=f"{' '.join(words[1:])} in frame {len(rows) - 1}, bone {name}",
                 fix="repair or cut the clip before that frame",
             )
-        check_limit(f"{path}:{line}", "magnitude", max(map(abs, values), default=0.0), "a number")
         rows[-1][start[name] : start[name] + len(dofs)] = values
         seen.add(name)
     close_frame()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
-from mimic_base.json_text import check_nesting, parse_json
+from mimic_base.json_text import parse_json
 from mimic_base.resample import LEAST_FPS, lerp_frames, slerp_frames
 from mimic_base.rotations import quat_exp, quat_normalize
 from motions.human.motion import chain_poses
@@ -75,7 +75,6 @@ def read_deepmimic(path: Path, fps: float | None = None) -> RawClip:
         ) from error
     except (RecursionError, ValueError):
         data = parse_json(path, text)  # it tells why
-    check_nesting(path, data)
     if not isinstance(data, dict) or not isinstance(data.get("Frames"), list):
         raise input_error(path, "a DeepMimic motion is an object with a list 'Frames'")
     rows = data["Frames"]

@@ -134,6 +134,9 @@ def _read(url: str, timeout: float, end: float) -> bytes:
     except urllib.error.URLError as error:
         missing = isinstance(error.reason, FileNotFoundError | IsADirectoryError)
         fix = "is there such a clip?" if missing else "is there a network? see --base-url"
+        if url.startswith("https:") and not missing:
+            plainly = "http://" + urllib.parse.urlsplit(url).netloc
+            fix = f"is there a network? A server without TLS is asked with --base-url {plainly}"
         raise _refusal(url, plain(error.reason, 200), fix) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _refusal(url, plain(error, 200) or type(error).__name__, "try again later") from error

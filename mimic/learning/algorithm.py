@@ -168,3 +168,19 @@ class StartsFromNetworks(Protocol):
     def load_networks(self, state: Mapping[str, Any]) -> None:
         """Take networks and normalisers from another run's state, nothing else."""
         ...
+
+
+@runtime_checkable
+class TakesActor(Protocol):
+    """An algorithm that can also begin with the actor that another one has trained."""
+
+    takes_actor_of: ClassVar[frozenset[str]]
+    """Names of algorithms whose actors are ``mimic.learning.modules.actor_critic``'s."""
+
+    def load_actor(self, actor: Mapping[str, Any]) -> None:
+        """Take an actor's weights and normaliser; everything else stays new.
+
+        Raises:
+            RuntimeError: an actor of other sizes.
+        """
+        ...

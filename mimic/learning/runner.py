@@ -21,6 +21,7 @@ from mimic.learning.algorithm import (
     Algorithm,
     NonFiniteError,
     StartsFromNetworks,
+    TakesActor,
     Transition,
 )
 from mimic.learning.checkpoints import (
@@ -39,6 +40,7 @@ from mimic.learning.curves import Curves, quiet_writer_threads
 from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.environment import TrainingEnvironment
 from mimic.learning.finite import what_is_not_finite
+from mimic.learning.modules.actor_critic import ACTOR_FIELDS, averaged_actor
 from mimic.learning.registry import algorithm_class
 from mimic.learning.run_dir import ProgressFile
 from mimic.learning.session import MeanLog, Pace, stop_requests
@@ -321,6 +323,9 @@ class Runner:
     def initialise(self, run: Path | str) -> None:
         """Start from the networks and normalisers of another run; everything else is new.
 
+        Of another algorithm that has the same actor, the actor is taken, with averaged weights
+        where that run kept them.
+
         Raises:
             MimicError: absent or damaged checkpoint, networks of other sizes, or an algorithm
                 that cannot start this way.
@@ -328,6 +333,11 @@ class Runner:
         path = find_checkpoint(run)
         state = load_checkpoint(path, self.device)
         check_identity(path, state["identity"], {"robot": self.env.identity["robot"]})
+        found = state["algorithm"]["name"]
+        other = self.algorithm if found != self.config.algorithm_name else None
+        if isinstance(other, TakesActor) and found in other.takes_actor_of:
+            self._take_actor(other, path, state)
+            return
         self._check_algorithm(path, state)
         if not isinstance(self.algorithm, StartsFromNetworks):
             raise MimicError(
@@ -336,6 +346,25 @@ class Runner:
             )
         try:
             self.algorithm.load_networks(state["algorithm"]["state"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise self._does_not_fit(path, state) from error
+
+    def _take_actor(self, algorithm: TakesActor, path: Path, state: Mapping[str, Any]) -> None:
+        # Weights of the same sizes fit whatever is computed between them; numbers do not tell.
+        saved = state["config"]["algorithm"]["networks"]
+        ours = self.config.to_plain()["algorithm"]["networks"]
+        other = [
+            f"{name} {before} there, {now} here"
+            for name, before, now in differences(saved, ours)
+            if name in ACTOR_FIELDS
+        ]
+        if other:
+            raise MimicError(
+                f"{path}: its actor is another one ({'; '.join(other)}); give this run the same "
+                "by --algorithm.networks.*"
+            )
+        try:
+            algorithm.load_actor(averaged_actor(state["algorithm"]["state"]))
         except (RuntimeError, ValueError, KeyError) as error:
             raise self._does_not_fit(path, state) from error
 

@@ -32,7 +32,7 @@ class WorldModelConfig:
     """Control steps of each environment in an iteration."""
     warmup_steps: int = 36
     """Control steps of each environment before anything is learnt."""
-    replay_steps: int = 512
+    replay_steps: int = 1024
     """Control steps of each environment kept in memory."""
     exploration: float = 0.2
     """Largest standard deviation of the noise on actions; each environment has its own, half of
@@ -46,7 +46,7 @@ class WorldModelConfig:
     """Gradient steps of the model before the policy learns."""
     model_batch: int = 1024
     """Transitions in a gradient step of the model."""
-    model_recent: int = 60
+    model_recent: int = 100
     """Newest control steps that half of these come from."""
     model_learning_rate: float = 1e-3
     """Adam's."""
@@ -62,9 +62,9 @@ class WorldModelConfig:
     processor multiplies it faster. The model is fitted in single precision."""
     horizon: int = 16
     """Control steps of an imagined rollout."""
-    rollouts: int = 192
+    rollouts: int = 128
     """Rollouts in a gradient step of the policy."""
-    recent: int = 40
+    recent: int = 60
     """Newest control steps that rollouts start from."""
     policy_updates: int = 4
     """Gradient steps of the policy and of the critic in an iteration."""
@@ -130,7 +130,7 @@ PRESETS: Mapping[str, Preset] = {
     # One core of a laptop: a clip of some seconds in minutes.
     "cpu": Preset(
         algorithm=WorldModelConfig(),
-        loop=LoopConfig(num_envs=256, iterations=400, checkpoint_interval=25, keep_checkpoints=2),
+        loop=LoopConfig(num_envs=128, iterations=400, checkpoint_interval=25, keep_checkpoints=2),
         task={"physics_hz": 100.0, "randomisation_start": 0.4, "randomisation_ramp": 3000},
         drift_limit=0.7,
     ),

@@ -108,6 +108,34 @@ def test_free_imagination_and_fitting_over_several_steps(clip: Path, tmp_path: P
     assert train(parse([*arguments, "--out", str(tmp_path)])) == 0
 
 
+PPO = [
+    "--robot", str(TINY), "--device", "cpu", "--loop.num-envs", "8", "--algorithm.steps", "6",
+    "--algorithm.workers", "1", "--algorithm.networks.actor-hidden", "16", "--loop.iterations", "1",
+]  # fmt: skip
+
+
+def test_one_algorithm_goes_on_with_the_others_actor(run: Path, clip: Path, tmp_path: Path) -> None:
+    swish = ["--algorithm.networks.activation", "swish", "--algorithm.learning-rate", "1e-12",
+             "--algorithm.schedule", "fixed"]  # fmt: skip
+    begin = ["tracking", "--motion", str(clip), *PPO, "--out", str(tmp_path)]
+    with pytest.raises(MimicError, match="its actor is another one .activation swish there, elu"):
+        train(parse([*begin, "--init-from", str(run)]))
+    assert train(parse([*begin, *swish, "--init-from", str(run)])) == 0
+    (second,) = (tmp_path / "tracking").iterdir()
+    averaged, _ = load_policy(run)
+    ppo, _ = load_policy(second)
+    # The average was taken over, and hardly moves at such a rate.
+    for (name, mine), theirs in zip(ppo.named_parameters(), averaged.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, msg=name)
+    back = ["tracking", "--motion", str(clip), *SMALL, "--loop.iterations", "1"]
+    assert train(parse([*back, "--out", str(tmp_path / "b"), "--init-from", str(second)])) == 0
+    (third,) = (tmp_path / "b" / "tracking").iterdir()
+    again, _ = load_policy(third)
+    # Nothing is learnt before the warm-up is over.
+    for (name, mine), theirs in zip(again.named_parameters(), ppo.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, msg=name)
+
+
 def remembering() -> TaskConfig:
     """The deployable task with a history and a filter on what the actor sees."""
     task = task_config("tracking-no-state-estimation")
@@ -152,7 +180,7 @@ def test_the_guard_shortens_rollouts_and_says_so(
 
 def test_presets_and_numbers_that_cannot_be() -> None:
     assert isinstance(preset_of("cpu", "world-model").algorithm, WorldModelConfig)
-    assert preset_of("cpu", "world-model").loop.num_envs == 256
+    assert preset_of("cpu", "world-model").loop.num_envs == 128
     with pytest.raises(MimicError, match="'world-model' has no preset 'gpu'; known: cpu"):
         preset_of("gpu", "world-model")
     with pytest.raises(MimicError, match="replay_steps must be at least"):

@@ -42,6 +42,7 @@ class PPO:
     """
 
     Config = PPOConfig
+    takes_actor_of = frozenset({"world-model"})
 
     def __init__(self, trainer: ParallelPPO, config: PPOConfig) -> None:
         self.trainer = trainer
@@ -175,6 +176,20 @@ class PPO:
         """
         self.trainer.actor.load_state_dict(state["actor"])
         self.trainer.critic.load_state_dict(state["critic"])
+        self._started = True
+        if self.average is not None:
+            self.average = WeightAverage(self.trainer.actor, self.config.ema_decay)
+
+
+    def load_actor(self, actor: Mapping[str, Any]) -> None:
+        """Take an actor with its normaliser; it explores as a new one does.
+
+        Raises:
+            RuntimeError: an actor of other sizes.
+        """
+        own = {name: value for name, value in self.trainer.actor.state_dict().items()
+               if name.startswith("distribution.")}  # fmt: skip
+        self.trainer.actor.load_state_dict({**actor, **own})
         self._started = True
         if self.average is not None:
             self.average = WeightAverage(self.trainer.actor, self.config.ema_decay)

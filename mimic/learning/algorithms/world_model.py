@@ -55,6 +55,7 @@ class WorldModel:
     Config = WorldModelConfig
     groups = {STATE_GROUP: STATE_TERMS}
     """Observation groups it needs besides the task's own."""
+    takes_actor_of = frozenset({"ppo"})
 
     def __init__(
         self, spec: EnvSpec, config: WorldModelConfig, device: str, ranks: Ranks = SINGLE
@@ -148,6 +149,16 @@ class WorldModel:
             self.average = WeightAverage(self.actor, self.config.ema_decay)
         if self.learner is not None and state.get("learner") is not None:
             self.learner.load_networks(state["learner"])
+
+    def load_actor(self, actor: Mapping[str, Any]) -> None:
+        """Take an actor with its normaliser.
+
+        Raises:
+            RuntimeError: an actor of other sizes.
+        """
+        self.actor.load_state_dict(dict(actor))
+        if self.average is not None:
+            self.average = WeightAverage(self.actor, self.config.ema_decay)
 
 
 class Learner:

@@ -17,6 +17,17 @@ from mimic.learning.config import ActorCriticConfig
 GROUPS = {"actor": ["actor"], "critic": ["critic"]}
 
 
+ACTOR_FIELDS = ("actor_hidden", "activation", "obs_normalization", "command_feedthrough")
+"""Fields of ``ActorCriticConfig`` in which two actors must agree to exchange weights."""
+
+
+def averaged_actor(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The actor in an algorithm's state (``actor``, ``average``): averaged weights where there
+    are any, with the normaliser."""
+    average = state.get("average")
+    return {**state["actor"], **({} if average is None else average["weights"])}
+
+
 class FeedthroughActor(MLPModel):
     """``mean = MLP(normalised obs) + (obs[:, :J] - offset) * gain``.
 

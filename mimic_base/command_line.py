@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -14,6 +15,8 @@ from mimic_base.text import LONGEST_LINE, guard_streams, plain
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
+_ODD_NUMBERS = r"(overflow|invalid value|divide by zero|underflow) encountered"
+"""How NumPy's warnings of floating-point errors begin."""
 
 
 def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
@@ -26,8 +29,12 @@ def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
     names of files and in files, are shown and not sent to the terminal.
 
     ``--limit NAME=VALUE`` is taken from the command line before `main` reads it (`take_limits`).
+
+    NumPy's warnings of numbers that overflow or are none are not shown: they name a line of code,
+    and files hold any numbers. Whoever reads or writes a file checks that its numbers are finite.
     """
     guard_streams()
+    warnings.filterwarnings("ignore", _ODD_NUMBERS, RuntimeWarning)
     try:
         sys.argv[1:] = take_limits(sys.argv[1:])
         code = main()

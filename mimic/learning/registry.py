@@ -63,7 +63,7 @@ def config_class(name: str) -> type[Any]:
     Raises:
         MimicError: unknown name, or a class without ``Config``.
     """
-    if name in ALGORITHMS:
+    if isinstance(name, str) and name in ALGORITHMS:
         return resolve(ALGORITHMS[name].config)
     config = getattr(_strangers(name), "Config", None)
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
@@ -97,6 +97,8 @@ def with_groups_of(task: TaskConfig, algorithm: str) -> TaskConfig:
 
 
 def _strangers(name: str) -> Any:
+    if not isinstance(name, str):  # from a file
+        raise MimicError(f"an algorithm's name is a text (found {name!r:.60})")
     if ":" not in name:
         raise MimicError(
             f"unknown algorithm '{name}'{nearest(name, algorithm_names())}; known: "

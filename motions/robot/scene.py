@@ -130,9 +130,9 @@ def _mirrored(values: dict[str, Any]) -> dict[str, Any]:
 def _check_terrain(terrain: Any, where: str) -> None:
     _keys(terrain, None, where, "scene.terrain")
     kind = terrain.get("type")
-    if kind not in _TERRAIN_KEYS:
+    if not isinstance(kind, str) or kind not in _TERRAIN_KEYS:
         raise input_error(
-            where, "scene.terrain has no known type", found=repr(kind),
+            where, "scene.terrain has no known type", found=repr(kind)[:80],
             expected=", ".join(_TERRAIN_KEYS),
         )  # fmt: skip
     _keys(terrain, ("type", *_TERRAIN_KEYS[kind]), where, "scene.terrain")
@@ -164,9 +164,9 @@ def _check_object(name: str, values: Any, tracked: bool, where: str) -> None:
     at = f"scene.objects.{name}"
     _keys(values, _OBJECT_KEYS, where, at)
     shape = values.get("shape")
-    if shape not in SHAPES:
+    if not isinstance(shape, str) or shape not in SHAPES:
         raise input_error(
-            where, f"{at}.shape is unknown", found=repr(shape), expected=", ".join(SHAPES)
+            where, f"{at}.shape is unknown", found=repr(shape)[:80], expected=", ".join(SHAPES)
         )
     if shape == "mesh":
         if not isinstance(values.get("mesh"), str) or not values["mesh"]:

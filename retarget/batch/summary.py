@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mimic_base.text import markup
+from mimic_base.text import LONGEST_LINE, markup
 from retarget.batch.jobs import Job
 from retarget.batch.record import Record
 from retarget.batch.run import run_batch
@@ -61,7 +61,7 @@ def run_with_progress(
             before += finished
             bar.advance(task)
             if record.error:
-                bar.console.print(f"error: {markup(record.error)}", highlight=False)
+                bar.console.print(f"error: {markup(record.error, LONGEST_LINE)}", highlight=False)
 
         try:
             records = run_batch(

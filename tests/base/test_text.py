@@ -182,3 +182,18 @@ def test_no_command_sends_a_names_control_sequences_to_the_terminal(tmp_path: Pa
     assert b"\x1b]0" not in data and b"\x1b[2J" not in data and b"\x07" not in data
     assert data.count(rb"x\x1b]0;owned\x07\x1b[2J\udcff") == 3
     assert b"Traceback" not in data
+
+
+def test_warnings_of_numbers_in_a_file_are_not_shown(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from mimic_base.command_line import exit_on_user_error\n"
+        "from mimic_base.errors import input_error\n"
+        "def main():\n"
+        "    np.linalg.norm(np.full((2, 3), 1e200), axis=1)\n"
+        "    np.array([1e300]).astype(np.float32) * np.inf - np.inf / np.zeros(1)\n"
+        "    raise input_error('clip.npz', 'no clip')\n"
+        "exit_on_user_error(main)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (2, "error: clip.npz: no clip\n")

@@ -11,12 +11,14 @@ import json
 import pickle
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests.fuzz.mutations import PICKLED
 
 REPO = Path(__file__).resolve().parents[2]
 FRAMES = 16
@@ -51,7 +53,9 @@ def _saved(name: str, **arrays: Any) -> Seed:
 
 
 def _pickled(name: str, value: Any, protocol: int) -> Seed:
-    return Seed(name, pickle.dumps(value, protocol), {})
+    content = pickle.dumps(value, protocol)
+    PICKLED[content] = (value, protocol)
+    return Seed(name, content, {})
 
 
 @cache
@@ -81,6 +85,8 @@ def human() -> tuple[Seed, ...]:
     }
     npy = io.BytesIO()
     np.save(npy, positions.astype(np.float32))
+    omomo = io.BytesIO()
+    np.save(omomo, test_positions._omomo_rows())
     torch_file = io.BytesIO()
     torch.save(
         {
@@ -107,7 +113,7 @@ def human() -> tuple[Seed, ...]:
         _pickled("glamr.pkl", test_smpl._glamr(), 3),
         Seed("gvhmr.pt", torch_file.getvalue(), {}),
         _saved("landmarks.npz", world_landmarks=test_landmarks._walk(30)[0], fps=30.0),
-        _saved("omomo.npz", rows=test_positions._omomo_rows(), fps=30.0),
+        Seed("omomo.npy", omomo.getvalue(), {}),
         _made(lambda folder: test_c3d._write(folder / "clip.c3d", markers)),
         Seed("clip.fbx", fbx, {}),
     )  # fmt: skip
@@ -118,12 +124,10 @@ def robot() -> tuple[Seed, ...]:
     """Robot motions in every format that is written, and as pickles of other tools."""
     import torch
 
-    import robots
-    from mimic.benchmark.motion import squat
     from motions.robot.formats import WRITTEN
     from tests.motions import test_robot_format_files as files
 
-    trajectory = files.walk(FRAMES, bodies=True)
+    trajectory = _moving()
     gmr = {
         "fps": 30.0,
         "root_pos": trajectory.root_pos,
@@ -137,21 +141,43 @@ def robot() -> tuple[Seed, ...]:
         {key: torch.as_tensor(v) for key, v in gmr.items() if isinstance(v, np.ndarray)}, out
     )
 
-    def own(folder: Path) -> Path:
-        squat(robots.load("unitree_g1"), seconds=1.0).crop(0, FRAMES).save(folder / "own.npz")
-        return folder / "own.npz"
-
     written = [
         _made(lambda folder, name=name: files.file_of(trajectory, folder, name))
         for name in WRITTEN
         if name != "robot-motion"
     ]
     return (
-        _made(own),
+        *own(),
         *written,
         *(_pickled(f"gmr{protocol}.pkl", gmr, protocol) for protocol in (0, 2, 4, 5)),
         Seed("gmr.pt", out.getvalue(), {}),
     )
+
+
+def _moving() -> Any:
+    """A trajectory with the body poses of the robot's own kinematics."""
+    import robots
+    from motions.robot.completion import complete
+    from motions.robot.formats.trajectory import BodyPoses
+    from tests.motions import test_robot_format_files as files
+
+    trajectory = files.walk(FRAMES)
+    motion = complete(trajectory, robots.load("unitree_g1"), check=False)
+    bodies = BodyPoses(names=motion.body_names, pos=motion.body_pos_w, quat=motion.body_quat_w)
+    return replace(trajectory, bodies=bodies)
+
+
+@cache
+def own() -> tuple[Seed, ...]:
+    """Robot motions in the program's own format, with and without objects."""
+    import robots
+    from mimic.benchmark.motion import squat
+
+    def write(folder: Path) -> Path:
+        squat(robots.load("unitree_g1"), seconds=1.0).crop(0, FRAMES).save(folder / "own.npz")
+        return folder / "own.npz"
+
+    return (_made(write),)
 
 
 @cache
@@ -161,8 +187,21 @@ def model() -> tuple[Seed, ...]:
 
     return (
         Seed("stick.urdf", urdf().encode(), {}),
-        Seed("tiny.xml", (REPO / "tests/robots/tiny.xml").read_bytes(), {}),
+        Seed("stick.xml", _stick_mjcf(), {}),
     )
+
+
+def _stick_mjcf() -> bytes:
+    """The humanoid of boxes as MuJoCo writes it."""
+    import mujoco
+
+    from tests.robots.stick_urdf import urdf
+
+    kept = '><mujoco><compiler fusestatic="false"/></mujoco>'
+    spec = mujoco.MjSpec.from_string(urdf().replace(">", kept, 1))
+    spec.body("base").add_freejoint()
+    spec.compile()
+    return spec.to_xml().encode()
 
 
 @cache
@@ -174,19 +213,120 @@ def description() -> tuple[Seed, ...]:
 
 
 @cache
+def scene() -> tuple[Seed, ...]:
+    """Robot motions with objects and terrain."""
+    import robots
+    from motions import RobotMotion
+    from motions.robot.objects import ObjectTracks
+    from motions.robot.terrain_files import read_terrain
+
+    robot = robots.load(str(REPO / "tests/robots/tiny.toml"))
+    still = np.tile([1.0, 0.0, 0.0, 0.0], (FRAMES, 1))
+    base = np.tile([0.0, 0.0, robot.default_root_height], (FRAMES, 1))
+    tracks = ObjectTracks(
+        names=("box", "ball"),
+        pos_w=np.stack([base + [0.3, 0.0, 0.0], base + [0.0, 0.5, 0.1]], axis=1),
+        quat_w=np.stack([still, still], axis=1),
+    )
+    shapes = {
+        "box": {"shape": "box", "size": [0.2, 0.15, 0.15], "mass": 2.0, "friction": 0.9},
+        "ball": {"shape": "sphere", "size": [0.1], "mass": 0.5},
+        "wall": {"shape": "capsule", "size": [0.1, 1.0], "fixed": True, "pos": [2, 0, 0]},
+    }
+
+    def motion(name: str, spec: str, objects: ObjectTracks | None) -> Callable[[Path], Path]:
+        def write(folder: Path) -> Path:
+            RobotMotion.from_coordinates(
+                robot, base, still, np.tile(robot.default_joint_pos, (FRAMES, 1)), fps=30.0,
+                objects=objects,
+                scene={"terrain": read_terrain(spec), "objects": shapes if objects else {}},
+            ).save(folder / name)  # fmt: skip
+            return folder / name
+
+        return write
+
+    return (
+        _made(motion("box.npz", "steps:0.1,0.3,2", tracks)),
+        _made(motion("rough.npz", "rough:size=2x2", None)),
+        _made(motion("plain.npz", "flat", None)),
+    )
+
+
+@cache
+def ground() -> tuple[Seed, ...]:
+    """Files that ``--ground`` takes."""
+    from motions.robot.terrain_files import read_terrain
+    from tests.motions.test_grounds import CUBE, WEDGE
+
+    boxes = {"terrain": read_terrain("steps:0.1,0.3,2")}
+    heights = np.arange(12.0).reshape(3, 4) / 50.0
+    return (
+        Seed("steps.json", json.dumps(boxes).encode(), {}),
+        Seed("slope.json", b'{"type": "slope", "angle": 0.1, "heading": 0.5}', {}),
+        Seed("field.toml", b"""type = "height_field"
+size = [2.0, 1.0]
+heights = [[0.0, 0.1], [0.2, 0.1]]
+pos = [0.5, 0.0]
+""", {}),
+        _saved("size.npz", heights=heights, size=np.array([2.0, 1.0]), pos=np.zeros(2)),
+        _saved("spacing.npz", heights=heights, spacing=np.array(0.5), around=np.array(0.0)),
+        Seed("box.obj", CUBE.encode(), {}),
+        Seed("wedge.obj", WEDGE.encode(), {}),
+        *scene(),
+    )  # fmt: skip
+
+
+@cache
 def policy() -> tuple[Seed, ...]:
     """Policy files of both schemas; the contract is changed as JSON too (see `targets`)."""
     return (
         Seed("policy.onnx", (REPO / "tests/learning/first_schema/policy.onnx").read_bytes(), {}),
+        Seed("demo.onnx", (REPO / "mimic/assets/policy_g1_demo.onnx").read_bytes(), {}),
+        Seed("new.onnx", _tiny_policy(), {}),
     )
 
 
 @cache
 def checkpoint() -> tuple[Seed, ...]:
-    """A checkpoint of the first schema in its run."""
-    folder = REPO / "tests/learning/first_schema"
-    file = next((folder / "checkpoints").glob("*.pt"))
-    return (Seed("checkpoint.pt", file.read_bytes(), {}),)
+    """A checkpoint of the first schema, and what is made of it now with a contract."""
+    import torch
+
+    from mimic.learning.checkpoints import load_checkpoint
+
+    file = REPO / "tests/learning/first_schema/checkpoints/last.pt"
+    out = io.BytesIO()
+    torch.save({**load_checkpoint(file), "contract": _contract().to_json()}, out)
+    return (
+        Seed("checkpoint.pt", file.read_bytes(), {}),
+        Seed("second.pt", out.getvalue(), {}),
+    )
+
+
+def _contract() -> Any:
+    """The contract of the first schema's policy in the present one."""
+    from mimic.policy.contract import SCHEMA
+    from mimic.policy.player import PolicyPlayer
+
+    player = PolicyPlayer(REPO / "tests/learning/first_schema/policy.onnx")
+    return replace(player.contract, schema=SCHEMA)
+
+
+def _tiny_policy() -> bytes:
+    """A policy file of the present schema: that of the old checkpoint, exported again."""
+    import torch
+
+    from mimic.learning.checkpoints import load_checkpoint
+    from mimic.learning.loading import policy_of
+    from mimic.policy.export import export_policy
+
+    file = REPO / "tests/learning/first_schema/checkpoints/last.pt"
+    policy = policy_of(load_checkpoint(file), file)
+    contract = _contract()
+    rows = torch.linspace(-1.0, 1.0, 4)[:, None].expand(4, contract.observation_size)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "policy.onnx"
+        export_policy(policy, contract, rows, path)
+        return path.read_bytes()
 
 
 @cache
@@ -237,7 +377,7 @@ def pack() -> tuple[Seed, ...]:
 def batch() -> tuple[Seed, ...]:
     """A list of human clips for a batch."""
     clip = human()[0].content
-    text = '{"clip": "clip.bvh", "name": "one", "start": 0, "end": 0.3}\nclip.bvh\n'
+    text = '{"clip": "clip.bvh", "name": "one", "start": 0, "end": 0.2}\nclip.bvh\n'
     return (Seed("clips.jsonl", text.encode(), {"clip.bvh": clip}),)
 
 

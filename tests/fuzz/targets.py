@@ -7,11 +7,12 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tests.fuzz import seeds
-from tests.fuzz.mutations import mutate
+from tests.fuzz.mutations import mild, mutate
 from tests.fuzz.seeds import Seed
 
 Damage = Callable[[bytes, random.Random], bytes]
@@ -50,6 +51,15 @@ def _finite(path: Path) -> None:
                 raise ArithmeticError(f"{path.name}: {key} is not finite")
 
 
+def _human(path: Path) -> None:
+    from motions.human.readers import read_human_motion
+
+    motion = read_human_motion(path, fps=30.0)
+    for values in (motion.pos_w, motion.quat_w):
+        if values is not None and not np.isfinite(values).all():
+            raise ArithmeticError("a pose is not finite")
+
+
 def _retarget(path: Path) -> int:
     code = _mimic("retarget", path, "--source-fps", 30, "--out", "out/result.npz")
     if code == 0:
@@ -83,12 +93,71 @@ def _load_motion(path: Path) -> None:
             raise ArithmeticError(f"{name} is not finite")
 
 
+def _load_scene(path: Path) -> None:
+    """A motion with all that goes with it, at another rate too."""
+    from motions import RobotMotion
+    from motions.robot.terrain import ground_of
+
+    for motion in (RobotMotion.load(path), RobotMotion.load(path).resample(50.0)):
+        for name in ("joint_pos", "object_pos_w", "object_quat_w"):
+            if not np.isfinite(getattr(motion, name)).all():
+                raise ArithmeticError(f"{name} is not finite")
+        _heights(ground_of(motion.scene))
+
+
+def _ground(path: Path) -> None:
+    from motions.robot.terrain import ground_of
+    from motions.robot.terrain_files import read_terrain
+
+    _heights(ground_of({"terrain": read_terrain(str(path))}))
+
+
+def _heights(ground: Any) -> None:
+    places = np.linspace(-2.0, 2.0, 40)
+    heights = ground.height(places, places[::-1] / 3.0)
+    if not (np.isfinite(heights).all() and np.isfinite(ground.normal(places, places)).all()):
+        raise ArithmeticError("a height is not finite")
+
+
+def _on_ground(path: Path) -> int:
+    """A sound clip on a ground from a file."""
+    clip = seeds.human()[0]
+    Path("out/clip.bvh").write_bytes(clip.content)
+    code = _mimic("retarget", "out/clip.bvh", "--ground", path, "--out", "out/result.npz")
+    if code == 0:
+        _finite(Path("out/result.npz"))
+    return code
+
+
+TINY = seeds.REPO / "tests/robots/tiny.toml"
+
+
+def _check(path: Path) -> int:
+    return _mimic("motions", "check", path, "--robot", TINY, "--json", "out/report.json")
+
+
+def _edit(path: Path) -> int:
+    code = _mimic("motions", "edit", path, "--robot", TINY, "--out", "out/result.npz",
+                  "--time-scale", 1.5, "--start", 0.05)  # fmt: skip
+    if code == 0:
+        _finite(Path("out/result.npz"))
+    return code
+
+
+def _curate(path: Path) -> int:
+    options = ("--source-fps", 30) if path.suffix in (".csv", ".pkl", ".pt") else ()
+    code = _mimic("motions", "curate", path, "--out", "out", "--json", "out/report.json", *options)
+    for file in Path("out").glob("*.npz"):
+        _finite(file)
+    return code
+
+
 def _info(path: Path) -> int:
     return _mimic("motions", "info", path)
 
 
 def _add_robot(path: Path) -> int:
-    return _mimic("robots", "add", path, "--out", "out", "--name", "found")
+    return _mimic("robots", "add", path, "--out", "out/found.toml", "--name", "found")
 
 
 def _description(path: Path) -> None:
@@ -104,6 +173,26 @@ def _policy(path: Path) -> None:
     action = player.act(np.zeros(player.contract.observation_size, np.float32))
     if not np.isfinite(action).all():
         raise ArithmeticError("an action is not finite")
+
+
+def _checkpoint(path: Path) -> None:
+    """The networks of a checkpoint, and its contract where it has one."""
+    import torch
+
+    from mimic.learning.checkpoints import load_checkpoint
+    from mimic.learning.loading import policy_of
+    from mimic.policy.opener import find_policy, open_player
+
+    state = load_checkpoint(path)
+    entries = state["spec"]["observations"]["actor"]
+    width = sum(each["size"] for each in entries)
+    with torch.no_grad():
+        action = policy_of(state, path)(torch.zeros(1, width))
+    if not torch.isfinite(action).all():
+        raise ArithmeticError("an action is not finite")
+    if state["contract"] is not None:
+        player = open_player(find_policy(path))
+        player.act(np.zeros(player.contract.observation_size, np.float32))
 
 
 def _configuration(path: Path) -> None:
@@ -164,7 +253,13 @@ def _network(content: bytes, rng: random.Random) -> bytes:
 
     model = onnx.load_from_string(content)
     graph = model.graph
-    match rng.randrange(6):
+    match rng.randrange(8):
+        case 6:
+            tensor = rng.choice(list(graph.initializer))
+            tensor.raw_data = mild(tensor.raw_data, rng)
+        case 7:
+            model.producer_name = "another"
+            graph.doc_string = rng.choice(("", "text", "\x1b[2J"))
         case 0:
             tensor = rng.choice(list(graph.initializer))
             tensor.raw_data = mutate(tensor.raw_data, rng)
@@ -205,17 +300,24 @@ def _run_config(content: bytes, rng: random.Random) -> bytes:
 
 
 TARGETS: Mapping[str, Target] = {
-    "retarget": Target(seeds.human, _retarget, share=5),
-    "retarget, rate of the file": Target(seeds.human, _as_it_says, share=3),
+    "human clip": Target(seeds.human, _human, share=8),
+    "retarget": Target(seeds.human, _retarget, share=3),
+    "retarget, rate of the file": Target(seeds.human, _as_it_says, share=1.5),
     "motions info": Target(seeds.robot, _info, share=2),
-    "motions convert": Target(seeds.robot, _convert, share=4),
-    "RobotMotion.load": Target(seeds.robot, _load_motion, share=2),
+    "motions convert": Target(seeds.robot, _convert, share=3),
+    "RobotMotion.load": Target(seeds.own, _load_motion, share=2),
+    "motion with a scene": Target(seeds.scene, _load_scene, share=2),
+    "motions check": Target(seeds.scene, _check, share=1),
+    "motions edit": Target(seeds.scene, _edit, share=1),
+    "motions curate": Target(seeds.robot, _curate, share=0.5),
+    "ground": Target(seeds.ground, _ground, share=2),
+    "retarget --ground": Target(seeds.ground, _on_ground, share=0.3),
     "robots add": Target(seeds.model, _add_robot, share=0.7),
     "description": Target(seeds.description, _description, share=0.7),
     "policy": Target(seeds.policy, _policy, share=1),
     "policy contract": Target(seeds.policy, _policy, _contract, share=2),
     "policy network": Target(seeds.policy, _policy, _network, share=1),
-    "checkpoint": Target(seeds.checkpoint, _policy, share=1.5),
+    "checkpoint": Target(seeds.checkpoint, _checkpoint, share=1.5),
     "config.json": Target(seeds.configuration, _configuration, _run_config, share=1.5),
     "motion manifest": Target(seeds.manifest, _manifest, share=1.5),
     "motion pack": Target(seeds.pack, _pack, share=1.5),

@@ -213,6 +213,8 @@ def test_the_examples_of_the_help_are_lines_of_their_own(
         (lambda run: run["algorithm"].update(discount=0.9),
          "config.json: algorithm: discount: unknown field of PPOConfig"),
         (lambda run: run["algorithm"].update(clip="wide"), "clip: found 'wide', expected a number"),
+        (lambda run: run.update(algorithm_name=7), "an algorithm's name is a text (found 7)"),
+        (lambda run: run.update(algorithm_name=["ppo"]), "an algorithm's name is a text"),
         (lambda run: run["loop"].pop("num_envs") and run.pop("loop"), "loop: missing field"),
         (lambda run: run["task"]["rewards"]["joint_limit"].update(wieght=1.0),
          "task: rewards.joint_limit.wieght: unknown field of RewardTerm; did you mean 'weight'?"),

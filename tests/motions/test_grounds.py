@@ -135,6 +135,7 @@ def test_any_other_mesh_becomes_a_height_field(tmp_path: Path) -> None:
         ("a.json", "[1]", "a ground is a mapping (found list)"),
         ("a.json", "{}", "there is no terrain in it"),
         ("a.json", '{"type": "hill"}', "scene.terrain has no known type (found 'hill'"),
+        ("a.json", '{"type": ["plane"]}', "scene.terrain has no known type (found ['plane']"),
         ("a.json", "[" * 100_000, ""),
         ("a.json", '{"type": "slope", "angle": 1.6}', "scene.terrain.angle must be numbers within"),
         ("a.toml", "type = ", "not TOML"),

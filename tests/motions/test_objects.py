@@ -139,6 +139,8 @@ def test_broken_tracks_in_a_file_are_refused(
     [
         ({"weather": {}}, "unknown keys .found weather"),
         ({"terrain": {"type": "lava"}}, "no known type .found 'lava'"),
+        ({"terrain": {"type": ["plane"]}}, "no known type"),
+        ({"objects": {"left_box": {"shape": {"box": 1}}}}, "shape is unknown"),
         ({"terrain": {"type": "plane", "slope": 1}}, "unknown keys .found slope"),
         ({"terrain": {"type": "boxes", "boxes": [{"pos": [0, 0, 0], "half_size": [1, -1, 1]}]}},
          r"boxes\[0\].half_size must be positive"),

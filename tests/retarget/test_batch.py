@@ -129,6 +129,16 @@ def test_a_broken_clip_does_not_stop_the_rest(
     assert json.loads(record_path(tmp_path, "broken").read_text())["error"]
 
 
+def test_an_endless_name_in_a_manifest_is_told_in_a_short_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "list.txt"
+    manifest.write_text("[" * 20_000 + "\n" + "a" * 5000 + "\n")
+    assert main(["--manifest", str(manifest), "--out", str(tmp_path / "out")]) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith("error: ") and len(line) < 1000
+
+
 def test_only_what_changed_is_done_again(clips: Path, work: Work, tmp_path: Path) -> None:
     jobs = [job for job in find_jobs([clips]) if job.name != "broken"][:2]
     fresh: list[str] = []

@@ -63,7 +63,7 @@ class Benchmark:
         from mimic_base.files import atomic_path
 
         if not self.num_envs or min(self.num_envs) < 1:
-            raise MimicError(f"--num-envs must be at least 1, got {self.num_envs}")
+            raise MimicError(f"--num-envs must be at least 1, got {min(self.num_envs, default=0)}")
         if not self.seconds > 0:
             raise MimicError(f"--seconds must be above zero, got {self.seconds}")
         if not self.threads or min(self.threads) < 0:

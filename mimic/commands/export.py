@@ -45,6 +45,8 @@ class Export:
 
         if self.out is not None and self.out.suffix.lower() != ".onnx":
             raise MimicError(f"--out {self.out}: a policy file ends in .onnx")
+        if self.run_dir.suffix.lower() == ".onnx":
+            raise MimicError(f"{self.run_dir}: a policy file already; name a run or a checkpoint")
         checkpoint = find_checkpoint(self.run_dir)
         state = load_checkpoint(checkpoint)
         policy, identity = policy_of(state, checkpoint), state["identity"]

@@ -65,7 +65,7 @@ def task_facts(robot: Robot) -> list[dict[str, Any]]:
 
     from mimic_base.cache import load_arrays, save_arrays
 
-    key = f"{_program_hash()} {robot.content_hash}"
+    key = f"{program_hash()} {robot.content_hash}"
     kept = load_arrays("tasks", robot.name, key)
     if kept is not None and "facts" in kept:
         return json.loads(kept["facts"].tobytes())
@@ -93,7 +93,7 @@ def measured_facts(robot: Robot) -> list[dict[str, Any]]:
     ]
 
 
-def _program_hash() -> str:
+def program_hash() -> str:
     """Hash of the program's own text."""
     from importlib import resources
     from pathlib import Path

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from mimic.commands.kept_help import can_be_kept, kept_help
 from mimic.configuration import read_json
 from mimic.learning.config import (
     PRESETS,
@@ -507,7 +508,10 @@ def record_of(args: TrainArguments, runner: Runner) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic train") -> int:
     """Run the command with ``arguments``, by default the process's own; returns the exit code."""
-    return train(parse(sys.argv[1:] if arguments is None else arguments, prog=prog))
+    words = sys.argv[1:] if arguments is None else arguments
+    if task_of(words) and can_be_kept(words):
+        kept_help(words, prog, lambda: parse(words, prog=prog))
+    return train(parse(words, prog=prog))
 
 
 if __name__ == "__main__":

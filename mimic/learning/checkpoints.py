@@ -161,7 +161,7 @@ def load_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
     elif schema != SCHEMA:
         raise MimicError(
             f"{path}: schema is {schema!r:.60}, expected '{SCHEMA}'; "
-            "use a checkpoint written by this program's train.py"
+            "use a checkpoint written by this program's mimic train"
         )
     return state
 

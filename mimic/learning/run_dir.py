@@ -122,7 +122,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     file = config_file(path)
     if file is None:
-        raise AbsentConfig(f"run '{path}' has no {CONFIG}; pass the directory that train.py made")
+        raise AbsentConfig(f"run '{path}' has no {CONFIG}; pass the folder that mimic train made")
     return _read(file)
 
 

@@ -58,7 +58,7 @@ class PolicyPlayer:
         """
         self.path = Path(path)
         if not self.path.is_file():
-            raise MimicError(f"policy file '{path}' does not exist; train one with train.py")
+            raise MimicError(f"policy file '{path}' does not exist; train one with mimic train")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -173,7 +173,7 @@ def test_list_is_measured_once_and_then_read(mimic, tmp_path: Path, monkeypatch)
     monkeypatch.setattr(list_tasks, "measured_facts", measure)
     first, second = mimic("list", "--terms"), mimic("list", "--terms")
     assert first == second and first[0] == 0 and measured == ["unitree_g1"]
-    monkeypatch.setattr(list_tasks, "_program_hash", lambda: "another state of the program")
+    monkeypatch.setattr(list_tasks, "program_hash", lambda: "another state of the program")
     assert mimic("list", "--terms") == first and len(measured) == 2
 
 

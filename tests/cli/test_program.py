@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mimic.cli import COMMANDS, Command, Group, run
+from mimic.commands.kept_help import can_be_kept
 from mimic.completion import script
 
 REPO = Path(__file__).resolve().parents[2]
@@ -128,3 +130,32 @@ def test_completion_is_printed_for_known_shells(mimic) -> None:
         assert subprocess.run(["zsh", "-n", "-c", out], check=False).returncode == 0
     code, _, err = mimic("--print-completion=fish")
     assert code == 2 and "bash or zsh" in err and "fish" in err
+
+
+def test_help_of_a_task_is_made_once(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from mimic.cli import run
+try:
+    run(["train", "tracking", "--help"])
+except SystemExit as leaving:
+    assert not leaving.code
+print("dear:", [name for name in {DEAR!r} if name in sys.modules])
+"""
+    environment = {**os.environ, "MIMIC_CACHE": str(tmp_path)}
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=REPO, env=environment, capture_output=True,
+            text=True, check=True,
+        ).stdout.rpartition("dear:")
+        for _ in range(2)
+    )  # fmt: skip
+    assert first[0] == second[0] and "--task.rewards.body-position.weight" in first[0]
+    assert "torch" in first[2] and second[2].strip() == "[]"
+
+
+def test_help_that_needs_files_or_modules_of_others_is_not_kept() -> None:
+    assert can_be_kept(["tracking", "--help"]) and not can_be_kept(["tracking"])
+    for words in ("mine:task --help", "tracking --algorithm=a:B -h", "tracking --config=run -h",
+                  "tracking --resume run -h"):  # fmt: skip
+        assert not can_be_kept(words.split())

@@ -73,3 +73,9 @@ def test_an_unwritable_place_leaves_nothing(mimic, trained: Path, tmp_path: Path
     code, _, err = mimic("export", trained, "--out", tmp_path / "file" / "policy.onnx")
     assert code == 2 and "cannot write" in err and len(err.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_policy_file_is_not_exported_again(mimic) -> None:
+    file = Path(__file__).resolve().parents[2] / "mimic" / "assets" / "policy_g1_demo.onnx"
+    code, out, err = mimic("export", str(file))
+    assert code == 2 and not out and "a policy file already" in err and err.count("\n") == 1

@@ -37,17 +37,18 @@ class Export:
     description has moved since."""
 
     def run(self) -> int:
-        from mimic.learning.checkpoints import find_checkpoint, load_checkpoint
+        from mimic.learning.checkpoints import load_checkpoint
         from mimic.learning.loading import policy_of, task_of
         from mimic.policy.contract import assets_of_env, contract_of_env
         from mimic.policy.export import export_policy, frames_of
+        from mimic.policy.opener import find_policy
         from mimic_base.errors import MimicError
 
         if self.out is not None and self.out.suffix.lower() != ".onnx":
             raise MimicError(f"--out {self.out}: a policy file ends in .onnx")
-        if self.run_dir.suffix.lower() == ".onnx":
-            raise MimicError(f"{self.run_dir}: a policy file already; name a run or a checkpoint")
-        checkpoint = find_checkpoint(self.run_dir)
+        checkpoint = find_policy(self.run_dir, prefer="checkpoint").file
+        if checkpoint.suffix.lower() == ".onnx":
+            raise MimicError(f"{checkpoint}: a policy file already; name a run or a checkpoint")
         state = load_checkpoint(checkpoint)
         policy, identity = policy_of(state, checkpoint), state["identity"]
         env = self._environment(checkpoint, identity, task_of(state, checkpoint))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.limits import check_growth, check_limit, limit, over_limit
+from mimic_base.reading import opened
 
 ZIP_MAGIC = b"PK\x03\x04"
 AGAIN = "export or download the file again"
 _END = b"PK\x05\x06"
 _ENTRY_BYTES = 46
 """Least size of an entry of a zip archive's table of contents."""
+_MARKS = 8
+"""Marks of an end that are looked at: a record has room for five inside."""
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -53,13 +58,47 @@ def read_members(
         raise _unreadable(path, what, len(data), error) from error
 
 
+def read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """One member of an open archive within the limits of size and growth.
+
+    Args:
+        path: the file, for errors.
+
+    Raises `KeyError` where there is none, `InputError` where it is too large, and what `zipfile`
+    raises on a damaged one.
+    """
+    info = archive.getinfo(name)
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+        raise input_error(
+            path, f"{name[:80]} is encrypted or packed by an unknown method", fix=AGAIN
+        )
+    what = f"the content of {name[:80]}"
+    check_growth(path, info.file_size, info.compress_size, what)
+    return _member(archive, info)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip archive on disk, opened when its table of contents is of a sensible size; members are
+    read with `read_member`. Raises what `zipfile` raises on a damaged one."""
+    with opened(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        stream.seek(max(0, size - (1 << 16) - 22))
+        _check_contents_size(path, stream.read(), size)
+        with zipfile.ZipFile(stream) as archive:
+            yield archive
+
+
 def check_archive(path: Path, *, what: str = "archive") -> None:
     """Hold the contents of a zip archive on disk against the limits, before another reader unpacks
     it (`InputError`)."""
     size = path.stat().st_size
     check_limit(path, "bytes", size, "the size of the file")
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
+            if stream.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
+                # Another reader may take what stands before the archive for the file.
+                raise ValueError("it does not begin as an archive does")
             stream.seek(max(0, size - (1 << 16) - 22))
             _check_contents_size(path, stream.read(), size)
         with zipfile.ZipFile(path) as archive:
@@ -94,10 +133,14 @@ def _check_contents_size(path: Path, end: bytes, whole: int) -> None:
     Args:
         end: the last 65,557 bytes of the file. whole: how many it has.
     """
-    at = end.rfind(_END)
-    if at < 0 or at + 22 > len(end):
-        return  # zipfile tells it
-    (size,) = struct.unpack_from("<I", end, at + 12)
+    # The last mark may stand inside the record itself, so that each of the last few counts.
+    size, at = 0, len(end)
+    for _ in range(_MARKS):
+        at = end.rfind(_END, 0, at)
+        if at < 0:
+            break  # zipfile tells it
+        if at + 22 <= len(end):
+            size = max(size, struct.unpack_from("<I", end, at + 12)[0])
     # Beyond 4 GiB the true size stands elsewhere; it cannot be more than the file.
     entries = min(size, whole) // _ENTRY_BYTES
     # Names make entries longer than the least: only an absurd size is told here.

@@ -326,7 +326,14 @@ def _result(job: Job, order: Mapping[str, Any], ended: _Ended) -> dict[str, Any]
         if "failed" in head:
             raise _failure(job, str(head["failed"]), plain(head["text"], child_worker.MOST_TEXT))
         return {**head["values"], **_arrays(data, size, head["arrays"])}
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         if isinstance(error, InputError):
             raise
         raise input_error(

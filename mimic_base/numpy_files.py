@@ -144,6 +144,11 @@ def npy_array(path: Path, data: bytes, name: str) -> Array:
         ) from error
 
 
+def npy_shape(data: bytes) -> tuple[int, ...]:
+    """The shape that the first bytes of a ``.npy`` say; `ValueError` or `NotPlain` where none."""
+    return _head(data)[2]
+
+
 def _head(data: bytes) -> tuple[np.dtype[Any] | None, bool, tuple[int, ...], int]:
     """Dtype (None for objects), whether columns come first, shape, and where the values begin."""
     if not data.startswith(NPY_MAGIC) or len(data) < 12:

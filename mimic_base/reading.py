@@ -8,32 +8,60 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mimic_base.errors import UserError, input_error
-from mimic_base.limits import check_limit, limit, over_limit
+from mimic_base.limits import check_limit, limit
 
-_CHUNK = 1 << 20
+_SPECIAL = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def check_ordinary(path: Path | str) -> None:
+    """Refuse (`InputError`) a pipe, a socket and a device: reading one may never end.
+
+    What is absent, or a folder, is not told here.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # opening it tells
+        return
+    for is_kind, name in _SPECIAL:
+        if is_kind(mode):
+            raise input_error(
+                path,
+                "it is no ordinary file",
+                found=name,
+                fix="copy its content into a file and name that",
+            )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """An ordinary file, open for reading; `InputError` for a pipe, a socket or a device.
+
+    Opening a pipe that nobody writes into waits for ever, so the kind is looked at first.
+    """
+    check_ordinary(path)
+    with path.open("rb") as stream:
+        yield stream
 
 
 def read_bounded(path: Path) -> bytes:
     """The content of a file; `InputError` where it is larger than the limit ``bytes``.
 
-    A regular file is refused by its size, before anything is read; a pipe or a device is read
-    until it ends or the limit is reached.
+    It is refused by its size, before anything is read.
     """
-    with path.open("rb") as stream:
-        status = os.fstat(stream.fileno())
-        if stat.S_ISREG(status.st_mode):
-            check_limit(path, "bytes", status.st_size, "the size of the file")
-            return stream.read()
-        parts: list[bytes] = []
-        left = limit("bytes")
-        while part := stream.read(_CHUNK):
-            parts.append(part)
-            left -= len(part)
-            if left < 0:
-                raise over_limit(path, "bytes", None, "the size of the file")
-        return b"".join(parts)
+    with opened(path) as stream:
+        check_limit(path, "bytes", os.fstat(stream.fileno()).st_size, "the size of the file")
+        # A file of the kernel says it is empty and may be without end.
+        data = stream.read(int(limit("bytes")) + 1)
+    check_limit(path, "bytes", len(data), "the size of the file")
+    return data
 
 
 @contextmanager

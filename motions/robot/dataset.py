@@ -16,6 +16,7 @@ import csv
 import io
 import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,12 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.archives import open_archive, read_member
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
 from mimic_base.json_text import parse_json
+from mimic_base.limits import limit
+from mimic_base.numpy_files import NotPlain, npy_array, npy_shape
+from mimic_base.reading import read_bounded
 
 if TYPE_CHECKING:
     from motions.robot.motion import RobotMotion
@@ -38,6 +42,8 @@ MANIFESTS = (".jsonl", ".csv")
 """File name endings of manifests."""
 PACK = ".pack"
 """File name ending of packs (`motions.robot.pack`)."""
+_HEAD_BYTES = 1 << 16
+"""Bytes of an array's beginning in which its head stands."""
 _KEYS = ("file", "split", "weight", "tags", "name")
 
 
@@ -187,7 +193,7 @@ def read_manifest(path: Path | str, *, split: str | None = None) -> list[MotionF
     """
     path = Path(path)
     try:
-        content = path.read_text(encoding="utf-8")
+        content = read_bounded(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise input_error(path, "a manifest is text", found=str(error)) from error
     except FileNotFoundError as error:
@@ -298,28 +304,26 @@ def read_header(path: MotionPath) -> MotionHeader | None:
     if own is not None:
         return own()
     try:
-        with zipfile.ZipFile(path) as archive:
-            frames = int(_header(archive, "joint_pos.npy")[0])
-            fps = float(_small(archive, "fps.npy").reshape(-1)[0])
+        with open_archive(Path(path)) as archive:
+
+            def small(name: str) -> NDArray[Any]:
+                member = f"{name}.npy"
+                return npy_array(Path(path), read_member(Path(path), archive, member), member)
+
+            with archive.open("joint_pos.npy") as stream:
+                frames = npy_shape(stream.read(_HEAD_BYTES))[0]
+            fps = float(small("fps").reshape(-1)[0])
             names = archive.namelist()
             objects: tuple[str, ...] = ()
-            scene = str(_small(archive, "scene.npy")) if "scene.npy" in names else ""
+            scene = str(small("scene")) if "scene.npy" in names else ""
             if "object_names.npy" in names:
-                objects = tuple(map(str, _small(archive, "object_names.npy").reshape(-1).tolist()))
-    except (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile, zlib.error):
+                objects = tuple(map(str, small("object_names").reshape(-1).tolist()))
+    except (
+        OSError, KeyError, ValueError, TypeError, IndexError, EOFError, OverflowError,
+        NotImplementedError, RuntimeError, NotPlain, InputError, struct.error,
+        zipfile.BadZipFile, zlib.error,
+    ):  # fmt: skip
+        return None
+    if not (2 <= frames <= limit("frames") and math.isfinite(fps) and fps > 0.0):
         return None
     return MotionHeader(frames=frames, fps=fps, objects=objects, scene=scene)
-
-
-def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
-    """The shape of an array, read from its head alone."""
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(stream)[0]
-        return np.lib.format.read_array_header_2_0(stream)[0]
-
-
-def _small(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
-    with archive.open(member) as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.archives import open_archive, read_member
 from mimic_base.errors import InputError, input_error
 from mimic_base.frame_fields import FRAME_FIELDS, frame_shapes
 from mimic_base.resample import GREATEST_FPS, LEAST_FPS
@@ -283,14 +284,14 @@ def _time(seconds: float) -> str:
 def _open(path: Path) -> MotionPack:
     if not path.is_file():
         raise input_error(path, "no such motion pack", fix=_FIX)
-    with zipfile.ZipFile(path) as archive:
-        about = _json_object(path, archive.read(ABOUT))
+    with open_archive(path) as archive:
+        about = _json_object(path, read_member(path, archive, ABOUT))
         if about.get("schema") != SCHEMA:
             raise input_error(
                 path, "another schema", found=repr(about.get("schema"))[:80], expected=SCHEMA,
                 fix=_FIX,
             )  # fmt: skip
-        entries = tuple(_entries(path, archive.read(CLIPS).decode("utf-8")))
+        entries = tuple(_entries(path, read_member(path, archive, CLIPS).decode("utf-8")))
         joints, bodies, objects = (
             _names(path, about, key) for key in ("joint_names", "body_names", "object_names")
         )

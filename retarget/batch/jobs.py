@@ -11,6 +11,7 @@ from typing import Any
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
 from mimic_base.json_text import parse_json
+from mimic_base.reading import read_bounded
 from mimic_base.text import is_file_path
 from motions.human.readers import EXTENSIONS, is_human_clip
 
@@ -82,7 +83,7 @@ def read_manifest(path: Path) -> list[Job]:
         InputError: the manifest is absent or a line of it cannot be used.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path).decode("utf-8")
     except OSError as error:
         raise input_error(path, f"cannot read the manifest: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mimic_base.files import atomic_write_text
+from mimic_base.reading import opened
 from retarget.batch.jobs import Job
 
+_PIECE = 1 << 20
+"""Bytes of a clip that are read at a time for its hash."""
 FOLDER = ".retarget"
 """Below the output folder: a record per clip."""
 
@@ -59,7 +62,7 @@ def finished(out: Path, job: Job, key: str, *, picture: bool = False) -> Record 
         values = json.loads(record_path(out, job.name).read_text(encoding="utf-8"))
         record = Record(**values)
         written = file_hash(out / f"{job.name}.npz")
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     fits = record.key == key and not record.error and record.result == written
     fits = fits and (not picture or (out / f"{job.name}.png").is_file())
@@ -71,19 +74,30 @@ def job_key(job: Job, configuration: str) -> str:
 
     Raises:
         OSError: the clip cannot be read.
+        InputError: it is a pipe or a device.
     """
     digest = hashlib.sha256(configuration.encode())
     digest.update(f"|{job.name}|{job.start!r}|{job.end!r}|".encode())
     if job.ground is not None or job.source_ground is not None:
         digest.update(json.dumps((job.ground, job.source_ground), sort_keys=True).encode())
-    digest.update(job.clip.read_bytes())
+    _feed(digest, job.clip)
     if job.clip.suffix.lower() == ".amc":
         # The clip's skeleton is one of the files beside it.
         for skeleton in sorted(job.clip.parent.glob("*.[aA][sS][fF]")):
-            digest.update(skeleton.name.encode() + skeleton.read_bytes())
+            digest.update(skeleton.name.encode())
+            _feed(digest, skeleton)
     return digest.hexdigest()
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    _feed(digest, path)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, path: Path) -> None:
+    """Let a digest take an ordinary file's content, piece by piece."""
+    with opened(path) as stream:
+        while piece := stream.read(_PIECE):
+            digest.update(piece)

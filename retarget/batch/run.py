@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from mimic_base.errors import InputError
 from mimic_base.files import sweep_below
 from mimic_base.locks import clear_locks
 from retarget.batch.jobs import Job
@@ -61,6 +62,9 @@ def run_batch(
             key = job_key(job, work.configuration)
         except OSError as error:
             add(broken(job, "", f"{job.clip}: cannot read: {error.strerror or error}"), False)
+            continue
+        except InputError as error:
+            add(broken(job, "", str(error)), False)
             continue
         record = finished(out, job, key, picture=work.picture)
         if record is None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import InputError, input_error
-from mimic_base.reading import read_bounded
+from mimic_base.reading import opened, read_bounded
 from mimic_base.resample import GREATEST_FPS, LEAST_FPS, check_fps
 from mimic_base.rotations import quat_conj, quat_log, quat_mul
 from mimic_base.stretches import by_stretches
@@ -88,7 +88,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     if most is None:
         data = read_bounded(path)
     else:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             data = stream.read(most)
     if not data.strip():
         raise input_error(path, "the file is empty", fix="export or download the clip again")

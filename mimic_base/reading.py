@@ -21,6 +21,14 @@ _SPECIAL = (
 )
 
 
+def real_path(path: Path | str) -> Path:
+    """The path without symbolic links; of one that leads round in a circle, as far as it goes.
+
+    `Path.resolve` raises a `RuntimeError` there before Python 3.13; opening the file tells it well.
+    """
+    return Path(os.path.realpath(path))
+
+
 def check_ordinary(path: Path | str) -> None:
     """Refuse (`InputError`) a pipe, a socket and a device: reading one may never end.
 

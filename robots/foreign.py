@@ -35,6 +35,7 @@ from mimic_base import child
 from mimic_base.cache import digest_of, load_arrays, save_arrays
 from mimic_base.errors import RobotError, UserError
 from mimic_base.limits import check_limit
+from mimic_base.reading import real_path
 from mimic_base.text import plain
 from robots.urdf import resolve_mesh
 
@@ -74,8 +75,8 @@ def check_model(path: Path) -> None:
         raise RobotError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
     if _is_checked(path, key):
         return
-    folders = {file.resolve().parent for file in files}
-    _compile_apart(path, "compile_model", {"file": str(path.resolve())}, [*folders])
+    folders = {real_path(file).parent for file in files}
+    _compile_apart(path, "compile_model", {"file": str(real_path(path))}, [*folders])
     _note_checked(path, key)
 
 
@@ -93,7 +94,7 @@ def check_mesh(path: Path, scale: Sequence[float]) -> None:
     except OSError as error:
         raise RobotError(f"{path}: cannot be read: {error.strerror}") from error
     if not _is_checked(path, key):
-        file = path.resolve()
+        file = real_path(path)
         arguments = {"file": str(file), "scale": [float(factor) for factor in scale]}
         _compile_apart(path, "compile_mesh", arguments, [file])
         _note_checked(path, key)
@@ -130,7 +131,7 @@ def _compile_apart(
     if found.get("refused") is not None:
         said = plain(found["refused"], 2000)
         # The child saw the path with its links resolved.
-        raise RobotError(said.replace(str(path.resolve()), str(path), 1))
+        raise RobotError(said.replace(str(real_path(path)), str(path), 1))
 
 
 def look_through(path: Path) -> Looked:
@@ -157,7 +158,7 @@ class _Reader:
 
     def read(self, file: Path, above: tuple[Path, ...]) -> tuple[float, float]:
         """Elements and bodies of a file with all that it includes."""
-        place = file.resolve()
+        place = real_path(file)
         if place in above:
             raise RobotError(f"{self.path}: '{file.name}' includes itself")
         if place in self.sizes:

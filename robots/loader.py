@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import RobotError
+from mimic_base.reading import real_path
 from robots import description as descriptions
 from robots.description import Description
 from robots.mirror import Mirror
@@ -72,7 +73,7 @@ def load(name_or_path: str | Path) -> Robot:
     Raises:
         RobotError: unknown name, absent model, or a description that does not fit the model.
     """
-    path = descriptions.find(name_or_path).resolve()
+    path = real_path(descriptions.find(name_or_path))
     return _load(path, path.stat().st_mtime_ns, os.environ.get("MENAGERIE_ROOT", ""))
 
 
@@ -167,7 +168,7 @@ def _model_file(desc: Description, *, download: bool) -> tuple[Path, str]:
         return menagerie_file(desc.model["menagerie"], desc.model["file"], download=download)
     if "menagerie" in desc.model or "file" not in desc.model:
         raise RobotError(f"{desc.path}: [model] needs 'file' (an MJCF) or 'menagerie' and 'file'")
-    xml = (desc.path.parent / desc.model["file"]).resolve()
+    xml = real_path(desc.path.parent / desc.model["file"])
     if not xml.is_file():
         raise RobotError(f"{desc.path}: [model] file '{xml}' does not exist")
     return xml, _OWN

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mimic_base.errors import input_error
+from mimic_base.reading import real_path
 from retarget.choices import Backend, Method
 
 OLDER = {"--fps": "--out-fps"}
@@ -155,7 +156,9 @@ def output_files(options: Options) -> list[Path]:
 def output_names(clips: Sequence[Path]) -> list[str]:
     """A file name per clip: its stem, with the folder's name where two stems are the same."""
     stems = Counter(clip.stem for clip in clips)
-    names = [c.stem if stems[c.stem] == 1 else f"{c.resolve().parent.name}_{c.stem}" for c in clips]
+    names = [
+        c.stem if stems[c.stem] == 1 else f"{real_path(c).parent.name}_{c.stem}" for c in clips
+    ]
     seen: Counter[str] = Counter()
     for i, name in enumerate(names):
         seen[name] += 1

@@ -13,6 +13,7 @@ import tyro
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.options import parse
+from mimic_base.reading import real_path
 from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions
 
 if TYPE_CHECKING:
@@ -100,6 +101,6 @@ def entry_names(pairs: Sequence[Pair]) -> list[str]:
     return [
         pair.motion.stem
         if stems[pair.motion.stem] == 1
-        else f"{pair.motion.resolve().parent.name}/{pair.motion.name}"
+        else f"{real_path(pair.motion).parent.name}/{pair.motion.name}"
         for pair in pairs
     ]

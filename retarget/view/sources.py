@@ -12,6 +12,7 @@ import numpy as np
 import robots
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
+from mimic_base.reading import real_path
 from mimic_base.terrain import TerrainSurface
 from motions import HumanMotion, RobotMotion, read_human_motion
 from motions.human.readers import EXTENSIONS, is_human_clip
@@ -100,7 +101,7 @@ def _clip_of(motion: Path, clips: Sequence[Path], reading: ReadOptions | None) -
             return clip
     beside = [motion.parent / name, motion.parent.parent / name, Path(name)] if name else []
     for clip in [*beside, *_noted(motion)]:
-        if clip.is_file() and clip.resolve() != motion.resolve() and _is_clip(clip):
+        if clip.is_file() and real_path(clip) != real_path(motion) and _is_clip(clip):
             return clip
     return None
 

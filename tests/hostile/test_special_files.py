@@ -132,3 +132,13 @@ def test_a_second_mark_inside_the_end_of_an_archive_hides_nothing(tmp_path: Path
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04" + bytes(entries) + end)
     with pytest.raises(InputError, match="'members'"):
         check_archive(tmp_path / "a.zip")
+
+
+def test_links_that_lead_round_in_a_circle_are_told(refused: Refused, tmp_path: Path) -> None:
+    for name in ("a.npz", "a.xml"):
+        os.symlink(tmp_path / name, tmp_path / name)
+    for words in (
+        ("motions", "convert", tmp_path / "a.npz", "--out", tmp_path / "none"),
+        ("robots", "add", tmp_path / "a.xml"),
+    ):
+        assert str(tmp_path / "a.") in refused("mimic.cli", *words)

@@ -16,6 +16,7 @@ from typing import Any
 
 from mimic_base import child
 from mimic_base.errors import input_error
+from mimic_base.reading import real_path
 from mimic_base.text import plain
 from motions import native
 
@@ -50,7 +51,7 @@ def read_scene(path: Path) -> Mapping[str, Any]:
             "reading FBX needs Assimp",
             fix=f"pip install 'humanoid-mimic[fbx]', or {CONVERT}",
         )
-    file = path.resolve()
+    file = real_path(path)
     job = child.Job(
         target=native.FBX,
         arguments={"name": name, "file": str(file)},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mimic_base import child
 from mimic_base.errors import input_error
 from mimic_base.limits import check_limit
+from mimic_base.reading import real_path
 from mimic_base.text import plain
 from motions import native
 from motions.human.motion import SIDES
@@ -112,7 +113,7 @@ def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
         )
     frames = _declared_frames(start)
     check_limit(path, "frames", frames, "the number of frames")
-    file = path.resolve()
+    file = real_path(path)
     job = child.Job(
         target=native.C3D,
         arguments={"file": str(file)},

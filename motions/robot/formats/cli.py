@@ -14,6 +14,7 @@ from mimic_base.command_line import USER_ERROR_EXIT_CODE, user_error_text
 from mimic_base.errors import InputError, input_error
 from mimic_base.files import is_hidden
 from mimic_base.options import parse
+from mimic_base.reading import real_path
 from mimic_base.resample import check_fps
 from motions.robot.formats.detect import EXTENSIONS, ReadOptions
 from motions.robot.formats.formats import WRITTEN, find_format
@@ -149,7 +150,7 @@ def convert(options: ConvertOptions) -> int:
 
     def one(path: Path, name: str) -> None:
         out = options.out / f"{name}{suffix}"
-        if out.resolve() == path.resolve():
+        if real_path(out) == real_path(path):
             raise input_error(path, "the result would replace the file", fix="another --out")
         trajectory = read_robot_trajectory(path, reading)
         if options.licence is not None:
@@ -200,7 +201,7 @@ def for_each(files: Sequence[Path], action: Callable[[Path, str], None]) -> int:
     for path in files:
         name = path.stem
         if stems[path.stem] > 1:
-            name = f"{path.resolve().parent.name}_{path.stem}_{path.suffix.removeprefix('.')}"
+            name = f"{real_path(path).parent.name}_{path.stem}_{path.suffix.removeprefix('.')}"
         try:
             action(path, name)
         except Exception as error:

@@ -208,7 +208,7 @@ def test_a_description_nested_deep_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "deep.toml"
     for text in ("a = " + "[" * 100_000, "a = " + "9" * 10_000, "a = \0"):
         path.write_text(text)
-        with pytest.raises(RobotError, match=r"not a valid TOML file|nesting of this TOML is above the limit"):
+        with pytest.raises(RobotError, match="not a valid TOML file|nesting of this TOML"):
             robots.load(path)
 
 

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mimic_base.command_line import USER_ERROR_EXIT_CODE, exit_on_user_error, take_limits
+from mimic_base.command_line import USER_ERROR_EXIT_CODE, exit_on_user_error, take_common_options
 from mimic_base.limits import LIMITS
 
 DISTRIBUTION = "humanoid-mimic"
@@ -98,7 +98,7 @@ COMMANDS: Mapping[str, Command | Group] = {
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; returns the exit code."""
-    words = take_limits(sys.argv[1:] if arguments is None else arguments)
+    words = take_common_options(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(overview())
         return 0 if words else USER_ERROR_EXIT_CODE

@@ -18,8 +18,8 @@ path                         its text where the annotation says so, else ``{"$pa
 list, set, other mappings    ``$list``, ``$set`` with entries; ``$map`` with pairs of key and value
 ===========================  ====================================================================
 
-A name ``module:qualname`` is imported when it is read: a file that is read with its functions is
-trusted like code. ``imports=False`` reads everything else of a file and refuses such names.
+A name ``module:qualname`` is imported when it is read, if a file may name it at all
+(`mimic_base.trust`). ``imports=False`` reads everything else of a file and refuses such names.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from typing import Any, Literal, TypeVar, Union, cast
 from mimic_base.errors import MimicError, UserError
 from mimic_base.json_text import check_nesting
 from mimic_base.reading import read_bounded
+from mimic_base.trust import check_trusted
 
 T = TypeVar("T")
 
@@ -428,8 +429,10 @@ class _Reader:
         if not self.imports:
             raise self.fail(path, f"'{name}' names code, which is not to be imported here")
         try:
+            check_trusted(name)
             found = resolve(name)
-        except MimicError as error:
+            check_trusted(name, found)
+        except UserError as error:
             raise self.fail(path, str(error)) from error
         origin = typing.get_origin(declared) or declared
         if origin is type:

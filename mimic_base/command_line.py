@@ -12,6 +12,8 @@ from mimic_base.errors import UserError
 from mimic_base.limits import OPTION as LIMIT_OPTION
 from mimic_base.limits import set_limits
 from mimic_base.text import LONGEST_LINE, guard_streams, plain
+from mimic_base.trust import OPTION as TRUST_OPTION
+from mimic_base.trust import consent, named_on_command_line
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
@@ -28,7 +30,8 @@ def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
     is a bug, not a user's mistake. Control characters in what the program writes, which come from
     names of files and in files, are shown and not sent to the terminal.
 
-    ``--limit NAME=VALUE`` is taken from the command line before `main` reads it (`take_limits`).
+    ``--limit NAME=VALUE`` and ``--trust MODULE`` are taken from the command line before `main`
+    reads it (`take_common_options`).
 
     NumPy's warnings of numbers that overflow or are none are not shown: they name a line of code,
     and files hold any numbers. Whoever reads or writes a file checks that its numbers are finite.
@@ -36,7 +39,7 @@ def exit_on_user_error(main: Callable[[], int | None]) -> NoReturn:
     guard_streams()
     warnings.filterwarnings("ignore", _ODD_NUMBERS, RuntimeWarning)
     try:
-        sys.argv[1:] = take_limits(sys.argv[1:])
+        sys.argv[1:] = take_common_options(sys.argv[1:])
         code = main()
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -65,25 +68,35 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def take_limits(arguments: Sequence[str]) -> list[str]:
-    """The arguments without ``--limit NAME=VALUE``, whose limits hold from here on.
+def take_common_options(arguments: Sequence[str]) -> list[str]:
+    """The arguments without ``--limit NAME=VALUE`` and ``--trust MODULE``, which hold from here on.
 
-    Every command takes the option, as often as there are limits to lift (`mimic_base.limits`);
-    what follows a bare ``--`` is left alone.
+    Every command takes them, as often as wanted (`mimic_base.limits`, `mimic_base.trust`); what
+    follows a bare ``--`` is left alone. Naming code as ``module:Name`` is trusting its module.
     """
-    rest, settings, words = [], [], list(arguments)
+    rest: list[str] = []
+    values: dict[str, list[str]] = {LIMIT_OPTION: [], TRUST_OPTION: []}
+    words = list(arguments)
     while words:
         word = words.pop(0)
         if word == "--":
             rest += [word, *words]
             break
-        if word == LIMIT_OPTION:
-            settings.append(words.pop(0) if words else "")
-        elif word.startswith(f"{LIMIT_OPTION}="):
-            settings.append(word.partition("=")[2])
+        option, equals, value = word.partition("=")
+        if word in values:
+            values[word].append(words.pop(0) if words else "")
+        elif equals and option in values:
+            values[option].append(value)
         else:
             rest.append(word)
-    set_limits(settings)
+    set_limits(values[LIMIT_OPTION])
+    trusted = values[TRUST_OPTION]
+    wrong = [each for each in trusted if not all(map(str.isidentifier, each.split(".")))]
+    if wrong:
+        raise UserError(
+            f"{TRUST_OPTION}: a module is a name such as my_tasks (found {plain(wrong[0], 60)!r})"
+        )
+    consent([*trusted, *named_on_command_line(rest)], keep=True)
     return rest
 
 

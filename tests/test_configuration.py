@@ -67,6 +67,12 @@ class Whole:
     names: list[str] = field(default_factory=list)
 
 
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files here may name the standard library's functions too."""
+    monkeypatch.setenv("MIMIC_TRUST", "math,enum,pathlib,builtins,collections,operator")
+
+
 def there_and_back(value: Any) -> Any:
     text = to_json(value, type(value))
     return from_plain(type(value), json.loads(text), source="config.json")

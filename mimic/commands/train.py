@@ -42,7 +42,7 @@ from mimic.learning.run_dir import (
     write_config,
 )
 from mimic_base.command_line import exit_on_user_error
-from mimic_base.errors import MimicError
+from mimic_base.errors import MimicError, UserError
 from mimic_base.options import given, respelled
 from mimic_base.options import parse as read_options
 
@@ -200,6 +200,11 @@ def suited(defaults: TrainArguments, name: str) -> TrainArguments:
     return dataclasses.replace(defaults, algorithm_config=config)
 
 
+OWN_ENGINES = ("auto", "mujoco", "mjx", "warp")
+PROGRAM_ENGINES = ("remote", "isaacgym")
+"""Engines that start another program, which their options may name."""
+
+
 def saved_arguments(run: Path) -> TrainArguments:
     """The arguments a run was started with, of this or the first schema.
 
@@ -211,6 +216,7 @@ def saved_arguments(run: Path) -> TrainArguments:
     else:
         saved, file = read_config(run), config_file(run)
         source = f"{run}: {CONFIG if file is None else file.name}"
+    check_saved_engine(str(saved.get("engine", "auto")), source)
     try:
         given = {name: saved[name] for name in KEPT if name in saved}
         motion = tuple(Path(each) for each in saved["motion"])
@@ -226,6 +232,20 @@ def saved_arguments(run: Path) -> TrainArguments:
         algorithm_config=config.algorithm,
         saved_task=(source, saved["task"], saved["run"].get("task")),
     )
+
+
+def check_saved_engine(engine: str, source: str) -> None:
+    """Raise a `MimicError` where a file's engine is code or a program that nobody has named here."""
+    from mimic_base.trust import check_program, check_trusted
+
+    name = engine.partition(":")[0]
+    try:
+        if name in PROGRAM_ENGINES:
+            check_program(engine)
+        else:
+            check_trusted(engine if name not in OWN_ENGINES else "")
+    except UserError as error:
+        raise MimicError(f"{source}: engine: {error}") from error
 
 
 def _of_first_schema(
@@ -392,6 +412,7 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
     from mimic.evaluation.judge import TrainingJudge
     from mimic.learning.runner import start_runner
     from mimic.tasks import make_env
+    from mimic_base.trust import remember_program
 
     task = with_groups_of(resolved_task(args), args.algorithm)
     config = RunConfig(
@@ -410,6 +431,8 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
         seed=group.seed(args.seed),
         compile=args.compile,
     )
+    if args.engine.partition(":")[0] in PROGRAM_ENGINES:
+        remember_program(args.engine)
     notes = [note for each in _libraries(env) for note in short_clips(each)]
     runner = start_runner(env, config, device=group.device, seed=args.seed, ranks=group)
     judge = None

@@ -22,6 +22,7 @@ import numpy as np
 
 from mimic_base import rotations as numpy_rotations
 from mimic_base.errors import MimicError
+from mimic_base.trust import check_trusted
 from robots.symmetry import MirrorMap
 
 Table = tuple[list[int], list[float]]
@@ -88,6 +89,7 @@ def find_observation(reference: str) -> Callable[..., Any]:
             raise MimicError(
                 f"this policy observes '{reference[:80]}', which is no declared observation"
             )
+        check_trusted(reference)
         try:
             importlib.import_module(module)
         except ImportError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimic.configuration import nearest, resolve
 from mimic_base.errors import MimicError
+from mimic_base.trust import check_trusted
 
 if TYPE_CHECKING:
     from mimic.envs.environment import TaskConfig
@@ -104,7 +105,9 @@ def _strangers(name: str) -> Any:
             f"unknown algorithm '{name}'{nearest(name, algorithm_names())}; known: "
             f"{', '.join(ALGORITHMS)}, or package.module:Class of your own"
         )
+    check_trusted(name)
     found = resolve(name)
+    check_trusted(name, found)
     if not isinstance(found, type):
         raise MimicError(f"algorithm '{name}' is a {type(found).__name__}, expected a class")
     return found

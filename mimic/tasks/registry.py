@@ -16,6 +16,7 @@ from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
 from mimic.tasks.tracking import faithful, tracking, without_state_estimation
 from mimic_base.errors import MimicError
+from mimic_base.trust import check_trusted
 from robots import Robot
 
 TASKS: Mapping[str, Callable[[], TaskConfig]] = {
@@ -58,12 +59,14 @@ def _find(task: str) -> TaskConfig:
             f"unknown task '{task}'; known: {', '.join(TASKS)}, or your own as "
             "package.module:function"
         )
+    check_trusted(task)
     try:
         function = getattr(imported(module), name)
     except ImportError as error:
         raise MimicError(f"task '{task}': cannot import '{module}' ({error})") from error
     except AttributeError as error:
         raise MimicError(f"task '{task}': module '{module}' has no '{name}'") from error
+    check_trusted(task, function)
     config = function() if callable(function) else function
     if not isinstance(config, TaskConfig):
         raise MimicError(

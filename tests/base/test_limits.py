@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mimic_base.command_line import take_limits
+from mimic_base.command_line import take_common_options
 from mimic_base.errors import InputError, UserError
 from mimic_base.limits import (
     LIMITS,
@@ -28,7 +28,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_limit_is_its_default_until_the_user_lifts_it() -> None:
     assert limit("frames") == LIMITS["frames"].default
-    rest = take_limits(["a.bvh", "--limit", "frames=2e6", "--robot", "x", "--limit=bytes=4G"])
+    words = ["a.bvh", "--limit", "frames=2e6", "--robot", "x", "--limit=bytes=4G"]
+    rest = take_common_options(words)
     assert rest == ["a.bvh", "--robot", "x"]
     assert limit("frames") == 2_000_000
     assert limit("bytes") == 4 << 30
@@ -37,7 +38,7 @@ def test_a_limit_is_its_default_until_the_user_lifts_it() -> None:
 
 def test_the_last_word_holds_and_words_behind_a_bare_dash_are_left_alone() -> None:
     words = ["--limit", "depth=5", "--limit", "depth=7", "--", "--limit", "depth=9"]
-    assert take_limits(words) == ["--", "--limit", "depth=9"]
+    assert take_common_options(words) == ["--", "--limit", "depth=9"]
     assert limit("depth") == 7
 
 
@@ -47,7 +48,7 @@ def test_a_bad_setting_is_one_line_that_names_the_option(bad: str) -> None:
     with pytest.raises(UserError, match="--limit: (a limit is NAME=VALUE|the limit 'frames')"):
         set_limits([bad])
     with pytest.raises(UserError, match="--limit: a limit is NAME=VALUE"):
-        take_limits(["file", "--limit"])
+        take_common_options(["file", "--limit"])
 
 
 def test_a_refusal_names_file_value_limit_and_option() -> None:

@@ -235,7 +235,7 @@ def saved_arguments(run: Path) -> TrainArguments:
 
 
 def check_saved_engine(engine: str, source: str) -> None:
-    """Raise a `MimicError` where a file's engine is code or a program that nobody has named here."""
+    """Raise a `MimicError` where a file's engine is code or a program that nobody named here."""
     from mimic_base.trust import check_program, check_trusted
 
     name = engine.partition(":")[0]

@@ -107,9 +107,7 @@ def table(results: dict[str, dict[str, Any]]) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    args = parse(
-        Arguments, arguments, prog="scripts/bench_trackability.py", description=__doc__
-    )
+    args = parse(Arguments, arguments, prog="scripts/bench_trackability.py", description=__doc__)
     for path in args.references:
         if not path.is_file():
             raise MimicError(f"{path}: no such file; give robot motions (.npz)")

@@ -22,7 +22,7 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tests.fuzz.harness import Finding, draw, ready, run_one  # noqa: E402
+from tests.fuzz.harness import Finding, draw, end_servers, ready, run_one  # noqa: E402
 
 
 def main() -> int:
@@ -46,6 +46,7 @@ def main() -> int:
                 mine = _all(numbers[job :: args.workers], only, args.keep, quiet=True)
                 with os.fdopen(out, "w") as file:
                     json.dump([asdict(each) for each in mine], file)
+                end_servers()
                 os._exit(0)
             os.close(out)
             workers.append(pipe)

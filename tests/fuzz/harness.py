@@ -12,6 +12,7 @@ import gc
 import os
 import random
 import resource
+import select
 import shutil
 import signal
 import sys
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimic_base import child as processes
 from tests.fuzz.targets import TARGETS, preload
 
 MEMORY = 2 << 30
@@ -83,7 +85,10 @@ def ready() -> Iterator[None]:
     preload()
     gc.collect()
     gc.freeze()  # what is there stays there: collections in children leave shared memory alone
-    yield
+    try:
+        yield
+    finally:
+        end_servers()
 
 
 def run_one(target: str, number: int, keep: Path | None = None) -> Finding:
@@ -94,11 +99,14 @@ def run_one(target: str, number: int, keep: Path | None = None) -> Finding:
         (work / "out").mkdir(parents=True)
         path = place(target, number, work)
         before = set(os.listdir(work))
+        _start_servers()
         started = time.perf_counter()
         child = os.fork()
         if child == 0:
             _child(target, path, work, folder)
         status, ended = _wait(child, started)
+        if ended or os.WIFSIGNALED(status):
+            end_servers()  # one may be at work for it still
         seconds = time.perf_counter() - started
         text = (folder / "stderr").read_text("utf-8", "surrogateescape")
         outcome, detail = _judge(status, ended, text, path, TARGETS[target].several)
@@ -113,6 +121,31 @@ def run_one(target: str, number: int, keep: Path | None = None) -> Finding:
             shutil.copytree(work, kept, dirs_exist_ok=True)
             (kept / "stderr").write_text(text, "utf-8", "surrogateescape")
         return finding
+
+
+_NATIVE = ("motions.native.c3d:", "motions.native.assimp:", "robots.native:")
+"""What has servers of child processes (`mimic_base.child`), which inputs share one after another:
+to start one is dear."""
+
+
+def _start_servers() -> None:
+    for target in _NATIVE:
+        processes.warm(target)
+
+
+def _take_servers() -> None:
+    """In an input's process: use those of its parent."""
+    for (_, module), server in list(processes._SERVERS.items()):
+        server.process.poll = lambda: None  # not a child of this one
+        processes._SERVERS[(os.getpid(), module)] = server
+
+
+def end_servers() -> None:
+    """End the servers of this process; the next input starts new ones."""
+    for key, server in list(processes._SERVERS.items()):
+        if key[0] == os.getpid():
+            server.end()
+            del processes._SERVERS[key]
 
 
 def _is_leftover(path: Path, outcome: str) -> bool:
@@ -132,6 +165,7 @@ def _child(target: str, path: Path, work: Path, folder: Path) -> None:
     code = _BUG
     try:
         os.setsid()
+        _take_servers()
         null = os.open(os.devnull, os.O_RDWR)
         errors = os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(null, 0)
@@ -169,16 +203,15 @@ def _read(target: str, path: Path) -> int:
 
 def _wait(child: int, started: float) -> tuple[int, bool]:
     """The child's wait status, and whether it was still running at the end of its time."""
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            _end_group(child)
-            return status, False
-        if time.perf_counter() - started > PATIENCE:
-            _end_group(child)
-            _, status = os.waitpid(child, 0)
-            return status, True
-        time.sleep(0.001)
+    watch = os.pidfd_open(child)
+    try:
+        left = PATIENCE - (time.perf_counter() - started)
+        ended = not select.select([watch], [], [], max(0.0, left))[0]
+    finally:
+        os.close(watch)
+    _end_group(child)
+    _, status = os.waitpid(child, 0)
+    return status, ended
 
 
 def _end_group(child: int) -> None:

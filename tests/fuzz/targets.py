@@ -300,11 +300,11 @@ def _run_config(content: bytes, rng: random.Random) -> bytes:
 
 
 TARGETS: Mapping[str, Target] = {
-    "human clip": Target(seeds.human, _human, share=8),
-    "retarget": Target(seeds.human, _retarget, share=3),
-    "retarget, rate of the file": Target(seeds.human, _as_it_says, share=1.5),
+    "human clip": Target(seeds.human, _human, share=10),
+    "retarget": Target(seeds.human, _retarget, share=1.5),
+    "retarget, rate of the file": Target(seeds.human, _as_it_says, share=0.7),
     "motions info": Target(seeds.robot, _info, share=2),
-    "motions convert": Target(seeds.robot, _convert, share=3),
+    "motions convert": Target(seeds.robot, _convert, share=4),
     "RobotMotion.load": Target(seeds.own, _load_motion, share=2),
     "motion with a scene": Target(seeds.scene, _load_scene, share=2),
     "motions check": Target(seeds.scene, _check, share=1),
@@ -312,7 +312,7 @@ TARGETS: Mapping[str, Target] = {
     "motions curate": Target(seeds.robot, _curate, share=0.5),
     "ground": Target(seeds.ground, _ground, share=2),
     "retarget --ground": Target(seeds.ground, _on_ground, share=0.3),
-    "robots add": Target(seeds.model, _add_robot, share=0.7),
+    "robots add": Target(seeds.model, _add_robot, share=0.6),
     "description": Target(seeds.description, _description, share=0.7),
     "policy": Target(seeds.policy, _policy, share=1),
     "policy contract": Target(seeds.policy, _policy, _contract, share=2),
@@ -321,8 +321,8 @@ TARGETS: Mapping[str, Target] = {
     "config.json": Target(seeds.configuration, _configuration, _run_config, share=1.5),
     "motion manifest": Target(seeds.manifest, _manifest, share=1.5),
     "motion pack": Target(seeds.pack, _pack, share=1.5),
-    "batch manifest": Target(seeds.batch, _batch, share=1, several=True),
-    "stream": Target(seeds.stream, _stream, share=1.5),
+    "batch manifest": Target(seeds.batch, _batch, share=0.5, several=True),
+    "stream": Target(seeds.stream, _stream, share=1),
 }
 """Name -> way in."""
 

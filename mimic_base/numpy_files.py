@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ Array = NDArray[Any]
 
 NPY_MAGIC = b"\x93NUMPY"
 OBJECTS = "it holds Python objects (a pickle), not plain numbers"
+HEAD_START = 1 << 12
+"""Bytes that hold the head of any array with a plain dtype; NumPy writes some 128."""
 _LONGEST_HEAD = 1 << 16
 _HEAD = re.compile(
     r"\{'descr': (?P<descr>'[^'\\]{1,40}'|\[.*\]), 'fortran_order': (?P<fortran>False|True), "
@@ -119,7 +122,7 @@ def npy_array(path: Path, data: bytes, name: str) -> Array:
     raw memory and for pickles of anything but plain data.
     """
     try:
-        dtype, fortran, shape, at = _head(data)
+        dtype, fortran, shape, at = array_head(data)
         if dtype is None:
             return _objects(path, data, at, shape)
         count = 1
@@ -132,6 +135,7 @@ def npy_array(path: Path, data: bytes, name: str) -> Array:
             check_limit(path, "items", count, f"the number of texts of {name}")
             return np.zeros(shape, dtype)
         flat = np.frombuffer(data, dtype, count, at).copy()
+        check_characters(flat)
         return flat.reshape(shape, order="F" if fortran else "C")
     except (InputError, NotPlain):
         raise
@@ -146,11 +150,16 @@ def npy_array(path: Path, data: bytes, name: str) -> Array:
 
 def npy_shape(data: bytes) -> tuple[int, ...]:
     """The shape that the first bytes of a ``.npy`` say; `ValueError` or `NotPlain` where none."""
-    return _head(data)[2]
+    return array_head(data)[2]
 
 
-def _head(data: bytes) -> tuple[np.dtype[Any] | None, bool, tuple[int, ...], int]:
-    """Dtype (None for objects), whether columns come first, shape, and where the values begin."""
+def array_head(data: bytes) -> tuple[np.dtype[Any] | None, bool, tuple[int, ...], int]:
+    """Dtype (None for objects), whether columns come first, shape, and where the values begin.
+
+    Args: `data`: the first `HEAD_START` bytes of a ``.npy`` or more.
+
+    Raises `ValueError` where it is no head, `NotPlain` for other dtypes.
+    """
     if not data.startswith(NPY_MAGIC) or len(data) < 12:
         raise ValueError("it does not begin as a NumPy array does")
     if data[6] == 1:
@@ -176,6 +185,18 @@ def _head(data: bytes) -> tuple[np.dtype[Any] | None, bool, tuple[int, ...], int
         tuple(map(int, sizes)),
         start + length,
     )
+
+
+def check_characters(texts: Array) -> None:
+    """Raise `ValueError` where an array of texts holds numbers that are no characters.
+
+    NumPy takes any four bytes for one and fails when such a text is taken out.
+    """
+    if texts.dtype.kind == "U" and texts.size and texts.dtype.itemsize:
+        order = texts.dtype.byteorder if texts.dtype.byteorder in "<>" else "="
+        largest = int(texts.reshape(-1).view(f"{order}u4").max())
+        if largest > sys.maxunicode:
+            raise ValueError(f"a text with the character number {largest}, which there is not")
 
 
 def _dtype(descr: str) -> np.dtype[Any] | None:

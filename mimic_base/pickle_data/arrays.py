@@ -124,9 +124,15 @@ def array_of(
     size = count * dtype.dtype.itemsize
     if size > len(data) or (exact and size != len(data)):
         raise ValueError(f"an array of {size} bytes has {len(data)}")
-    return np.frombuffer(data, dtype.dtype, count).reshape(
-        shape, order="F" if order == "F" else "C"
-    )
+    return _values(data, dtype.dtype, count).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _values(data: bytes, dtype: np.dtype[Any], count: int) -> Array:
+    from mimic_base.numpy_files import check_characters
+
+    values = np.frombuffer(data, dtype, count)
+    check_characters(values)
+    return values
 
 
 def _reconstruct(_: Machine, kind: Any, shape: Any, letter: Any) -> _Array:
@@ -143,7 +149,7 @@ def _scalar(machine: Machine, dtype: Any, data: Any = b"") -> Any:
     if type(data) is bytes and type(dtype) is Dtype:
         kind = dtype.dtype
         if len(data) == kind.itemsize and kind.kind != "O":
-            return np.frombuffer(data, kind)[0]
+            return _values(data, kind, 1)[0]
     return array_of(machine, data, dtype, (1,), "C")[0]
 
 

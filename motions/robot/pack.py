@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from mimic_base.archives import open_archive, read_member
 from mimic_base.errors import InputError, input_error
 from mimic_base.frame_fields import FRAME_FIELDS, frame_shapes
+from mimic_base.numpy_files import HEAD_START, NotPlain, array_head
 from mimic_base.resample import GREATEST_FPS, LEAST_FPS
 from motions.robot.dataset import MotionFile, MotionHeader
 from motions.robot.motion import RobotMotion
@@ -387,12 +388,12 @@ def _mapped(path: Path, archive: zipfile.ZipFile, member: str, shape: Sequence[i
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
         raise input_error(path, f"{member} is compressed and cannot be mapped", fix=_FIX)
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            read = np.lib.format.read_array_header_2_0
-        found, fortran, dtype = read(stream)
-        header = stream.tell()
+        try:
+            dtype, fortran, found, header = array_head(stream.read(HEAD_START))
+        except (ValueError, NotPlain) as error:
+            raise input_error(
+                path, f"{member} is no NumPy array", found=str(error)[:200], fix=_FIX
+            ) from error
     size = math.prod(shape) * 4
     if tuple(found) != tuple(shape) or fortran or dtype != np.dtype("<f4"):
         raise input_error(

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).resolve().parents[2]
 COUNT = 500
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork, pidfd and limits of a process")
 def test_damaged_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     # A process of its own: its children are forks, and pytest's own threads do not survive one.

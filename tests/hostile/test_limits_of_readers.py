@@ -60,6 +60,8 @@ HEADS: dict[str, tuple[bytes, str]] = {
     "an unknown version": (b"\x93NUMPY\x07\x00" + bytes(20), "version 7"),
     "only a start": (b"\x93NUMPY\x01", "does not begin as a NumPy array"),
     "a head beyond the end": (b"\x93NUMPY\x01\x00\xff\xff{}", "a head that NumPy does not write"),
+    "no character": (npy("'<U2'", "(1,)", b"\xff" * 8), "4294967295, which there is not"),
+    "none, turned": (npy("'>U1'", "(1,)", b"\0\x11\0\0"), "1114112, which there is not"),
     "a pickle that is none": (npy("'|O'", "(1,)", b"\x80\x04"), "not plain numbers"),
     "a forged pickle": (npy("'|O'", "(1,)", b"cos\nsystem\n."), "os.system"),
 }

@@ -18,7 +18,7 @@ from motions import RobotMotion
 from motions.robot.dataset import MotionFile, find_motion_files, read_manifest
 from motions.robot.motion import content_hash
 from motions.robot.objects import ObjectTracks
-from motions.robot.pack import CLIPS, FRAMES, MotionPack, PackedClip
+from motions.robot.pack import CLIPS, CONTACT, FRAMES, MotionPack, PackedClip
 from motions.robot.packing import split_of, write_pack
 from robots import Robot
 
@@ -230,6 +230,15 @@ def test_damaged_packs_are_one_line(pack: MotionPack) -> None:
             MotionPack.open(path).check()
         except InputError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("head", [b"{'''escr'", b"{(escr\\ '", b"{'descr\xff"])
+def test_a_forged_head_of_an_array_is_one_line(pack: MotionPack, head: bytes) -> None:
+    with zipfile.ZipFile(pack.path) as archive:
+        content = archive.read(CONTACT)
+    _rewritten(pack.path, {CONTACT: content.replace(b"{'descr'", head, 1)})
+    with pytest.raises(InputError, match=r"contact.npy is no NumPy array .*found a head"):
+        MotionPack.open(pack.path)
 
 
 def test_a_clip_of_a_pack_is_a_motion_file(pack: MotionPack) -> None:

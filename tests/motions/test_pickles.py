@@ -54,6 +54,16 @@ def test_broken_pickles() -> None:
             load_pickle(PATH, data[:cut])
 
 
+def test_texts_of_no_characters_are_refused() -> None:
+    for content in (np.array(["walk"]), np.array("walk")[()]):
+        data = pickle.dumps({"name": content}, protocol=2)
+        letters = "walk".encode("utf-32-le")
+        forged = pickle.dumps({"name": content}, protocol=4).replace(letters, b"walk" * 4)
+        assert load_pickle(PATH, data)["name"] == content and b"walkwalk" in forged
+        with pytest.raises(InputError, match="character number"):
+            load_pickle(PATH, forged)
+
+
 def test_a_pickle_without_a_motion(tmp_path: Path) -> None:
     path = tmp_path / "clip.pkl"
     path.write_bytes(pickle.dumps([1, 2, 3]))

@@ -26,6 +26,10 @@ _UINT16 = struct.Struct("<H").unpack_from
 _INT32 = struct.Struct("<i").unpack_from
 _UINT32 = struct.Struct("<I").unpack_from
 _UINT64 = struct.Struct("<Q").unpack_from
+_LIST, _DICT, _SET, _TUPLE = 80, 88, 240, 72
+"""Bytes of an empty container (a tuple of one) with its place on the stack, CPython on 64 bits."""
+_HELD = 1 << 20
+"""Bytes of containers that are accounted for together."""
 _RUN = 128
 """Floats that are read at once where they follow each other."""
 _RUNS = [">" + "xd" * count for count in range(_RUN + 1)]
@@ -97,6 +101,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.nested = False
         self._made = 0
+        self._held = 0
         self._left = limit("items")
         self._text = limit("text")
 
@@ -299,11 +304,19 @@ class Machine:
 
     # -- containers -----------------------------------------------------------------------------
 
+    def _hold(self, container: Any, size: int) -> None:
+        """Put a container on the stack that takes `size` bytes and one or two of the file."""
+        self._held += size
+        if self._held > _HELD:
+            self.charge(self._held)
+            self._held = 0
+        self.stack.append(container)
+
     def empty_tuple(self) -> None:
         self.stack.append(())
 
     def tuple1(self) -> None:
-        self.stack[-1] = (self.stack[-1],)
+        self._hold((self.stack.pop(),), _TUPLE)
 
     def tuple2(self) -> None:
         stack = self.stack
@@ -318,11 +331,11 @@ class Machine:
         self.stack.append(tuple(items))
 
     def empty_list(self) -> None:
-        self.stack.append([])
+        self._hold([], _LIST)
 
     def list_marked(self) -> None:
         items = self.marked()
-        self.stack.append(items)
+        self._hold(items, _LIST)
 
     def append(self) -> None:
         item = self.stack.pop()
@@ -333,11 +346,11 @@ class Machine:
         _expect(list, self.stack[-1]).extend(items)
 
     def empty_dict(self) -> None:
-        self.stack.append({})
+        self._hold({}, _DICT)
 
     def dict_marked(self) -> None:
         items = self.marked()
-        self.stack.append(pairs(items[::2], items[1::2]))
+        self._hold(pairs(items[::2], items[1::2]), _DICT)
 
     def set_item(self) -> None:
         value = self.stack.pop()
@@ -349,7 +362,7 @@ class Machine:
         _expect(dict, self.stack[-1]).update(pairs(items[::2], items[1::2]))
 
     def empty_set(self) -> None:
-        self.stack.append(set())
+        self._hold(set(), _SET)
 
     def add_items(self) -> None:
         items = self.marked()
@@ -357,7 +370,7 @@ class Machine:
 
     def frozen_set(self) -> None:
         items = self.marked()
-        self.stack.append(frozenset(keys(items)))
+        self._hold(frozenset(keys(items)), _SET)
 
     # -- stack and memo -------------------------------------------------------------------------
 

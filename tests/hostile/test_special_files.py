@@ -14,6 +14,7 @@ import pytest
 from mimic_base.archives import check_archive
 from mimic_base.errors import InputError
 from mimic_base.limits import lifted
+from mimic_base.pickle_data import load_pickle
 from mimic_base.reading import opened, read_bounded
 from motions.robot.dataset import read_header, read_manifest
 from motions.robot.pack import ABOUT, CLIPS, MotionPack
@@ -142,3 +143,14 @@ def test_links_that_lead_round_in_a_circle_are_told(refused: Refused, tmp_path: 
         ("robots", "add", tmp_path / "a.xml"),
     ):
         assert str(tmp_path / "a.") in refused("mimic.cli", *words)
+
+
+@pytest.mark.parametrize("opcode", [b"]", b"}", b"\x8f", b"\x85", b"(l", b"(d", b"(\x91"])
+def test_a_pickle_of_a_million_empty_containers_is_refused(tmp_path: Path, opcode: bytes) -> None:
+    content = b"\x80\x04(N" + opcode * 2_000_000 + b"l."
+    if len(opcode) > 1 and opcode != b"(\x91":  # two bytes each: not fifty times the file
+        with lifted(ratio=20), pytest.raises(InputError, match="'ratio'"):
+            load_pickle(tmp_path / "a.pkl", content)
+    else:
+        with pytest.raises(InputError, match="'ratio'"):
+            load_pickle(tmp_path / "a.pkl", content)

@@ -24,6 +24,7 @@ from mimic.envs.terms import (
     RewardTerm,
     TerminationTerm,
     check_shape,
+    check_terms,
     weighted_rewards,
 )
 from mimic.envs.threads import few_threads
@@ -112,6 +113,17 @@ def quiet_task(
     )
 
 
+def _check_terms(config: TaskConfig) -> None:
+    """Raise a `MimicError` where a term cannot be called as the environment will call it."""
+    task = f"task '{config.task}'"
+    for group, terms in config.observations.items():
+        check_terms(f"{task}: observations.{group}", terms, ObservationTerm, 1)
+    check_terms(f"{task}: rewards", config.rewards, RewardTerm, 1)
+    check_terms(f"{task}: terminations", config.terminations, TerminationTerm, 1)
+    check_terms(f"{task}: events", config.events, EventTerm, 2)
+    check_terms(f"{task}: curriculum", config.curriculum, CurriculumTerm, 2)
+
+
 class Environment:
     """Many copies of a scene, each with a robot that is asked to do something.
 
@@ -141,6 +153,7 @@ class Environment:
     def __init__(
         self, config: TaskConfig, engine: Engine, *, seed: int = 0, compiled: bool = False
     ) -> None:
+        _check_terms(config)
         self.cfg = config
         self.task_name = config.task
         self.engine = engine
@@ -561,7 +574,8 @@ class Environment:
         time_outs = torch.zeros_like(terminated)
         reasons: dict[str, torch.Tensor] = {}
         for name, term in self.cfg.terminations.items():
-            value = check_shape(name, term.function(self, **term.parameters), (self.num_envs,))
+            value = term.function(self, **term.parameters)
+            value = check_shape(name, value, (self.num_envs,), exactly=True)
             reasons[name] = value
             if term.time_out:
                 time_outs |= value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -155,16 +156,44 @@ def weighted_rewards(
     total = torch.zeros(env.num_envs, device=env.device)
     weighted: dict[str, torch.Tensor] = {}
     for name, term in terms.items():
-        value = check_shape(name, term.function(env, **term.parameters), (env.num_envs,))
+        value = term.function(env, **term.parameters)
+        value = check_shape(name, value, (env.num_envs,), exactly=True)
         weighted[name] = term.weight * value
         total = total + weighted[name]
     return total, weighted
 
 
-def check_shape(name: str, value: torch.Tensor, expected: tuple[int, ...]) -> torch.Tensor:
-    """Return ``value`` if its leading dimensions fit; name the offending term otherwise."""
-    if tuple(value.shape[: len(expected)]) != expected:
-        raise ValueError(
-            f"term '{name}' returned shape {tuple(value.shape)}, expected {expected} first"
-        )
+def check_shape(
+    name: str, value: Any, expected: tuple[int, ...], *, exactly: bool = False
+) -> torch.Tensor:
+    """Return ``value`` if its leading dimensions fit, or all of them; name the term otherwise."""
+    shape = tuple(getattr(value, "shape", ()))
+    fits = isinstance(value, torch.Tensor) and shape[: len(expected)] == expected
+    if not fits or (exactly and len(shape) > len(expected)):
+        found = f"shape {shape}" if isinstance(value, torch.Tensor) else type(value).__name__
+        more = "" if exactly else " first"
+        raise MimicError(f"term '{name}' returned {found}, expected a tensor {expected}{more}")
     return value
+
+
+def check_terms(where: str, terms: Mapping[str, Any], kind: type, arguments: int) -> None:
+    """Raise a `MimicError` where a term is no ``kind``, or its function cannot take its parameters.
+
+    Args:
+        where: the task and the group of terms, for the refusal.
+        arguments: how many arguments the environment itself gives the function.
+    """
+    for name, term in terms.items():
+        if not isinstance(term, kind):
+            raise MimicError(
+                f"{where}: '{name}' is a {type(term).__name__}, expected a {kind.__name__}"
+            )
+        try:
+            signature = inspect.signature(term.function)
+        except (TypeError, ValueError):
+            continue  # it does not say what it takes
+        try:
+            signature.bind(*[None] * arguments, **term.parameters)
+        except TypeError as error:
+            title = getattr(term.function, "__name__", repr(term.function))
+            raise MimicError(f"{where}: '{name}': {title}{signature}: {error}") from error

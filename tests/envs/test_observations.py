@@ -16,6 +16,7 @@ from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.mdp import observations
 from mimic.envs.terms import ObservationTerm
 from mimic.tasks.tracking import tracking
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
 
@@ -164,5 +165,5 @@ def test_same_name_in_two_groups_may_mean_two_things(build, quiet: TaskConfig) -
 
 def test_term_of_wrong_shape_is_named(build, quiet: TaskConfig) -> None:
     broken = ObservationTerm(function=lambda env: torch.zeros(7, 2))
-    with pytest.raises(ValueError, match="term 'odd' returned shape"):
+    with pytest.raises(MimicError, match="term 'odd' returned shape"):
         build(replace(quiet, observations={"actor": {"odd": broken}}))

@@ -21,6 +21,15 @@ def keep_robot(spec: mujoco.MjSpec, path: Path) -> mujoco.MjsBody:
     Raises:
         RobotError: no body has joints, or two robots stand in the scene.
     """
+    try:
+        return _alone(spec, path)
+    except RobotError:
+        raise
+    except (ValueError, RuntimeError) as error:  # MuJoCo's, of a model that does not compile
+        raise RobotError(f"{path}: MuJoCo cannot compile this robot: {error}") from error
+
+
+def _alone(spec: mujoco.MjSpec, path: Path) -> mujoco.MjsBody:
     root = root_body(spec, path)
     for part in [*spec.keys, *spec.sensors, *spec.skins, *spec.tuples]:
         spec.delete(part)

@@ -40,6 +40,7 @@ _SAME = 1e-5
 """m; corners of a mesh that are nearer are one."""
 _SQUARE = 2e-3
 """Cosine between the edges of a box at most, and the misfit of its corners by its size."""
+_MOST_VERTICES = 1 << 31
 _CELL, _MOST_CELLS = 0.02, 500
 """m between the heights that a mesh becomes, unless one side would have more than so many."""
 
@@ -176,6 +177,7 @@ def _read_obj(path: Path, text: str) -> tuple[Array, Array]:
             elif words[:1] == ["f"]:
                 corner = [int(word.partition("/")[0]) for word in words[1:]]
                 corner = [c - 1 if c > 0 else len(vertices) + c for c in corner]
+                corner = [c if abs(c) < _MOST_VERTICES else -1 for c in corner]  # none has it
                 triangles += [
                     (corner[0], b, c) for b, c in zip(corner[1:], corner[2:], strict=False)
                 ]

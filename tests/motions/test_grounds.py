@@ -142,6 +142,7 @@ def test_any_other_mesh_becomes_a_height_field(tmp_path: Path) -> None:
         ("a.obj", "v 0 0 x\n", "line 1 is no vertex or face (found 'v 0 0 x')"),
         ("a.obj", "v 0 0 0\n", "the mesh has no surface (found 1 vertices and 0 triangles)"),
         ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "names a vertex that is not there"),
+        ("a.obj", f"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 {10**30}\n", "names a vertex that is not"),
         ("a.stl", "solid", "not a ground (expected a file of .json"),
     ],
 )

@@ -98,6 +98,15 @@ def test_two_robots_are_refused(tmp_path: Path) -> None:
         derive(written(spec, tmp_path / "two.xml"), "two")
 
 
+def test_a_joints_name_given_twice_is_one_line(tmp_path: Path) -> None:
+    text = urdf()
+    assert 'name="j_part_32"' in text
+    path = tmp_path / "twice.urdf"
+    path.write_text(text.replace('name="j_part_32"', 'name="j_part_14"'))
+    with pytest.raises(RobotError, match=r"twice\.urdf: .*repeated name 'j_part_14'"):
+        derive(path, "twice")
+
+
 def test_vendor_defaults_do_not_reach_motors_and_shapes(tmp_path: Path) -> None:
     spec = stick_spec(tmp_path)
     spec.default.actuator.gear[0] = 80.0

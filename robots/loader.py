@@ -164,10 +164,17 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
 
 
 def _model_file(desc: Description, *, download: bool) -> tuple[Path, str]:
+    for key in ("menagerie", "file"):
+        if not isinstance(desc.model.get(key, ""), str):
+            raise RobotError(f"{desc.path}: [model] {key} must be text")
     if "menagerie" in desc.model and "file" in desc.model:
         return menagerie_file(desc.model["menagerie"], desc.model["file"], download=download)
     if "menagerie" in desc.model or "file" not in desc.model:
         raise RobotError(f"{desc.path}: [model] needs 'file' (an MJCF) or 'menagerie' and 'file'")
+    if "\0" in desc.model["file"]:
+        raise RobotError(
+            f"{desc.path}: [model] file must be a path (found a text with a zero byte)"
+        )
     xml = real_path(desc.path.parent / desc.model["file"])
     if not xml.is_file():
         raise RobotError(f"{desc.path}: [model] file '{xml}' does not exist")

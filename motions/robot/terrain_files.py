@@ -88,6 +88,8 @@ def _of_numbers(spec: str, kind: str, text: str) -> Terrain:
                 expected=", ".join(known) or "none",
             )  # fmt: skip
         given[name] = _number(spec, name, value, known[name].default)
+    # Each is a block of the model.
+    check_limit(f"ground {spec}", "elements", given.get("count", 0), f"the count of {kind}")
     return shape(**given)
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import robots
 from mimic_base.archives import check_archive
-from mimic_base.errors import InputError
+from mimic_base.errors import InputError, RobotError
 from mimic_base.limits import lifted
 from mimic_base.pickle_data import load_pickle
 from mimic_base.reading import opened, read_bounded
 from motions.robot.dataset import read_header, read_manifest
 from motions.robot.pack import ABOUT, CLIPS, MotionPack
+from motions.robot.terrain_files import read_terrain
 from retarget.batch import jobs
 from retarget.batch.record import job_key
 from tests.hostile.conftest import Refused
@@ -154,3 +156,15 @@ def test_a_pickle_of_a_million_empty_containers_is_refused(tmp_path: Path, opcod
     else:
         with pytest.raises(InputError, match="'ratio'"):
             load_pickle(tmp_path / "a.pkl", content)
+
+
+@pytest.mark.parametrize("file", ['"a\\u0000b.xml"', "5", "[]"])
+def test_a_description_whose_model_is_no_path_is_refused(tmp_path: Path, file: str) -> None:
+    (tmp_path / "a.toml").write_text(f"[model]\nfile = {file}\n")
+    with pytest.raises(RobotError, match="a.toml"):
+        robots.load(str(tmp_path / "a.toml"))
+
+
+def test_a_ground_of_a_billion_steps_is_refused() -> None:
+    with pytest.raises(InputError, match="'elements'"):
+        read_terrain("steps:0.1,0.3,1000000000")

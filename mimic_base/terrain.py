@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mimic_base.errors import MimicError
+from mimic_base.limits import check_limit
 from mimic_base.rotations import quat_to_matrix
 from mimic_base.surface import Surface
 
@@ -261,6 +262,10 @@ class RoughGround(Terrain):
     def parts(self) -> TerrainParts:
         _all_positive("rough ground: spacing, bump, height", (self.spacing, self.bump, self.height))
         _all_positive("rough ground: size", self.size)
+        for step in (self.spacing, self.bump):
+            # In floats: what is too much may not fit into whole numbers.
+            cells = (self.size[0] / step + 1.0) * (self.size[1] / step + 1.0)
+            check_limit("rough ground", "cells", cells, "the number of points")
         columns, rows = (round(extent / self.spacing) + 1 for extent in self.size)
         coarse = [max(2, round(extent / self.bump) + 1) for extent in self.size]
         drawn = np.random.default_rng(self.seed).uniform(size=(coarse[1], coarse[0]))

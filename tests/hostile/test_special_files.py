@@ -168,3 +168,11 @@ def test_a_description_whose_model_is_no_path_is_refused(tmp_path: Path, file: s
 def test_a_ground_of_a_billion_steps_is_refused() -> None:
     with pytest.raises(InputError, match="'elements'"):
         read_terrain("steps:0.1,0.3,1000000000")
+
+
+@pytest.mark.parametrize(
+    "words", ["size=1e6x1e6", "size=1e300x1e300", "spacing=1e-300", "bump=1e-9"]
+)
+def test_a_rough_ground_of_a_billion_points_is_refused(words: str) -> None:
+    with pytest.raises(InputError, match="'cells'"):
+        read_terrain(f"rough:{words}")

@@ -227,7 +227,13 @@ def _json_rows(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]
 
 
 def _csv_rows(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    table = csv.DictReader(io.StringIO(content))
+    try:
+        yield from _table_rows(path, csv.DictReader(io.StringIO(content, newline="")))
+    except csv.Error as error:
+        raise input_error(path, "not a readable table", found=str(error)[:200]) from error
+
+
+def _table_rows(path: Path, table: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     if "file" not in (table.fieldnames or ()):
         raise input_error(
             path, "the first line must head the columns", found=", ".join(table.fieldnames or ()),

@@ -14,6 +14,7 @@ from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import InputError, MimicError, UserError
 from mimic_base.json_text import parse_json, parse_toml
+from motions.robot.dataset import find_motion_files
 from motions.robot.dataset import read_manifest as read_motion_manifest
 from retarget.batch.jobs import read_manifest
 
@@ -268,6 +269,16 @@ def test_a_forged_configuration_is_one_line(text: str, tmp_path: Path) -> None:
 
 
 # -- manifests ------------------------------------------------------------------------------------
+
+
+def test_a_table_that_csv_cannot_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "set.csv"
+    path.write_text("file,weight\n" + "a" * 200_000 + ",1\n")
+    with pytest.raises(InputError, match=r"set\.csv: not a readable table .*field larger"):
+        find_motion_files([path])
+    path.write_bytes(b"file,weight\ra.npz,1\n")  # lines of an old Macintosh, and others
+    with pytest.raises(InputError, match=r"a\.npz"):
+        find_motion_files([path])
 
 
 @pytest.mark.parametrize(

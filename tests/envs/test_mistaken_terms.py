@@ -42,8 +42,8 @@ def build(tiny: Robot, **changes: Any) -> Any:
             r"rewards: 'x': wide.*unexpected keyword argument 'std'",
         ),
         (
-            {"events": {"e": EventTerm(function=wide, mode="reset")}},
-            r"events: 'e': wide.*too many positional arguments",
+            {"events": {"e": EventTerm(function=lambda env: None, mode="reset")}},
+            r"events: 'e': <lambda>.*too many positional arguments",
         ),
     ],
 )

@@ -119,7 +119,8 @@ def test_an_aim_is_no_failure_to_the_command(tiny: Robot) -> None:
     for _ in range(4):
         *_, extras = env.step(torch.zeros(3, 4))
     assert extras["terminated"].tolist() == [False, True, True]
-    assert env.commands["number"].failures.tolist() == [0.0, 1.0, 0.0]
+    number: Any = env.commands["number"]
+    assert number.failures.tolist() == [0.0, 1.0, 0.0]
     assert extras["figures"]["termination/there"].tolist() == [False, False, True]
     # Of the states before the restart.
     assert extras["figures"]["reward/pay"].tolist() == [2.0, 2.0, 2.0]
@@ -177,7 +178,7 @@ def test_a_training_is_judged_on_its_task(
         def forward(self, obs: torch.Tensor) -> torch.Tensor:
             return still(obs)
 
-    run = SimpleNamespace(
+    run: Any = SimpleNamespace(
         iteration=1, samples=8, wall_s=0.1, run_dir=tmp_path, policy=lambda: Policy()
     )
     judge = TrainingJudge([], task(fell=ends(4, 1)), tiny, "mujoco", every=1, episodes=4, until=0.7)

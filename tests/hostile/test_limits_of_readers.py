@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,7 +172,8 @@ def test_archives_within_the_limits_are_read(tmp_path: Path) -> None:
 
 
 def test_a_limit_is_lifted_by_the_option(tmp_path: Path, refused: Refused) -> None:
-    path = npz(tmp_path / "clip.npz", **{f"a{i}": npy("'<f8'", "(1,)", bytes(8)) for i in range(9)})
+    members = {f"a{i}": npy("'<f8'", "(1,)", bytes(8)) for i in range(9)}
+    path = npz(tmp_path / "clip.npz", zipfile.ZIP_DEFLATED, **members)
     line = refused("mimic.cli", "motions", "info", path, "--limit", "members=8")
     assert "above the limit 'members' (found 9, expected at most 8); --limit members=9" in line
     line = refused("mimic.cli", "motions", "info", path, "--limit", "members=9")
@@ -327,7 +329,7 @@ def test_a_robot_motion_has_sane_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fps", [np.array([[1], [2]]), np.inf, -np.inf, np.nan, 1e300, 0])
-def test_absurd_rates_are_told(fps: object, tmp_path: Path) -> None:
+def test_absurd_rates_are_told(fps: Any, tmp_path: Path) -> None:
     frames = np.zeros((4, 3))
     turned = np.tile([0.0, 0, 0, 1], (4, 1))
     np.savez(
@@ -357,7 +359,7 @@ def test_a_robot_motion_of_absurd_numbers_is_not_loaded(tmp_path: Path) -> None:
     shapes = {"joint_pos": (3, 2), "joint_vel": (3, 2), "body_pos_w": (3, 1, 3),
               "body_quat_w": (3, 1, 4), "body_lin_vel_w": (3, 1, 3),
               "body_ang_vel_w": (3, 1, 3)}  # fmt: skip
-    arrays = {key: np.zeros(shapes[key], np.float32) for key in FRAME_FIELDS}
+    arrays: dict[str, Any] = {key: np.zeros(shapes[key], np.float32) for key in FRAME_FIELDS}
     arrays["body_quat_w"][..., 0] = 1
     arrays["joint_vel"][2, 1] = 1e9
     np.savez(tmp_path / "a.npz", fps=50, joint_names=["a", "b"], body_names=["base"], **arrays)

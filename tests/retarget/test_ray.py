@@ -20,7 +20,7 @@ from retarget.batch import find_jobs, run_batch
 from retarget.batch.jobs import Job
 from retarget.batch.on_ray import _connect, on_ray, run_there
 from retarget.batch.record import Record, record_path
-from retarget.batch.work import Work, retarget_job
+from retarget.batch.work import Held, Work, retarget_job
 from retarget.command.cli import main
 
 REPO = Path(__file__).resolve().parents[2]
@@ -97,7 +97,7 @@ def test_the_same_results_and_records_as_the_pool(
     assert fresh == ["broken"]
 
 
-def die_on_b(job: Job, key: str, out: Path) -> Record:
+def die_on_b(job: Job, key: str, out: Path) -> Record | Held:
     if job.name == "b":
         os._exit(9)
     if job.name == "a":
@@ -111,7 +111,8 @@ def test_a_clip_that_kills_its_worker_is_told(
 ) -> None:
     del cluster
     left = [(job, "key") for job in find_jobs([clips])]
-    records = {record.name: record for record in on_ray(left, tmp_path, work, task=die_on_b)}
+    found = [each for each in on_ray(left, tmp_path, work, task=die_on_b)]
+    records = {each.name: each for each in found if isinstance(each, Record)}
     assert len(records) == 4 and not records["deep/c"].error
     assert "died twice" in records["b"].error and "not enough of it" in records["a"].error
     assert records_of(tmp_path)["b.json"]["error"] == records["b"].error
@@ -173,5 +174,6 @@ def test_without_ray_the_command_says_how_to_get_it(
 def test_a_machine_without_the_disk_says_so(work: Work, tmp_path: Path) -> None:
     job, before = Job(tmp_path / "a.bvh", "a"), Path.cwd()
     record = run_there(job, "key", (work, tmp_path / "absent", tmp_path, retarget_job))
+    assert isinstance(record, Record)
     assert "absent" in record.error and os.uname().nodename in record.error
     assert Path.cwd() == before

@@ -1,4 +1,9 @@
-"""Many motions as one data set: splits by content, one memory-mapped file, queries at any time."""
+"""Many motions as one data set: splits by content, one memory-mapped file, queries at any time.
+
+    python examples/14_data_set.py
+
+The file is written once and mapped by every process that trains; docs/howto/data_set.md.
+"""
 
 from __future__ import annotations
 

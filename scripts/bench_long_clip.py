@@ -1,7 +1,7 @@
 """Memory and time of a clip of 200,000 frames: read, retargeted in windows, converted, loaded.
 
     python scripts/bench_long_clip.py [--frames 200000] [--robot unitree_g1] [--windows 1024 4096]
-        [--folder /tmp/long_clip] [--against DIR] [--only TEXT] [--json FILE]
+        [--scratch /tmp/long_clip] [--against DIR] [--only TEXT] [--json FILE]
 
 The clip is made of the project's generated clips, one after the other in an order drawn with a
 fixed seed, each at another pace: each begins where the last one ended, standing. Every step is a
@@ -141,14 +141,14 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=200_000)
     parser.add_argument("--robot", default="unitree_g1")
     parser.add_argument("--windows", type=int, nargs="*", default=[1024, 4096])
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "long_clip")
+    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "long_clip")
     parser.add_argument("--against", type=Path, help="another checkout, beside this one")
     parser.add_argument("--only", default="", help="steps whose name holds this text")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     sys.path.insert(0, str(REPO))
-    options.folder.mkdir(parents=True, exist_ok=True)
-    clip = options.folder / f"walk_{options.frames}.bvh"
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    clip = options.scratch / f"walk_{options.frames}.bvh"
     if not clip.exists():
         make_clip(clip, options.frames)
     print(f"{clip}: {options.frames} frames, {clip.stat().st_size / 1e6:.0f} MB", flush=True)
@@ -163,18 +163,18 @@ def main() -> int:
         own = repo == REPO
         mark = "" if own else f" ({repo.name})"
         step(f"read{mark}", repo, "-c", READ, str(clip))
-        motion = options.folder / f"motion{mark.strip()}.npz"
+        motion = options.scratch / f"motion{mark.strip()}.npz"
         step(f"retarget{mark}", repo, *MIMIC, "retarget", str(clip), "--robot", options.robot,
              "--out", str(motion))  # fmt: skip
         for window in options.windows if own else []:
-            out = options.folder / f"motion_{window}.npz"
+            out = options.scratch / f"motion_{window}.npz"
             step(f"retarget, window of {window}", repo, "-c", RETARGET, str(clip), options.robot,
                  str(out), str(window))  # fmt: skip
             if out.exists():
                 digests[str(window)] = digest(out)
         if own and motion.exists():
             digests["as chosen"] = digest(motion)
-        folder = options.folder / f"converted{mark.strip()}"
+        folder = options.scratch / f"converted{mark.strip()}"
         if not motion.exists():
             continue
         motions = (*MIMIC, "motions")

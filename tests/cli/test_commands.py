@@ -102,7 +102,7 @@ def test_help_names_every_protocol(mimic) -> None:
         (["evaluate", "{text}"], ["text.npz", "not a readable ONNX file"]),
         (["evaluate", "{text}", "--json", "{text}/result.json"], ["result.json", "cannot write"]),
         (["export", "absent"], ["absent", "does not exist"]),
-        (["export", "{folder}"], ["no checkpoint"]),
+        (["export", "{folder}"], ["not a run directory"]),
         (["export", "{folder}", "--out", "x.txt"], ["--out x.txt", "ends in .onnx"]),
         (["export", "{text}"], ["text.npz", "not a readable checkpoint"]),
         (["benchmark", "--num-envs", "0"], ["--num-envs"]),

@@ -32,6 +32,7 @@ from mimic.policy.contract import ObservationInfo, contract_of_env
 from mimic.policy.observations import ObservationBuilder, Reference, RobotState, Situation
 from mimic_base.errors import MimicError
 from mimic_base.frame_fields import FRAME_FIELDS
+from mimic_base.trust import consent
 from motions import RobotMotion
 from robots import Robot
 from robots.kinematics import forward_kinematics
@@ -209,6 +210,7 @@ def test_observations_of_ones_own_are_found_by_module_and_name(
         "def plain(env):\n    return env\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    consent(["my_observations"])
     assert find_observation("my_observations:height").__name__ == "height"
     with pytest.raises(MimicError, match="not declared there"):
         find_observation("my_observations:plain")

@@ -24,6 +24,7 @@ from mimic.sim.objects import ObjectConfig
 from mimic.sim.scene import SceneConfig
 from mimic.tasks import make_env
 from mimic_base.errors import MimicError
+from mimic_base.trust import consent
 from robots import Robot
 
 
@@ -278,6 +279,7 @@ def test_tasks_are_found_by_module_and_function(
         "def wrong():\n    return 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    consent(["my_tasks"])
     config = task_config("my_tasks:short")
     assert config.episode_length_s == 1.0 and config.task == "my_tasks:short"
     for name, text in (

@@ -182,8 +182,8 @@ def test_parents_that_are_no_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[" * 100000, "nested too deeply"),
-        ('{"Frames":' + "[" * 100000, "nested too deeply"),
+        ("[" * 100000, "nesting of this JSON is above the limit 'depth'"),
+        ('{"Frames":' + "[" * 100000, "nesting of this JSON is above the limit 'depth'"),
         (json.dumps({"Frames": [[[1.0]] * 44] * 3}), "something else than numbers"),
         (json.dumps({"Frames": [[10**400] * 44] * 3}), "something else than numbers"),
     ],

@@ -157,14 +157,23 @@ def _of_arrays(path: Path) -> dict[str, Any]:
     if "size" in arrays:
         data["size"] = np.ravel(arrays["size"]).tolist()
     elif "spacing" in arrays:
-        data["size"] = (float(arrays["spacing"]) * (np.array(heights.shape[::-1]) - 1)).tolist()
+        spacing = _one(path, "spacing", arrays["spacing"])
+        data["size"] = (spacing * (np.array(heights.shape[::-1]) - 1)).tolist()
     else:
         raise input_error(path, "a height field needs its `size` [2], or its `spacing`, m")
     if "pos" in arrays:
         data["pos"] = np.ravel(arrays["pos"]).tolist()
     if "around" in arrays:
-        data["around"] = float(arrays["around"])
+        data["around"] = _one(path, "around", arrays["around"])
     return check_terrain(data, str(path))
+
+
+def _one(path: Path, name: str, values: Array) -> float:
+    """The number in an array that holds one."""
+    if values.size != 1 or values.dtype.kind not in "fiu":
+        raise input_error(path, f"`{name}` must be one number",
+                          found=f"{values.dtype} of shape {values.shape}")  # fmt: skip
+    return float(values.reshape(-1)[0])
 
 
 def _read_obj(path: Path, text: str) -> tuple[Array, Array]:

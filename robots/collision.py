@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -136,8 +137,21 @@ def _kept(name: str, key: str) -> CheckGeometry | None:
         about = json.loads(arrays["about"].tobytes())
         file = load_file(_CACHE, name, key, about["model"])
         if file is not None:
-            return _unpacked(about, arrays, mujoco.MjModel.from_binary_path(str(file)))
+            return _unpacked(about, arrays, _opened(file))
     return None
+
+
+def _opened(file: Path) -> mujoco.MjModel:
+    """A model that was kept; `ValueError` where another process has just taken it away.
+
+    MuJoCo would write a log of that into the current directory.
+    """
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda _: None)
+    try:
+        return mujoco.MjModel.from_binary_path(str(file))
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _unpacked(

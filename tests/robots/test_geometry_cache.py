@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -127,3 +128,23 @@ def test_old_entries_go(cache: Path, compiled: list[Path], monkeypatch: pytest.M
         monkeypatch.setattr(mujoco, "__version__", f"3.{number}.0")
         afresh(robot)
     assert len(compiled) == 7 and len(list(cache.iterdir())) == 8
+
+
+def test_an_entry_that_another_process_takes_away_leaves_no_log(
+    cache: Path, compiled: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    robot = robots.load(TINY)
+    first = afresh(robot)
+    found = collision.load_file
+
+    def gone(*where: Any) -> Path | None:
+        file = found(*where)
+        assert file is not None
+        file.unlink()
+        return file
+
+    monkeypatch.setattr(collision, "load_file", gone)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert same(first, afresh(robot)) and len(compiled) == 2
+    assert not list((tmp_path / "here").iterdir())

@@ -31,6 +31,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mimic_base.errors import input_error
+from mimic_base.limits import check_limit
 
 SHAPES: dict[str, int] = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "mesh": 0}
 """Shapes of objects, and how many numbers `size` has."""
@@ -43,6 +44,8 @@ _TERRAIN_KEYS: dict[str, tuple[str, ...]] = {
 _OBJECT_KEYS = (
     "shape", "size", "mesh", "mesh_scale", "mass", "friction", "fixed", "pos", "quat",
 )  # fmt: skip
+_SMALLEST = 1e-6
+"""Of sizes (m), masses (kg) and coefficients: what is below is divided by in vain."""
 _SIDES = ("left", "right")
 
 
@@ -218,6 +221,15 @@ def _numbers(
         kind += " within +-pi/2" if rule is _less_than_upright else ""
         raise input_error(
             where, f"{at} must be {kind}", found=repr(value)[:60], expected=f"{count} of them"
+        )
+    largest = max(map(abs, value), default=0.0)
+    check_limit(where, "magnitude", largest, f"the greatest number of {at}")
+    if rule is _positive and min(value, default=1.0) < _SMALLEST:
+        raise input_error(
+            where,
+            f"{at} must not be that small",
+            found=min(value),
+            expected=f"{_SMALLEST:g} or more",
         )
 
 

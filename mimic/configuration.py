@@ -207,11 +207,6 @@ def _plain(value: Any, declared: Any, path: tuple[str, ...]) -> Any:
     )
 
 
-def _plain_entries(values: Sequence[Any], declared: Any, path: tuple[str, ...]) -> list[Any]:
-    pairs = zip(values, _entries(declared, len(values)), strict=True)
-    return [_plain(value, kind, (*path, str(i))) for i, (value, kind) in enumerate(pairs)]
-
-
 def _plain_dataclass(value: Any, declared: Any, path: tuple[str, ...]) -> dict[str, Any]:
     kind = type(value)
     plain: dict[str, Any] = {}

@@ -177,22 +177,6 @@ class PolicyContract:
         return replace(contract, **free)
 
 
-def _parse(name: str, value: Any) -> Any:
-    if name in PER_JOINT:
-        return tuple(float(each) for each in value)
-    if name in ("joint_names", "body_names"):
-        return tuple(str(each) for each in value)
-    if name in ("control_dt", "physics_dt"):
-        return float(value)
-    if name == "robot":
-        return RobotInfo(**value)
-    if name == "observations":
-        return tuple(ObservationInfo(**each) for each in value)
-    if name == "motions":
-        return tuple(MotionInfo(**each) for each in value)
-    return value
-
-
 def _check(c: PolicyContract) -> None:
     def refuse(what: str) -> None:
         raise MimicError(f"the policy's contract is inconsistent: {what}")
@@ -310,11 +294,12 @@ def contract_of_env(
     inside: dict[str, dict[str, int]] = {}
     # Of commands that say the same entry the first counts.
     for name, each in reversed(list((assets or assets_of_env(env)).items())):
-        of_commands |= {key: _parse(key, value) for key, value in each.contract.items()}
+        of_commands |= each.contract
         if assets is None:
             of_commands.pop("clip_inside", None)
         elif each.frames:
             inside[name] = {key: len(values) for key, values in each.frames.items()}
+    of_commands["motions"] = tuple(MotionInfo(**each) for each in of_commands["motions"])
     if spec.num_actions != len(robot.joint_names):
         raise MimicError(
             f"task '{spec.task}' has {spec.num_actions} actions for {len(robot.joint_names)} "

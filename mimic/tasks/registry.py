@@ -16,7 +16,7 @@ from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
 from mimic.tasks.tracking import faithful, tracking, without_state_estimation
 from mimic_base.errors import MimicError
-from mimic_base.trust import check_trusted
+from mimic_base.trust import PROGRAM, check_trusted
 from robots import Robot
 
 TASKS: Mapping[str, Callable[[], TaskConfig]] = {
@@ -60,6 +60,9 @@ def _find(task: str) -> TaskConfig:
             "package.module:function"
         )
     check_trusted(task)
+    if module.partition(".")[0] in PROGRAM and not module.startswith(f"{__package__}."):
+        # Finding a task calls its function: no other one of the program's is called by a name.
+        raise MimicError(f"task '{task}': '{module}' holds no tasks; known: {', '.join(TASKS)}")
     try:
         function = getattr(imported(module), name)
     except ImportError as error:

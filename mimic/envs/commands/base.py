@@ -112,20 +112,17 @@ class Command(RowsOfEnvironments, ABC):
         """[N, m] numbers that say what is commanded just now: enough for ``imagined``.
 
         Raises:
-            MimicError: the command cannot be imagined.
+            MimicError: the command cannot be imagined; so do the three below.
         """
-        raise MimicError(
-            f"command '{type(self).__name__}' cannot be imagined: it has no moment, later and "
-            "imagined; train by --algorithm ppo"
-        )
+        raise self._not_imagined("moment")
 
     def later(self, moment: torch.Tensor) -> torch.Tensor:
         """The moments [N, m] a control step after ``moment`` [N, m], as ``advance`` goes on."""
-        raise NotImplementedError
+        raise self._not_imagined("later")
 
     def steps_left(self, moment: torch.Tensor) -> torch.Tensor:
         """[N] control steps until the command is ``finished``."""
-        raise NotImplementedError
+        raise self._not_imagined("steps_left")
 
     def imagined(self, moment: torch.Tensor, robot: Any) -> Any:
         """The command as terms read it at ``moment`` [N, m], of robots in imagined states.
@@ -133,7 +130,13 @@ class Command(RowsOfEnvironments, ABC):
         Args:
             robot: has the attributes of ``mimic.sim.state.RobotState``.
         """
-        raise NotImplementedError
+        raise self._not_imagined("imagined")
+
+    def _not_imagined(self, name: str) -> MimicError:
+        return MimicError(
+            f"command '{type(self).__name__}' cannot be imagined: it has no '{name}' (moment, "
+            "later, steps_left and imagined are needed); train by --algorithm ppo"
+        )
 
     def metrics(self) -> Mapping[str, torch.Tensor]:
         """Figures [N] of every control step, for the log."""

@@ -542,7 +542,8 @@ class Learner:
         allowed = 0
         for k in range(1, c.horizon + 1):
             error = self._diagnosis.get(f"model/error_{k:02d}")
-            if error is None or error > c.guard:
+            # What nothing is known of yet is no reason to shorten.
+            if error is not None and error > c.guard:
                 break
             allowed = k
         horizon = min(c.horizon, max(c.shortest_horizon, allowed))

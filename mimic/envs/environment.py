@@ -140,7 +140,10 @@ class Environment:
         commands: the task's commands by name.
         actions, previous_actions: [N, A] the policy's last two outputs; zero after a restart.
         default_joint_pos: [J] the robot's; default_joint_pos_of_env: [N, J] each environment's.
+        number: [N] each environment's own number, from 0.
         episode_length_buf: [N] control steps since the restart.
+        drawn: [N, d] each: what events have drawn of the physics, by name, as differences from the
+            robot's description; see ``mimic.envs.mdp.privileged``.
         randomisation: strength of pushes and start noise; 1 is the task as configured.
         parts: the functions of a control step, where compilers and clocks take hold.
     """
@@ -183,10 +186,12 @@ class Environment:
         self.action_scale = torch.cat([each.scale for each in self._actions.values()])
         self.actions = torch.zeros(n, self.num_actions, device=self.device)
         self.previous_actions = torch.zeros_like(self.actions)
+        self.number = torch.arange(n, device=self.device)
         self.episode_length_buf = torch.zeros(n, dtype=torch.long, device=self.device)
         self.terminated = torch.zeros(n, dtype=torch.bool, device=self.device)
         self.reward_per_step = torch.zeros(n, device=self.device)
         self.non_finite_resets = 0
+        self.drawn: dict[str, torch.Tensor] = {}
         self.randomisation = 1.0
         self.commands: dict[str, Command] = {
             name: each.build(self) for name, each in config.commands.items()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -44,7 +44,8 @@ def observable(mirror: MirrorRule) -> Callable[[F], F]:
     """Declare a function as an observation that policies, players and reflections know.
 
     Args:
-        mirror: what becomes of the values in the left-right mirror image of the world.
+        mirror: what becomes of the values in the left-right mirror image of the world. A rule of
+            fewer columns than the observation has is that of a block; blocks stand side by side.
     """
 
     def declare(function: F) -> F:
@@ -171,6 +172,27 @@ def two_columns() -> MirrorRule:
 def unchanged(size: int = 1) -> MirrorRule:
     """Rule of ``size`` numbers that are the same left and right, such as a height."""
     return lambda robot, keys: (list(range(size)), [1.0] * size)
+
+
+def opposite(size: int = 1) -> MirrorRule:
+    """Rule of ``size`` numbers that change sign, such as a rate of turn about the vertical."""
+    return lambda robot, keys: (list(range(size)), [-1.0] * size)
+
+
+def beside(*rules: MirrorRule) -> MirrorRule:
+    """Rule of several quantities side by side in one observation."""
+    return lambda robot, keys: side_by_side([rule(robot, keys) for rule in rules])
+
+
+def side_by_side(tables: Sequence[Table]) -> Table:
+    """The table of columns that follow each other, from the table of each part."""
+    index: list[int] = []
+    signs: list[float] = []
+    for columns, sign in tables:
+        offset = len(index)
+        index += [offset + column for column in columns]
+        signs += sign
+    return index, signs
 
 
 def of_key_bodies(kind: str) -> MirrorRule:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mimic.envs.observation import Table, mirror_rule
+from mimic.envs.observation import Table, mirror_rule, side_by_side
 from mimic_base.errors import MimicError
 from robots.symmetry import MirrorMap, mirror_map
 
@@ -38,19 +38,20 @@ def reflections(env: Environment) -> dict[str, Reflection]:
     robot = mirror_map(env.robot)
     keys = _key_bodies(env, robot)
     tables: dict[str, Table] = {
-        "actions": _side_by_side([term.mirror(robot) for term in env.action_terms.values()])
+        "actions": side_by_side([term.mirror(robot) for term in env.action_terms.values()])
     }
     for group, terms in env.cfg.observations.items():
         parts: list[Table] = []
-        for name, term in terms.items():
+        entries = env.observing.entries[group]
+        for (name, term), entry in zip(terms.items(), entries, strict=True):
             rule = mirror_rule(term.function)
             if rule is None:
                 raise MimicError(
                     f"observation '{name}' has no left-right reflection; train without symmetry, "
                     "or declare it with mimic.envs.observation.observable"
                 )
-            parts += [rule(robot, keys)] * term.history
-        tables[group] = _side_by_side(parts)
+            parts += [_in_blocks(name, rule(robot, keys), entry.size)] * term.history
+        tables[group] = side_by_side(parts)
     return {
         name: Reflection(
             torch.tensor(index, device=env.device), torch.tensor(sign, device=env.device)
@@ -59,14 +60,15 @@ def reflections(env: Environment) -> dict[str, Reflection]:
     }
 
 
-def _side_by_side(tables: list[Table]) -> Table:
-    index: list[int] = []
-    signs: list[float] = []
-    for columns, sign in tables:
-        offset = len(index)
-        index += [offset + column for column in columns]
-        signs += sign
-    return index, signs
+def _in_blocks(name: str, table: Table, size: int) -> Table:
+    """The table of an observation of ``size`` columns from that of a block of it."""
+    count, rest = divmod(size, len(table[0]))
+    if rest or not count:
+        raise MimicError(
+            f"observation '{name}' has {size} columns, its left-right reflection {len(table[0])}; "
+            "train without symmetry, or correct its rule"
+        )
+    return table if count == 1 else side_by_side([table] * count)
 
 
 def _key_bodies(env: Environment, robot: MirrorMap) -> list[int]:

@@ -16,6 +16,7 @@ from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
     from mimic.envs.environment import TaskConfig
+    from mimic.learning.algorithm import Algorithm
 
 
 def load_policy(run: Path | str) -> tuple[nn.Module, dict[str, Any]]:
@@ -48,10 +49,24 @@ def task_of(state: Mapping[str, Any], path: Path) -> TaskConfig | str:
 
 
 def policy_of(state: Mapping[str, Any], path: Path) -> nn.Module:
-    """The policy in a checkpoint's state.
+    """The policy in a checkpoint's state; see ``algorithm_of``.
+
+    Raises:
+        MimicError: the networks in the checkpoint are not those that its configuration describes.
+    """
+    return algorithm_of(state, path).policy()
+
+
+def algorithm_of(state: Mapping[str, Any], path: Path, size: int | None = None) -> Algorithm:
+    """The algorithm in a checkpoint's state, without environments: to take its policy from.
 
     The networks are built from the sizes in the checkpoint: neither the task's code nor numbers
     that only training needs are asked for, and such of another version are passed over.
+
+    Args:
+        state: has ``spec``, ``config.algorithm`` and ``algorithm``.
+        path: of the checkpoint, for refusals.
+        size: bytes that its weights have at most; by default the file's.
 
     Raises:
         MimicError: the networks in the checkpoint are not those that its configuration describes.
@@ -69,7 +84,7 @@ def policy_of(state: Mapping[str, Any], path: Path) -> nn.Module:
         lenient=True,
     )
     spec = spec_from_plain(state["spec"], path)
-    _check_widths(config, path)
+    _check_widths(config, path, path.stat().st_size if size is None else size)
     try:
         algorithm = algorithm_class(name).build(spec, config, "cpu", SINGLE)
         algorithm.load_state_dict(state["algorithm"]["state"])
@@ -81,12 +96,11 @@ def policy_of(state: Mapping[str, Any], path: Path) -> nn.Module:
             f"{path}: its networks do not fit its configuration ({reason[:120]}); use the version "
             "of the program it was written by"
         ) from error
-    return algorithm.policy()
+    return algorithm
 
 
-def _check_widths(config: Any, path: Path) -> None:
-    """Refuse networks that are larger than the file: their weights are in it."""
-    size = path.stat().st_size
+def _check_widths(config: Any, path: Path, size: int) -> None:
+    """Refuse networks that are larger than the file's bytes: their weights are in it."""
     networks = getattr(config, "networks", None)
     for name in ("actor_hidden", "critic_hidden"):
         widths = getattr(networks, name, ())

@@ -7,7 +7,7 @@ one's own): the same functions that the simulation calls are called here with a 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -84,6 +84,8 @@ class Situation:
     """Commands that are not clips, from whoever plays the policy."""
     objects: Mapping[str, Any] = field(default_factory=dict)
     """Objects by name with ``pos_w`` [3] and what else is observed of them; likewise."""
+    later: Callable[[int], Reference] | None = None
+    """The frame some control steps after ``reference``, where the clip is known beyond it."""
 
     @property
     def state(self) -> Any:
@@ -138,12 +140,42 @@ class _Motion:
     def __init__(self, situation: Situation) -> None:
         contract = situation.contract
         anchor = contract.body_names.index(contract.anchor_body)
+        # Observed only by policies whose contract has it; others' key bodies may lack it.
+        names = contract.body_names
+        self._root = names.index(contract.root_body) if contract.root_body in names else 0
         frame = situation.reference
         assert frame is not None
         self._measured = Measured(situation.robot)
+        self._frame, self._later = frame, situation.later
         self.target_joints = np.concatenate([frame.joint_pos, frame.joint_vel])
         self.target_anchor_pos_w = frame.body_pos_w[anchor]
         self.target_anchor_quat_w = frame.body_quat_w[anchor]
+
+    def frames_ahead(self, steps: Sequence[int]) -> SimpleNamespace:
+        """Frames [K, ...] some control steps after the observed one, see ``mimic.envs.mdp.future``.
+
+        Raises:
+            MimicError: later ones than are known.
+        """
+        if self._later is None and any(steps):
+            raise MimicError(
+                f"this policy observes the reference {max(steps)} control steps ahead, which is "
+                "not given here; play it from a clip"
+            )
+        frames = [self._later(step) if self._later and step else self._frame for step in steps]
+
+        def stacked(name: str, body: int | None = None) -> Array:
+            values = [getattr(each, name) for each in frames]
+            return np.stack(values if body is None else [each[body] for each in values])
+
+        return SimpleNamespace(
+            joint_pos=stacked("joint_pos"),
+            joint_vel=stacked("joint_vel"),
+            root_pos_w=stacked("body_pos_w", self._root),
+            root_quat_w=stacked("body_quat_w", self._root),
+            root_lin_vel_w=stacked("body_lin_vel_w", self._root),
+            root_ang_vel_w=stacked("body_ang_vel_w", self._root),
+        )
 
     @property
     def robot_anchor_pos_w(self) -> Array:

@@ -151,9 +151,13 @@ class PolicyPlayer:
             MimicError: what a term needs is not measured or not given.
         """
         last = np.asarray(last_action, np.float64)
-        frame = None if reference is None else reference.frame(t + self.contract.reference_lead)
+        coming = t + self.contract.reference_lead
+        frame = None if reference is None else reference.frame(coming)
+        later = None if reference is None else lambda steps: reference.frame(coming + steps)
         known = {**self.commands_inside(t), **(commands or {})}
-        situation = Situation(self.contract, state, frame, last, known, objects or {})
+        situation = Situation(
+            self.contract, state, frame, last, known, objects or {}, later
+        )
         return self._observations()(situation)
 
     def _observations(self) -> ObservationBuilder:

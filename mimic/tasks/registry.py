@@ -14,6 +14,7 @@ from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.motion_library import MotionSource
 from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
+from mimic.tasks.student import student, student_with_heading, teacher
 from mimic.tasks.tracking import faithful, tracking, without_state_estimation
 from mimic_base.errors import MimicError
 from mimic_base.trust import PROGRAM, check_trusted
@@ -22,6 +23,9 @@ from robots import Robot
 TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "tracking": tracking,
     "tracking-no-state-estimation": without_state_estimation,
+    "tracking-teacher": teacher,
+    "tracking-student": student,
+    "tracking-student-heading": student_with_heading,
 }
 """Tasks by name; any other is named by the function that makes it, ``package.module:function``."""
 

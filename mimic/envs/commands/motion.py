@@ -410,6 +410,7 @@ class ImaginedMotion:
         self.library = library
         self.anchor, self.end_effectors = command.anchor, command.end_effectors
         self.reference_lead = command.reference_lead
+        self.clip, self.frame = clip, frame
         self.row = library.start[clip] + frame
         last = library.length[clip] - 1
         self.finished = frame >= last

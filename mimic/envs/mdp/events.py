@@ -15,6 +15,13 @@ Range = tuple[float, float]
 Range3 = tuple[float, float, float]
 
 
+def note(env: Environment, env_ids: torch.Tensor, name: str, values: torch.Tensor) -> None:
+    """Keep what was drawn [n, d] for the environments ``env_ids`` [n] in ``env.drawn``."""
+    if name not in env.drawn:
+        env.drawn[name] = torch.zeros(env.num_envs, values.shape[-1], device=env.device)
+    env.drawn[name][env_ids] = values.to(env.drawn[name])
+
+
 def randomize_foot_friction(env: Environment, env_ids: torch.Tensor, friction: Range) -> None:
     """Draw one sliding friction coefficient for both feet of each environment."""
     model = env.scene.model
@@ -25,6 +32,7 @@ def randomize_foot_friction(env: Environment, env_ids: torch.Tensor, friction: R
     columns = torch.tensor(geoms, device=env_ids.device)
     values[env_ids[:, None], columns, 0] = drawn
     env.engine.write_model_field("geom_friction", values)
+    note(env, env_ids, "foot_friction", drawn - float(model.geom_friction[geoms[0], 0]))
 
 
 def randomize_anchor_com(
@@ -38,6 +46,7 @@ def randomize_anchor_com(
     nominal = torch.as_tensor(env.scene.model.body_ipos[body].copy())
     values[env_ids, body] = nominal.to(values) + shift.to(values)
     env.engine.write_model_field("body_ipos", values)
+    note(env, env_ids, "anchor_com", shift)
 
 
 def randomize_joint_default(env: Environment, env_ids: torch.Tensor, offset: float) -> None:
@@ -45,6 +54,7 @@ def randomize_joint_default(env: Environment, env_ids: torch.Tensor, offset: flo
     nominal = env.default_joint_pos
     shift = env.uniform((len(env_ids), nominal.shape[-1]), -offset, offset)
     env.default_joint_pos_of_env[env_ids] = nominal + shift
+    note(env, env_ids, "joint_default", shift)
 
 
 def push(env: Environment, env_ids: torch.Tensor, lin_vel: Range3, ang_vel: Range3) -> None:

@@ -371,4 +371,3 @@ def _print_where(
         f"all clips on video: mimic play {out / 'policy.onnx'} --motion {out / 'motions'} "
         "--video all.mp4"
     )
-

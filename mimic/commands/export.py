@@ -37,20 +37,20 @@ class Export:
     description has moved since."""
 
     def run(self) -> int:
-        from mimic.learning.checkpoints import load_checkpoint
-        from mimic.learning.loading import policy_of, task_of
+        from mimic.learning.loading import task_of
         from mimic.policy.contract import assets_of_env, contract_of_env
         from mimic.policy.export import export_policy, frames_of
-        from mimic.policy.opener import find_policy
+        from mimic.policy.opener import find_policy, open_checkpoint
         from mimic_base.errors import MimicError
 
         if self.out is not None and self.out.suffix.lower() != ".onnx":
             raise MimicError(f"--out {self.out}: a policy file ends in .onnx")
-        checkpoint = find_policy(self.run_dir, prefer="checkpoint").file
+        source = find_policy(self.run_dir, prefer="checkpoint")
+        checkpoint = source.file
         if checkpoint.suffix.lower() == ".onnx":
             raise MimicError(f"{checkpoint}: a policy file already; name a run or a checkpoint")
-        state = load_checkpoint(checkpoint)
-        policy, identity = policy_of(state, checkpoint), state["identity"]
+        policy, state = open_checkpoint(source)
+        identity = state["identity"]
         env = self._environment(checkpoint, identity, task_of(state, checkpoint))
         assets = assets_of_env(env, self.clip)
         training = {

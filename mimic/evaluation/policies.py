@@ -14,7 +14,7 @@ import robots
 from mimic.configuration import from_plain, to_plain
 from mimic.envs.environment import TaskConfig
 from mimic.envs.observation import reference_to
-from mimic.policy.opener import PolicySource, find_policy, open_player
+from mimic.policy.opener import PolicySource, find_policy, open_checkpoint, open_player
 from mimic.tasks.registry import task_config
 from mimic_base.errors import MimicError
 from motions import RobotMotion
@@ -84,9 +84,9 @@ def _from_onnx(source: PolicySource) -> LoadedPolicy:
 
 def _from_checkpoint(source: PolicySource) -> LoadedPolicy:
     from mimic.learning.checkpoints import check_identity
-    from mimic.learning.loading import load_policy
 
-    policy, identity = load_policy(source.file)
+    policy, state = open_checkpoint(source)
+    identity = state["identity"]
 
     def act(obs: torch.Tensor) -> torch.Tensor:
         # Where the environment is; a second call finds it there.

@@ -90,11 +90,7 @@ def open_player(
     """
     if source.kind == "onnx":
         return PolicyPlayer(source.file)
-    from mimic.learning.checkpoints import load_checkpoint
-    from mimic.learning.loading import policy_of
-
-    state = load_checkpoint(source.file)
-    policy = policy_of(state, source.file)
+    policy, state = open_checkpoint(source)
     if state["contract"] is not None:
         contract = PolicyContract.from_json(state["contract"])
     else:
@@ -107,6 +103,20 @@ def open_player(
         )
         contract = contract_of_env(env, {})
     return CheckpointPlayer(source.file, contract, policy)
+
+
+def open_checkpoint(source: PolicySource) -> tuple[nn.Module, dict[str, Any]]:
+    """The deterministic policy, observations [N, D] -> actions [N, A] on the CPU, and the
+    checkpoint's whole state.
+
+    Raises:
+        MimicError: a damaged file, or one of another program.
+    """
+    from mimic.learning.checkpoints import load_checkpoint
+    from mimic.learning.loading import policy_of
+
+    state = load_checkpoint(source.file)
+    return policy_of(state, source.file), state
 
 
 class CheckpointPlayer(PolicyPlayer):

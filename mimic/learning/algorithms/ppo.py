@@ -180,7 +180,6 @@ class PPO:
         if self.average is not None:
             self.average = WeightAverage(self.trainer.actor, self.config.ema_decay)
 
-
     def load_actor(self, actor: Mapping[str, Any]) -> None:
         """Take an actor with its normaliser; it explores as a new one does.
 

@@ -37,8 +37,10 @@ class IsaacGymEngine(RemoteEngine):
         python: str = "",
     ):  # fmt: skip
         if scene.objects or not isinstance(scene.config.terrain, Plane):
-            what = f"objects ({', '.join(scene.objects)})" if scene.objects else (
-                f"this terrain ({type(scene.config.terrain).__name__}), a level floor only"
+            what = (
+                f"objects ({', '.join(scene.objects)})"
+                if scene.objects
+                else (f"this terrain ({type(scene.config.terrain).__name__}), a level floor only")
             )
             raise EngineError(f"engine 'isaacgym' cannot do {what}; use --engine mujoco")
         between = [name for name, pair in scene.contacts.items() if pair.other is not None]

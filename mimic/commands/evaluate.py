@@ -25,9 +25,9 @@ class Evaluate:
     motion_scene: bool = True
     """Judge in the scene (terrain, objects) that the motions carry."""
     protocol: str | None = None
-    """Of clips: appendix-f, noisy-start, robust, mjlab; of any task's own episodes: task,
-    task-robust. By default noisy-start where the task tracks clips, else task. Figures compare only
-    within one protocol."""
+    """Of clips: appendix-f, noisy-start, robust, mjlab, beyondmimic, phc, sonic, holomotion; of any
+    task's own episodes: task, task-robust. By default noisy-start where the task tracks clips,
+    else task. Figures compare only within one protocol."""
     episodes: int | None = None
     """Episodes of each clip, or of the task; by default the protocol's own number."""
     start_noise: float | None = None
@@ -79,6 +79,10 @@ class Evaluate:
         for note in result.notes:
             say(console, f"note: {note}", style="yellow")
         console.print(result.table())
+        if protocol.smoothness:
+            from mimic.evaluation.result import smoothness_table
+
+            console.print(smoothness_table([result.total]))
         if self.json is not None:
             say(console, str(self.json))
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from mimic.envs.commands.motion import motion_command
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.motion_library import MotionSource, find_motion_files
 from mimic.envs.threads import few_threads
-from mimic.evaluation.metrics import EpisodeTally, state_errors
+from mimic.evaluation.measures import Trace, measure
+from mimic.evaluation.metrics import EpisodeTally
 from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, load, named_task, robot_of
 from mimic.evaluation.protocols import OF_TASKS, Protocol, get_protocol, tracks_clips
+from mimic.evaluation.recorder import SmoothnessRecorder
 from mimic.evaluation.result import EvaluationResult
 from mimic.sim import pick_device
 from mimic.tasks.registry import make_env, task_config
@@ -90,6 +93,10 @@ def evaluate(
     library = motion_command(env).library
     tally, clip_of_episode = _play(env, loaded.act, protocol, progress)
     everything = torch.ones_like(clip_of_episode, dtype=torch.bool)
+    sums = tuple(
+        tally.sums(clip_of_episode == index, protocol.averaged_over)
+        for index in range(library.num_clips)
+    )
     return EvaluationResult(
         protocol=protocol,
         policy=loaded.source,
@@ -100,11 +107,12 @@ def evaluate(
         seed=seed,
         control_dt=env.control_dt,
         clips=tuple(
-            tally.summary(name, clip_of_episode == index, env.control_dt)
-            for index, name in enumerate(library.names)
+            each.summary(name, env.control_dt)
+            for each, name in zip(sums, library.names, strict=True)
         ),
         motion_hashes=library.hashes,
-        total=tally.summary("total", everything, env.control_dt),
+        total=tally.summary("total", everything, env.control_dt, protocol.averaged_over),
+        sums=sums,
         notes=tuple(notes),
         details=loaded.details,
     )
@@ -174,7 +182,7 @@ def _play(
     most = sum(int(planned[ids].max()) for ids in rounds)
     tallies, done = [], 0
     for ids in rounds:
-        tally = EpisodeTally(planned[ids], names)
+        tally = EpisodeTally(planned[ids], names, protocol.errors, whole=protocol.whole_clip)
 
         def report(step: int, before: int = done) -> None:
             if progress:
@@ -200,20 +208,28 @@ def _play_round(
     count = len(clip)
     everyone = torch.arange(env.num_envs, device=env.device)
     padded = torch.cat([clip, clip[:1].expand(env.num_envs - count)]).to(env.device)
-    with torch.no_grad(), few_threads(env.num_envs):
+    trace = Trace(env)
+    recorder = SmoothnessRecorder(env, count) if protocol.smoothness else None
+    with torch.no_grad(), few_threads(env.num_envs), recorder or nullcontext():
         motion_command(env).restart(everyone, padded, torch.zeros_like(padded))
         obs = env.observe()["actor"]
+        trace.push()
         step = 0
         while tally.running.any():
             result, _, dones, _ = env.step(act(obs))
             obs = result["actor"]
+            trace.push()
             failures = {NON_FINITE: dones}
             for name, term in protocol.failures.items():
                 failures[name] = term.function(env, **term.parameters)
             tally.add(
                 (env.reward_per_step / env.max_reward)[:count].cpu(),
-                {name: value[:count].cpu() for name, value in state_errors(env).items()},
+                {n: value[:count].cpu() for n, value in measure(trace, protocol.errors).items()},
                 {name: value[:count].cpu() for name, value in failures.items()},
             )
             step += 1
             report(step)
+            if recorder is not None:
+                recorder.end_step(tally.told == step)
+    if recorder is not None:
+        tally.smoothness = recorder.figures()

@@ -11,9 +11,18 @@ from mimic.envs.environment import TaskConfig, quiet_task
 from mimic.envs.failure import ROOT_HEIGHT, ROOT_TILT
 from mimic.envs.mdp import terminations
 from mimic.envs.terms import TerminationTerm
+from mimic.evaluation.measures import (
+    DEFAULT_ERRORS,
+    HOLOMOTION_ERRORS,
+    MEASURES,
+    MJLAB_ERRORS,
+    PHC_ERRORS,
+    SONIC_ERRORS,
+)
+from mimic.evaluation.metrics import AveragedOver
 from mimic_base.errors import MimicError
 
-Disturbances = Literal["none", "task"]
+Disturbances = Literal["none", "physics", "task"]
 
 
 def _failure(function: Any, threshold: float) -> TerminationTerm:
@@ -32,6 +41,24 @@ TRACKING_FAILURES: Mapping[str, TerminationTerm] = {
     "end_effector_height": _failure(terminations.end_effector_height, 0.25),
 }
 """BeyondMimic's terminations in training (arXiv 2508.08241)."""
+
+PHC_FAILURES: Mapping[str, TerminationTerm] = {
+    "mean_body_distance": _failure(terminations.mean_body_distance, 0.5),
+}
+"""PHC's evaluation (arXiv 2305.06456): mean distance of the bodies in the world, m."""
+
+SONIC_FAILURES: Mapping[str, TerminationTerm] = {
+    "anchor_height": _failure(terminations.anchor_height, 0.25),
+    "anchor_orientation": _failure(terminations.anchor_orientation, 1.0),
+    "end_effector_height": _failure(terminations.end_effector_height, 0.25),
+}
+"""SONIC's evaluation (arXiv 2511.07820, ``terminations/tracking/eval``): m, rad, m. Its own rule
+for the orientation is on the square, > 1 rad^2, which is the same."""
+
+HOLOMOTION_FAILURES: Mapping[str, TerminationTerm] = {
+    "max_body_distance": _failure(terminations.max_body_distance, 0.25),
+}
+"""HoloMotion 1.4: no body may ever be further than this from its reference in the world, m."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +81,21 @@ class Protocol:
     start_noise: float = 0.0
     """Noise on the start state as a fraction of the task's reset noise."""
     disturbances: Disturbances = "none"
-    """``task``: the task's own pushes and randomised friction, mass and joint zeros."""
+    """``task``: the task's own pushes and randomised friction, mass and joint zeros; ``physics``:
+    the same without what happens again and again, such as pushes."""
     time_limit_s: float | None = None
     """None: the whole clip, or the task's own longest episode."""
     own_episodes: bool = False
     """Whether the task's own episodes, rewards and terminations are played, whatever the task is;
     otherwise whole clips, which needs a motion command."""
+    errors: tuple[str, ...] = DEFAULT_ERRORS
+    """What is told of each state, see ``mimic.evaluation.measures``."""
+    averaged_over: AveragedOver = "steps"
+    """Whether errors are means over all steps, or over the episodes' own means."""
+    whole_clip: bool = False
+    """Whether errors are averaged to the clip's end also after a failure."""
+    smoothness: bool = False
+    """Whether torques, contacts and actions are judged too, see ``mimic.evaluation.smoothness``."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -68,6 +104,12 @@ class Protocol:
             raise MimicError(f"start noise must not be negative, got {self.start_noise}")
         if self.time_limit_s is not None and not self.time_limit_s > 0:
             raise MimicError(f"time limit must be positive, got {self.time_limit_s} s")
+        unknown = [name for name in self.errors if name not in MEASURES]
+        if unknown:
+            raise MimicError(
+                f"protocol '{self.name}': unknown error '{unknown[0]}'; known: "
+                f"{', '.join(MEASURES)}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The definition in plain numbers and texts."""
@@ -87,7 +129,20 @@ class Protocol:
             "start_noise": self.start_noise,
             "disturbances": self.disturbances,
             "time_limit_s": self.time_limit_s,
+            **self._beyond_the_usual(),
         }
+
+    def _beyond_the_usual(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        if self.errors != DEFAULT_ERRORS:
+            told["errors"] = {name: MEASURES[name].about for name in self.errors}
+        if self.averaged_over != "steps":
+            told["averaged_over"] = self.averaged_over
+        if self.whole_clip:
+            told["errors_to_the_end_of_the_clip"] = True
+        if self.smoothness:
+            told["smoothness"] = True
+        return told
 
     def environment(self, task: TaskConfig) -> TaskConfig:
         """The task as this protocol plays it.
@@ -100,8 +155,11 @@ class Protocol:
             task,
             observation_noise=self.observation_noise,
             start_noise=self.start_noise,
-            disturbances=self.disturbances == "task",
+            disturbances=self.disturbances != "none",
         )
+        if self.disturbances == "physics":
+            lasting = {n: term for n, term in quiet.events.items() if term.mode != "interval"}
+            quiet = replace(quiet, events=lasting)
         if self.own_episodes:
             return quiet
         tracking = {name: term for name, term in task.rewards.items() if term.tracking}
@@ -144,6 +202,46 @@ PROTOCOLS: Mapping[str, Protocol] = {
             episodes=100,
             observation_noise=True,
             time_limit_s=10.0,
+        ),
+        Protocol(
+            name="beyondmimic",
+            description="mjlab's evaluate as published: the first 10 s from noisy starts under "
+            "observation noise and randomised physics, no pushes, judged by the terminations of "
+            "training; errors are means over episodes",
+            failures=TRACKING_FAILURES,
+            episodes=1024,
+            observation_noise=True,
+            start_noise=1.0,
+            disturbances="physics",
+            time_limit_s=10.0,
+            errors=MJLAB_ERRORS,
+            averaged_over="episodes",
+        ),
+        Protocol(
+            name="phc",
+            description="each clip once, whole, without noise or disturbance; fails where the "
+            "bodies are 0.5 m off on average (PHC)",
+            failures=PHC_FAILURES,
+            episodes=1,
+            errors=PHC_ERRORS,
+        ),
+        Protocol(
+            name="sonic",
+            description="each clip once, whole, without noise or disturbance, judged by SONIC's "
+            "evaluation terminations",
+            failures=SONIC_FAILURES,
+            episodes=1,
+            errors=SONIC_ERRORS,
+        ),
+        Protocol(
+            name="holomotion",
+            description="each clip once, whole, without noise or disturbance; fails where a body "
+            "is ever 0.25 m off, errors to the clip's end; with smoothness (HoloMotion)",
+            failures=HOLOMOTION_FAILURES,
+            episodes=1,
+            errors=HOLOMOTION_ERRORS,
+            whole_clip=True,
+            smoothness=True,
         ),
         Protocol(
             name="task",

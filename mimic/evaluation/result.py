@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from mimic.evaluation.metrics import UNITS, Summary
+from mimic.evaluation.measures import MEASURES, heading
+from mimic.evaluation.metrics import Summary, Sums
 from mimic.evaluation.protocols import Protocol
+from mimic.evaluation.smoothness import FIGURES
 from mimic_base.files import atomic_write_text
 
 SCHEMA = "humanoid-mimic/evaluation/1"
-
-_HEADINGS = {
-    "key_body_mm": "key body\n(mm)",
-    "key_body_anchor_mm": "key body,\nanchor (mm)",
-    "joint_rad": "joint\n(rad)",
-    "joint_velocity_rad_s": "joint vel.\n(rad/s)",
-    "velocity_m_s": "velocity\n(m/s)",
-}
+MOST_COLUMNS = 7
+"""Errors that a table on the console shows; files hold all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """What ``evaluate`` found; ``protocol`` holds the number of episodes that were played."""
+    """What ``evaluate`` found; ``protocol`` holds the number of episodes that were played.
+
+    Attributes:
+        sums: what the figures of ``clips`` were made of, in the same order; those of several
+            evaluations add up.
+    """
 
     protocol: Protocol
     policy: str
@@ -42,6 +43,7 @@ class EvaluationResult:
     total: Summary
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    sums: tuple[Sums, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in plain numbers and texts."""
@@ -58,7 +60,7 @@ class EvaluationResult:
             "seed": self.seed,
             "control_dt": self.control_dt,
             "protocol": self.protocol.to_dict(),
-            "units": dict(UNITS),
+            "units": units(self.protocol),
             "clips": clips,
             "total": self.total.to_dict(),
             "notes": list(self.notes),
@@ -71,24 +73,38 @@ class EvaluationResult:
 
     def table(self) -> Table:
         """One row a clip, and the total where there are several."""
-        table = Table(title=f"{self.protocol.name}: {self.protocol.description}", title_style="")
-        table.add_column("clip", overflow="fold")
-        for heading in ("episodes", "length\n(s)", "success", "survived\n(s)", "return"):
-            table.add_column(heading, justify="right")
-        for heading in _HEADINGS.values():
-            table.add_column(heading, justify="right")
-        table.add_column("failures")
+        table = summary_table(self.protocol, "clip")
         for clip in self.clips:
-            table.add_row(*_cells(clip))
+            table.add_row(*summary_cells(clip))
         if len(self.clips) > 1:
             table.add_section()
-            table.add_row(*_cells(self.total))
+            table.add_row(*summary_cells(self.total))
         return table
 
 
-def _cells(row: Summary) -> list[str]:
-    errors = [row.errors[name] for name in _HEADINGS]
-    digits = [0 if name.endswith("_mm") else 3 for name in _HEADINGS]
+def units(protocol: Protocol) -> dict[str, str]:
+    """Name -> unit of all that a protocol tells."""
+    told = {name: MEASURES[name].unit for name in protocol.errors}
+    if protocol.smoothness:
+        told |= {name: each.unit for name, each in FIGURES.items()}
+    return told
+
+
+def summary_table(protocol: Protocol, first: str) -> Table:
+    """A table of ``summary_cells`` without rows; ``first`` heads the names."""
+    table = Table(title=f"{protocol.name}: {protocol.description}", title_style="")
+    table.add_column(first, overflow="fold")
+    for title in ("episodes", "length\n(s)", "success", "survived\n(s)", "return"):
+        table.add_column(title, justify="right")
+    for name in protocol.errors[:MOST_COLUMNS]:
+        table.add_column(heading(name), justify="right")
+    table.add_column("failures")
+    return table
+
+
+def summary_cells(row: Summary) -> list[str]:
+    """The cells of a row of ``summary_table``."""
+    shown = list(row.errors.items())[:MOST_COLUMNS]
     return [
         row.name,
         str(row.episodes),
@@ -96,6 +112,28 @@ def _cells(row: Summary) -> list[str]:
         f"{100 * row.success:.4g} %",
         f"{row.survived_s:.1f}",
         f"{row.normalised_return:.3f}",
-        *("-" if e is None else f"{e:.{d}f}" for e, d in zip(errors, digits, strict=True)),
+        *(told(error, MEASURES[name].unit) for name, error in shown),
         ", ".join(f"{name} {count}" for name, count in row.failures.items()),
     ]
+
+
+def told(value: float | None, unit: str) -> str:
+    """A figure with the digits that its unit deserves; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if unit == "mm" else f"{value:.3g}" if "mm/" in unit else f"{value:.3f}"
+
+
+def smoothness_table(rows: Sequence[Summary]) -> Table:
+    """One figure of smoothness a line, a column for each of the rows."""
+    table = Table(title="smoothness: means over episodes", title_style="")
+    table.add_column("figure", overflow="fold")
+    for row in rows:
+        table.add_column(row.name, justify="right")
+    table.add_column("unit")
+    for name, figure in FIGURES.items():
+        cells = [row.smoothness.get(name) for row in rows]
+        table.add_row(
+            figure.heading, *("-" if c is None else f"{c:.3g}" for c in cells), figure.unit
+        )
+    return table

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mimic.sim.scene import Scene
 
 BodyKinematics = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+Sample = Callable[[torch.Tensor, torch.Tensor], None]
+"""Is called with torques and forces on the feet after a physics step, see ``Engine.watch``."""
 MAX_SPEED = 1e3
 """Joint speeds no real motor reaches: the state has blown up even if it is still finite."""
 
@@ -131,6 +133,17 @@ class Engine(RowsOfEnvironments, ABC):
     def _write_model_field(self, name: str, values: torch.Tensor) -> None:
         """Set the per-environment values [N, ...] of a field that ``model_field`` knows."""
         self.model_field(name)
+
+    def watch(self, sample: Sample | None) -> bool:
+        """Have ``sample`` called after every physics step; None ends that.
+
+        It is given the torques [N, J] (N m) that the servos exert and the forces [N, 2, 3] (N,
+        world) on the left and right foot, in tensors that change with the next step.
+
+        Returns:
+            False where the engine cannot be watched.
+        """
+        return False
 
     def close(self) -> None:  # noqa: B027
         """Give back what the garbage collector would not: processes, shared memory."""

@@ -13,7 +13,7 @@ import torch
 from mimic.envs.commands.motion import motion_command
 from mimic.envs.features import tilt_difference
 from mimic.envs.terms import limit_on
-from mimic_base.rotations_torch import gravity_z
+from mimic_base.rotations_torch import gravity_z, quat_angle
 
 if TYPE_CHECKING:
     from mimic.envs.environment import Environment
@@ -70,3 +70,24 @@ def root_tilt(env: Environment, command: str = "motion") -> torch.Tensor:
     """Length of the difference of projected gravity between reference and robot base."""
     c = motion_command(env, command)
     return tilt_difference(c.body_quat_w[:, 0], c.robot_body_quat_w[:, 0])
+
+
+@limit_on
+def anchor_orientation(env: Environment, command: str = "motion") -> torch.Tensor:
+    """Angle between reference and robot anchor, rad (SONIC's evaluation)."""
+    c = motion_command(env, command)
+    return quat_angle(c.anchor_quat_w, c.robot_anchor_quat_w)
+
+
+@limit_on
+def mean_body_distance(env: Environment, command: str = "motion") -> torch.Tensor:
+    """Mean distance of the key bodies from the reference's in the world, m (PHC)."""
+    c = motion_command(env, command)
+    return torch.linalg.vector_norm(c.body_pos_w - c.robot_body_pos_w, dim=-1).mean(-1)
+
+
+@limit_on
+def max_body_distance(env: Environment, command: str = "motion") -> torch.Tensor:
+    """Largest distance of a key body from the reference's in the world, m (HoloMotion)."""
+    c = motion_command(env, command)
+    return torch.linalg.vector_norm(c.body_pos_w - c.robot_body_pos_w, dim=-1).amax(-1)

@@ -8,7 +8,7 @@ import mjbatch
 import numpy as np
 import torch
 
-from mimic.sim.engine import Engine
+from mimic.sim.engine import Engine, Sample
 from mimic.sim.errors import CannotVaryError
 from mimic.sim.scene import Scene
 
@@ -35,13 +35,32 @@ class MujocoEngine(Engine):
         if self._has_sensors:
             self._sensors = torch.from_numpy(self._batch.bind("sensordata", np.float32))
         self._fields: dict[str, torch.Tensor] = {}
+        self._sample: Sample | None = None
         self._ctrl[:] = torch.as_tensor(scene.robot.default_joint_pos)
         self._publish(*self._read())
 
     def advance(self, targets: torch.Tensor) -> None:
         """The physics of ``step`` alone: state tensors are stale until the next ``step``."""
         self._ctrl.copy_(targets)
-        self._batch.step(nstep=self.scene.decimation)
+        if self._sample is None:
+            self._batch.step(nstep=self.scene.decimation)
+            return
+        for _ in range(self.scene.decimation):
+            self._batch.step(nstep=1)
+            self._sample(self._torque, -self._sensors[:, self._feet])
+
+    def watch(self, sample: Sample | None) -> bool:
+        """Have ``sample`` called after every physics step, see ``Engine.watch``."""
+        if not self._has_sensors:
+            return False
+        if sample is not None:
+            self._torque = torch.from_numpy(self._batch.bind("actuator_force"))
+            names = list(self.scene.contacts)
+            first = len(self.scene.contact_bodies)
+            feet = [first + names.index(name) for name in ("left_foot", "right_foot")]
+            self._feet = torch.tensor([[3 * at, 3 * at + 1, 3 * at + 2] for at in feet])
+        self._sample = sample
+        return True
 
     def model_field(self, name: str) -> torch.Tensor:
         """Per-environment values [N, ...] of an ``mjModel`` field, a copy.

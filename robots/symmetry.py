@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +37,9 @@ def mirror_map(robot: Robot) -> MirrorMap:
     Raises:
         RobotError: a joint or a body has no mirror image.
     """
+    # A robot's computer, which has policies and no MuJoCo, imports this module for `MirrorMap`.
+    import mujoco
+
     model = robot.model
     data = mujoco.MjData(model)
     data.qpos[3] = 1.0

@@ -35,6 +35,7 @@ MIMIC_ROOMS = (
     ("envs",),
     ("tasks",),
     ("policy",),
+    ("deploy",),
     ("learning",),
     ("policy.opener",),
     ("evaluation",),
@@ -46,7 +47,12 @@ MIMIC_ROOMS = (
 FLOOR = {name: floor for floor, names in enumerate(MIMIC_ROOMS) for name in names}
 
 # What runs on a robot's computer, where torch is not installed.
-TORCH_FREE = ("mimic.policy.player", "mimic.policy.observations")
+# The simulated robot and what steps it need MuJoCo.
+DEPLOY = tuple(
+    f"mimic.deploy.{path.stem}" for path in sorted((REPO / "mimic" / "deploy").glob("[a-z]*.py"))
+)
+SIMULATED = ("mimic.deploy.simulated", "mimic.deploy.lockstep")
+TORCH_FREE = ("mimic.policy.player", "mimic.policy.observations", *DEPLOY)
 TORCH_FAMILY = frozenset({"torch", "tensordict", "rsl_rl"})
 
 
@@ -262,7 +268,8 @@ def test_the_player_names_no_torch_even_lazily(module: str) -> None:
 
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_the_player_loads_where_torch_is_not_installed(module: str) -> None:
-    hide = "; ".join(f"sys.modules[{name!r}] = None" for name in sorted(TORCH_FAMILY))
+    hidden = TORCH_FAMILY if module in SIMULATED else TORCH_FAMILY | {"mujoco"}
+    hide = "; ".join(f"sys.modules[{name!r}] = None" for name in sorted(hidden))
     run = subprocess.run(
         [sys.executable, "-c", f"import sys; {hide}; import {module}"],
         cwd=REPO, capture_output=True, text=True, check=False,

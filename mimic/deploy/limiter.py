@@ -1,0 +1,155 @@
+"""The one limiter that every command to a robot passes.
+
+What leaves it holds, for each joint: every number is finite; ``lower <= q_cmd <= upper``; from one
+tick to the next the position moves by at most ``max_step``; ``0 <= kp <= kp_cap`` and
+``0 <= kd <= kd_cap``; the stiffness asks for no more than the motor has,
+``kp |q_cmd - q| <= tau_max``, and so do feed-forward torque and velocity. All of them can hold at
+once: position and step meet in an interval that is never empty, since the position before was
+within its limits too, and where the torque would still be too large, the stiffness gives way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimic.deploy.messages import Array, RobotCommand, RobotIdentity, array, damping_command
+from mimic_base.errors import RobotError
+
+_WITHIN = 1.0 - 1e-6
+"""The torque bound is kept this much inside, for numbers that travel in single precision."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CommandLimits:
+    """What commands are kept within, [J] each.
+
+    Attributes:
+        lower, upper: rad, of positions.
+        max_step: rad that a position moves from one tick to the next.
+        torque: N m, of stiffness times position error, and of feed-forward torque.
+        velocity: rad/s, of commanded velocities.
+        kp_cap, kd_cap: N m/rad, N m s/rad.
+        damping: N m s/rad, the gain of damping commands.
+    """
+
+    lower: Array
+    upper: Array
+    max_step: Array
+    torque: Array
+    velocity: Array
+    kp_cap: Array
+    kd_cap: Array
+    damping: Array
+
+    def __post_init__(self) -> None:
+        for name in ("max_step", "torque", "velocity", "kp_cap", "kd_cap", "damping"):
+            values = getattr(self, name)
+            if not (np.isfinite(values).all() and np.all(values >= 0)):
+                raise RobotError(f"command limits: {name} must be finite and not negative")
+        if not np.all(self.lower < self.upper):
+            raise RobotError("command limits: lower must be below upper for every joint")
+        if not np.all(self.damping <= self.kd_cap):
+            raise RobotError("command limits: damping must not exceed kd_cap")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitSettings:
+    """Where the limits come from."""
+
+    rate_factor: float = 2.0
+    """Fastest position command, in times of the motor's own velocity limit. A policy's targets
+    are no trajectory: they run ahead of the joint to make torque, and jump from one control step
+    to the next."""
+    kp_factor: float = 5.0
+    """Largest stiffness, in times of the policy's own: standing wants more than tracking."""
+    kd_factor: float = 5.0
+    """Largest damping gain, in times of the policy's own."""
+    damping_factor: float = 2.0
+    """Gain of damping commands, in times of the policy's own damping."""
+
+
+def limits_of(
+    identity: RobotIdentity, kp: Array, kd: Array, tick: float, settings: LimitSettings
+) -> CommandLimits:
+    """The limits of a robot whose policy has the gains ``kp``, ``kd`` [J]; ``tick`` in s."""
+    return CommandLimits(
+        lower=array(identity.joint_lower),
+        upper=array(identity.joint_upper),
+        max_step=settings.rate_factor * tick * array(identity.velocity_limit),
+        torque=array(identity.effort_limit),
+        velocity=array(identity.velocity_limit),
+        kp_cap=settings.kp_factor * kp,
+        kd_cap=settings.kd_factor * kd,
+        damping=settings.damping_factor * kd,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Limited:
+    """A command that keeps the limits, and what it took.
+
+    Attributes:
+        command: what may be sent.
+        finite: whether the wanted command and the measured positions were; where not, the command
+            is damping.
+        changed: [J] whether a joint's position or gains are not the wanted ones.
+    """
+
+    command: RobotCommand
+    finite: bool
+    changed: Array
+
+
+def limit_command(
+    wanted: RobotCommand, measured: Array, before: RobotCommand | None, limits: CommandLimits
+) -> Limited:
+    """The nearest command that keeps the limits.
+
+    Args:
+        wanted: what is asked for.
+        measured: [J] rad, where the joints are.
+        before: the command of the tick before, which has passed this limiter; None for the first.
+
+    A joint that had no stiffness before starts from where it is measured.
+    """
+    ask, parts = array(wanted.joint_pos), (wanted.joint_vel, wanted.torque, wanted.kp, wanted.kd)
+    finite = bool(
+        np.isfinite(ask).all()
+        and np.isfinite(measured).all()
+        and all(np.isfinite(part).all() for part in parts)
+    )
+    if not finite:
+        where = measured if before is None else array(before.joint_pos)
+        damping = damping_command(
+            np.clip(np.nan_to_num(where), limits.lower, limits.upper),
+            limits.damping,
+            wanted.mode_machine,
+        )
+        return Limited(command=damping, finite=False, changed=np.ones(len(measured), bool))
+    kp = np.clip(wanted.kp, 0.0, limits.kp_cap)
+    kd = np.clip(wanted.kd, 0.0, limits.kd_cap)
+    start = measured
+    if before is not None:
+        start = np.where(array(before.kp) > 0, before.joint_pos, measured)
+    start = np.clip(start, limits.lower, limits.upper)
+    # What the motor can do at most lies this far from where the joint is.
+    reach = _WITHIN * limits.torque / np.maximum(kp, 1e-12)
+    pos = np.clip(ask, measured - reach, measured + reach)
+    pos = np.clip(pos, start - limits.max_step, start + limits.max_step)
+    pos = np.clip(pos, limits.lower, limits.upper)
+    error = np.abs(pos - measured)
+    kp = np.where(
+        kp * error > limits.torque, _WITHIN * limits.torque / np.maximum(error, 1e-12), kp
+    )
+    command = RobotCommand(
+        joint_pos=pos,
+        joint_vel=np.clip(wanted.joint_vel, -limits.velocity, limits.velocity),
+        torque=np.clip(wanted.torque, -limits.torque, limits.torque),
+        kp=kp,
+        kd=kd,
+        mode_machine=wanted.mode_machine,
+    )
+    changed = (pos != ask) | (kp != wanted.kp) | (kd != wanted.kd)
+    return Limited(command=command, finite=True, changed=changed)

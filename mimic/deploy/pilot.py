@@ -1,0 +1,320 @@
+"""The policy's side of a deployment: modes, clips, observations, actions; no clock, no sockets.
+
+`Pilot.tick` is called once in each control step with the time and the newest state, and answers
+with a `mimic.deploy.guard.Request`. Its stages can be called one by one, which is how a recorded
+session is replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from mimic.deploy import clips as moves
+from mimic.deploy.guard import UP, Request
+from mimic.deploy.kinematics import Chain
+from mimic.deploy.messages import Array, Odometry, RobotIdentity, RobotState, array
+from mimic.deploy.modes import Mode, ModeMachine
+from mimic.policy.observations import Reference
+from mimic.policy.observations import RobotState as Measured
+from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError
+from mimic_base.rotations import matrix_to_quat, quat_inv_rotate, quat_mul, quat_rotate
+
+
+class Event(StrEnum):
+    """What an operator may ask for."""
+
+    STAND = "stand"
+    READY = "ready"
+    TRACK = "track"
+    STOP = "stop"
+    RESET = "reset"
+    PASSIVE = "passive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PilotSettings:
+    """How a robot is brought to the clip and back."""
+
+    stand_s: float = 3.0
+    """s of the way to the standing pose."""
+    ready_s: float = 2.0
+    """s of the way to the clip's first frame."""
+    stand_gain: float = 3.0
+    """Stiffness and damping of standing, in times of the policy's: nothing balances then."""
+    fade_s: float = 0.2
+    """s over which the policy takes over from the standing pose and its gains."""
+    blend_s: float = 0.4
+    """s of the way from one clip to the next."""
+    gains: float = 1.0
+    """Share of all gains, 0 to 1, for a robot that hangs in a gantry."""
+    loop: int = 1
+    """How often the clips are played; 0: until somebody stops."""
+
+    def __post_init__(self) -> None:
+        for name in ("stand_s", "ready_s", "stand_gain", "fade_s", "blend_s"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise MimicError(f"{name} must be positive (found {value})")
+        if not 0.0 <= self.gains <= 1.0:
+            raise MimicError(f"gains is a share from 0 to 1 (found {self.gains})")
+        if self.loop < 0:
+            raise MimicError(f"loop must not be negative (found {self.loop})")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """What happened in a control step.
+
+    Attributes:
+        request: for the guard.
+        observation: [D] of the network, [0] where the policy did not run. action: [A], likewise.
+    """
+
+    request: Request
+    observation: Array
+    action: Array
+    events: tuple[str, ...] = field(default=())
+
+
+class Pilot:
+    """Brings a robot from where it lies to the clip, tracks it, holds its end.
+
+    Attributes:
+        machine: the mode. frame: of the reference that the robot should be in.
+        stop: why it stopped; empty while it did not.
+    """
+
+    def __init__(
+        self,
+        player: PolicyPlayer,
+        identity: RobotIdentity,
+        clips: Sequence[Reference],
+        anchor: Chain,
+        settings: PilotSettings | None = None,
+    ) -> None:
+        """Make a pilot.
+
+        Args:
+            clips: at the policy's rate, in its order.
+            anchor: from the base to the policy's anchor body, joints in the contract's order.
+        """
+        contract = player.contract
+        self.player, self.identity, self.settings = player, identity, settings or PilotSettings()
+        self.anchor = anchor
+        # Joints of the robot in the contract's order, and the other way round.
+        self._to_policy = [identity.joint_names.index(name) for name in contract.joint_names]
+        self._to_robot = [contract.joint_names.index(name) for name in identity.joint_names]
+        self._root = contract.body_names.index(contract.root_body)
+        self._anchor = contract.body_names.index(contract.anchor_body)
+        blend = max(1, round(self.settings.blend_s / contract.control_dt))
+        self._clip = moves.in_a_row(clips, self._anchor, blend, contract.control_dt)
+        self._blend = blend
+        self.machine = ModeMachine()
+        self.stop = ""
+        self.frame = 0
+        self._played = 0
+        self._number = 0
+        self._reset = False
+        self._reference = self._clip
+        self._action = np.zeros(contract.num_joints)
+        self._kp = np.asarray(contract.kp)[self._to_robot] * self.settings.gains
+        self._kd = np.asarray(contract.kd)[self._to_robot] * self.settings.gains
+        self._standing = self._in_limits(np.asarray(contract.default_joint_pos)[self._to_robot])
+        self._from = self._standing
+        self._target = self._standing
+        self._gain = 1.0
+
+    @property
+    def mode(self) -> Mode:
+        return self.machine.mode
+
+    @property
+    def reference(self) -> Reference:
+        """What is tracked, where the robot stood when it began."""
+        return self._reference
+
+    # one step ------------------------------------------------------------------------------
+
+    def tick(
+        self,
+        now: float,
+        state: RobotState | None,
+        *,
+        trip: str = "",
+        events: Sequence[str] = (),
+        overruns: int = 0,
+    ) -> Step | None:
+        """One control step; None while nothing was heard of the robot.
+
+        Args:
+            now: s. trip: why the guard damps, empty while it does not.
+            events: what the operator asked for since the last step.
+            overruns: deadlines missed lately.
+        """
+        if state is None:
+            return None
+        self.change_mode(now, state, trip, events)
+        observation = action = np.zeros(0)
+        if self.mode in (Mode.TRACK, Mode.HOLD):
+            try:
+                observation = self.observe(state)
+                action = self.act(observation)
+            except MimicError as error:
+                self._stop(now, str(error))
+        return Step(
+            request=self.request(now, action, overruns),
+            observation=np.asarray(observation),
+            action=np.asarray(action),
+            events=tuple(events),
+        )
+
+    def change_mode(self, now: float, state: RobotState, trip: str, events: Sequence[str]) -> None:
+        """What the time, the guard and the operator make of the mode."""
+        self._reset = False
+        machine = self.machine
+        machine.go(Mode.PASSIVE, now) if self.mode == Mode.DISCONNECTED else None
+        for event in events:
+            if event == Event.STOP:
+                self._stop(now, "the operator")
+            elif event == Event.RESET and machine.reset(now):
+                self.stop, self._reset = "", True
+            elif event == Event.STAND and machine.go(Mode.STAND, now):
+                self._latch(state)
+            elif event == Event.READY and self._stood(now) and machine.go(Mode.READY, now):
+                self._from = self._target
+                self._place(state)
+            elif event == Event.TRACK and self._may_track(now) and machine.go(Mode.TRACK, now):
+                self._place(state)
+                self._start()
+            elif event == Event.PASSIVE:
+                machine.go(Mode.PASSIVE, now)
+        if trip and not self._reset:
+            self._stop(now, trip)
+        if self.mode == Mode.TRACK and self.frame >= self._reference.num_frames - 1:
+            self._end(now)
+
+    def observe(self, state: RobotState) -> Array:
+        """The network's observation [D] of a state."""
+        return self.player.observe(self.measured(state), self._reference, self.frame, self._action)
+
+    def act(self, observation: Array) -> Array:
+        """The network's action [A]; the next observation remembers it."""
+        self._action = np.asarray(self.player.act(observation), np.float64)
+        return self._action
+
+    def request(self, now: float, action: Array, overruns: int = 0) -> Request:
+        """What the guard is asked for, after `change_mode`, and with an action in track and hold;
+        the reference moves on to its next frame."""
+        since, settings = now - self.machine.since, self.settings
+        up, reference = UP, self._target
+        if self.mode == Mode.STAND:
+            share = _smooth(since / settings.stand_s)
+            self._target = self._from + share * (self._standing - self._from)
+            self._gain, reference = settings.stand_gain, self._target
+        elif self.mode == Mode.READY:
+            share = _smooth(since / settings.ready_s)
+            first = self._in_limits(self._reference.joint_pos[0][self._to_robot])
+            self._target = self._from + share * (first - self._from)
+            self._gain, reference = settings.stand_gain, self._target
+        elif self.mode in (Mode.TRACK, Mode.HOLD) and len(action):
+            wanted = self.player.joint_targets(action)[self._to_robot]
+            share = 1.0
+            if self.mode == Mode.TRACK and self._played == 0:
+                share = _smooth(self.frame * self.player.contract.control_dt / settings.fade_s)
+            self._target = wanted if share >= 1.0 else self._held + share * (wanted - self._held)
+            self._gain = settings.stand_gain + share * (1.0 - settings.stand_gain)
+            now_frame = self._reference.frame(self.frame)
+            reference = now_frame.joint_pos[self._to_robot]
+            up = quat_inv_rotate(now_frame.body_quat_w[self._root], UP)
+            self.frame = min(self.frame + 1, self._reference.num_frames - 1)
+        self._number += 1
+        return Request(
+            number=self._number,
+            mode=self.mode,
+            joint_pos=self._target,
+            kp=self._gain * self._kp,
+            kd=self._gain * self._kd,
+            up_b=up,
+            reference=reference,
+            overruns=overruns,
+            stop=self.stop,
+            reset=self._reset,
+        )
+
+    def measured(self, state: RobotState) -> Measured:
+        """A robot's state as the policy's observations read it."""
+        joints = array(state.joint_pos)[self._to_policy]
+        quat = array(state.imu_quat_w)
+        offset, turn = self.anchor.pose(joints)
+        known: Odometry | None = state.odometry
+        return Measured(
+            joint_pos=joints,
+            joint_vel=array(state.joint_vel)[self._to_policy],
+            root_ang_vel_b=state.gyro,
+            anchor_quat_w=quat_mul(quat, matrix_to_quat(turn)),
+            anchor_pos_w=None if known is None else known.pos_w + quat_rotate(quat, offset),
+            root_lin_vel_b=None if known is None else known.lin_vel_b,
+            root_pos_w=None if known is None else known.pos_w,
+            root_quat_w=quat,
+        )
+
+    # parts ---------------------------------------------------------------------------------
+
+    def _stop(self, now: float, why: str) -> None:
+        self.machine.go(Mode.DAMPING, now)
+        self.stop = self.stop or why
+
+    def _latch(self, state: RobotState) -> None:
+        self._from = self._target = self._in_limits(array(state.joint_pos))
+
+    def _in_limits(self, joint_pos: Array) -> Array:
+        return np.clip(joint_pos, self.identity.joint_lower, self.identity.joint_upper)
+
+    def _stood(self, now: float) -> bool:
+        return self.mode == Mode.STAND and now - self.machine.since >= self.settings.stand_s
+
+    def _may_track(self, now: float) -> bool:
+        if self.mode == Mode.HOLD:
+            return True
+        return self.mode == Mode.READY and now - self.machine.since >= self.settings.ready_s
+
+    def _place(self, state: RobotState) -> None:
+        """Put the clip where the robot is and towards where it looks."""
+        measured = self.measured(state)
+        pos = None if measured.anchor_pos_w is None else array(measured.anchor_pos_w)
+        self._reference = moves.moved_to(
+            self._clip, self._anchor, pos, array(measured.anchor_quat_w)
+        )
+
+    def _start(self) -> None:
+        self.frame, self._played = 0, 0
+        self._held = self._target
+        self._action = np.zeros(len(self._action))
+        self.player.restart()
+
+    def _end(self, now: float) -> None:
+        """The clip is over: again, or hold its last frame."""
+        self._played += 1
+        loops, contract = self.settings.loop, self.player.contract
+        last = self._reference
+        if loops == 0 or self._played < loops:
+            again = moves.joined(
+                moves.held(last, last.num_frames - 1, 2), self._clip, self._anchor, self._blend,
+                contract.control_dt,
+            )  # fmt: skip
+            self._reference, self.frame = again, 2
+            return
+        self._reference = moves.held(last, last.num_frames - 1, 2)
+        self.frame = 0
+        self.machine.go(Mode.HOLD, now)
+
+
+def _smooth(share: float) -> float:
+    """3 s^2 - 2 s^3 of a share that is kept within 0 and 1."""
+    share = min(1.0, max(0.0, share))
+    return share * share * (3.0 - 2.0 * share)

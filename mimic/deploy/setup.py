@@ -1,0 +1,112 @@
+"""Puts a deployment together from a policy and a robot, gates first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mimic.deploy.gates import check_contract
+from mimic.deploy.guard import Guard
+from mimic.deploy.kinematics import Chain
+from mimic.deploy.limiter import CommandLimits, LimitSettings, limits_of
+from mimic.deploy.messages import RobotIdentity
+from mimic.deploy.pilot import Pilot, PilotSettings
+from mimic.deploy.trips import Thresholds
+from mimic.policy.observations import Reference
+from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError
+from motions import RobotMotion
+
+ASSETS = Path(__file__).parents[1] / "assets"
+SHIPPED_POLICY = ASSETS / "policy_g1_demo.onnx"
+SHIPPED_CLIP = ASSETS / "walk_g1_demo.npz"
+"""What the shipped policy was trained to track: a walk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploySettings:
+    """Every number of a deployment."""
+
+    command_hz: float = 500.0
+    """Commands to the robot a second; a multiple of the policy's rate."""
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    """What commands are kept within."""
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """When the robot is made to damp."""
+    pilot: PilotSettings = field(default_factory=PilotSettings)
+    """How it is brought to the clip and back."""
+
+    def every(self, control_dt: float) -> int:
+        """Commands in a control step of ``control_dt`` s."""
+        count = round(control_dt * self.command_hz)
+        if count < 1 or abs(count / self.command_hz - control_dt) > 1e-9:
+            raise MimicError(
+                f"{self.command_hz:g} commands a second do not fit a policy that runs at "
+                f"{1 / control_dt:g} Hz; take a multiple, such as {10 / control_dt:g}"
+            )
+        return count
+
+
+def references_of(player: PolicyPlayer, motions: Sequence[Path]) -> list[Reference]:
+    """The clips to be tracked: the files', or the policy's own, or the one that is shipped with it.
+
+    Raises:
+        MimicError: the policy tracks nothing, or needs a clip and none is named.
+    """
+    contract = player.contract
+    if not contract.motions:
+        raise MimicError(
+            f"{player.path}: this policy of task '{contract.task}' tracks no clip; only policies "
+            "that track clips can be deployed"
+        )
+    if motions:
+        return [player.reference(RobotMotion.load(path), where=str(path)) for path in motions]
+    if contract.clip_inside is not None:
+        return [player.reference_inside()]
+    if player.path.resolve() == SHIPPED_POLICY.resolve():
+        return [player.reference(RobotMotion.load(SHIPPED_CLIP))]
+    raise MimicError(f"{player.path}: holds no clip to track; name a motion file with --motion")
+
+
+def gains_of(player: PolicyPlayer, identity: RobotIdentity) -> tuple[np.ndarray, np.ndarray]:
+    """Stiffness and damping [J] each of the policy, in the robot's order of joints."""
+    contract = player.contract
+    order = [contract.joint_names.index(name) for name in identity.joint_names]
+    return np.asarray(contract.kp)[order], np.asarray(contract.kd)[order]
+
+
+def command_limits(
+    player: PolicyPlayer, identity: RobotIdentity, settings: DeploySettings
+) -> CommandLimits:
+    """What commands of this policy to this robot are kept within."""
+    kp, kd = gains_of(player, identity)
+    return limits_of(identity, kp, kd, 1.0 / settings.command_hz, settings.limits)
+
+
+def make_guard(player: PolicyPlayer, identity: RobotIdentity, settings: DeploySettings) -> Guard:
+    """The guard of a policy on a robot.
+
+    Raises:
+        MimicError: the policy is not for this robot.
+    """
+    check_contract(player.contract, identity, player.path)
+    return Guard(identity, command_limits(player, identity, settings), settings.thresholds)
+
+
+def make_pilot(
+    player: PolicyPlayer,
+    identity: RobotIdentity,
+    clips: Sequence[Reference],
+    anchor: Chain,
+    settings: DeploySettings,
+) -> Pilot:
+    """The pilot of a policy on a robot.
+
+    Raises:
+        MimicError: the policy is not for this robot.
+    """
+    check_contract(player.contract, identity, player.path)
+    return Pilot(player, identity, clips, anchor, settings.pilot)

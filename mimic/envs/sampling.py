@@ -11,7 +11,10 @@ import torch
 from mimic.envs.motion_library import MotionLibrary
 from mimic_base.errors import MimicError
 
-SamplingMode = Literal["adaptive", "beyondmimic", "uniform", "start"]
+SamplingMode = Literal["adaptive", "return", "beyondmimic", "uniform", "start"]
+
+FAILURE_COSTS = 50.0
+"""Perfect control steps that a failure counts as having lost (``return``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,17 +22,20 @@ class SamplingConfig:
     """How start frames are drawn.
 
     ``adaptive``: failures are divided by visits and mixed with a true uniform share, so that the
-    distribution does not depend on the number of environments. ``beyondmimic``: the published
-    rule, whose uniform floor is absolute in failures per step summed over environments.
+    distribution does not depend on the number of environments. ``return``: the same of the reward
+    that was missed, a failure counting as ``FAILURE_COSTS`` steps without any: starts go where
+    returns are low, also where nobody falls any more (as in SuperMimic). ``beyondmimic``: the
+    published rule, whose uniform floor is absolute in failures per step summed over environments.
     ``uniform``: all frames alike. ``start``: first frame of a uniformly drawn clip. Where a set of
     motions gives its clips weights, "uniform" means in proportion to them, but for ``beyondmimic``.
     """
 
     mode: SamplingMode = "adaptive"
     uniform_share: float = 0.5
-    """Share of starts drawn uniformly (``adaptive``); BeyondMimic's absolute floor is 0.1."""
+    """Share of starts drawn uniformly (``adaptive``, ``return``); BeyondMimic's absolute floor is
+    0.1."""
     kernel_size: int = 3
-    """Seconds before a failure that are also drawn (``adaptive``)."""
+    """Seconds before a failure that are also drawn (``adaptive``, ``return``)."""
     kernel_decay: float = 0.8
     smoothing: float = 1e-3
     """Forgetting per control step of the failure statistics."""
@@ -73,6 +79,7 @@ class StartSampler:
             self.uniform = self.uniform / self.uniform.sum()
         self.failures = torch.zeros(self.num_bins, device=device)
         self.visits = torch.zeros(self.num_bins, device=device)
+        self.missed = torch.zeros(self.num_bins, device=device)
         self._neighbours = self._kernel_index(device)
 
     def bin_of(self, rows: torch.Tensor) -> torch.Tensor:
@@ -102,11 +109,15 @@ class StartSampler:
         bins = torch.arange(self.num_bins, device=device)
         return torch.stack([torch.minimum(bins + u, last) for u in range(size)])
 
-    def record(self, rows: torch.Tensor, failed: torch.Tensor) -> None:
+    def record(
+        self, rows: torch.Tensor, failed: torch.Tensor, missed: torch.Tensor | None = None
+    ) -> None:
         """Update the statistics after a control step.
 
         Args:
             rows: [N] library row each environment is at. failed: [N] bool, terminated there.
+            missed: [N] in [0, 1], the part of the most reward there is that it did not get; asked
+                for by ``return`` alone.
         """
         bins = self.bin_of(rows)
         alpha = self.config.smoothing
@@ -114,6 +125,10 @@ class StartSampler:
         self.failures.mul_(1 - alpha).add_(counts, alpha=alpha)
         visits = torch.bincount(bins, minlength=self.num_bins).float()
         self.visits.mul_(1 - alpha).add_(visits, alpha=alpha)
+        if missed is not None:
+            lost = torch.bincount(bins, weights=missed, minlength=self.num_bins)
+            lost = lost.to(self.missed) + FAILURE_COSTS * counts
+            self.missed.mul_(1 - alpha).add_(lost, alpha=alpha)
 
     def probabilities(self) -> torch.Tensor:
         """[bins] probability of starting in each bin."""
@@ -129,7 +144,8 @@ class StartSampler:
             weight = (decay[:, None] * weight[self._neighbours]).sum(0)
             return weight / weight.sum()
         # Failures per visit: a bin seldom started from is not mistaken for an easy one.
-        rate = self.failures / self.visits.clamp_min(1e-9)
+        lost = self.missed if config.mode == "return" else self.failures
+        rate = lost / self.visits.clamp_min(1e-9)
         rate = torch.where(self.visits > 0, rate, torch.zeros_like(rate))
         weight = (decay[:, None] * rate[self._neighbours]).sum(0) * uniform
         total = weight.sum()
@@ -171,7 +187,11 @@ class StartSampler:
         }
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        return {"failures": self.failures.clone(), "visits": self.visits.clone()}
+        return {
+            "failures": self.failures.clone(),
+            "visits": self.visits.clone(),
+            "missed": self.missed.clone(),
+        }
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         if state["failures"].shape != self.failures.shape:
@@ -181,3 +201,6 @@ class StartSampler:
             )
         self.failures.copy_(state["failures"])
         self.visits.copy_(state["visits"])
+        # Earlier checkpoints have none.
+        if "missed" in state:
+            self.missed.copy_(state["missed"])

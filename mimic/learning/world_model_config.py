@@ -59,7 +59,10 @@ class WorldModelConfig:
     unchanged policy are what really happened. Without it the model runs free."""
     imagination_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the model's matrix products in imagined steps; auto: bfloat16 where the
-    processor multiplies it faster. The model is fitted in single precision."""
+    processor multiplies it faster."""
+    fitting_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the model's matrix products while it is fitted; its weights and their updates
+    stay in single precision."""
     horizon: int = 16
     """Control steps of an imagined rollout."""
     rollouts: int = 128
@@ -72,8 +75,13 @@ class WorldModelConfig:
     """Adam's, for what Muon does not move."""
     muon_learning_rate: float = 4e-3
     """Muon's, for the policy's hidden matrices; 0 leaves them to Adam."""
+    anneal: float = 1.0
+    """Power of the missing part of the return, (1 - value) / 0.6, by which both shrink from there
+    on; 0 keeps them."""
     critic_learning_rate: float = 1e-3
     """Adam's."""
+    critic_updates: int = 1
+    """Gradient steps of the critic after one of the policy, on its rollouts."""
     critic_batch: int = 2048
     """States in a gradient step of the critic."""
     target_rate: float = 0.05
@@ -104,14 +112,20 @@ class WorldModelConfig:
         _at_least_one(
             self, "steps", "warmup_steps", "replay_steps", "model_updates", "model_batch",
             "model_recent", "model_fit_steps", "horizon", "rollouts", "recent", "policy_updates",
-            "critic_batch", "shortest_horizon", "diagnose_every",
+            "critic_batch", "critic_updates", "shortest_horizon", "diagnose_every",
         )  # fmt: skip
         _positive(
             self, "model_learning_rate", "policy_learning_rate", "critic_learning_rate",
             "softness", "state_gradient_limit", "max_grad_norm",
         )  # fmt: skip
         _in_unit_interval(self, "target_rate", "gamma", "td_lambda", "ema_decay")
-        for name in ("exploration", "muon_learning_rate", "guard", "model_warmup_updates"):
+        for name in (
+            "exploration",
+            "anneal",
+            "muon_learning_rate",
+            "guard",
+            "model_warmup_updates",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise MimicError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.gamma >= 1.0:

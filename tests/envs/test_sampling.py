@@ -224,7 +224,39 @@ def test_state_of_other_motions_is_refused() -> None:
         sampler(250).load_state_dict(state)
 
 
-@pytest.mark.parametrize("mode", ["uniform", "adaptive", "start"])
+def test_starts_go_where_returns_are_low() -> None:
+    ours = sampler(500, mode="return", uniform_share=0.2, kernel_size=1, smoothing=0.01)
+    rows = torch.arange(500)
+    bins = ours.bin_of(rows)
+    missed = torch.where(bins == 3, 0.6, 0.2)
+    nobody = torch.zeros(500, dtype=torch.bool)
+    for _ in range(300):
+        ours.record(rows, nobody, missed)
+    p = ours.probabilities()
+    assert torch.argmax(p) == 3
+    rate = torch.where(torch.arange(ours.num_bins) == 3, 0.6, 0.2)
+    weight = rate * ours.uniform
+    wanted = 0.2 * ours.uniform + 0.8 * weight / weight.sum()
+    torch.testing.assert_close(p, wanted, atol=1e-4, rtol=0)
+    # A fall loses as much as a second without any reward.
+    failed = rows == rows[bins == 7][0]
+    for _ in range(300):
+        ours.record(rows, failed, missed)
+    assert torch.argmax(ours.probabilities()) == 7
+    again = sampler(500, mode="return", uniform_share=0.2, kernel_size=1)
+    again.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(again.probabilities(), ours.probabilities())
+
+
+def test_missed_rewards_do_not_move_starts_that_follow_failures() -> None:
+    ours, without = sampler(200), sampler(200)
+    rows, failed = torch.arange(200), torch.arange(200) % 50 == 3
+    ours.record(rows, failed, torch.rand(200))
+    without.record(rows, failed)
+    torch.testing.assert_close(ours.probabilities(), without.probabilities())
+
+
+@pytest.mark.parametrize("mode", ["uniform", "adaptive", "return", "start"])
 def test_clips_are_drawn_by_their_weights(mode: SamplingMode) -> None:
     clips = replace(library(100, 100), weight=torch.tensor([3.0, 1.0]))
     config = SamplingConfig(mode=mode)

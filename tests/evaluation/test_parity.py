@@ -172,9 +172,7 @@ def test_a_task_with_terrain_and_an_object_in_another_process(
     assert report.together_s == pytest.approx(0.6)
 
 
-def test_a_difference_is_named_by_its_object(
-    monkeypatch: pytest.MonkeyPatch, tiny: Robot
-) -> None:
+def test_a_difference_is_named_by_its_object(monkeypatch: pytest.MonkeyPatch, tiny: Robot) -> None:
     made: list[Any] = []
 
     def make(*args: Any, **kwargs: Any) -> Any:

@@ -268,6 +268,7 @@ def test_a_place_that_takes_no_more_ends_the_training_with_one_line(
         def room() -> object:
             (runs / "filling").unlink(missing_ok=True)
             return disk.be(8 << 20)
+
     with monkeypatch.context() as patch:
         _saved_twice_then(trouble, patch)
         code, text = train("--iterations", 4)

@@ -157,9 +157,7 @@ def test_a_run_starts_again_from_its_configuration_alone(clip: Path, tmp_path: P
     assert resolved_task(parse(more)).rewards["action_rate"].weight == -0.5
 
 
-def test_a_resumed_run_leaves_the_first_configuration_as_it_was(
-    clip: Path, tmp_path: Path
-) -> None:
+def test_a_resumed_run_leaves_the_first_configuration_as_it_was(clip: Path, tmp_path: Path) -> None:
     first = [TASK, "--motion", str(clip), *SMALL, "--seed", "3", "--out", str(tmp_path)]
     assert train(parse(first)) == 0
     run = only_run(tmp_path)

@@ -277,6 +277,8 @@ def test_the_way_is_protected_unless_told_otherwise() -> None:
 
 
 def test_a_server_that_does_not_answer_over_tls_is_told_how_to_ask_without(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"without TLS is asked with --base-url http://localhost:9"):
+    with pytest.raises(
+        InputError, match=r"without TLS is asked with --base-url http://localhost:9"
+    ):
         fetch_cmu("07", "01", tmp_path, "https://localhost:9", timeout=5)
     assert _left_behind(tmp_path) == []

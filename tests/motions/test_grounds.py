@@ -161,8 +161,10 @@ def test_arrays_that_are_no_ground(tmp_path: Path) -> None:
         ({"heights": np.zeros((2, 2)), "size": np.array([1.0, -1.0])}, "positive numbers"),
         ({"heights": np.zeros((2, 2)), "spacing": np.ones((2, 2))}, "`spacing` must be one number"),
         ({"heights": np.zeros((2, 2)), "spacing": np.array("x")}, "`spacing` must be one number"),
-        ({"heights": np.zeros((2, 2)), "spacing": np.ones(1), "around": np.ones(2)},
-         "`around` must be one number"),
+        (
+            {"heights": np.zeros((2, 2)), "spacing": np.ones(1), "around": np.ones(2)},
+            "`around` must be one number",
+        ),
         ({"schema": np.array("x")}, "no terrain in its scene"),
     ]
     for arrays, told in cases:

@@ -23,9 +23,7 @@ from motions.robot.packing import split_of, write_pack
 from robots import Robot
 
 
-def clip(
-    tiny: Robot, seed: int, frames: int = 30, fps: float = 50.0, **more: Any
-) -> RobotMotion:
+def clip(tiny: Robot, seed: int, frames: int = 30, fps: float = 50.0, **more: Any) -> RobotMotion:
     rng = np.random.default_rng(seed)
     joints = tiny.default_joint_pos + 0.05 * rng.normal(size=(frames, tiny.num_joints)).cumsum(0)
     root = np.tile([0.0, 0.0, tiny.default_root_height], (frames, 1))

@@ -304,8 +304,12 @@ class MotionCommand(Command):
         return states or None
 
     def record(self, terminated: torch.Tensor) -> None:
-        """Count visits and failures for the sampler."""
-        self.sampler.record(self.row, terminated)
+        """Count visits, failures and missed rewards for the sampler."""
+        missed, most = None, self.env.max_reward
+        if self.config.sampling.mode == "return":
+            got = self.env.reward_per_step / most if most > 0 else torch.ones_like(self.row)
+            missed = (1.0 - got).clamp(0.0, 1.0)
+        self.sampler.record(self.row, terminated, missed)
 
     def metrics(self) -> Mapping[str, torch.Tensor]:
         error = (self.body_pos_w - self.robot_body_pos_w).square().sum(-1).sqrt()
@@ -315,7 +319,7 @@ class MotionCommand(Command):
         return self.sampler.metrics()
 
     def shared_statistics(self) -> list[torch.Tensor]:
-        return [self.sampler.failures, self.sampler.visits]
+        return [self.sampler.failures, self.sampler.visits, self.sampler.missed]
 
     def describe(self) -> dict[str, Any]:
         library = self.library

@@ -45,6 +45,8 @@ DIAGNOSED = 256
 """Stretches of real steps by which model and critic are measured."""
 CALM_ENVIRONMENTS = 0.2
 """Share of the environments whose exploration is a fifth of what they drew."""
+ANNEALED_FROM = 0.6
+"""Part of the return that is missing below which the policy's steps shrink."""
 PERSISTENCE = 0.8
 """Share of the correlated noise that stays from one control step to the next."""
 
@@ -161,6 +163,12 @@ class WorldModel:
             self.average = WeightAverage(self.actor, self.config.ema_decay)
 
 
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    """Of matrix products, by its name in the configuration."""
+    half = name == "bfloat16" or (name == "auto" and half_precision_pays(device))
+    return torch.bfloat16 if half else torch.float32
+
+
 class Learner:
     """What only training needs: the model, the critic, optimisers and the replay."""
 
@@ -223,6 +231,8 @@ class Learner:
                 [*hidden, *rest], lr=c.policy_learning_rate, betas=(0.9, 0.99), fused=True
             )
         )
+        self.policy_rates = [each.param_groups[0]["lr"] for each in self.policy_optimizers]
+        self.annealed = 1.0
         spread = torch.rand(n, 1, device=device) * c.exploration
         spread[: int(CALM_ENVIRONMENTS * n)] *= 0.2
         self.spread = spread
@@ -232,10 +242,8 @@ class Learner:
         self.noise = torch.zeros(n, actions, device=device)
         self.observation_noise = self.imagination.noise("actor").to(device)
         self.limit = GradientLimit(torch.ones(13 + 2 * joints, device=device), 1.0)
-        half = c.imagination_dtype == "bfloat16" or (
-            c.imagination_dtype == "auto" and half_precision_pays(device)
-        )
-        self.dtype = torch.bfloat16 if half else torch.float32
+        self.dtype = _precision(c.imagination_dtype, device)
+        self.dynamics.fit_dtype = _precision(c.fitting_dtype, device)
         self.horizon = c.horizon
         self.iteration = 0
         self.fitted = False
@@ -325,6 +333,7 @@ class Learner:
             "gradient/state_limited": limited,
             **self._diagnosis,
             "horizon": float(self.horizon),
+            "annealed": self.annealed,
         }
 
     @torch.no_grad()
@@ -394,6 +403,7 @@ class Learner:
         objective = discounted_return(rewards, alive, final_value, length, c.gamma).mean()
         for optimizer in self.policy_optimizers:
             optimizer.zero_grad()
+        self._anneal()
         (-objective).backward()
         self.value.requires_grad_(True)
         norm = self._clip_and_step("policy", self.policy_parameters, self.policy_optimizers)
@@ -411,25 +421,46 @@ class Learner:
             )
             targets = lambda_returns(rewards, alive, values, length, c.gamma, c.td_lambda)
             valid = (steps[:-1] < length).flatten().nonzero().squeeze(-1)
-            chosen = valid[torch.randperm(len(valid), device=valid.device)[: c.critic_batch]]
-            batch, wanted = inputs[:-1].flatten(0, 1)[chosen], targets.flatten()[chosen]
-        loss = (self.value(batch) - wanted).square().mean()
-        self.value_optimizer.zero_grad()
-        loss.backward()
-        self._clip_and_step("value", self.value.parameters(), [self.value_optimizer])
-        with torch.no_grad():
-            for mine, other in zip(self.target.parameters(), self.value.parameters(), strict=True):
-                mine.lerp_(other, c.target_rate)
+            inputs, targets = inputs[:-1].flatten(0, 1)[valid], targets.flatten()[valid]
+        value_loss = self._critic_steps(inputs, targets)
         on = (steps[:-1] < length).float()
         share = on / on.sum()
         return {
-            "loss/value": float(loss.detach()),
+            "loss/value": value_loss,
             "imagined/objective": float(objective.detach()),
             "imagined/reward": float((rollouts.rewards.detach() * share).sum()),
             "imagined/alive": float((alive.detach() * share).sum()),
             "imagined/length": float(length.float().mean()),
             "gradient/policy": norm,
         }
+
+    def _anneal(self) -> None:
+        """Set the policy's steps to what returns still lack.
+
+        Neither Muon's steps nor Adam's become smaller with the gradient: at a constant rate a
+        policy that tracks well is thrown about as much as one that falls.
+        """
+        c = self.config
+        lacking = (1.0 - self._diagnosis.get("value/mean", 0.0)) / ANNEALED_FROM
+        self.annealed = min(1.0, max(lacking, 0.0)) ** c.anneal
+        for optimizer, rate in zip(self.policy_optimizers, self.policy_rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * self.annealed
+
+    def _critic_steps(self, inputs: torch.Tensor, targets: torch.Tensor) -> float:
+        """Gradient steps of the critic on the states [M, D] of rollouts; the mean loss."""
+        c, total = self.config, 0.0
+        for _ in range(c.critic_updates):
+            chosen = torch.randperm(len(inputs), device=inputs.device)[: c.critic_batch]
+            loss = (self.value(inputs[chosen]) - targets[chosen]).square().mean()
+            self.value_optimizer.zero_grad()
+            loss.backward()
+            self._clip_and_step("value", self.value.parameters(), [self.value_optimizer])
+            total += float(loss.detach()) / c.critic_updates
+        with torch.no_grad():
+            for mine, other in zip(self.target.parameters(), self.value.parameters(), strict=True):
+                mine.lerp_(other, c.target_rate)
+        return total
 
     def _clip_and_step(
         self, name: str, parameters: Any, optimizers: list[torch.optim.Optimizer]

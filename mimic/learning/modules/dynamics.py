@@ -39,6 +39,9 @@ class Dynamics(nn.Module):
 
     Args:
         default_joint_pos, target_scale: [J] rad, the origin and unit of joint positions.
+
+    Attributes:
+        fit_dtype: of the network's products; its weights stay in single precision.
     """
 
     mean: torch.Tensor
@@ -61,6 +64,7 @@ class Dynamics(nn.Module):
         joints = len(default_joint_pos)
         self.joints, self.velocities = joints, 6 + joints
         self.dt, self.b = control_dt, (substeps + 1) / (2 * substeps)
+        self.fit_dtype = torch.float32
         inputs = 4 + self.velocities + 2 * joints
         sizes = [inputs, *hidden, 2 * self.velocities]
         layers: list[nn.Module] = []
@@ -106,7 +110,11 @@ class Dynamics(nn.Module):
 
     def output(self, state: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """[N, 2 V] the predicted change in units of its own spread: (change - mean) / scale."""
-        return self.net(((self.inputs(state, targets) - self.in_mean) / self.in_std).clamp(-8, 8))
+        normal = ((self.inputs(state, targets) - self.in_mean) / self.in_std).clamp(-8, 8)
+        if self.fit_dtype == torch.float32:
+            return self.net(normal)
+        with torch.autocast(normal.device.type, self.fit_dtype):
+            return self.net(normal).float()
 
     def forward(
         self, state: torch.Tensor, targets: torch.Tensor, residual: torch.Tensor | None = None

@@ -16,7 +16,12 @@ from mimic.commands.output import make_console, progress_bar, say
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Play a policy many times, on whole clips or on its task's own episodes, and measure success,
-    errors and rewards."""
+    errors and rewards.
+
+    With --out DIR it judges a whole library of clips in parallel: a page with videos of the worst
+    ones, a JSON file, a summary for each split; clips that cannot be used are told, a line each,
+    and the exit code is then 2. The same command goes on where one was interrupted.
+    """
 
     policy: tyro.conf.Positional[Path]
     """An .onnx file, a run directory, or a checkpoint."""
@@ -44,6 +49,15 @@ class Evaluate:
     """Seed of noise, starts and disturbances."""
     json: Path | None = None
     """Also write everything into this file."""
+    out: Path | None = None
+    """Judge a library: write evaluation.json, index.html and videos of the worst clips here."""
+    workers: int | None = None
+    """Processes that judge a library; as many as there are processors unless given. Figures do not
+    depend on it."""
+    worst: int = 3
+    """Worst clips of a library that are shown on video."""
+    video: bool = True
+    """Write those videos."""
 
     def run(self) -> int:
         from mimic.evaluation import default_protocol, evaluate, evaluate_task, get_protocol
@@ -52,6 +66,8 @@ class Evaluate:
         from mimic.tasks.registry import task_config
         from mimic_base.files import atomic_path
 
+        if self.out is not None or self.workers is not None:
+            return self._judge_library()
         console = make_console()
         numbers: dict[str, Any] = {"episodes": self.episodes, "start_noise": self.start_noise}
         # Numbers that cannot be are told before the policy is opened.
@@ -86,3 +102,75 @@ class Evaluate:
         if self.json is not None:
             say(console, str(self.json))
         return 0
+
+    def _judge_library(self) -> int:
+        if self.out is not None and self.video:
+            # MuJoCo reads MUJOCO_GL when it is imported.
+            from mimic.viewer.gl import settle_backend
+
+            settle_backend()
+        from mimic.evaluation import default_protocol, get_protocol
+        from mimic.evaluation.jobs import processors
+        from mimic.evaluation.library import evaluate_library
+        from mimic.evaluation.library_files import PAGE, worst_videos, write_library
+        from mimic.evaluation.policies import open_policy
+        from mimic.evaluation.protocols import OF_CLIPS
+        from mimic.evaluation.result import smoothness_table, summary_cells, summary_table
+        from mimic.tasks.registry import task_config
+        from mimic_base.errors import MimicError
+        from mimic_base.files import check_folder_writable, check_writable
+
+        console = make_console()
+        numbers: dict[str, Any] = {"episodes": self.episodes, "start_noise": self.start_noise}
+        get_protocol(self.protocol or OF_CLIPS, **numbers)
+        if self.worst < 0:
+            raise MimicError(f"--worst must not be negative, got {self.worst}")
+        if self.out is not None:
+            check_folder_writable(self.out)
+        if self.json is not None:
+            check_writable(self.json)
+        name = self.protocol or default_protocol(task_config(open_policy(self.policy).task))
+        protocol = get_protocol(name, **numbers)
+        with progress_bar("clips") as progress:
+            result = evaluate_library(
+                self.policy, self.motion, protocol,
+                workers=processors() if self.workers is None else self.workers, robot=self.robot,
+                engine=self.engine, device=self.device, seed=self.seed,
+                motion_scene=self.motion_scene, folder=self.out, progress=progress,
+            )  # fmt: skip
+        for line in result.bad:
+            say(console, f"not judged: {line}", style="yellow")
+        for note in result.notes:
+            say(console, f"note: {note}", style="yellow")
+        say(
+            console,
+            f"{result.policy}: task {result.task}, robot {result.robot}, engine {result.engine}, "
+            f"seed {result.seed}",
+        )
+        if len(result.clips) > 1:
+            worst = summary_table(protocol, "worst clips" if len(result.clips) > 10 else "clip")
+            for row in result.clips[:10]:
+                worst.add_row(*summary_cells(row.summary))
+            console.print(worst)
+        table = summary_table(protocol, "split")
+        for row in (*result.splits, result.total):
+            table.add_row(*summary_cells(row))
+        console.print(table)
+        if protocol.smoothness:
+            console.print(smoothness_table([*result.splits, result.total]))
+        say(console, f"{len(result.clips)} clips judged, {result.failed} with a failure, "
+            f"{len(result.bad)} could not be judged")  # fmt: skip
+        if self.json is not None:
+            from mimic_base.files import atomic_write_text
+
+            text = json.dumps(result.to_dict(), indent=1, allow_nan=False)
+            atomic_write_text(self.json, text + "\n")
+        if self.out is not None:
+            videos = []
+            if self.video:
+                videos = worst_videos(
+                    result, self.out, self.worst, lambda line: say(console, line, style="yellow")
+                )
+            write_library(result, self.out, videos)
+            say(console, str(self.out / PAGE))
+        return 2 if result.bad else 0

@@ -39,7 +39,7 @@ def render_report(data: Data, assets: Assets) -> str:
     body = [
         f"<h1>{escape(data['title'])}</h1>",
         f'<p class="soft">{escape(data["summary"])}</p>',
-        _tiles(data["tiles"]),
+        tiles(data["tiles"]),
         *(_video(name[6:], blob) for name, blob in assets.items() if name.startswith("video/")),
         "<h2>Evaluation of the policy</h2>",
         *(evaluation_table(each) for each in data["evaluations"]),
@@ -52,11 +52,16 @@ def render_report(data: Data, assets: Assets) -> str:
         _policy(data["policy"]),
         f'<p class="soft small">{escape(_machine_line(data["machine"]))}</p>',
     ]
+    return page(data["title"], body)
+
+
+def page(title: str, body: Sequence[str]) -> str:
+    """A self-contained page in the style of all reports, from the elements of its body."""
     style = resources.files("mimic.viewer").joinpath("report.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(data['title'])}</title><style>{style}</style></head>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n"
         f"<body><main>\n{chr(10).join(body)}\n</main></body></html>\n"
     )
 
@@ -109,9 +114,10 @@ def clip_section(clip: Data, assets: Assets) -> str:
     for kind, caption in _STRIPS.items():
         blob = assets.get(f"{name}/{kind}")
         if blob:
+            picture = data_uri(blob, "image/jpeg")
             parts.append(
                 f"<figure><figcaption>{escape(caption)}</figcaption><img "
-                f'alt="{escape(f"{name}: {caption}")}" src="{_uri(blob, "image/jpeg")}"></figure>'
+                f'alt="{escape(f"{name}: {caption}")}" src="{picture}"></figure>'
             )
     outcome = clip["outcome"]
     colour = "" if clip["success"] else ' style="color:var(--bad)"'
@@ -167,7 +173,8 @@ def _unit(text: str) -> str:
     return escape(text.replace("^3", "³").replace("^2", "²"))
 
 
-def _tiles(tiles: Sequence[Data]) -> str:
+def tiles(tiles: Sequence[Data]) -> str:
+    """Large figures side by side: ``value``, ``label`` and ``mood`` (good, bad or nothing) each."""
     cells = [
         f'<div class="tile {escape(tile.get("mood", ""))}"><b>{escape(tile["value"])}</b>'
         f"<span>{escape(tile['label'])}</span></div>"
@@ -180,7 +187,7 @@ def _video(name: str, blob: bytes) -> str:
     return (
         f"<figure><figcaption>{escape(name)}: the policy in simulation, its reference as a blue "
         f"ghost</figcaption><video controls loop muted playsinline autoplay "
-        f'src="{_uri(blob, "video/mp4")}"></video></figure>'
+        f'src="{data_uri(blob, "video/mp4")}"></video></figure>'
     )
 
 
@@ -211,5 +218,6 @@ def _machine_line(machine: Data) -> str:
     return f"{machine['created']} · {machine['system']} · {machine['processor']} · {versions}"
 
 
-def _uri(blob: bytes, kind: str) -> str:
+def data_uri(blob: bytes, kind: str) -> str:
+    """Bytes of a media type as an address that holds them."""
     return f"data:{kind};base64,{base64.b64encode(blob).decode()}"

@@ -109,10 +109,10 @@ class Evaluate:
             from mimic.viewer.gl import settle_backend
 
             settle_backend()
+        from mimic.commands.library_files import PAGE, worst_videos, write_library
         from mimic.evaluation import default_protocol, get_protocol
         from mimic.evaluation.jobs import processors
         from mimic.evaluation.library import evaluate_library
-        from mimic.evaluation.library_files import PAGE, worst_videos, write_library
         from mimic.evaluation.policies import open_policy
         from mimic.evaluation.protocols import OF_CLIPS
         from mimic.evaluation.result import smoothness_table, summary_cells, summary_table

@@ -66,7 +66,7 @@ def render_library(data: Data, headings: Mapping[str, str], videos: Sequence[Dat
         )
         body += [
             f'<div class="card"><h3>{html(each["name"])}</h3><p class="small">'
-            f'{html(each["outcome"])}</p><video controls loop muted playsinline preload="none" '
+            f'{html(each["outcome"])}</p><video controls loop muted playsinline preload="metadata" '
             f'src="{data_uri(each["content"], "video/mp4")}"></video></div>'
             for each in videos
         ]

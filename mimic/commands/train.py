@@ -58,7 +58,7 @@ GROUPED = {
     f"--{name}".replace("_", "-"): f"--{place}".replace("_", "-")
     for name, place in SHORT_NAMES.items()
     if name != "drift_limit"
-}
+} | {f"--{name}": f"--algorithm.{name}" for name in ("teacher", "teacher-choice", "pull")}
 """Options without a group (``--num-envs``) -> those with one (``--loop.num-envs``)."""
 
 
@@ -72,7 +72,8 @@ class TrainArguments:
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them. A resumed run knows its own."""
     algorithm: str = "ppo"
-    """How it learns: ppo, world-model, or package.module:Class of your own."""
+    """How it learns: ppo, world-model; from a teacher (--teacher RUN): dagger, ppo-kl,
+    supervised-then-rl; or package.module:Class of your own."""
     preset: Literal["cpu", "gpu"] = "cpu"
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None
@@ -151,6 +152,13 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
         defaults = preset_arguments(preset or "cpu", algorithm or "ppo")
         if ":" in task_of(arguments):
             defaults = suited(defaults, task_of(arguments))
+    if given(arguments, "--algorithm.teacher") is not None and not hasattr(
+        defaults.algorithm_config, "teacher"
+    ):
+        raise MimicError(
+            f"--teacher: algorithm '{defaults.algorithm}' has no teacher; add --algorithm dagger, "
+            "ppo-kl or supervised-then-rl"
+        )
     kind: type[TrainArguments] = TrainArguments
     asked = any(each in ("-h", "--help") for each in arguments)
     if any(each.startswith(TASK_GROUP) for each in arguments) or asked:
@@ -414,7 +422,9 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
     from mimic.tasks import make_env
     from mimic_base.trust import remember_program
 
-    task = with_groups_of(resolved_task(args), args.algorithm)
+    task = with_groups_of(
+        resolved_task(args), args.algorithm, args.algorithm_config, args.robot
+    )
     config = RunConfig(
         task=task,
         algorithm_name=args.algorithm,

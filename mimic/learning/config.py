@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mimic.configuration import from_plain, nearest, to_plain
+from mimic.learning.networks import NetworkChoice
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ def _in_unit_interval(config: Any, *names: str) -> None:
 class ActorCriticConfig:
     """The networks of an actor and its critic: all that must be known to play a checkpoint."""
 
+    actor_network: str = "mlp"
+    """The actor's network: mlp, moe (mixture of experts), transformer (over later frames of the
+    reference), or package.module:Class; options follow a colon (moe:experts=6)."""
+    critic_network: str = "mlp"
+    """The critic's, likewise."""
     actor_hidden: tuple[int, ...] = (256, 256, 128)
-    """Widths of the actor's hidden layers."""
+    """Widths of the actor's hidden layers; of each expert, and of what follows a transformer."""
     critic_hidden: tuple[int, ...] = (256, 256, 128)
     """Widths of the critic's hidden layers."""
     activation: Activation = "elu"
@@ -62,6 +68,8 @@ class ActorCriticConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "init_std")
+        for text in (self.actor_network, self.critic_network):
+            NetworkChoice.parse(text)
         for name in ("actor_hidden", "critic_hidden"):
             widths = getattr(self, name)
             if not widths:

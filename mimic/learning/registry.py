@@ -11,9 +11,12 @@ from mimic_base.errors import MimicError
 from mimic_base.trust import check_trusted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mimic.envs.environment import TaskConfig
     from mimic.learning.algorithm import Algorithm
     from mimic.learning.config import Preset
+    from robots import Robot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,21 @@ ALGORITHMS: Mapping[str, Entry] = {
         "mimic.learning.algorithms.world_model:WorldModel",
         "mimic.learning.world_model_config:WorldModelConfig",
         "mimic.learning.world_model_config:PRESETS",
+    ),
+    "dagger": Entry(
+        "mimic.learning.algorithms.dagger:Dagger",
+        "mimic.learning.student_config:DaggerConfig",
+        "mimic.learning.student_config:DAGGER_PRESETS",
+    ),
+    "ppo-kl": Entry(
+        "mimic.learning.algorithms.ppo_with_teacher:PPOWithTeacher",
+        "mimic.learning.student_config:PPOWithTeacherConfig",
+        "mimic.learning.student_config:PPO_WITH_TEACHER_PRESETS",
+    ),
+    "supervised-then-rl": Entry(
+        "mimic.learning.algorithms.supervised_then_rl:SupervisedThenRL",
+        "mimic.learning.student_config:SupervisedThenRLConfig",
+        "mimic.learning.student_config:SUPERVISED_THEN_RL_PRESETS",
     ),
 }
 
@@ -88,9 +106,25 @@ def preset_of(name: str, algorithm: str) -> Preset:
     return known[name]
 
 
-def with_groups_of(task: TaskConfig, algorithm: str) -> TaskConfig:
-    """A task that also computes the observation groups that an algorithm declares (``groups``)."""
-    wanted = getattr(algorithm_class(algorithm), "groups", {})
+def with_groups_of(
+    task: TaskConfig, algorithm: str, config: Any = None, robot: str | Path | Robot = ""
+) -> TaskConfig:
+    """A task that also computes the observation groups that an algorithm declares.
+
+    ``groups`` of its class are those that it always needs; a class whose groups depend on its
+    configuration has a function ``groups_of(config, task, robot)`` instead.
+
+    Args:
+        config: the algorithm's configuration. robot: the one that is trained, or its name.
+
+    Raises:
+        MimicError: what the configuration names cannot be read, or does not fit.
+    """
+    kind: Any = algorithm_class(algorithm)
+    if hasattr(kind, "groups_of"):
+        wanted = kind.groups_of(config, task, robot)
+    else:
+        wanted = getattr(kind, "groups", {})
     missing = {name: terms for name, terms in wanted.items() if name not in task.observations}
     if not missing:
         return task

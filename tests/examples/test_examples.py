@@ -45,6 +45,12 @@ SAYS = {
         r"trained on it: 0\.12 m high",
     ),
     "14_data_set": (r"set\.pack: 4 clips", "split validation", "mapped: True", r"256, 4, 14, 3"),
+    "15_student": (
+        r"teacher: .*-teacher/checkpoints/last\.pt",
+        "finished after 2 iterations",
+        "agrees with torch",
+        r"joint_vel: 29 x 5",
+    ),
     "12_objective": (r"\d+ cm before, [0-4]\.\d cm now", "pelvis at most 0.7", "climbs 0.2"),
 }
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from rsl_rl import algorithms
@@ -42,7 +42,7 @@ class PPO:
     """
 
     Config = PPOConfig
-    takes_actor_of = frozenset({"world-model"})
+    takes_actor_of = frozenset({"world-model", "dagger", "ppo-kl", "supervised-then-rl"})
 
     def __init__(self, trainer: ParallelPPO, config: PPOConfig) -> None:
         self.trainer = trainer
@@ -76,7 +76,9 @@ class PPO:
                 "steps per iteration or fewer minibatches"
             )
         feedthrough = spec.command_feedthrough() if c.networks.command_feedthrough else None
-        actor, critic = build_networks(c.networks, sizes, spec.num_actions, feedthrough)
+        actor, critic = build_networks(
+            c.networks, sizes, spec.num_actions, feedthrough, spec.observations
+        )
         obs = TensorDict(
             {group: torch.zeros(spec.num_envs, sizes[group], device=device) for group in GROUPS},
             batch_size=[spec.num_envs],
@@ -206,6 +208,35 @@ class _Rollout:
     old_std: torch.Tensor  # [A]
     # [B, 4]: log probability, value, return, advantage
     scalars: torch.Tensor
+    teacher: torch.Tensor | None = None  # [B, A] what a teacher would have done
+    teacher_std: torch.Tensor | None = None  # [B, A]
+
+
+@dataclass(eq=False)
+class Guide:
+    """A teacher beside a rollout of T steps: ``weight`` times the distance from it is part of the
+    loss."""
+
+    kind: Literal["kl", "mse"]
+    """``kl``: the divergence ``KL(student || teacher)`` of the two distributions; ``mse``: the mean
+    square of the difference of their means."""
+    weight: float
+    """Factor of the distance."""
+    actions: torch.Tensor
+    """[T, N, A] what the teacher would have done in the states of the rollout."""
+    choice: torch.Tensor
+    """[T, N] which teacher it was."""
+    stds: torch.Tensor
+    """[K, A] standard deviation of each teacher's actions."""
+
+
+def gaussian_kl(
+    mean: torch.Tensor, std: torch.Tensor, other: torch.Tensor, other_std: torch.Tensor
+) -> torch.Tensor:
+    """[B] ``KL(N(mean, std) || N(other, other_std))`` of Gaussians [B, A] with independent
+    components: ``sum_a log(s'/s) + (s^2 + (m - m')^2) / (2 s'^2) - 1/2``."""
+    moved = (std.square() + (mean - other).square()) / (2.0 * other_std.square())
+    return (torch.log(other_std / std) + moved - 0.5).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -268,6 +299,8 @@ class ParallelPPO(algorithms.PPO):
         )
         self.critic_learning_rate = critic_learning_rate
         self.reflections = reflections
+        self.guide: Guide | None = None
+        self.surrogate_coef = 1.0
         self._copies: list[_Networks] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -299,7 +332,7 @@ class ParallelPPO(algorithms.PPO):
         with torch.no_grad():
             rollout = self._shuffled_rollout()
         size = len(rollout.actions) // self.num_mini_batches
-        totals = torch.zeros(4)
+        totals: torch.Tensor | float = 0.0
         for _ in range(self.num_learning_epochs):
             for start in range(0, size * self.num_mini_batches, size):
                 totals += self._gradient_step(rollout, start, start + size)
@@ -307,8 +340,10 @@ class ParallelPPO(algorithms.PPO):
         self.actor.update_normalization(observations)  # type: ignore[arg-type]
         self.critic.update_normalization(observations)  # type: ignore[arg-type]
         self.storage.clear()
-        totals /= self.num_learning_epochs * self.num_mini_batches
-        names = ("surrogate", "value", "kl", "entropy")
+        assert isinstance(totals, torch.Tensor)
+        totals = totals / (self.num_learning_epochs * self.num_mini_batches)
+        names = ["surrogate", "value", "kl", "entropy"]
+        names += [] if self.guide is None else [f"teacher_{self.guide.kind}"]
         return dict(zip(names, totals.tolist(), strict=True))
 
     def _shuffled_rollout(self) -> _Rollout:
@@ -333,6 +368,11 @@ class ParallelPPO(algorithms.PPO):
         observations: Any = {name: shuffled(st.observations[name], name) for name in names}
         skip = getattr(self.actor, "skip", None)
         scalars = (st.actions_log_prob, st.values, st.returns, st.advantages)
+        guide, teacher, teacher_std = self.guide, None, None
+        if guide is not None:
+            teacher = shuffled(guide.actions, "actions")
+            # A standard deviation has no sign.
+            teacher_std = shuffled(guide.stds[guide.choice], "actions").abs()
         return _Rollout(
             actor_input=self.actor.get_latent(observations),
             skip=None if skip is None else skip(observations[self.actor.obs_groups[0]]),
@@ -342,6 +382,8 @@ class ParallelPPO(algorithms.PPO):
             # One standard deviation for all states: any row is the rollout's.
             old_std=st.distribution_params[1][0, 0],
             scalars=shuffled(torch.cat(scalars, -1)),
+            teacher=teacher,
+            teacher_std=teacher_std,
         )
 
     def _gradient_step(self, rollout: _Rollout, start: int, stop: int) -> torch.Tensor:
@@ -386,7 +428,8 @@ class ParallelPPO(algorithms.PPO):
         """Add the gradients of rows ``start`` to ``stop``, a share of a minibatch of ``total``.
 
         Returns:
-            [4] share of the minibatch's surrogate, value loss, KL divergence and entropy.
+            [4 | 5] share of the minibatch's surrogate, value loss, KL divergence and entropy, and
+            of the distance from a teacher where there is one.
         """
         part = slice(start, stop)
         std = self._std(networks.std)
@@ -412,13 +455,25 @@ class ParallelPPO(algorithms.PPO):
         value_loss = value_loss.sum() / total
         entropy = (log_std + dims * (0.5 + HALF_LOG_TWO_PI)) * share
 
-        loss = surrogate + self.value_loss_coef * value_loss - self.entropy_coef * entropy
+        gain = self.surrogate_coef
+        loss = gain * surrogate + self.value_loss_coef * value_loss
+        loss = loss - gain * self.entropy_coef * entropy
+        further = []
+        if self.guide is not None:
+            assert rollout.teacher is not None and rollout.teacher_std is not None
+            other = rollout.teacher[part]
+            if self.guide.kind == "kl":
+                apart = gaussian_kl(mean, std, other, rollout.teacher_std[part]).sum() / total
+            else:
+                apart = (mean - other).square().mean() * share
+            loss = loss + self.guide.weight * apart
+            further.append(apart)
         loss.backward()
         with torch.no_grad():
             moved = (rollout.old_mean[part] - mean).square() + rollout.old_std.square()
             kl = (moved / (2.0 * std.square())).sum() / total
             kl += (torch.log(std / rollout.old_std) - 0.5).sum() * share
-            return torch.stack([surrogate, value_loss, kl, entropy]).cpu()
+            return torch.stack([surrogate, value_loss, kl, entropy, *further]).cpu()
 
     def _networks_of_workers(self) -> list[_Networks]:
         """The networks and, for every further worker, a copy that shares their weights."""

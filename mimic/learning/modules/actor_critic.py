@@ -12,12 +12,15 @@ from rsl_rl.modules import HiddenState
 from tensordict import TensorDict
 from torch import nn
 
+from mimic.envs.spec import ObservationEntry
 from mimic.learning.config import ActorCriticConfig
+from mimic.learning.networks import MLP, NetworkChoice, Shape
 
 GROUPS = {"actor": ["actor"], "critic": ["critic"]}
 
 
-ACTOR_FIELDS = ("actor_hidden", "activation", "obs_normalization", "command_feedthrough")
+ACTOR_FIELDS = ("actor_network", "actor_hidden", "activation", "obs_normalization",
+                "command_feedthrough")  # fmt: skip
 """Fields of ``ActorCriticConfig`` in which two actors must agree to exchange weights."""
 
 
@@ -113,22 +116,32 @@ class _CommandedAction(nn.Module):
         return (obs[..., : self.offset.shape[0]] - self.offset) * self.gain
 
 
+Observations = Mapping[str, tuple[ObservationEntry, ...]]
+
+
 def build_networks(
     config: ActorCriticConfig,
     sizes: Mapping[str, int],
     num_actions: int,
     feedthrough: tuple[Sequence[float], Sequence[float]] | None = None,
+    observations: Observations | None = None,
 ) -> tuple[MLPModel, MLPModel]:
     """Build actor and critic.
 
     Args:
         sizes: width of the observation groups ``actor`` and ``critic``.
         feedthrough: offset and gain [J] of the commanded pose, when the configuration asks for it.
+        observations: what the columns of the groups are, for networks that need to know.
+
+    Raises:
+        MimicError: a network that does not exist, or that cannot use these observations.
     """
     actor = _actor(config, sizes, num_actions, feedthrough)
     critic = MLPModel(
         _example(sizes), GROUPS, "critic", 1, hidden_dims=config.critic_hidden, **_shared(config)
     )
+    _give(actor, "actor", config.actor_network, config.actor_hidden, config, observations)
+    _give(critic, "critic", config.critic_network, config.critic_hidden, config, observations)
     _prepare(actor, config)
     _set_inplace(critic.mlp, True)
     return actor, critic
@@ -139,11 +152,36 @@ def build_actor(
     sizes: Mapping[str, int],
     num_actions: int,
     feedthrough: tuple[Sequence[float], Sequence[float]] | None = None,
+    observations: Observations | None = None,
 ) -> MLPModel:
     """Build the actor alone; arguments as for ``build_networks``."""
     actor = _actor(config, sizes, num_actions, feedthrough)
+    _give(actor, "actor", config.actor_network, config.actor_hidden, config, observations)
     _prepare(actor, config)
     return actor
+
+
+def _give(
+    model: MLPModel,
+    group: str,
+    network: str,
+    hidden: tuple[int, ...],
+    config: ActorCriticConfig,
+    observations: Observations | None,
+) -> None:
+    """Put another network than an MLP between a model's normaliser and its output."""
+    choice = NetworkChoice.parse(network)
+    if choice.name == MLP:
+        return
+    shape = Shape(
+        inputs=model.obs_dim,
+        outputs=1 if model.distribution is None else int(model.distribution.output_dim),
+        hidden=hidden,
+        activation=config.activation,
+        entries=(observations or {}).get(group, ()),
+    )
+    network: Any = choice.build(shape)
+    model.mlp = network
 
 
 def _example(sizes: Mapping[str, int]) -> TensorDict:
@@ -178,7 +216,10 @@ def _actor(
 
 
 def _prepare(actor: MLPModel, config: ActorCriticConfig) -> None:
-    if config.output_gain > 0:
+    scale = getattr(actor.mlp, "scale_output", None)
+    if config.output_gain > 0 and scale is not None:
+        scale(config.output_gain)
+    elif config.output_gain > 0:
         last = [layer for layer in actor.mlp if isinstance(layer, nn.Linear)][-1]
         nn.init.orthogonal_(last.weight, gain=config.output_gain)
         nn.init.zeros_(last.bias)

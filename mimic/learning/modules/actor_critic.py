@@ -220,7 +220,7 @@ def _prepare(actor: MLPModel, config: ActorCriticConfig) -> None:
     if config.output_gain > 0 and scale is not None:
         scale(config.output_gain)
     elif config.output_gain > 0:
-        last = [layer for layer in actor.mlp if isinstance(layer, nn.Linear)][-1]
+        last = [layer for layer in actor.mlp.modules() if isinstance(layer, nn.Linear)][-1]
         nn.init.orthogonal_(last.weight, gain=config.output_gain)
         nn.init.zeros_(last.bias)
     # The derivative of ELU is taken from its result, so the input need not be kept.

@@ -53,6 +53,9 @@ MOTIONS = Group(
         "edit": Command("motions.robot.editing.cli:main", "crop, mirror, blend, join, loop, ramp"),
         "check": Command("retarget.projection.cli:main", "torques, contacts, balance; mend them"),
         "curate": Command("motions.robot.curation.cli:main", "keep, repair or reject, why"),
+        "feasibility": Command(
+            "mimic.commands.feasibility:Feasibility", "what a learned model can follow"
+        ),
         "pack": Command("motions.robot.sets_cli:pack", "a set as one memory-mapped file"),
         "split": Command("motions.robot.sets_cli:split", "a manifest: train, validation, test"),
         "fetch": Command("motions.human.fetch.cli:main", "get human clips from their owners"),
@@ -176,7 +179,7 @@ def group_overview(prog: str, group: Group) -> str:
     ]
     for word, command in group.commands.items():
         also = " (unless another is named)" if word == group.default else ""
-        lines.append(f"  {word:10} {command.summary}{also}")
+        lines.append(f"  {word:11} {command.summary}{also}")
     return "\n".join(lines)
 
 

@@ -132,3 +132,27 @@ def test_parity_and_tracking_at_toy_size(tmp_path: Path) -> None:
     table = script("collect", "--out", tmp_path).stdout
     assert "mujoco and mujoco agree at every boundary" in table
     assert "### tracking-toy_mujoco" in table and "success" in table
+
+
+@pytest.mark.slow
+def test_the_world_model_at_toy_size(tmp_path: Path) -> None:
+    toy = ["--toy", "--device", "cpu", "--engine", "mujoco", "--out", tmp_path]
+    run = script("world_model", *toy, "--goal", "0.0001")
+    folder = tmp_path / "world-model-toy_mujoco"
+    log = folder / "train.log"
+    assert "evaluate_0000003.json: done in" in run.stdout, run.stdout + run.stderr + log.read_text()
+    assert "return 0.0001 reached after" in run.stdout
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [row["iteration"] for row in summary["curve"]] == [1, 2, 3]
+    assert summary["reached"] == summary["curve"][0] and summary["curve"][0]["clips"] == 2
+    # Over its own limit nothing is trained any more, and what is judged is not judged again.
+    run = script("world_model", *toy, "--train-minutes", "0.0001")
+    assert "has had its 0.0001 minutes" in run.stdout and "there already" in run.stdout
+    assert "return 0.82 not reached within 0.0001 minutes; best" in run.stdout
+    table = script("collect", "--out", tmp_path).stdout
+    assert "### world-model-toy_mujoco" in table and "| 3 |" in table
+
+
+def test_a_world_model_script_without_clips_is_refused(tmp_path: Path) -> None:
+    run = script("world_model", "--out", tmp_path)
+    assert run.returncode == 1 and run.stderr.startswith("error: --motion is missing")

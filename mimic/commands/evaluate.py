@@ -40,7 +40,8 @@ class Evaluate:
     robot: str | None = None
     """Robot name, or a description file (.toml); by default the one that the policy names."""
     engine: str = "auto"
-    """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
+    """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64);
+    learned:model=RUN is a model of the robot that the world-model trainer has learnt."""
     device: str = "auto"
     """Where physics and environment are computed: auto, cpu, cuda or cuda:N."""
     threads: int = 0

@@ -79,6 +79,7 @@ class Parity:
                 )  # fmt: skip
             console.print(table)
             say(console, report.verdict())
+            say(console, report.growth())
         if self.json is not None:
             say(console, str(self.json))
         return 0

@@ -16,7 +16,9 @@ import tyro
 from mimic.viewer.gl import MISSING, settle_backend
 
 if TYPE_CHECKING:
-    from mimic.viewer.sources import Playable
+    from mimic.learning.learned_model import LearnedModel
+    from mimic.viewer.rollout import Rollout
+    from mimic.viewer.sources import Clip, Playable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,9 @@ class Play:
     """Frames of video per second; the policy itself runs at its own rate."""
     robot: str | None = None
     """Robot name, or a description file (.toml); by default the one that the policy names."""
+    model: Path | None = None
+    """Also play it in the model of the robot that this run (or checkpoint) of the world-model
+    trainer has learnt; the blue ghost is the model's robot then."""
 
     def run(self) -> int:
         """Simulate every clip once, without noise, and show what happened."""
@@ -65,6 +70,7 @@ class Play:
         playable = find_playable(
             self.policy, self.motion, self.robot, motion_scene=self.motion_scene
         )
+        learned = self._model(playable)
         for note in playable.notes:
             print(note)
         if not playable.clips:
@@ -74,8 +80,10 @@ class Play:
             rollout = roll_out(
                 playable.player, clip.reference, playable.robot, clip=clip.name, scene=clip.scene
             )
-            rollouts.append(rollout)
             print(rollout.summary(), flush=True)
+            if learned is not None:
+                rollout = _with_model(playable, clip, learned, rollout)
+            rollouts.append(rollout)
         if self.video is not None:
             size, fps = self.size, self.fps
             count = write_rollouts(self.video, playable.robot, rollouts, size=size, fps=fps)
@@ -88,6 +96,17 @@ class Play:
         if not drawing and not self.viewer:
             print("watch it with --video out.mp4, or --viewer for a window")
         return 0
+
+    def _model(self, playable: Playable) -> LearnedModel | None:
+        """The model to play in beside MuJoCo, where one is asked for."""
+        if self.model is None:
+            return None
+        from mimic.learning.learned_model import load_model
+        from mimic_base.errors import MimicError
+
+        if not playable.clips:
+            raise MimicError("--model shows policies that track clips; this one tracks none")
+        return load_model(self.model, playable.robot)
 
     def _play_task(self, playable: Playable) -> int:
         """Play a policy that tracks no clip in the environment of its task."""
@@ -116,3 +135,19 @@ class Play:
         if self.video is None and self.picture is None:
             print("watch it with --video out.mp4")
         return 0
+
+
+def _with_model(playable: Playable, clip: Clip, model: LearnedModel, real: Rollout) -> Rollout:
+    """The rollout with the model's robot, which tracks the same clip for itself, as its ghost."""
+    from functools import partial
+
+    from mimic.viewer.learned_robot import LearnedRobot, beside, distances, told
+    from mimic.viewer.rollout import roll_out
+
+    learned = roll_out(
+        playable.player, clip.reference, playable.robot, clip=f"{clip.name}, in the model",
+        scene=clip.scene, simulate=partial(LearnedRobot, model=model),
+    )  # fmt: skip
+    print(learned.summary(), flush=True)
+    print(told(distances(playable.robot, real, learned), real.control_dt), flush=True)
+    return beside(real, learned)

@@ -208,7 +208,7 @@ def suited(defaults: TrainArguments, name: str) -> TrainArguments:
     return dataclasses.replace(defaults, algorithm_config=config)
 
 
-OWN_ENGINES = ("auto", "mujoco", "mjx", "warp")
+OWN_ENGINES = ("auto", "mujoco", "mjx", "warp", "learned")
 PROGRAM_ENGINES = ("remote", "isaacgym")
 """Engines that start another program, which their options may name."""
 

@@ -47,6 +47,8 @@ UNITS: Mapping[str, str] = {
     "observation": "", "action": "rad", "effort": "of limit", "state": "m, rad",
     "velocity": "m/s, rad/s",
 }  # fmt: skip
+HORIZONS = (1, 2, 5, 10, 25, 50)
+"""Control steps after which the distance of two engines under the same actions is told."""
 APART_M = 0.05
 """Mean distance of key bodies at which two free runs are called apart."""
 
@@ -82,6 +84,8 @@ class ParityReport:
         together_s: mean time for which free runs stay within 5 cm (key bodies); the run's
             length where they never part.
         length_s: length of the run.
+        apart_mm: mean distance of the key bodies (mm) after some seconds under the same actions,
+            from identical states.
     """
 
     reference: str
@@ -90,6 +94,7 @@ class ParityReport:
     boundaries: tuple[Boundary, ...]
     together_s: float
     length_s: float
+    apart_mm: tuple[tuple[float, float], ...] = ()
 
     @property
     def first_difference(self) -> str | None:
@@ -107,6 +112,11 @@ class ParityReport:
             f"{pair} differ at the {worst.name}: {worst.worst:.2g} {UNITS[worst.name]} at "
             f"{worst.where}, {worst.time_s:.2f} s (bound {worst.bound:g}); {together}"
         )
+
+    def growth(self) -> str:
+        """One line on how a difference grows."""
+        found = [f"{mm:.3g} mm after {seconds:g} s" for seconds, mm in self.apart_mm]
+        return f"apart under the same actions: {', '.join(found)}"
 
     def to_dict(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -184,6 +194,7 @@ def _compare(
     with torch.no_grad(), few_threads(ours.num_envs):
         worst = _synchronised(ours, other, policy, steps, seed)
         together = _free(ours, other, policy, steps, seed)
+        apart = _by_horizon(ours, other, policy, steps, seed)
     return ParityReport(
         reference=ours.engine.name,
         engine=other.engine.name,
@@ -191,6 +202,7 @@ def _compare(
         boundaries=worst,
         together_s=together * ours.control_dt,
         length_s=steps * ours.control_dt,
+        apart_mm=tuple((k * ours.control_dt, 1e3 * metres) for k, metres in apart.items()),
     )
 
 
@@ -255,18 +267,45 @@ def _free(
     """Mean number of steps for which key bodies stay within ``APART_M``; each acts for itself."""
     _start((ours, other), seed)
     together = torch.ones(ours.num_envs, dtype=torch.bool)
-    robot = ours.robot
-    key = [robot.body_names.index(name) for name in robot.key_bodies]
     total = 0.0
     obs = [env.get_observations()["actor"] for env in (ours, other)]
     for _ in range(steps):
         obs = [
             env.step(policy.act(o))[0]["actor"] for env, o in zip((ours, other), obs, strict=True)
         ]
-        bodies = [env.state.robot.body_pos_w[:, key].cpu() for env in (ours, other)]
-        together &= (bodies[0] - bodies[1]).square().sum(-1).sqrt().mean(-1) < APART_M
+        together &= _distance(ours, other) < APART_M
         total += float(together.float().mean())
     return total
+
+
+def _by_horizon(
+    ours: Environment, other: Environment, policy: LoadedPolicy, steps: int, seed: int
+) -> dict[int, float]:
+    """Mean distance of key bodies (m) after so many steps under the actions taken in ``ours``."""
+    _start((ours, other), seed)
+    longest = min(HORIZONS[-1], steps)
+    found: dict[int, list[float]] = {k: [] for k in HORIZONS if k <= longest}
+    obs = ours.get_observations()["actor"]
+    for step in range(steps):
+        if step % longest == 0:
+            # From the same state again; the solvers' warm starts are forgotten by both.
+            ours.engine.restore(ours.engine.snapshot())
+            copy_environment(ours, other)
+        actions = policy.act(obs)
+        obs = ours.step(actions)[0]["actor"]
+        other.step(actions.to(other.device))
+        ahead = step % longest + 1
+        if ahead in found:
+            found[ahead].append(float(_distance(ours, other).mean()))
+    return {k: sum(each) / len(each) for k, each in found.items()}
+
+
+def _distance(ours: Environment, other: Environment) -> torch.Tensor:
+    """[N] mean distance of the key bodies, m."""
+    robot = ours.robot
+    key = [robot.body_names.index(name) for name in robot.key_bodies]
+    bodies = [env.state.robot.body_pos_w[:, key].cpu() for env in (ours, other)]
+    return (bodies[0] - bodies[1]).square().sum(-1).sqrt().mean(-1)
 
 
 def _targets(env: Environment, actions: torch.Tensor) -> torch.Tensor:

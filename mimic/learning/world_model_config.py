@@ -40,6 +40,17 @@ class WorldModelConfig:
 
     model_hidden: tuple[int, ...] = (512, 512)
     """Widths of the model's hidden layers."""
+    model_history: int = 0
+    """Steps of the past that the model sees too: its inputs of each, which tell of contacts and of
+    what differs between robots."""
+    model_context: bool = False
+    """Tell the model what domain randomisation has drawn for each robot: friction, centre of mass,
+    joint zeros."""
+    ensemble: int = 1
+    """Networks of the model, each fitted to resamples of its own; where they disagree they know
+    little (model/disagreement)."""
+    ensemble_prediction: Literal["mean", "member"] = "mean"
+    """Imagine by the mean of the networks, or each rollout by one of them (as PETS does)."""
     model_updates: int = 12
     """Gradient steps of the model in an iteration."""
     model_warmup_updates: int = 150
@@ -63,6 +74,9 @@ class WorldModelConfig:
     fitting_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the model's matrix products while it is fitted; its weights and their updates
     stay in single precision."""
+    capture: Literal["auto", "on", "off"] = "auto"
+    """Record the imagined rollouts and their gradient as one CUDA graph; auto: on a GPU, and where
+    it cannot be recorded a line says why."""
     horizon: int = 16
     """Control steps of an imagined rollout."""
     rollouts: int = 128
@@ -112,7 +126,7 @@ class WorldModelConfig:
         _at_least_one(
             self, "steps", "warmup_steps", "replay_steps", "model_updates", "model_batch",
             "model_recent", "model_fit_steps", "horizon", "rollouts", "recent", "policy_updates",
-            "critic_batch", "critic_updates", "shortest_horizon", "diagnose_every",
+            "critic_batch", "critic_updates", "shortest_horizon", "diagnose_every", "ensemble",
         )  # fmt: skip
         _positive(
             self, "model_learning_rate", "policy_learning_rate", "critic_learning_rate",
@@ -120,12 +134,9 @@ class WorldModelConfig:
         )  # fmt: skip
         _in_unit_interval(self, "target_rate", "gamma", "td_lambda", "ema_decay")
         for name in (
-            "exploration",
-            "anneal",
-            "muon_learning_rate",
-            "guard",
-            "model_warmup_updates",
-        ):
+            "exploration", "anneal", "muon_learning_rate", "guard", "model_warmup_updates",
+            "model_history",
+        ):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):
                 raise MimicError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.gamma >= 1.0:
@@ -135,6 +146,11 @@ class WorldModelConfig:
             raise MimicError(
                 f"replay_steps must be at least horizon + steps + 2 = {least}, got "
                 f"{self.replay_steps}"
+            )
+        if self.ensemble_prediction == "member" and self.rollouts % self.ensemble:
+            raise MimicError(
+                f"rollouts must be a multiple of ensemble where each is imagined by one member, "
+                f"got {self.rollouts} and {self.ensemble}"
             )
         if any(width < 1 for width in self.model_hidden) or not self.model_hidden:
             raise MimicError(f"model_hidden must be widths of at least 1, got {self.model_hidden}")
@@ -147,5 +163,27 @@ PRESETS: Mapping[str, Preset] = {
         loop=LoopConfig(num_envs=128, iterations=400, checkpoint_interval=25, keep_checkpoints=2),
         task={"physics_hz": 100.0, "randomisation_start": 0.4, "randomisation_ramp": 3000},
         drift_limit=0.7,
+    ),
+    # Many clips on one large GPU, everything on it. Its numbers follow the published ones (batches
+    # of thousands, a policy of 1024-512-256); none has been measured here.
+    "gpu": Preset(
+        algorithm=WorldModelConfig(
+            networks=ActorCriticConfig(
+                actor_hidden=(1024, 512, 256), critic_hidden=(512, 256), activation="swish"
+            ),
+            steps=4,
+            replay_steps=96,
+            model_hidden=(1024, 1024),
+            model_updates=4,
+            model_batch=8192,
+            model_recent=48,
+            rollouts=4096,
+            critic_batch=16_384,
+            ema_decay=0.995,
+            diagnose_every=25,
+        ),
+        loop=LoopConfig(
+            num_envs=4096, iterations=5000, checkpoint_interval=100, keep_checkpoints=10
+        ),
     ),
 }

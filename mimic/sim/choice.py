@@ -22,6 +22,7 @@ ENGINES: Mapping[str, str] = {
     "warp": "mimic.sim.engines.warp:WarpEngine",
     "remote": "mimic.sim.engines.remote:RemoteEngine",
     "isaacgym": "mimic.sim.engines.isaacgym:IsaacGymEngine",
+    "learned": "mimic.learning.learned_engine:LearnedEngine",
 }
 """Engines and where they are; any other is named ``package.module:Class``."""
 

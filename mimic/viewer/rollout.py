@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mimic.envs.failure import ROOT_HEIGHT, ROOT_TILT, root_errors
 from mimic.policy.observations import Reference, RobotState
 from mimic.policy.player import PolicyPlayer
-from mimic.sim.scene import PHYSICS_HZ, SceneConfig, make_scene
+from mimic.sim.scene import PHYSICS_HZ, Scene, SceneConfig, make_scene
 from mimic.sim.single import SingleRobot
 from mimic.sim.states import States
 from mimic_base.errors import MimicError
@@ -113,6 +113,7 @@ def roll_out(
     clip: str = "",
     scene: SceneConfig | None = None,
     progress: Callable[[int, int], None] | None = None,
+    simulate: Callable[[Scene], SingleRobot] = SingleRobot,
 ) -> Rollout:
     """Track ``reference`` from its first frame to its last, deterministically.
 
@@ -124,6 +125,7 @@ def roll_out(
         robot: the policy's robot.
         scene: terrain and objects around the robot; the bare floor without it.
         progress: called with (frames done, of how many) after each control step.
+        simulate: makes the robot that is stepped; MuJoCo's unless told otherwise.
 
     Raises:
         MimicError: another robot than the policy's.
@@ -140,7 +142,7 @@ def roll_out(
     ours = [contract.joint_names.index(name) for name in robot.joint_names]
     anchor = contract.body_names.index(contract.anchor_body)
     theirs = [robot.joint_names.index(name) for name in contract.joint_names]
-    simulation = SingleRobot(made)
+    simulation = simulate(made)
     bodies = simulation.body_ids(contract.body_names)
     wanted = reference_states(player, reference, robot)
     frames, root = reference.num_frames, contract.body_names.index(contract.root_body)

@@ -75,6 +75,21 @@ def mjlab(folder: Path) -> list[str]:
     return lines if len(lines) > 2 else []
 
 
+def world_model(folder: Path) -> list[str]:
+    """Return under appendix F against the training's own time."""
+    summary = folder / "summary.json"
+    if not summary.is_file():
+        return []
+    lines = ["| iteration | training (s) | samples | return | clips failed |",
+             "|---:|---:|---:|---:|---:|"]  # fmt: skip
+    lines += [
+        f"| {row['iteration']} | {row['training_s']:.0f} | {row['samples']:,} | "
+        f"{row['return']:.3f} | {row['clips_failed']} of {row['clips']} |"
+        for row in read(summary)["curve"]
+    ]
+    return lines
+
+
 def evaluations(folder: Path) -> list[str]:
     lines: list[str] = []
     for path in sorted(folder.glob("evaluate_*.json")):
@@ -98,6 +113,8 @@ def main() -> None:
             lines = mjlab(folder)
         elif folder.name.startswith("tracking"):
             lines = evaluations(folder)
+        elif folder.name.startswith("world-model"):
+            lines = world_model(folder)
         else:
             continue
         print(f"\n### {folder.name}\n")

@@ -122,3 +122,25 @@ def demo_motions(out: Path, deadline: Deadline) -> Path:
         if run(command, deadline.left_s, log):
             raise SystemExit(f"error: the demo clips could not be retargeted, see {log}")
     return folder
+
+
+TOY_MOTIONS = """
+import sys
+from pathlib import Path
+import robots
+from mimic.benchmark.motion import squat
+folder, robot = Path(sys.argv[1]), robots.load("unitree_g1")
+for name, seconds in (("slow", 4.0), ("quick", 2.0)):
+    squat(robot, seconds).crop(0, 30).save(folder / f"{name}.npz")
+"""
+
+
+def toy_motions(out: Path) -> Path:
+    """Two tiny clips that need no retargeting, in ``out/toy_motions``."""
+    folder = out / "toy_motions"
+    if len(list(folder.glob("*.npz"))) < 2:
+        folder.mkdir(parents=True, exist_ok=True)
+        log = out / "toy_motions.log"
+        if run(["-c", TOY_MOTIONS, str(folder.resolve())], 300.0, log):
+            raise SystemExit(f"error: the toy clips could not be written, see {log}")
+    return folder

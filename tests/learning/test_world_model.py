@@ -181,8 +181,10 @@ def test_the_guard_shortens_rollouts_and_says_so(
 def test_presets_and_numbers_that_cannot_be() -> None:
     assert isinstance(preset_of("cpu", "world-model").algorithm, WorldModelConfig)
     assert preset_of("cpu", "world-model").loop.num_envs == 128
-    with pytest.raises(MimicError, match="'world-model' has no preset 'gpu'; known: cpu"):
-        preset_of("gpu", "world-model")
+    gpu = preset_of("gpu", "world-model")
+    assert gpu.loop.num_envs >= 4096 and gpu.algorithm.rollouts >= 4096
+    with pytest.raises(MimicError, match="'world-model' has no preset 'tpu'; known: cpu, gpu"):
+        preset_of("tpu", "world-model")
     with pytest.raises(MimicError, match="replay_steps must be at least"):
         WorldModelConfig(replay_steps=8)
     with pytest.raises(MimicError, match="gamma must be below 1"):

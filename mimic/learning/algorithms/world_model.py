@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from rsl_rl.models import MLPModel
 from tensordict import TensorDict
 from torch import nn
 
+from mimic.envs.context import CONTEXT_GROUP, CONTEXT_TERMS
 from mimic.envs.imagination import STATE_GROUP, STATE_TERMS, Imagination, StateRows
 from mimic.envs.spec import EnvSpec
+from mimic.envs.terms import ObservationTerm
 from mimic.learning.algorithm import NonFiniteError, Transition
+from mimic.learning.captured import Captured
 from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.imagined_rollouts import GradientLimit, Remembering, judge, survival, unroll
 from mimic.learning.modules.actor_critic import FeedthroughActor, PlainActor, build_actor
@@ -27,16 +31,22 @@ from mimic.learning.modules.average import WeightAverage
 from mimic.learning.modules.dynamics import (
     Dynamics,
     FrozenDynamics,
+    Stepping,
     half_precision_pays,
     parameters_of,
     plausible,
 )
+from mimic.learning.modules.past import Past
 from mimic.learning.modules.value import Value, state_values_input
 from mimic.learning.muon import Muon
 from mimic.learning.returns import discounted_return, lambda_returns
-from mimic.learning.storage.replay import Replay, Windows
+from mimic.learning.storage.replay import Replay, Transitions, Windows
 from mimic.learning.world_model_config import WorldModelConfig
 from mimic_base.errors import MimicError
+
+if TYPE_CHECKING:
+    from mimic.envs.environment import TaskConfig
+    from robots import Robot
 
 REFITS = (2, 4, 8, 16, 32)
 """Multiples of the warm-up's steps at which the normalisers of model and critic move on."""
@@ -74,6 +84,14 @@ class WorldModel:
         if spec.num_envs:
             self.learner = Learner(spec, config, self.actor, self.device, ranks)
             ranks.same_start([self.actor, self.learner.dynamics, self.learner.value])
+
+    @classmethod
+    def groups_of(
+        cls, config: WorldModelConfig | None, task: TaskConfig, robot: str | Path | Robot
+    ) -> Mapping[str, Mapping[str, ObservationTerm]]:
+        """Groups that a configuration needs."""
+        told = config is not None and config.model_context
+        return {**cls.groups, CONTEXT_GROUP: CONTEXT_TERMS} if told else cls.groups
 
     @classmethod
     def build(cls, spec: EnvSpec, config: WorldModelConfig, device: str, ranks: Ranks) -> Self:
@@ -196,6 +214,9 @@ class Learner:
             spec.control_dt,
             self.imagination.substeps,
             c.model_hidden,
+            history=c.model_history,
+            context=spec.sizes[CONTEXT_GROUP] if c.model_context else 0,
+            members=c.ensemble,
         ).to(device)
         entries = spec.observations["actor"]
         self.memory = Remembering(entries, spec.control_dt)
@@ -211,8 +232,10 @@ class Learner:
                 "state": 13 + 2 * joints, "default_joint_pos": joints, "moment": moments,
                 "actions": actions, "noise": actions, "change": 2 * self.dynamics.velocities,
                 "seen": len(self.memory.columns),
+                **({CONTEXT_GROUP: spec.sizes[CONTEXT_GROUP]} if c.model_context else {}),
             },
             device,
+            history=c.model_history,
         )  # fmt: skip
         self.model_optimizer = torch.optim.Adam(
             self.dynamics.parameters(), lr=c.model_learning_rate, betas=(0.9, 0.99), fused=True
@@ -244,6 +267,8 @@ class Learner:
         self.limit = GradientLimit(torch.ones(13 + 2 * joints, device=device), 1.0)
         self.dtype = _precision(c.imagination_dtype, device)
         self.dynamics.fit_dtype = _precision(c.fitting_dtype, device)
+        self.frozen = self.dynamics.frozen(self.dtype, shared_out=c.ensemble_prediction == "member")
+        self.climb = Captured(self._climb, self.policy_parameters, device, c.capture)
         self.horizon = c.horizon
         self.iteration = 0
         self.fitted = False
@@ -280,6 +305,7 @@ class Learner:
                 "state": before.state, "default_joint_pos": before.default_joint_pos,
                 "moment": before.moment, "actions": transition.actions, "noise": self.noise,
                 "change": change, "seen": self.memory.remember(transition.obs["actor"]),
+                **({CONTEXT_GROUP: transition.obs[CONTEXT_GROUP]} if self.dynamics.context else {}),
             },
             self.age,
             whole,
@@ -290,7 +316,13 @@ class Learner:
         self.correlated = self.correlated * ~transition.dones[:, None]
 
     def _normalise(self, seen: torch.Tensor) -> None:
+        buffers = dict(self.actor.obs_normalizer.named_buffers())
         self.actor.update_normalization(TensorDict({"actor": seen}, batch_size=[len(seen)]))
+        # Some are replaced rather than written to; what is recorded reads the old ones.
+        for name, buffer in buffers.items():
+            new = getattr(self.actor.obs_normalizer, name)
+            if new is not buffer:
+                setattr(self.actor.obs_normalizer, name, buffer.copy_(new))
 
     def _mean(self, seen: torch.Tensor) -> torch.Tensor:
         mean = self.actor.mlp(self.actor.obs_normalizer(seen))
@@ -317,13 +349,13 @@ class Learner:
             self.refits += 1
         model_loss = sum(self._model_step() for _ in range(updates)) / max(updates, 1)
         totals: dict[str, float] = {}
-        frozen = self.dynamics.frozen(self.dtype)
+        self.frozen.refresh()
         for _ in range(c.policy_updates):
-            for name, value in self._policy_step(frozen, average).items():
+            for name, value in self._policy_step(self.frozen, average).items():
                 totals[name] = totals.get(name, 0.0) + value / c.policy_updates
         mean, largest, limited = self.limit.figures()
         if self.iteration % c.diagnose_every == 0 or not self._diagnosis:
-            self._diagnosis = self._diagnose()
+            self._diagnosis = self.ranks.average_log(self._diagnose())
             self._guard()
         return {
             "loss/model": model_loss,
@@ -341,11 +373,16 @@ class Learner:
         drawn = self.replay.transitions(8192, self.replay.capacity)
         rows = drawn.rows
         targets = self.imagination.targets(drawn.actions, rows.default_joint_pos)
-        self.dynamics.fit_scales(rows.state, targets, drawn.change, share)
+        extra = self._extra(drawn, targets)
+        self.dynamics.fit_scales(rows.state, targets, drawn.change, share, extra)
         env = self.imagination.environment(rows, drawn.actions, drawn.actions)
         inputs = state_values_input(self.imagination.observations(env, "actor"), rows.state)
         for each in (self.value, self.target):
             each.fit_scales(inputs, share)
+        # Every rank sees through the same normalisers.
+        for module in (self.dynamics, self.value, self.target):
+            for buffer in module.buffers():
+                self.ranks.average(buffer)
         v, j, dt = self.dynamics.velocities, self.joints, self.dynamics.dt
         spread = self.dynamics.scale[:v]
         units = torch.full_like(self.limit.scale, 0.05)
@@ -359,15 +396,17 @@ class Learner:
             drawn = self.replay.transitions(c.model_batch, c.model_recent)
             rows = drawn.rows
             targets = self.imagination.targets(drawn.actions, rows.default_joint_pos)
-            loss = self.dynamics.one_step_loss(rows.state, targets, drawn.change)
+            extra = self._extra(drawn, targets)
+            loss = self.dynamics.one_step_loss(rows.state, targets, drawn.change, extra)
         else:
             windows = self.replay.windows(
                 max(1, c.model_batch // c.model_fit_steps), c.model_fit_steps, c.model_recent
             )
             after, known = self._really(windows)
             loss = self.dynamics.unrolled_loss(
-                windows.states, self._targets(windows, windows.actions), after, known
-            )
+                windows.states, self._targets(windows, windows.actions), after, known,
+                self._past(windows),
+            )  # fmt: skip
         self.model_optimizer.zero_grad()
         loss.backward()
         self._clip_and_step("model", self.dynamics.parameters(), [self.model_optimizer])
@@ -379,38 +418,38 @@ class Learner:
         c = self.config
         horizon = self.horizon
         windows = self.replay.windows(c.rollouts, horizon, c.recent)
-        residual, length = None, windows.length
-        noise = windows.noise
+        if not self.climb.reason or self.dynamics.others:
+            # What is recorded has one size, and members take turns.
+            windows = windows.filled_up(c.rollouts)
+        length = windows.length
+        given = {
+            "state": windows.rows.state,
+            "default_joint_pos": windows.default_joint_pos,
+            "moment": windows.rows.moment,
+            "previous_actions": windows.previous_actions,
+            "noise": windows.noise,
+            "seen": windows.seen,
+        }
         if c.corrected:
-            residual = self._residual(frozen, windows)
-        else:
+            given["residual"] = self._residual(frozen, windows)
+        past = self._past(windows)
+        if past is not None:
+            given |= {"past": past.inputs, "fresh": past.fresh, "context": past.context}
+        if not c.corrected:
             left = self.imagination.steps_left(windows.rows.moment)
             length = left.clamp(1, horizon)
         self.value.requires_grad_(False)
-        rollouts = unroll(
-            self._mean, frozen, self.imagination, windows.rows, windows.previous_actions,
-            noise, residual=residual, observation_noise=self.observation_noise, limit=self.limit,
-            memory=self.memory, remembered=windows.seen,
-        )  # fmt: skip
-        rewards = rollouts.rewards / self.imagination.max_reward * (1.0 - c.gamma)
-        alive = survival(rollouts.margins, c.softness)
-        last = self._last(rollouts.states, length)
-        final = StateRows(last, windows.default_joint_pos, self._last(rollouts.moments, length))
-        final_action = self._last(rollouts.actions, length - 1)
-        env = self.imagination.environment(final, final_action, final_action)
-        final_input = state_values_input(self.imagination.observations(env, "actor"), last)
-        final_value = self.value(final_input)
-        objective = discounted_return(rewards, alive, final_value, length, c.gamma).mean()
-        for optimizer in self.policy_optimizers:
-            optimizer.zero_grad()
         self._anneal()
-        (-objective).backward()
+        found = self.climb({**given, "length": length}, (horizon, id(self.limit)))
         self.value.requires_grad_(True)
+        self.limit.norms.append(found["norms"].clone())
+        self.limit.limited.append(found["limited"].clone())
+        rewards, alive, final_input = found["rewards"], found["alive"], found["final_input"]
         norm = self._clip_and_step("policy", self.policy_parameters, self.policy_optimizers)
         if average is not None:
             average.update(self.actor)
         with torch.no_grad():
-            inputs = state_values_input(rollouts.observations, rollouts.states[:-1])
+            inputs = state_values_input(found["observations"], found["states"][:-1])
             inputs = torch.cat([inputs, final_input[None]])
             values = self.target(inputs[:-1])
             ends = self.target(final_input)
@@ -427,9 +466,9 @@ class Learner:
         share = on / on.sum()
         return {
             "loss/value": value_loss,
-            "imagined/objective": float(objective.detach()),
-            "imagined/reward": float((rollouts.rewards.detach() * share).sum()),
-            "imagined/alive": float((alive.detach() * share).sum()),
+            "imagined/objective": float(found["objective"]),
+            "imagined/reward": float((found["paid"] * share).sum()),
+            "imagined/alive": float((alive * share).sum()),
             "imagined/length": float(length.float().mean()),
             "gradient/policy": norm,
         }
@@ -462,6 +501,55 @@ class Learner:
                 mine.lerp_(other, c.target_rate)
         return total
 
+    def _climb(
+        self,
+        *,
+        state: torch.Tensor,
+        default_joint_pos: torch.Tensor,
+        moment: torch.Tensor,
+        previous_actions: torch.Tensor,
+        noise: torch.Tensor,
+        seen: torch.Tensor,
+        length: torch.Tensor,
+        residual: torch.Tensor | None = None,
+        past: torch.Tensor | None = None,
+        fresh: torch.Tensor | None = None,
+        context: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Imagined rollouts, their objective and its gradient in the policy's parameters.
+
+        It may be recorded (``Captured``): it asks the host nothing.
+        """
+        c, limit = self.config, self.limit
+        start = StateRows(state, default_joint_pos, moment)
+        model: Stepping = self.frozen
+        if past is not None and fresh is not None and context is not None:
+            model = self.frozen.following(Past(inputs=past, fresh=fresh, context=context))
+        kept, limit.norms, limit.limited = (limit.norms, limit.limited), [], []
+        rollouts = unroll(
+            self._mean, model, self.imagination, start, previous_actions, noise,
+            residual=residual, observation_noise=self.observation_noise, limit=limit,
+            memory=self.memory, remembered=seen,
+        )  # fmt: skip
+        rewards = rollouts.rewards / self.imagination.max_reward * (1.0 - c.gamma)
+        alive = survival(rollouts.margins, c.softness)
+        last = self._last(rollouts.states, length)
+        final = StateRows(last, default_joint_pos, self._last(rollouts.moments, length))
+        final_action = self._last(rollouts.actions, length - 1)
+        env = self.imagination.environment(final, final_action, final_action)
+        final_input = state_values_input(self.imagination.observations(env, "actor"), last)
+        final_value = self.value(final_input)
+        objective = discounted_return(rewards, alive, final_value, length, c.gamma).mean()
+        (-objective).backward()
+        figures = {"norms": torch.stack(limit.norms), "limited": torch.stack(limit.limited)}
+        limit.norms, limit.limited = kept
+        return {
+            "objective": objective.detach(), "paid": rollouts.rewards.detach(),
+            "rewards": rewards.detach(), "alive": alive.detach(),
+            "observations": rollouts.observations.detach(), "states": rollouts.states.detach(),
+            "final_input": final_input.detach(), **figures,
+        }  # fmt: skip
+
     def _clip_and_step(
         self, name: str, parameters: Any, optimizers: list[torch.optim.Optimizer]
     ) -> float:
@@ -473,6 +561,29 @@ class Learner:
         for optimizer in optimizers:
             optimizer.step()
         return norm
+
+    # the past ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _past(self, drawn: Transitions | Windows) -> Past | None:
+        """What the model remembers before drawn steps."""
+        earlier = drawn.earlier
+        if earlier is None:
+            return None
+        count, steps = earlier.states.shape[:2]
+        default = drawn.rows.default_joint_pos.repeat_interleave(steps, 0)
+        targets = self.imagination.targets(earlier.actions.flatten(0, 1), default)
+        inputs = self.dynamics.inputs(earlier.states.flatten(0, 1), targets)
+        return Past(
+            inputs=inputs.view(count, steps, self.dynamics.own_inputs),
+            fresh=earlier.fresh,
+            context=earlier.context,
+        )
+
+    def _extra(self, drawn: Transitions, targets: torch.Tensor) -> torch.Tensor | None:
+        """[B, E] what the model sees of drawn transitions besides their states."""
+        past = self._past(drawn)
+        return None if past is None else past.extra(self.dynamics.inputs(drawn.rows.state, targets))
 
     # stretches of what really happened -----------------------------------------------------
 
@@ -487,7 +598,11 @@ class Learner:
         """[H, B, 2 V] what the model is off by in the replayed steps; 0 where there are none."""
         states = windows.states.flatten(0, 1)
         targets = self._targets(windows, windows.actions).flatten(0, 1)
-        output = frozen.output(states, targets).view_as(windows.change)
+        past, extra = self._past(windows), None
+        if past is not None:
+            inputs = frozen.inputs(states, targets).unflatten(0, windows.states.shape[:2])
+            extra = past.along(inputs).flatten(0, 1)
+        output = frozen.output(states, targets, extra).view_as(windows.change)
         residual = (windows.change - self.dynamics.mean) / self.dynamics.scale - output
         steps = torch.arange(len(residual), device=residual.device)[:, None]
         return residual * (steps < windows.length)[..., None]
@@ -525,8 +640,15 @@ class Learner:
         free = steady = windows.rows.state
         still = torch.zeros_like(windows.change[0])
         moments, imagined, found = [], [], {}
+        past = self._past(windows)
+        if self.dynamics.others:
+            first = windows.rows.state
+            extra = None if past is None else past.extra(self.dynamics.inputs(first, targets[0]))
+            apart = self.dynamics.disagreement(first, targets[0], extra)
+            found["model/disagreement"] = float(apart.mean())
+        step = self.dynamics.following(past)
         for k in range(horizon):
-            free = self.dynamics(free, targets[k])
+            free = step(free, targets[k])
             steady = self.dynamics.integrate(steady, still)
             moment = self.imagination.later(moment)
             moments.append(moment)
@@ -595,6 +717,12 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            # Enough to build the model without an environment.
+            "model": {
+                "default_joint_pos": self.dynamics.default_joint_pos,
+                "target_scale": self.imagination.target_scale,
+                "substeps": self.imagination.substeps,
+            },
             "dynamics": self.dynamics.state_dict(),
             "value": self.value.state_dict(),
             "target": self.target.state_dict(),

@@ -12,6 +12,25 @@ from mimic.envs.imagination import StateRows
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What was before some steps, and what was drawn for their robots."""
+
+    states: torch.Tensor
+    """[B, H, S] of the H steps before, newest first; the oldest that is known stands for those
+    before it."""
+    actions: torch.Tensor
+    """[B, H, A]"""
+    fresh: torch.Tensor
+    """[B] bool: nothing is known of the episode before."""
+    context: torch.Tensor
+    """[B, c]"""
+
+    def again(self, rows: torch.Tensor) -> Earlier:
+        """Of some rows."""
+        return Earlier(self.states[rows], self.actions[rows], self.fresh[rows], self.context[rows])
+
+
+@dataclass(frozen=True)
 class Transitions:
     """Single transitions [B, ...]."""
 
@@ -20,6 +39,8 @@ class Transitions:
     """[B, A]"""
     change: torch.Tensor
     """[B, C] what the state did; see ``Dynamics.change``."""
+    earlier: Earlier | None = None
+    """Where history or context is kept."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +65,61 @@ class Windows:
     """[B, m] what the policy remembered of its observations when it chose the first action."""
     length: torch.Tensor
     """[B] transitions that there really are, at least one."""
+    earlier: Earlier | None = None
+    """Before the first steps, where history or context is kept."""
+
+    def filled_up(self, count: int) -> Windows:
+        """The same with some of them again, so that there are ``count``."""
+        have = len(self.length)
+        if have in (0, count):
+            return self
+        again = torch.arange(count, device=self.length.device) % have
+
+        def rows(values: torch.Tensor) -> torch.Tensor:
+            return values[again]
+
+        def columns(values: torch.Tensor) -> torch.Tensor:
+            return values[:, again]
+
+        r = self.rows
+        return Windows(
+            rows=StateRows(rows(r.state), rows(r.default_joint_pos), rows(r.moment)),
+            previous_actions=rows(self.previous_actions),
+            actions=columns(self.actions),
+            noise=columns(self.noise),
+            states=columns(self.states),
+            change=columns(self.change),
+            default_joint_pos=rows(self.default_joint_pos),
+            seen=rows(self.seen),
+            length=rows(self.length),
+            earlier=None if self.earlier is None else self.earlier.again(again),
+        )
 
 
 class Replay:
     """A ring of the last control steps of N environments.
 
     Args:
-        capacity: control steps kept. sizes: widths of the stored fields; see ``FIELDS``.
+        capacity: control steps kept. sizes: widths of the stored fields; see ``FIELDS``;
+            ``context`` may be left out.
+        history: steps before that are handed out with each transition.
     """
 
     FIELDS = ("state", "default_joint_pos", "moment", "actions", "noise", "change", "seen")
+    CONTEXT = "context"
 
     def __init__(
-        self, capacity: int, num_envs: int, sizes: Mapping[str, int], device: torch.device | str
+        self,
+        capacity: int,
+        num_envs: int,
+        sizes: Mapping[str, int],
+        device: torch.device | str,
+        history: int = 0,
     ) -> None:
-        self.capacity, self.num_envs = capacity, num_envs
+        self.capacity, self.num_envs, self.history = capacity, num_envs, history
         shape = (capacity, num_envs)
-        self.fields = {
-            name: torch.zeros(*shape, sizes[name], device=device) for name in self.FIELDS
-        }
+        kept = [*self.FIELDS, *([self.CONTEXT] if self.CONTEXT in sizes else [])]
+        self.fields = {name: torch.zeros(*shape, sizes[name], device=device) for name in kept}
         self.age = torch.zeros(shape, dtype=torch.int32, device=device)
         """[T, N] control steps since the episode began."""
         self.whole = torch.zeros(shape, dtype=torch.bool, device=device)
@@ -108,7 +165,8 @@ class Replay:
         step, env = step[fine], env[fine]
         part = {name: field[step, env] for name, field in self.fields.items()}
         rows = StateRows(part["state"], part["default_joint_pos"], part["moment"])
-        return Transitions(rows, part["actions"], part["change"])
+        earlier = self._earlier(self.steps - 1 - ago[fine], env)
+        return Transitions(rows, part["actions"], part["change"], earlier)
 
     def windows(self, count: int, horizon: int, recent: int, *, fresh: int = 0) -> Windows:
         """Draw stretches that begin in the last ``recent`` steps.
@@ -165,7 +223,26 @@ class Replay:
             default_joint_pos=default,
             seen=f["seen"][first, env],
             length=length,
+            earlier=self._earlier(step, env),
         )
+
+    def _earlier(self, step: torch.Tensor, env: torch.Tensor) -> Earlier | None:
+        """Before the steps ``step`` [B] (counted from the beginning) of environments [B]."""
+        if not self.history and self.CONTEXT not in self.fields:
+            return None
+        device, oldest = step.device, self.steps - self.filled
+        there = step % self.capacity
+        known = torch.minimum(self.age[there, env].long(), step - oldest)
+        back = torch.arange(1, self.history + 1, device=device)
+        places = (step[:, None] - torch.minimum(back, known[:, None])) % self.capacity
+        context = self.fields.get(self.CONTEXT)
+        return Earlier(
+            states=self.fields["state"][places, env[:, None]],
+            actions=self.fields["actions"][places, env[:, None]],
+            fresh=known == 0,
+            context=step.new_zeros(len(step), 0).float() if context is None
+            else context[there, env],
+        )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
         """What is in memory, oldest first; what is empty takes no room."""

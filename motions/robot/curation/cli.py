@@ -14,6 +14,7 @@ import robots
 from mimic_base.errors import InputError
 from mimic_base.files import atomic_write_text
 from mimic_base.options import parse
+from motions.robot.curation.scores import ScoredWindow, read_scores, scores_of
 from motions.robot.curation.settings import CurationSettings, Thresholds
 from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions, find_motion_files, for_each
 from motions.robot.formats.reading import read_robot_trajectory
@@ -48,6 +49,11 @@ class Options(SourceOptions):
     """Motions known to be good: the thresholds are set by their measures."""
     repair: bool = True
     """Repair short faults; else each is a reason to reject."""
+    feasibility: Path | None = None
+    """Scores of these files by a learned model, as `mimic motions feasibility --json` writes them:
+    what cannot be followed is rejected too."""
+    least_feasibility: float = CurationSettings().feasibility
+    """Least score of a chunk's hardest window, 0 to 1."""
     fill_missing_joints: bool = False
     """Hold joints that a file lacks at the robot's default pose."""
     thresholds: Thresholds = Thresholds()
@@ -60,7 +66,12 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions c
     from rich.console import Console
 
     robot = robots.load(options.robot)
-    settings = CurationSettings(repair=options.repair, thresholds=options.thresholds)
+    settings = CurationSettings(
+        repair=options.repair,
+        thresholds=options.thresholds,
+        feasibility=options.least_feasibility,
+    )
+    scores = None if options.feasibility is None else read_scores(options.feasibility)
     if options.reference:
         settings = replace(settings, thresholds=_from_references(options, robot, settings))
         print("thresholds: " + ", ".join(_limits(settings.thresholds)))
@@ -68,7 +79,8 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions c
     verdicts: list[tuple[Path, ClipVerdict]] = []
 
     def one(path: Path, name: str) -> None:
-        verdict = _judge(path, options, robot, settings)
+        windows = () if scores is None else scores_of(scores, path, str(options.feasibility))
+        verdict = _judge(path, options, robot, settings, windows)
         verdicts.append((path, verdict))
         if options.out is not None:
             for motion in kept_motions(verdict, robot, name):
@@ -90,7 +102,13 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions c
     return code
 
 
-def _judge(path: Path, options: Options, robot: Robot, settings: CurationSettings) -> ClipVerdict:
+def _judge(
+    path: Path,
+    options: Options,
+    robot: Robot,
+    settings: CurationSettings,
+    windows: Sequence[ScoredWindow] = (),
+) -> ClipVerdict:
     from motions.robot.completion import joints_from_bodies
     from motions.robot.curation.judge import curate
 
@@ -98,7 +116,8 @@ def _judge(path: Path, options: Options, robot: Robot, settings: CurationSetting
     if not trajectory.joint_names:
         trajectory = joints_from_bodies(trajectory, robot)
     fill = robot.default_joint_pos if options.fill_missing_joints else None
-    return curate(trajectory.with_joint_order(robot.joint_names, fill), robot, settings)
+    ordered = trajectory.with_joint_order(robot.joint_names, fill)
+    return curate(ordered, robot, settings, windows)
 
 
 def _from_references(options: Options, robot: Robot, settings: CurationSettings) -> Thresholds:

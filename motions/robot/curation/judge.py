@@ -16,6 +16,7 @@ from motions.robot.curation.measures import (
     sole_points_path,
 )
 from motions.robot.curation.repair import Repaired, repair
+from motions.robot.curation.scores import ScoredWindow, worst_between
 from motions.robot.curation.settings import CurationSettings, Thresholds
 from motions.robot.formats.trajectory import RobotTrajectory
 from motions.robot.scene import is_flat
@@ -118,12 +119,16 @@ class ClipVerdict:
 
 
 def curate(
-    motion: RobotTrajectory, robot: Robot, settings: CurationSettings | None = None
+    motion: RobotTrajectory,
+    robot: Robot,
+    settings: CurationSettings | None = None,
+    scores: Sequence[ScoredWindow] = (),
 ) -> ClipVerdict:
     """Judge a clip chunk by chunk, after repairing what is short.
 
     Args:
         motion: of `robot`; joints are put into its order. Raises `InputError` when they differ.
+        scores: how well its windows can be followed, in seconds of the motion as it is given.
     """
     settings = settings or CurationSettings()
     motion = replace(motion.with_joint_order(robot.joint_names), bodies=None)
@@ -167,6 +172,8 @@ def curate(
                 continue
             figures = paths.measures(a, b)
             reasons = list(refusals(figures, settings.thresholds))
+            times = ((state.first + frame) / motion.fps for frame in (a, b))
+            reasons += hard_to_follow(scores, *times, settings.feasibility)
             reasons += [
                 f.text(motion.fps, state.first)
                 for f in state.left
@@ -226,6 +233,19 @@ def refusals(measures: Measures, thresholds: Thresholds) -> list[str]:
             said, wanted = _PHRASES[field.name]
             reasons.append(f"{said.format(value=value)} ({wanted.format(limit=limit)})")
     return reasons
+
+
+def hard_to_follow(
+    scores: Sequence[ScoredWindow], from_s: float, to_s: float, least: float
+) -> list[str]:
+    """Why a learned model refuses a chunk: its hardest window, where it is below ``least``."""
+    worst = worst_between(scores, from_s, to_s)
+    if worst is None or worst.score >= least:
+        return []
+    return [
+        f"hard to follow: feasibility {worst.score:.2f} at {worst.from_s:.2f} s (at least "
+        f"{least:.2f})"
+    ]
 
 
 def thresholds_from(measures: Sequence[Measures], margin: float = 0.25) -> Thresholds:

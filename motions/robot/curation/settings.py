@@ -69,5 +69,7 @@ class CurationSettings:
     faults: FaultSettings = field(default_factory=FaultSettings)
     repair: bool = True
     """Repair short faults; else they are reasons to reject."""
+    feasibility: float = 0.5
+    """Least score of a chunk's hardest window, where a learned model has scored the clip."""
     shift_ground: float = 0.10
     """Most m by which a clip is lifted or lowered onto the ground."""

@@ -8,47 +8,22 @@ robot tells none of it; where it is not known, the mean of what was seen is take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import torch
-
+from mimic.envs.mdp import privileged
 from mimic.envs.terms import ObservationTerm
-from mimic.sim.errors import CannotVaryError
 
 CONTEXT_GROUP = "context"
 """Name of the observation group that tells a model what was drawn."""
-
-
-def foot_friction(env: Any) -> torch.Tensor:
-    """Sliding friction coefficient of the feet, [N, 1]."""
-    model = env.scene.model
-    foot = model.body(env.robot.feet[0]).id
-    geom = next(g for g in range(model.ngeom) if int(model.geom_bodyid[g]) == foot)
-    try:
-        return env.engine.model_field("geom_friction")[:, geom, :1].float()
-    except CannotVaryError:
-        nominal = float(model.geom_friction[geom, 0])
-        return torch.full((env.num_envs, 1), nominal, device=env.device)
-
-
-def anchor_com(env: Any) -> torch.Tensor:
-    """Shift of the anchor body's centre of mass from its place in the model, [N, 3] m."""
-    body = env.scene.model.body(env.robot.anchor_body).id
-    nominal = torch.as_tensor(env.scene.model.body_ipos[body].copy()).float().to(env.device)
-    try:
-        return env.engine.model_field("body_ipos")[:, body].float() - nominal
-    except CannotVaryError:
-        return torch.zeros(env.num_envs, 3, device=env.device)
-
-
-def joint_zeros(env: Any) -> torch.Tensor:
-    """Shift of the joints' zeros, [N, J] rad."""
-    return env.default_joint_pos_of_env - env.default_joint_pos
-
-
 CONTEXT_TERMS: Mapping[str, ObservationTerm] = {
-    "foot_friction": ObservationTerm(function=foot_friction),
-    "anchor_com": ObservationTerm(function=anchor_com),
-    "joint_zeros": ObservationTerm(function=joint_zeros),
+    "numbers": ObservationTerm(
+        function=privileged.drawn_numbers, parameters={"names": ("foot_friction",)}
+    ),
+    "vectors": ObservationTerm(
+        function=privileged.drawn_vectors, parameters={"names": ("anchor_com",)}
+    ),
+    "joint_angles": ObservationTerm(
+        function=privileged.drawn_joint_angles, parameters={"names": ("joint_default",)}
+    ),
 }
-"""The group ``CONTEXT_GROUP``: what the events of the tracking tasks draw, [N, 4 + J]."""
+"""The group ``CONTEXT_GROUP``: what the events of the tracking tasks draw, as differences from the
+robot's own description, [N, 4 + J]."""

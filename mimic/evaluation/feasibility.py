@@ -21,7 +21,9 @@ from mimic.learning.modules.dynamics import plausible
 from mimic.sim import make_engine, pick_device
 from mimic.sim.engine import Engine
 from mimic.sim.kinematics import Kinematics
+from mimic.sim.motion_scene import scene_of_motions
 from mimic.sim.scene import make_scene
+from mimic.sim.terrain import Plane
 from mimic_base.errors import MimicError
 from mimic_base.rotations_torch import quat_angle, quat_inv_rotate, quat_rotate
 from motions import RobotMotion
@@ -368,6 +370,14 @@ def feasibility(
         MimicError, InputError: a file that cannot be read, another robot's, too short a clip.
     """
     config = config or ShootingConfig()
+    for motion in motions:
+        scene = scene_of_motions([motion])
+        if scene.objects or not isinstance(scene.terrain, Plane):
+            raise MimicError(
+                f"{motion if not isinstance(motion, RobotMotion) else motion.name}: its scene has "
+                f"{', '.join(scene.objects) or type(scene.terrain).__name__}; the model knows a "
+                "robot alone on the plane"
+            )
     steps = max(2, round(config.window_s / model.control_dt))
     shooting = Shooting(model, config, engine)
     library = load_library(motions, model.robot, 1.0 / model.control_dt)

@@ -160,7 +160,7 @@ def _has_tpu() -> bool:
 def engine_on_gpu(engine: str) -> bool:
     """Whether an engine computes on a GPU; a stranger's says so by its ``on_gpu``."""
     if engine in ENGINES:
-        return engine in ("mjx", "warp")
+        return engine in ("mjx", "warp", "learned")
     return engine_class(engine).on_gpu
 
 

@@ -133,7 +133,7 @@ def test_device_auto_is_the_gpu_only_for_engines_that_compute_there(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert [pick_device("auto", name) for name in ("auto", *ENGINES)] == [
-        "cuda", "cpu", "cuda", "cuda", "cpu", "cpu"
+        "cuda", "cpu", "cuda", "cuda", "cpu", "cpu", "cuda"
     ]  # fmt: skip
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device("auto", "warp") == "cpu" and pick_device("cpu", "auto") == "cpu"

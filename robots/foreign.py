@@ -56,12 +56,14 @@ class Looked:
 
     Attributes:
         texts: XML files. assets: files of meshes and pictures that are there. absent: names of
-            those that are not.
+            those that are not. folders: where the model says its assets are, as far as these lie
+            below its own folder.
     """
 
     texts: list[Path] = field(default_factory=list)
     assets: set[Path] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
 
 
 def check_model(path: Path) -> None:
@@ -75,8 +77,9 @@ def check_model(path: Path) -> None:
         raise RobotError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
     if _is_checked(path, key):
         return
-    folders = {real_path(file).parent for file in files}
-    _compile_apart(path, "compile_model", {"file": str(real_path(path))}, [*folders])
+    # What the model names and no folder that it chooses: `meshdir="/"` would be the whole system.
+    reads = [*map(real_path, files), *sorted(looked.folders)]
+    _compile_apart(path, "compile_model", {"file": str(real_path(path))}, reads)
     _note_checked(path, key)
 
 
@@ -142,17 +145,24 @@ def look_through(path: Path) -> Looked:
         InputError: it is above a limit.
     """
     looked = Looked()
-    _Reader(path, looked).read(path, above=())
+    reader = _Reader(path, looked)
+    reader.read(path, above=())
+    reader.find_assets()
     return looked
 
 
 class _Reader:
-    """Reads the texts of one model; `read` counts what a file adds."""
+    """Reads the texts of one model; `read` counts what a file adds, `find_assets` ends it.
+
+    Assets are looked for when all texts are read: what says where they are may stand behind them.
+    """
 
     def __init__(self, path: Path, looked: Looked) -> None:
         self.path = path
         self.looked = looked
         self.folders = [""]
+        self.named: dict[tuple[str, str, Path], None] = {}
+        self.stripped = False
         self.sizes: dict[Path, tuple[float, float]] = {}
         self.bytes = 0
 
@@ -188,15 +198,30 @@ class _Reader:
         return self.read(place, above)
 
     def asset(self, name: str, kind: str, file: Path) -> None:
-        """Note a file of a mesh or a picture."""
-        if not name or "\0" in name:
-            return
+        """Note the name of a file of a mesh or a picture."""
+        if name and "\0" not in name:
+            self.named[name, kind, file] = None
+
+    def find_assets(self) -> None:
+        """Find the files of all names that were noted, and check them."""
+        places = len(self.named) * len(self.folders)
+        check_limit(self.path, "elements", places, "the number of places to look for its files in")
+        own = real_path(self.path).parent
+        for folder in self.folders:
+            place = real_path(self.path.parent / folder)
+            if place != own and place.is_relative_to(own) and os.path.isdir(place):
+                self.looked.folders.add(place)
+        for name, kind, file in self.named:
+            self._find_asset(name, kind, file)
+
+    def _find_asset(self, name: str, kind: str, file: Path) -> None:
         if name.startswith(("package://", "model://", "file://")):
             found = [resolve_mesh(name, file)]
         else:
+            names = [name, Path(name).name] if self.stripped else [name]
             bases = dict.fromkeys([self.path.parent, file.parent])
-            found = [base / middle / name for base in bases for middle in self.folders]
-        there = [place for place in found if place.exists()]
+            found = [b / middle / n for b in bases for middle in self.folders for n in names]
+        there = [place for place in found if os.path.exists(place)]
         if not there:
             self.looked.absent.add(name)
         for place in there:
@@ -286,6 +311,7 @@ class _Text:
             for key in ("meshdir", "texturedir", "assetdir"):
                 if given.get(key, "") not in self.reader.folders:
                     self.reader.folders.append(given[key])
+            self.reader.stripped |= given.get("strippath", "").strip().lower() == "true"
         elif tag == "size":
             self._check_sizes(given)
         if tag in _ASSETS:

@@ -33,7 +33,9 @@ from mimic_base.archives import check_archive
 from mimic_base.errors import InputError, MimicError
 from mimic_base.files import atomic_path
 from mimic_base.json_text import check_nesting
+from mimic_base.kinds import START, refuse_other_kind
 from mimic_base.limits import check_limit
+from mimic_base.reading import opened
 
 SCHEMA = "humanoid-mimic/checkpoint/2"
 FIRST_SCHEMA = "humanoid-mimic/checkpoint/1"
@@ -133,6 +135,12 @@ def load_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
         MimicError: damaged, larger than the limits allow, or of another schema.
     """
     try:
+        with opened(path) as stream:
+            start = stream.read(START)
+        refuse_other_kind(
+            path, start, "PyTorch", "checkpoint",
+            "expected a run of mimic train or a checkpoint.pt of one",
+        )  # fmt: skip
         check_archive(path, what="checkpoint")
     except InputError as error:
         raise MimicError(f"{error}; use another one of this run") from error

@@ -18,6 +18,7 @@ from mimic.policy.observations import ObservationBuilder, Reference, RobotState,
 from mimic.policy.onnx_file import check_onnx
 from mimic_base.errors import InputError, MimicError
 from mimic_base.json_text import parse_json
+from mimic_base.kinds import START, refuse_other_kind
 from mimic_base.reading import read_bounded
 from motions import RobotMotion
 from motions.robot.motion import RobotNames, check_fits
@@ -65,6 +66,11 @@ class PolicyPlayer:
         options.log_severity_level = 4
         try:
             data = read_bounded(self.path)
+            refuse_other_kind(
+                self.path, data[:START], "ONNX", "ONNX file",
+                "expected a policy.onnx that this program exported, a run directory or a "
+                "checkpoint.pt",
+            )  # fmt: skip
             check_onnx(self.path, data)
         except InputError as error:
             raise MimicError(str(error)) from error

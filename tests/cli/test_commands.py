@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mimic.evaluation import PROTOCOLS
@@ -105,6 +106,9 @@ def test_help_names_every_protocol(mimic) -> None:
         (["export", "{folder}"], ["not a run directory"]),
         (["export", "{folder}", "--out", "x.txt"], ["--out x.txt", "ends in .onnx"]),
         (["export", "{text}"], ["text.npz", "not a readable checkpoint"]),
+        (["export", "{motion}"], ["motion.npz", "a NumPy archive (.npz)", "a run of mimic train"]),
+        (["play", "{motion}"], ["motion.npz", "a NumPy archive (.npz)", "expected a policy.onnx"]),
+        (["evaluate", "{motion}"], ["motion.npz", "a NumPy archive", "expected a policy.onnx"]),
         (["benchmark", "--num-envs", "0"], ["--num-envs"]),
         (["benchmark", "--seconds", "0"], ["--seconds"]),
         (["benchmark", "--threads", "-1"], ["--threads"]),
@@ -114,7 +118,8 @@ def test_help_names_every_protocol(mimic) -> None:
     ],
 )
 def test_mistakes(mimic, tmp_path: Path, arguments: list[str], told: list[str]) -> None:
-    places = {name: tmp_path / f"{name}.npz" for name in ("empty", "text")}
+    places = {name: tmp_path / f"{name}.npz" for name in ("empty", "text", "motion")}
+    np.savez(places["motion"], fps=30)
     places["empty"].write_bytes(b"")
     places["text"].write_bytes(b"not what it should be")
     places["folder"] = tmp_path / "folder"

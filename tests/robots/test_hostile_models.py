@@ -224,3 +224,36 @@ def test_a_mesh_that_a_motions_scene_names(tmp_path: Path) -> None:
         foreign.check_mesh(tmp_path, (1.0, 1.0, 1.0))
     with lifted(bytes=10), pytest.raises(InputError, match="--limit bytes="):
         foreign.check_mesh(good, (1.0, 1.0, 1.0))
+
+
+TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+@pytest.mark.parametrize("folder", ["/", "..", "../..", "meshes"])
+def test_the_child_sees_only_what_the_model_names(
+    folder: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "home" / "robot"
+    (own / "meshes").mkdir(parents=True)
+    mesh = Path(os.path.normpath(own / folder / ("" if folder != "/" else str(tmp_path)[1:]))) / "p"
+    mesh = mesh.with_suffix(".obj")
+    mesh.write_text(TETRAHEDRON)
+    (mesh.parent / "secret.txt").write_text("a word")
+    compiler = f'<compiler meshdir="{folder}"/>'
+    asset = f'<asset><mesh file="{os.path.relpath(mesh, own / folder)}"/></asset>'
+    body = '<body><freejoint/><geom type="mesh" mesh="p"/></body>'
+    path = own / "m.xml"
+    path.write_text(model(body, compiler + asset if where == "before" else asset + compiler))
+    jobs: list[child.Job] = []
+    call = child.call
+
+    def seen(job: child.Job) -> dict[str, object]:
+        jobs.append(job)
+        return call(job)
+
+    monkeypatch.setattr(child, "call", seen)
+    check_model(path)  # that MuJoCo compiles it shows that the mesh could be read
+    named = {path.resolve(), mesh.resolve()}
+    below = {(own / "meshes").resolve()} if folder == "meshes" else set()
+    assert set(jobs[0].reads) == named | below

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -9,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.limits import check_growth, check_limit, limit, over_limit
@@ -21,8 +23,49 @@ _ENTRY_BYTES = 46
 """Least size of an entry of a zip archive's table of contents."""
 _MARKS = 8
 """Marks of an end that are looked at: a record has room for five inside."""
+_AT_ONCE = 16 << 20
+"""Bytes of an archive that is read as a whole before its members are."""
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+@contextmanager
+def checked_archive(
+    path: Path, data: bytes | None = None, *, what: str = "archive"
+) -> Iterator[zipfile.ZipFile]:
+    """A zip archive whose number of members, sizes and growth are within the limits.
+
+    Args:
+        path: the file. data: its content, where it has been read already.
+        what: what the file should be, for errors.
+
+    Encrypted members, names that occur twice and methods other than "stored" and "deflated" are
+    refused (`InputError`), and so is whatever the block finds damaged.
+    """
+    size = 0
+    try:
+        with contextlib.ExitStack() as stack:
+            source: BinaryIO
+            if data is None:
+                source = stack.enter_context(opened(path))
+                size = os.fstat(source.fileno()).st_size
+                check_limit(path, "bytes", size, "the size of the file")
+                # What is small is read at once: its members are then found without the disk.
+                if size <= _AT_ONCE:
+                    source = io.BytesIO(source.read(size))
+            else:
+                source, size = io.BytesIO(data), len(data)
+            source.seek(max(0, size - (1 << 16) - 22))
+            _check_contents_size(path, source.read(), size)
+            archive = stack.enter_context(zipfile.ZipFile(source))
+            _check_contents(path, archive.infolist(), size)
+            yield archive
+    except (InputError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        # zipfile and zlib raise nearly anything on a damaged archive (BadZipFile, zlib.error,
+        # EOFError, OSError, struct.error, OverflowError, NotImplementedError, ValueError).
+        raise _unreadable(path, what, size, error) from error
 
 
 def read_members(
@@ -32,30 +75,16 @@ def read_members(
     *,
     what: str = "archive",
 ) -> dict[str, bytes]:
-    """The wanted members of a zip archive by name.
+    """The wanted members of a zip archive by name, see `checked_archive`.
 
     Args:
-        path: the file, for errors. data: its content.
         wanted: whether a member of that name is read; the others are not unpacked.
-        what: what the file should be, for errors.
 
-    Number of members, sizes and growth are held against the limits before anything is unpacked,
-    a member never yields more than the table of contents says, and its checksum is verified.
-    Encrypted members, names that occur twice and methods other than "stored" and "deflated" are
-    refused (`InputError`).
+    A member never yields more than the table of contents says, and its checksum is verified.
     """
-    try:
-        _check_contents_size(path, data[-(1 << 16) - 22 :], len(data))
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            _check_contents(path, infos, len(data))
-            return {i.filename: _member(archive, i) for i in infos if wanted(i.filename)}
-    except InputError:
-        raise
-    except Exception as error:
-        # zipfile and zlib raise nearly anything on a damaged archive (BadZipFile, zlib.error,
-        # EOFError, OSError, struct.error, OverflowError, NotImplementedError, ValueError).
-        raise _unreadable(path, what, len(data), error) from error
+    with checked_archive(path, data, what=what) as archive:
+        infos = archive.infolist()
+        return {i.filename: _member(archive, i) for i in infos if wanted(i.filename)}
 
 
 def read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:

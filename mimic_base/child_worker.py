@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,6 +66,7 @@ def serve(orders: socket.socket) -> int:
         if received is None:
             return 0
         job, out = received
+        began = time.process_time()
         with contextlib.suppress(Exception):  # the job's own process will tell
             _prepare(job)
         if out is None:
@@ -75,7 +77,8 @@ def serve(orders: socket.socket) -> int:
             run_job(job, out)
         os.close(out)
         status, usage = _wait(child, orders)
-        ended = {"status": status, "peak_kb": usage.ru_maxrss}
+        spent = usage.ru_utime + usage.ru_stime + time.process_time() - began
+        ended = {"status": status, "peak_kb": usage.ru_maxrss, "processor_s": spent}
         orders.sendall(message(ended))
 
 

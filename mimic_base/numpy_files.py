@@ -8,20 +8,25 @@ The format is described in NumPy's "NEP 1".
 
 from __future__ import annotations
 
+import io
+import math
+import os
 import re
 import struct
 import sys
+import zipfile
+import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.archives import AGAIN, ZIP_MAGIC, read_members
+from mimic_base.archives import AGAIN, ZIP_MAGIC, checked_archive
 from mimic_base.errors import InputError, input_error
 from mimic_base.limits import check_limit, limit
-from mimic_base.reading import read_bounded
+from mimic_base.reading import opened
 
 Array = NDArray[Any]
 
@@ -30,6 +35,9 @@ OBJECTS = "it holds Python objects (a pickle), not plain numbers"
 HEAD_START = 1 << 12
 """Bytes that hold the head of any array with a plain dtype; NumPy writes some 128."""
 _LONGEST_HEAD = 1 << 16
+_LONGEST_START = _LONGEST_HEAD + 12
+_PIECE = 1 << 20
+"""Bytes that are read at a time."""
 _HEAD = re.compile(
     r"\{'descr': (?P<descr>'[^'\\]{1,40}'|\[.*\]), 'fortran_order': (?P<fortran>False|True), "
     r"'shape': \((?P<shape>[0-9L, ]*)\),? *\}\s*",
@@ -67,16 +75,17 @@ def load_npz(
         raise input_error(path, "a motion file is expected, not a directory")
     if not path.exists():
         raise input_error(path, "no such file", fix=missing)
-    data = read_bounded(path)
-    if not data:
+    with opened(path) as stream:
+        start = stream.read(len(NPY_MAGIC))
+    if not start:
         raise input_error(path, "the file is empty", fix=fix)
-    if data.startswith(NPY_MAGIC):
+    if start == NPY_MAGIC:
         raise input_error(path, "a .npz archive is expected, not a single array", fix=fix)
-    if not data.startswith(ZIP_MAGIC):
+    if not start.startswith(ZIP_MAGIC):
         raise input_error(
             path, f"not a readable {what}: it holds pickled objects or is no .npz archive", fix=fix
         )
-    arrays, refused = npz_arrays(path, data, what=what)
+    arrays, refused = npz_arrays(path, what=what)
     holds = next((name for name, array in arrays.items() if array.dtype.hasobject), None)
     if holds is not None and not objects:
         refused = NotPlain(f"{holds}: {OBJECTS}")
@@ -86,58 +95,64 @@ def load_npz(
 
 
 def npz_arrays(
-    path: Path,
-    data: bytes,
-    names: Collection[str] | None = None,
-    *,
-    what: str = "NumPy archive",
+    path: Path, names: Collection[str] | None = None, *, what: str = "NumPy archive"
 ) -> tuple[dict[str, Array], NotPlain | None]:
     """The plain arrays of an archive by name (those in `names`), and why the last of the others
-    was left out."""
-
-    def wanted(member: str) -> bool:
-        name, dot, ending = member.rpartition(".")
-        return dot + ending == ".npy" and (names is None or name in names)
-
-    members = read_members(path, data, wanted, what=what)
+    was left out. Each is read from the disk into its own memory, without a copy in between."""
     found: dict[str, Array] = {}
     refused: NotPlain | None = None
-    while members:
-        member = next(iter(members))
-        content = members.pop(member)  # so that only one array is there twice at a time
-        try:
-            found[member.removesuffix(".npy")] = npy_array(path, content, member)
-        except NotPlain as error:
-            refused = error
+    with checked_archive(path, what=what) as archive:
+        for info in archive.infolist():
+            name, dot, ending = info.filename.rpartition(".")
+            if dot + ending != ".npy" or (names is not None and name not in names):
+                continue
+            try:
+                with archive.open(info) as stream:
+                    found[name] = read_array(path, stream, info.file_size, info.filename)
+            except NotPlain as error:
+                refused = error
     return found, refused
 
 
+def load_npy(path: Path) -> Array:
+    """The array of a ``.npy`` file; see `read_array` for what it raises."""
+    with opened(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        check_limit(path, "bytes", size, "the size of the file")
+        return read_array(path, stream, size, path.name)
+
+
 def npy_array(path: Path, data: bytes, name: str) -> Array:
-    """The array of a ``.npy`` in memory, writable.
+    """The array of a ``.npy`` in memory; see `read_array`."""
+    return read_array(path, io.BytesIO(data), len(data), name)
+
+
+def read_array(path: Path, stream: IO[bytes], size: int, name: str) -> Array:
+    """The array of a ``.npy`` from a stream, writable.
 
     Args:
-        path: the file, for errors. data: the bytes of the array. name: of the array, for errors.
+        path: the file, for errors. stream: at the beginning of the array's head.
+        size: bytes that the stream has. name: of the array, for errors.
 
     Raises `InputError` where it is damaged or too large, `NotPlain` for structured arrays, dates,
-    raw memory and for pickles of anything but plain data.
+    raw memory and for pickles of anything but plain data, and what the stream raises.
     """
+    start = stream.read(min(_LONGEST_START, size))
     try:
-        dtype, fortran, shape, at = array_head(data)
+        dtype, fortran, shape, at = array_head(start)
         if dtype is None:
-            return _objects(path, data, at, shape)
-        count = 1
-        for n in shape:
-            count *= n
-        size = count * dtype.itemsize
-        if size > len(data) - at:
-            raise EOFError(f"{size} bytes are announced, {len(data) - at} are there")
+            return _objects(path, start + _rest(stream, size - len(start)), at, shape)
+        count = math.prod(shape)
+        if count * dtype.itemsize > size - at:
+            raise EOFError(f"{count * dtype.itemsize} bytes are announced, {size - at} are there")
         if not dtype.itemsize:  # texts without a character, of which none takes a byte
             check_limit(path, "items", count, f"the number of texts of {name}")
             return np.zeros(shape, dtype)
-        flat = np.frombuffer(data, dtype, count, at).copy()
+        flat = np.empty(count, dtype)
+        _read_into(stream, flat, start[at:])
         check_characters(flat)
         return flat.reshape(shape, order="F" if fortran else "C")
-    except (InputError, NotPlain):
+    except (InputError, NotPlain, zipfile.BadZipFile, zlib.error):
         raise
     except Exception as error:
         raise input_error(
@@ -146,6 +161,29 @@ def npy_array(path: Path, data: bytes, name: str) -> Array:
             found=str(error)[:200] or type(error).__name__,
             fix=AGAIN,
         ) from error
+
+
+def _read_into(stream: IO[bytes], array: Array, begun: bytes) -> None:
+    """Fill an array [N] with its bytes, of which some have been read already."""
+    target = memoryview(array.view(np.uint8)) if array.size else memoryview(b"")
+    done = min(len(begun), len(target))
+    if done:
+        target[:done] = begun[:done]
+    while done < len(target):
+        part = _rest(stream, min(_PIECE, len(target) - done))
+        target[done : done + len(part)] = part
+        done += len(part)
+    # To the end, where a member's checksum is held against it.
+    while stream.read(_PIECE):
+        pass
+
+
+def _rest(stream: IO[bytes], count: int) -> bytes:
+    """The next `count` bytes of a stream."""
+    data = stream.read(count)
+    if len(data) != count:
+        raise EOFError(f"it breaks off {count - len(data)} bytes before its end")
+    return data
 
 
 def npy_shape(data: bytes) -> tuple[int, ...]:

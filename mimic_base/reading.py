@@ -13,6 +13,8 @@ from typing import BinaryIO
 from mimic_base.errors import UserError, input_error
 from mimic_base.limits import check_limit, limit
 
+_PIECE = 1 << 20
+"""Bytes that are read at a time of what is larger than it says."""
 _SPECIAL = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -65,9 +67,12 @@ def read_bounded(path: Path) -> bytes:
     It is refused by its size, before anything is read.
     """
     with opened(path) as stream:
-        check_limit(path, "bytes", os.fstat(stream.fileno()).st_size, "the size of the file")
+        size = os.fstat(stream.fileno()).st_size
+        check_limit(path, "bytes", size, "the size of the file")
+        data = stream.read(size)
         # A file of the kernel says it is empty and may be without end.
-        data = stream.read(int(limit("bytes")) + 1)
+        while len(data) <= limit("bytes") and (more := stream.read(_PIECE)):
+            data += more
     check_limit(path, "bytes", len(data), "the size of the file")
     return data
 

@@ -20,7 +20,7 @@ _SMALL = 1e-8
 def quat_normalize(q: ArrayLike) -> Array:
     """Unit quaternions from non-zero ones, [..., 4]."""
     q = np.asarray(q, dtype=np.float64)
-    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return q / norm(q)[..., None]
 
 
 def quat_mul(a: ArrayLike, b: ArrayLike) -> Array:
@@ -52,6 +52,24 @@ def cross(a: Array, b: Array) -> Array:
     out = np.empty((*np.shape(x), 3))
     out[..., 0], out[..., 1], out[..., 2] = x, az * bx - ax * bz, ax * by - ay * bx
     return out
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Inner product over the last axis, [...]; ``(a * b).sum(-1)`` to the last bit.
+
+    NumPy adds up an axis of three or four numbers at six times the price.
+    """
+    product = a * b
+    if product.shape[-1] not in (3, 4):
+        return product.sum(-1)
+    total = product[..., 0] + product[..., 1]
+    total = total + product[..., 2]
+    return total if product.shape[-1] == 3 else total + product[..., 3]
+
+
+def norm(v: Array) -> Array:
+    """Length over the last axis, [...]; `np.linalg.norm` to the last bit, see `dot`."""
+    return np.sqrt(dot(v, v))
 
 
 def quat_rotate(q: ArrayLike, v: ArrayLike) -> Array:
@@ -105,7 +123,7 @@ def matrix_to_quat(m: ArrayLike) -> Array:
 def quat_exp(v: ArrayLike) -> Array:
     """Unit quaternions [..., 4] of rotation vectors [..., 3] (axis times angle)."""
     v = np.asarray(v, dtype=np.float64)
-    half = 0.5 * np.linalg.norm(v, axis=-1, keepdims=True)
+    half = 0.5 * norm(v)[..., None]
     # np.sinc(x) is sin(pi x) / (pi x): smooth at zero, no division to guard.
     return np.concatenate([np.cos(half), 0.5 * v * np.sinc(half / np.pi)], axis=-1)
 
@@ -115,7 +133,7 @@ def quat_log(q: ArrayLike) -> Array:
     q = np.asarray(q, dtype=np.float64)
     q = np.where(q[..., :1] < 0, -q, q)
     w, u = q[..., :1], q[..., 1:]
-    s = np.linalg.norm(u, axis=-1, keepdims=True)
+    s = norm(u)[..., None]
     angle = 2.0 * np.arctan2(s, w)
     return u * np.where(s > _SMALL, angle / np.maximum(s, _SMALL), 2.0)
 
@@ -137,7 +155,7 @@ def quat_continuous(q: ArrayLike) -> Array:
         # The neighbours as they were given: each flip turns all that follow.
         given = np.concatenate([before, q[part]])
         before = given[-1:].copy()
-        opposite = np.sum(given[1:] * given[:-1], axis=-1) < 0
+        opposite = dot(given[1:], given[:-1]) < 0
         turns = flipped + np.cumsum(opposite, axis=0)
         flipped = turns[-1]
         q[part][turns % 2 == 1] *= -1

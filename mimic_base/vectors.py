@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.rotations import cross
+from mimic_base.rotations import cross, dot, norm
 
 Array = NDArray[Any]
 
@@ -17,12 +17,7 @@ _TINY = 1e-12
 
 def unit(v: Array) -> Array:
     """Vectors of length one; a zero vector stays zero instead of becoming NaN."""
-    return v / np.maximum(np.sqrt((v * v).sum(-1, keepdims=True)), _TINY)
-
-
-def dot(a: Array, b: Array) -> Array:
-    """Inner product over the last axis, [...]."""
-    return (a * b).sum(-1)
+    return v / np.maximum(norm(v)[..., None], _TINY)
 
 
 def across(v: Array, axis: Array) -> Array:

@@ -1,10 +1,14 @@
-"""How long readers take on files, here and in another checkout, in alternating processes.
+"""How long readers take on files, here and in another checkout, reading in turns.
 
-    python scripts/bench_readers.py FILE... [--other /path/to/checkout] [--rounds 5]
+    python scripts/bench_readers.py [FILE...] [--corpus DIR] [--per-folder 2]
+        [--other /path/to/checkout] [--rounds 40] [--least 0.95] [--json FILE]
 
-Each process reads every file a few times and keeps the least processor time of each. The two
-checkouts take turns, so that a busy machine slows both. The ratio is the other's time over this
-one's: below 1 this checkout is slower.
+Each checkout has one process that lives as long as the run. They take turns file by file, one
+reading each, so that a busy machine slows both alike; the least time of all rounds counts. Two
+times are told: that of the clock, and processor time, with that of the processes apart in which
+libraries read C3D and FBX. A ratio is the other's time over this one's: below 1 this checkout is
+slower. With ``--corpus`` the largest clips of every folder in there are read. Robots' motions are
+those in folders whose names begin with ``g1_``.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 READ = """
@@ -26,63 +32,160 @@ try:
     from motions.robot.formats.reading import read_robot_trajectory
 except ImportError:
     from motions.robot_formats.reading import read_robot_trajectory
-least = {}
-for name in sys.argv[2:]:
-    robot = Path(name).parent.name.startswith("g1_")
-    for _ in range(int(sys.argv[1])):
-        began = time.process_time()
-        if robot:
-            read_robot_trajectory(Path(name))
-        else:
+try:
+    from mimic_base.child import processor_s
+except ImportError:
+    processor_s = lambda: 0.0
+
+options = {}
+
+def read(path):
+    if path.parent.name.startswith("g1_"):
+        return read_robot_trajectory(path)
+    return read_human_motion(path, **options[path])
+
+for line in sys.stdin:
+    path = Path(json.loads(line))
+    try:
+        if path not in options:
+            options[path] = {}
             try:
-                read_human_motion(Path(name))
+                read(path)
             except ValueError as error:
                 if "frame rate" not in str(error):
                     raise
-                read_human_motion(Path(name), fps=30.0)
-        least[name] = min(least.get(name, 1e9), time.process_time() - began)
-print(json.dumps(least))
+                options[path] = {"fps": 30.0}
+        wall, cpu = time.perf_counter(), time.process_time() + processor_s()
+        read(path)
+        answer = [time.perf_counter() - wall, time.process_time() + processor_s() - cpu]
+    except (ValueError, OSError) as error:
+        answer = str(error)
+    print(json.dumps(answer), flush=True)
 """
-"""Robots' motions are those in folders whose names begin with ``g1_``."""
+KINDS = {".amc", ".bvh", ".c3d", ".csv", ".fbx", ".json", ".npy", ".npz", ".pkl", ".pt", ".txt"}
 
 
-def measure(checkout: Path, files: list[str], times: int) -> dict[str, float]:
-    """Least processor seconds of reading each file, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", READ, str(times), *files],
-            cwd=folder, env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
-            capture_output=True, text=True,
+@dataclass
+class Row:
+    """Least times of one file in ms, of the other checkout (None without one) and of this one."""
+
+    file: str
+    megabytes: float
+    other_wall_ms: float | None
+    wall_ms: float
+    other_cpu_ms: float | None
+    cpu_ms: float
+
+    def ratios(self) -> list[float]:
+        """The other's time over this one's, by the clock and by the processor."""
+        if self.other_wall_ms is None or self.other_cpu_ms is None:
+            return []
+        return [self.other_wall_ms / self.wall_ms, self.other_cpu_ms / self.cpu_ms]
+
+
+class Reader:
+    """A process that reads files with the program of one checkout."""
+
+    def __init__(self, checkout: Path, folder: str) -> None:
+        self.checkout = checkout
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", READ], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}, text=True,
         )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"error: {checkout}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+
+    def read(self, file: Path) -> Any:
+        """Wall and processor seconds of one reading; the refusal where it is refused."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(str(file)) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"error: the process of {self.checkout} ended at {file}")
+        return json.loads(line)
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def main() -> None:
+def clips(corpus: Path, count: int) -> list[Path]:
+    """The largest files of each kind in each folder that may be clips."""
+    found: dict[tuple[Path, str], list[Path]] = {}
+    for path in sorted(corpus.rglob("*")):
+        if not path.is_file() or path.suffix not in KINDS or path.parent == corpus:
+            continue
+        if not path.name.startswith(("LICENSE", "dog")):
+            found.setdefault((path.parent, path.suffix), []).append(path)
+    largest = [sorted(each, key=lambda path: -path.stat().st_size) for each in found.values()]
+    return [path for each in largest for path in each[:count]]
+
+
+def measure(readers: list[Reader], file: Path, rounds: int) -> Row | str:
+    """Least times of one file; the reason where one of the checkouts refuses it."""
+    least = [[1e9, 1e9] for _ in readers]
+    for turn in range(rounds):
+        for place in range(len(readers)):
+            # Each checkout is first as often as the other.
+            at = (place + turn) % len(readers)
+            answer = readers[at].read(file)
+            if isinstance(answer, str):
+                return answer
+            least[at] = [min(pair) for pair in zip(least[at], answer, strict=True)]
+    (wall, cpu), *others = [[1e3 * seconds for seconds in pair] for pair in reversed(least)]
+    other_wall, other_cpu = others[0] if others else (None, None)
+    name = f"{file.parent.name}/{file.name}"
+    return Row(name, file.stat().st_size / 1e6, other_wall, wall, other_cpu, cpu)
+
+
+def shown(row: Row) -> str:
+    """A line of the table."""
+    line = f"{row.file:52.52} {row.megabytes:6.2f}"
+    if not row.ratios():
+        return f"{line} {row.wall_ms:9.2f} {row.cpu_ms:9.2f}"
+    wall, cpu = row.ratios()
+    return (
+        f"{line} {row.other_wall_ms:9.2f} {row.wall_ms:9.2f} {wall:6.2f} "
+        f"{row.other_cpu_ms:9.2f} {row.cpu_ms:9.2f} {cpu:6.2f}"
+    )
+
+
+def main() -> int:
+    """Measure and print the table; 1 where a ratio is below ``--least``."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--corpus", type=Path, help="folder with folders of clips")
+    parser.add_argument("--per-folder", type=int, default=2, help="clips of a kind in a folder")
     parser.add_argument("--other", type=Path, help="a checkout to compare with")
-    parser.add_argument("--rounds", type=int, default=5, help="processes of each checkout")
-    parser.add_argument("--times", type=int, default=5, help="readings of a file in a process")
+    parser.add_argument("--rounds", type=int, default=40, help="readings of each file")
+    parser.add_argument("--least", type=float, default=0.0, help="least ratio that is no failure")
+    parser.add_argument("--json", type=Path, help="file for the table's numbers")
     options = parser.parse_args()
-    files = [str(path.resolve()) for path in options.files]
+    files = [path.resolve() for path in options.files]
+    if options.corpus is not None:
+        files += clips(options.corpus.resolve(), options.per_folder)
     checkouts = [REPO] if options.other is None else [options.other.resolve(), REPO]
-    found: dict[Path, list[dict[str, float]]] = {checkout: [] for checkout in checkouts}
-    for _ in range(options.rounds):
-        for checkout in checkouts:
-            found[checkout].append(measure(checkout, files, options.times))
-    print(f"{'file':44} {'MB':>6} {'other ms':>9} {'here ms':>9} {'ratio':>6}")
-    for file in files:
-        here = min(each[file] for each in found[REPO])
-        size = Path(file).stat().st_size / 1e6
-        line = f"{Path(file).parent.name + '/' + Path(file).name:44.44} {size:6.2f}"
-        if options.other is None:
-            print(f"{line} {'':9} {1e3 * here:9.2f}")
-        else:
-            other = min(each[file] for each in found[checkouts[0]])
-            print(f"{line} {1e3 * other:9.2f} {1e3 * here:9.2f} {other / here:6.2f}")
+    both = f"{'other':>9} {'here':>9} {'ratio':>6}" if len(checkouts) > 1 else f"{'here':>9}"
+    print(f"{'least of ' + str(options.rounds):52} {'MB':>6} {both} (ms, clock) {both} (CPU)")
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        readers = [Reader(checkout, folder) for checkout in checkouts]
+        for file in files:
+            row = measure(readers, file, options.rounds)
+            if isinstance(row, str):
+                print(f"{file.parent.name}/{file.name}: refused: {row[:120]}", flush=True)
+                continue
+            rows.append(row)
+            print(shown(row), flush=True)
+        for reader in readers:
+            reader.end()
+    if options.json is not None:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    slow = [row for row in rows if min(row.ratios(), default=options.least) < options.least]
+    for row in slow:
+        print(f"below {options.least}: {row.file}")
+    return int(bool(slow))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mimic_base.errors import InputError, input_error
 from mimic_base.resample import check_fps, lerp_frames, resample_positions, slerp_frames
-from mimic_base.rotations import quat_conj, quat_mul, quat_rotate
+from mimic_base.rotations import norm, quat_conj, quat_mul, quat_rotate
 from mimic_base.stretches import stretches
 
 Array = NDArray[Any]
@@ -226,7 +226,7 @@ def body_height(pos: Array, roles: Mapping[str, int]) -> float:
         return pos[:, roles[role]]
 
     def length(a: Array, b: Array) -> float:
-        return float(np.median(np.linalg.norm(a - b, axis=-1)))
+        return float(np.median(norm(a - b)))
 
     leg = 0.5 * sum(
         length(at(f"{s}_hip"), at(f"{s}_knee")) + length(at(f"{s}_knee"), at(f"{s}_ankle"))
@@ -235,5 +235,5 @@ def body_height(pos: Array, roles: Mapping[str, int]) -> float:
     hips = 0.5 * (at("left_hip") + at("right_hip"))
     shoulders = 0.5 * (at("left_shoulder") + at("right_shoulder"))
     # A bent back is shorter than a straight one: the upper end of what the clip shows counts.
-    trunk = float(np.percentile(np.linalg.norm(shoulders - hips, axis=-1), 90))
+    trunk = float(np.percentile(norm(shoulders - hips), 90))
     return (leg + trunk) / (LEG_OVER_HEIGHT + TRUNK_OVER_HEIGHT)

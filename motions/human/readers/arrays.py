@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
-from mimic_base.numpy_files import NPY_MAGIC, NotPlain, npy_array, npz_arrays
+from mimic_base.numpy_files import NPY_MAGIC, NotPlain, load_npy, npz_arrays
 from motions.human.readers.raw import read_bytes
 
 Array = NDArray[Any]
@@ -19,6 +19,8 @@ ROBOT_MOTION = (
     "it needs no retargeting: mimic motions convert FILE --robot NAME --out DIR makes it a "
     "complete motion (without --robot another format)"
 )
+START = 1 << 12
+"""Bytes by which a file of numbers is known."""
 UNNAMED = "the array"
 """The key of the only array of a .npy file."""
 
@@ -40,14 +42,14 @@ def load_arrays(path: Path) -> dict[str, Array]:
     Arrays of Python objects are pickles: those of plain data are read (`mimic_base.pickle_data`),
     others are left out of an archive, and a file that holds nothing else is refused.
     """
-    data = read_bytes(path)
+    start = read_bytes(path, START)
     fix = "save each array of numbers on its own with numpy.savez"
-    if data.startswith(NPY_MAGIC):
+    if start.startswith(NPY_MAGIC):
         try:
-            return {UNNAMED: npy_array(path, data, path.name)}
+            return {UNNAMED: load_npy(path)}
         except NotPlain as error:
             raise input_error(path, f"{path.name}: {error}", fix=fix) from error
-    found, refused = npz_arrays(path, data)
+    found, refused = npz_arrays(path)
     if not found and refused is not None:
         raise input_error(path, f"no array can be read: {refused}", fix=fix) from refused
     if not found:
@@ -74,9 +76,9 @@ def refuse_robot_motion(path: Path, keys: Mapping[str, Any]) -> None:
 
 def check_finite(path: Path, what: str, values: Array, names: tuple[str, ...] = ()) -> None:
     """`InputError` that names the first frame (and joint) with a value that is not finite."""
-    bad = np.argwhere(~np.isfinite(values))
-    if not len(bad):
+    if np.isfinite(values).all():
         return
+    bad = np.argwhere(~np.isfinite(values))
     first = tuple(int(i) for i in bad[0])
     where = f"frame {first[0]}"
     if names and len(first) > 1:

@@ -192,7 +192,7 @@ def _check_numbers(clip: RawClip) -> None:
 
 
 def _check_extent(clip: RawClip) -> None:
-    if not np.ptp(clip.pos, axis=1).any():
+    if not (clip.pos != clip.pos[:, :1]).any():
         raise input_error(
             clip.path,
             "all joints are at one point in every frame: this is no person",

@@ -147,7 +147,9 @@ def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
     if not len(labels) or not len(points) or points.shape[1] < len(labels):
         raise input_error(path, "there are no markers in this C3D file")
     # An all-zero point is how many writers mark a lost one.
-    points = np.where((points == 0.0).all(axis=-1, keepdims=True), np.nan, points)
+    lost = ~points.any(axis=-1)
+    if lost.any():
+        points = np.where(lost[..., None], np.nan, points)
     unit = _UNITS.get(str(unit_name).strip().lower()) if unit_name is not None else None
     return labels, points, rate, unit
 
@@ -211,12 +213,15 @@ def _fill(path_of: Array, longest: int) -> tuple[Array, Array, int]:
     index = np.flatnonzero(there)
     if not len(index):
         return path_of, there, 0
+    steps = np.diff(index)
+    gaps = np.flatnonzero((steps > 1) & (steps <= longest + 1))
+    if not len(gaps):
+        return path_of, there, 0
     full, known = path_of.copy(), there.copy()
-    for a, b in zip(index[:-1], index[1:], strict=True):
-        if 1 < b - a <= longest + 1:
-            share = (np.arange(a + 1, b) - a)[:, None] / (b - a)
-            full[a + 1 : b] = path_of[a] + share * (path_of[b] - path_of[a])
-            known[a + 1 : b] = True
+    for a, b in zip(index[gaps], index[gaps + 1], strict=True):
+        share = (np.arange(a + 1, b) - a)[:, None] / (b - a)
+        full[a + 1 : b] = path_of[a] + share * (path_of[b] - path_of[a])
+        known[a + 1 : b] = True
     return full, known, int(known.sum() - there.sum())
 
 

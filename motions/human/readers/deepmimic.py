@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mimic_base.errors import input_error
 from mimic_base.json_text import parse_json
 from mimic_base.resample import LEAST_FPS, lerp_frames, slerp_frames
-from mimic_base.rotations import quat_exp, quat_normalize
+from mimic_base.rotations import norm, quat_exp, quat_normalize
 from motions.human.motion import chain_poses
 from motions.human.readers.raw import (
     SAY_FPS,
@@ -150,15 +150,15 @@ def _joint_rotations(path: Path, values: Array) -> tuple[Array, Array, float]:
         part = values[:, column : column + size]
         column += size
         if size == 4:
-            norm = np.linalg.norm(part, axis=1)
-            frame = int(np.abs(norm - 1).argmax())
-            if not _LEAST_NORM < norm[frame] < 1 / _LEAST_NORM:
+            length = norm(part)
+            frame = int(np.abs(length - 1).argmax())
+            if not _LEAST_NORM < length[frame] < 1 / _LEAST_NORM:
                 raise input_error(
                     path,
                     f"the rotation of {name} must be a unit quaternion",
-                    found=f"length {norm[frame]:.3f} in frame {frame}",
+                    found=f"length {length[frame]:.3f} in frame {frame}",
                 )
-            worst = max(worst, float(norm[frame]), key=lambda n: abs(n - 1))
+            worst = max(worst, float(length[frame]), key=lambda n: abs(n - 1))
             local[:, joint] = quat_normalize(part)
         elif size == 1:
             local[:, joint] = quat_exp(part * np.array([0.0, 0.0, 1.0]))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.stretches import stretches
+from mimic_base.rotations import dot, norm
+from mimic_base.stretches import by_stretches, stretches
 from motions.human.motion import SIDES
 from motions.human.readers.raw import RawClip
 
@@ -42,7 +43,7 @@ def middle(pos: Array, roles: Mapping[str, int], part: str) -> Array:
 
 
 def _unit(v: Array) -> Array:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    return v / np.maximum(norm(v)[..., None], 1e-12)
 
 
 # -- up ----------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def jump_frames(clip: RawClip) -> list[int]:
     frames = len(clip.pos)
     if frames < 10:
         return []
-    size = float(np.median(np.ptp(clip.pos, axis=1).max(axis=1)))
+    size = float(np.median(_extent(clip.pos)))
     found: set[int] = set()
     for step in (_steps(clip.pos, around_root=False), _steps(clip.pos, around_root=True)):
         # The jumps themselves must not raise the bar: the usual speed is that of other frames.
@@ -143,6 +144,17 @@ def jump_frames(clip: RawClip) -> list[int]:
     return sorted(found)
 
 
+def _extent(pos: Array) -> Array:
+    """The longest side [T] of the box around the joints [T, J, 3] of each frame."""
+
+    def longest(pos: Array) -> Array:
+        # The joints first: NumPy reduces an axis in the middle at thirty times the price.
+        axes = np.ascontiguousarray(pos.T)
+        return (axes.max(axis=1) - axes.min(axis=1)).max(axis=0)
+
+    return by_stretches(longest, pos)
+
+
 def _steps(pos: Array, *, around_root: bool) -> Array:
     """The longest way [T-1] of a joint to the next frame, in the world or seen from joint 0."""
     steps = []
@@ -150,7 +162,7 @@ def _steps(pos: Array, *, around_root: bool) -> Array:
         path = pos[part.start : part.stop + 1]
         if around_root:
             path = path - path[:, :1]
-        steps.append(np.linalg.norm(np.diff(path, axis=0), axis=-1).max(axis=1, initial=0.0))
+        steps.append(norm(path[1:] - path[:-1]).max(axis=1, initial=0.0))
     return np.concatenate(steps)
 
 
@@ -177,21 +189,21 @@ def handedness(pos: Array, roles: Mapping[str, int]) -> float:
         at = {p: pos[:, roles[f"{side}_{p}"]] for p in ("hip", "knee", "ankle")}
         shin = _unit(at["ankle"] - at["knee"])
         leg = _unit(at["ankle"] - at["hip"])
-        size = np.linalg.norm(at["knee"] - at["hip"], axis=-1)
+        size = norm(at["knee"] - at["hip"])
         bend = at["knee"] - at["hip"]
-        bend = bend - np.sum(bend * leg, axis=-1, keepdims=True) * leg
+        bend = bend - dot(bend, leg)[..., None] * leg
         # The thigh carries the hip's own rotation: judge the knee against the body's front, but
         # only where it is bent enough to have a direction.
-        cues = [np.sum(bend * front, axis=-1) / size]
+        cues = [dot(bend, front) / size]
         arm = {p: pos[:, roles[f"{side}_{p}"]] for p in ("shoulder", "elbow", "wrist")}
         reach = _unit(arm["wrist"] - arm["shoulder"])
         upper = arm["elbow"] - arm["shoulder"]
-        back = upper - np.sum(upper * reach, axis=-1, keepdims=True) * reach
-        cues.append(-0.5 * np.sum(back * front, axis=-1) / np.linalg.norm(upper, axis=-1))
+        back = upper - dot(upper, reach)[..., None] * reach
+        cues.append(-0.5 * dot(back, front) / norm(upper))
         if f"{side}_toe" in roles:
             toe = pos[:, roles[f"{side}_toe"]] - at["ankle"]
-            toe = toe - np.sum(toe * shin, axis=-1, keepdims=True) * shin
-            cues.append(2.0 * np.sum(toe * front, axis=-1) / size)
+            toe = toe - dot(toe, shin)[..., None] * shin
+            cues.append(2.0 * dot(toe, front) / size)
         for cue in cues:
             votes += float(cue.sum())
             weights += float(np.abs(cue).sum())

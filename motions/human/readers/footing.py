@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.rotations import norm
 from mimic_base.signals import low_pass
 
 Array = NDArray[Any]
@@ -29,7 +30,7 @@ def fixed_bones(pos: Array, parents: tuple[int, ...], names: tuple[str, ...]) ->
     Directions stay. A parent stands before its children; names begin with the side.
     """
     length = [
-        float(np.median(np.linalg.norm(pos[:, j] - pos[:, p], axis=1))) if p >= 0 else 0.0
+        float(np.median(norm(pos[:, j] - pos[:, p]))) if p >= 0 else 0.0
         for j, p in enumerate(parents)
     ]
     fixed = pos.copy()
@@ -40,7 +41,7 @@ def fixed_bones(pos: Array, parents: tuple[int, ...], names: tuple[str, ...]) ->
         other = {"left": f"right_{part}", "right": f"left_{part}"}.get(side, names[joint])
         size = 0.5 * (length[joint] + length[names.index(other)])
         bone = pos[:, joint] - pos[:, parent]
-        bone = bone / np.maximum(np.linalg.norm(bone, axis=1, keepdims=True), 1e-9)
+        bone = bone / np.maximum(norm(bone)[:, None], 1e-9)
         fixed[:, joint] = fixed[:, parent] + size * bone
     return fixed
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.rotations import dot, norm
 from motions.human.motion import SIDES
 
 Array = NDArray[Any]
@@ -189,7 +190,7 @@ def _elbow(shoulder: Array, marker: Array, wrist: Array, inside: float, sign: fl
     line = _unit(wrist - shoulder)
     away = marker - shoulder
     away = away - _dot(away, line) * line
-    reach = np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-9)
+    reach = np.maximum(norm(away)[..., None], 1e-9)
     outward = away / reach
     bend = np.sqrt(np.maximum(reach**2 - inside**2, 0.0))
     normal = _unit(inside * outward + sign * bend * np.cross(line, outward))
@@ -201,12 +202,12 @@ def _middle(markers: Mapping[str, Array], mark: str) -> Array:
 
 
 def _unit(v: Array) -> Array:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    return v / np.maximum(norm(v)[..., None], 1e-12)
 
 
 def _dot(a: Array, b: Array) -> Array:
-    return np.sum(a * b, axis=-1, keepdims=True)
+    return dot(a, b)[..., None]
 
 
 def _size(v: Array) -> float:
-    return float(np.median(np.linalg.norm(v, axis=-1)))
+    return float(np.median(norm(v)))

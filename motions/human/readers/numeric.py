@@ -11,7 +11,8 @@ import numpy as np
 from mimic_base.archives import ZIP_MAGIC
 from mimic_base.numpy_files import NPY_MAGIC
 from mimic_base.pickle_data import is_torch_archive, load_pickle, load_torch
-from motions.human.readers.arrays import UNNAMED, load_arrays, refuse_robot_motion
+from mimic_base.reading import opened
+from motions.human.readers.arrays import START, UNNAMED, load_arrays, refuse_robot_motion
 from motions.human.readers.landmarks import is_landmarks, read_landmarks
 from motions.human.readers.positions import read_positions
 from motions.human.readers.raw import RawClip, ReadOptions, read_bytes
@@ -19,23 +20,33 @@ from motions.human.readers.reader import Reader
 from motions.human.readers.smpl import read_smpl
 from motions.human.readers.smpl_keys import nothing_found
 
+_END = 1 << 16
+"""Bytes at the end of an archive that are looked at."""
+
 
 def load_keys(path: Path) -> Mapping[Any, Any]:
     """The named arrays (and, in pickles, nested containers) of a file of numbers."""
-    data = read_bytes(path)
-    if is_torch_archive(data):
-        content = load_torch(path, data)
-    elif data.startswith((NPY_MAGIC, ZIP_MAGIC)) or path.suffix.lower() in (".npy", ".npz"):
+    start = read_bytes(path, START)
+    if start.startswith(ZIP_MAGIC) and is_torch_archive(start + _end(path)):
+        content = load_torch(path, read_bytes(path))
+    elif start.startswith((NPY_MAGIC, ZIP_MAGIC)) or path.suffix.lower() in (".npy", ".npz"):
         arrays = load_arrays(path)
         alone = arrays.get(UNNAMED)
         if alone is None or alone.shape or not isinstance(alone[()], Mapping):
             return arrays
         content = alone[()]  # a dictionary that was saved with numpy.save
     else:
-        content = load_pickle(path, data)
+        content = load_pickle(path, read_bytes(path))
     if not isinstance(content, Mapping):
         raise nothing_found(path, content)
     return content
+
+
+def _end(path: Path) -> bytes:
+    """The last bytes of a file, where a zip archive has its contents."""
+    with opened(path) as stream:
+        stream.seek(max(0, path.stat().st_size - _END))
+        return stream.read()
 
 
 def read_numeric(path: Path, options: ReadOptions) -> RawClip:

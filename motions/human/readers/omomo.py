@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
+from mimic_base.rotations import norm
 from motions.human.readers.arrays import check_finite
 from motions.human.readers.joint_frames import carried_frames
 from motions.human.readers.raw import RawClip, ReadOptions, need_fps
@@ -45,8 +46,8 @@ def read_omomo(path: Path, rows: Array, options: ReadOptions) -> RawClip:
     }
     xyzw = rows[:, 383:591].reshape(-1, joints, 4)
     quat = rest = None
-    if np.isfinite(xyzw).all() and (np.abs(np.linalg.norm(xyzw, axis=-1) - 1) < 1e-2).all():
-        wxyz = xyzw[..., [3, 0, 1, 2]] / np.linalg.norm(xyzw, axis=-1, keepdims=True)
+    if np.isfinite(xyzw).all() and (np.abs(norm(xyzw) - 1) < 1e-2).all():
+        wxyz = xyzw[..., [3, 0, 1, 2]] / norm(xyzw)[..., None]
         quat, rest = carried_frames(wxyz, pos, layout.joint_names, layout.parents, report)
     return RawClip(
         path=path,

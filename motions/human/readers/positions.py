@@ -145,10 +145,12 @@ def choose_layout(path: Path, pos: Array, wanted: str | None) -> Fit:
             if of_size(len(pos)) and joints > _MOST_JOINTS
             else "store joint_names and parents beside the positions in an .npz",
         )
-    whole = pos[np.isfinite(pos).all(axis=(1, 2))]
+    whole = pos
+    if not np.isfinite(pos).all():
+        whole = pos[np.isfinite(pos).all(axis=(1, 2))]
     if not len(whole):
         check_finite(path, "the positions", pos, candidates[0].joint_names)
-    if not np.ptp(whole, axis=1).any():
+    if not (whole != whole[:, :1]).any():
         raise input_error(path, "all joints are at one point: this is no person")
     fits = sorted(
         (fit(whole, layout) for layout in candidates),

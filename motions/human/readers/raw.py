@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mimic_base.errors import InputError, input_error
 from mimic_base.reading import opened, read_bounded
 from mimic_base.resample import GREATEST_FPS, LEAST_FPS, check_fps
-from mimic_base.rotations import quat_conj, quat_log, quat_mul
+from mimic_base.rotations import norm, quat_conj, quat_log, quat_mul
 from mimic_base.stretches import by_stretches
 
 Array = NDArray[Any]
@@ -61,7 +61,7 @@ class RawClip:
 
         def angles(quat: Array) -> Array:
             local = quat_mul(quat_conj(quat[:, above]), quat)
-            return np.where(parents < 0, 0.0, np.linalg.norm(quat_log(local), axis=-1))
+            return np.where(parents < 0, 0.0, norm(quat_log(local)))
 
         return by_stretches(angles, self.quat)
 

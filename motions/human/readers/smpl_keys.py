@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
-from mimic_base.rotations import matrix_to_quat, quat_exp
+from mimic_base.rotations import matrix_to_quat, norm, quat_exp
 from motions.human.readers.arrays import check_finite, listing, numbers
 
 Array = NDArray[Any]
@@ -171,7 +171,7 @@ def _rotations(path: Path, key: str, values: Array, frames: int, joints: int) ->
             )
         return matrix_to_quat(turns)
     vectors = part.reshape(frames, joints, 3)
-    angle = np.linalg.norm(vectors, axis=-1)
+    angle = norm(vectors)
     if angle.max() > _GREATEST_ANGLE:
         raise input_error(
             path,

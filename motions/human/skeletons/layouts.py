@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.rotations import norm
 from motions.human.skeletons.recognise import recognise
 
 Array = NDArray[Any]
@@ -187,7 +188,7 @@ def fit(pos: Array, layout: Layout) -> Fit:
     """Judge positions [T, J, 3], in any unit, against a layout of J joints."""
     child = np.array([j for j, p in enumerate(layout.parents) if p >= 0])
     parent = np.array([p for p in layout.parents if p >= 0])
-    length = np.linalg.norm(pos[:, child] - pos[:, parent], axis=-1)
+    length = norm(pos[:, child] - pos[:, parent])
     mean = length.mean(axis=0)
     there = mean > 1e-6 * max(float(mean.max()), 1e-12)
     spread = length.std(axis=0)[there] / mean[there]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimic_base.rotations import norm
 from motions.human.motion import SIDES
 from motions.human.skeletons.tree import middle_one
 
@@ -113,7 +114,7 @@ class _Shape:
             if parent >= 0:
                 self.children[parent].append(joint)
         above = np.maximum(np.array(self.parents), 0)
-        self.bone = np.median(np.linalg.norm(pos - pos[:, above], axis=-1), axis=0)
+        self.bone = np.median(norm(pos - pos[:, above]), axis=0)
         # The way from a world's root to the hips is no bone: not the longest, but the fourth.
         self.near = _SAME_PLACE * float(np.sort(self.bone)[-min(4, joints)])
         self.reach = np.zeros(joints)
@@ -123,7 +124,7 @@ class _Shape:
                 self.reach[joint] = max(self.reach[joint], way)
 
     def distance(self, a: int, b: int) -> float:
-        return float(np.median(np.linalg.norm(self.pos[:, a] - self.pos[:, b], axis=-1)))
+        return float(np.median(norm(self.pos[:, a] - self.pos[:, b])))
 
     def down(self, joint: int) -> Iterator[int]:
         """`joint` and what follows it on the longest way to a tip."""

@@ -2,29 +2,90 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 
 from mimic_base.errors import input_error
 from mimic_base.extent import check_clip_size
-from mimic_base.reading import read_bounded
+from mimic_base.limits import check_limit, limit
+from mimic_base.reading import check_ordinary
 from motions.robot.formats.raw import Array
+
+_LEAST_COLUMNS = 8
+_LINES = 2048
+"""Lines that are read at once."""
 
 
 def read_table(path: Path) -> Array:
-    """The numbers of a headerless csv, [T, columns]."""
+    """The numbers of a headerless csv, [T, columns], read some lines at a time."""
     if path.is_dir():
         raise input_error(path, "a motion file is expected, not a directory")
     if not path.exists():
         raise input_error(path, "no such file")
+    check_ordinary(path)
+    check_limit(path, "bytes", path.stat().st_size, "the size of the file")
+    parts: list[Array] = []
+    columns = line = frames = size = 0
     try:
-        data = read_bounded(path)
-        lines = data.decode("utf-8").splitlines()
+        with path.open(encoding="utf-8") as stream:
+            for block in iter(lambda: list(itertools.islice(stream, _LINES)), []):
+                size += sum(map(len, block))
+                # A file of the kernel says it is empty and may be without end.
+                check_limit(path, "bytes", size, "the size of the file")
+                check_limit(path, "text", max(map(len, block)), "the length of a line")
+                part = _plain_rows(block, columns)
+                if part is None:
+                    part = _rows(path, block, columns, line, first=not parts)
+                line += len(block)
+                if not len(part):
+                    continue
+                columns, frames = part.shape[1], frames + len(part)
+                if frames > limit("frames"):
+                    frames += sum(1 for _ in stream)  # so that what is told is enough
+                check_clip_size(path, frames, columns)
+                parts.append(part)
     except UnicodeDecodeError as error:
         raise input_error(path, "this is no text file", fix="is it really a .csv?") from error
+    if not parts:
+        raise input_error(path, "the file is empty")
+    if columns < _LEAST_COLUMNS:
+        raise input_error(
+            path,
+            "too few columns for a robot motion",
+            found=columns,
+            expected="3 of position, 4 of a quaternion and one per joint",
+        )
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _plain_rows(lines: list[str], columns: int) -> Array | None:
+    """Rows of a number between every two commas and no spaces; None for lines of any other make."""
+    columns = columns or lines[0].count(",") + 1
+    text = "".join(lines)
+    # As many pieces as lines, of which none is empty: there is no space within one.
+    if columns < 2 or len(text.split()) != len(lines):
+        return None
+    if {line.count(",") for line in lines} != {columns - 1}:
+        return None
+    try:
+        values = list(map(float, text.replace(",", " ").split()))
+    except ValueError:
+        return None
+    # As many numbers as commas let be: there is one in every place.
+    return None if len(values) != len(lines) * columns else np.array(values).reshape(-1, columns)
+
+
+def _rows(path: Path, lines: list[str], columns: int, before: int, *, first: bool) -> Array:
+    """Rows of numbers with commas or spaces between them, of as many columns as the first has.
+
+    Args:
+        columns: of the rows before; none where there are none. before: lines of the file before
+            these. first: whether there is no row before them.
+    """
     rows: list[list[float]] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=before + 1):
         if not line.strip():
             continue
         try:
@@ -33,31 +94,23 @@ def read_table(path: Path) -> Array:
             raise input_error(
                 path,
                 f"line {number} holds something that is no number",
-                found=repr(line[:40]),
+                found=repr(line.rstrip("\r\n")[:40]),
                 expected="root x y z, quaternion, joint angles",
                 fix="separate the columns by commas"
                 if ";" in line
                 else "take a header line out of the file"
-                if not rows
+                if first and not rows
                 else "export it again",
             ) from error
+        columns = columns or len(rows[0])
         if len(rows) == 1:
-            check_clip_size(path, len(lines), len(rows[0]))
-        if len(rows[-1]) != len(rows[0]):
+            check_clip_size(path, 1, columns)
+        if len(rows[-1]) != columns:
             raise input_error(
                 path,
                 f"line {number} is shorter or longer than the first",
                 found=f"{len(rows[-1])} columns",
-                expected=len(rows[0]),
+                expected=columns,
                 fix="the file may be cut off: copy it again",
             )
-    if not rows:
-        raise input_error(path, "the file is empty")
-    if len(rows[0]) < 8:
-        raise input_error(
-            path,
-            "too few columns for a robot motion",
-            found=len(rows[0]),
-            expected="3 of position, 4 of a quaternion and one per joint",
-        )
-    return np.array(rows)
+    return np.array(rows).reshape(-1, columns) if rows else np.empty((0, columns))

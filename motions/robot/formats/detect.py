@@ -152,7 +152,7 @@ def _which_csv(path: Path, data: dict[str, Any], options: ReadOptions) -> Format
     check_sound(str(path), raw)
     order = options.quaternion_order
     if order is None:
-        order = gather_evidence(raw.root_rot, raw.root_pos, options.fps or 30.0).verdict
+        order = gather_evidence(raw.root_rot).verdict
     if order is None:
         raise input_error(
             path,

@@ -23,6 +23,8 @@ from mimic_base.rotations import quat_normalize, quat_rotate
 Array = NDArray[Any]
 Order = Literal["wxyz", "xyzw"]
 ORDERS: tuple[Order, ...] = ("wxyz", "xyzw")
+_X_AT: dict[Order, int] = {"wxyz": 1, "xyzw": 0}
+"""The column of x in each, which that of y follows."""
 
 UPRIGHT = 0.6
 """Mean height of the base's z axis above which a clip counts as upright (53 degrees)."""
@@ -34,15 +36,13 @@ WALKING = 0.3
 
 @dataclass(frozen=True)
 class Evidence:
-    """How each reading looks; means over the clip.
+    """How each reading looks.
 
     Attributes:
-        upright: cosine between the base's z axis and the vertical, by order.
-        ahead: cosine between heading and velocity while walking; None when it hardly moves.
+        upright: cosine between the base's z axis and the vertical, by order; mean over the clip.
     """
 
     upright: dict[Order, float]
-    ahead: dict[Order, float | None]
 
     @property
     def verdict(self) -> Order | None:
@@ -66,24 +66,35 @@ def store(quat: Array, order: Order) -> Array:
     return quat if order == "wxyz" else np.roll(quat, -1, axis=-1)
 
 
-def gather_evidence(columns: Array, root_pos: Array, fps: float) -> Evidence:
-    """Look at both readings of `columns` [T, 4] along the path `root_pos` [T, 3] m."""
+def gather_evidence(columns: Array) -> Evidence:
+    """Look at both readings of `columns` [T, 4], of any length but zero."""
+    square = columns * columns
+    whole = square.sum(axis=1)
+    # The height of a base's z axis is 1 - 2 (x^2 + y^2).
+    return Evidence(
+        {
+            order: float(1.0 - 2.0 * (square[:, at : at + 2].sum(axis=1) / whole).mean())
+            for order, at in _X_AT.items()
+        }
+    )
+
+
+def ahead(columns: Array, order: Order, root_pos: Array, fps: float) -> float | None:
+    """Mean cosine between heading and velocity while walking; None when it hardly moves.
+
+    Args:
+        columns: [T, 4], read in that order. root_pos: the base's path, [T, 3] m.
+    """
     velocity = np.gradient(root_pos[:, :2], 1.0 / fps, axis=0)
     speed = np.linalg.norm(velocity, axis=1)
     moving = speed > WALKING
-    upright: dict[Order, float] = {}
-    ahead: dict[Order, float | None] = {}
-    for order in ORDERS:
-        quat = quat_normalize(reorder(columns, order))
-        upright[order] = float(quat_rotate(quat, np.array([0.0, 0.0, 1.0]))[:, 2].mean())
-        facing = quat_rotate(quat, np.array([1.0, 0.0, 0.0]))[:, :2]
-        facing = facing / np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-9)
-        ahead[order] = (
-            float(np.sum(facing[moving] * velocity[moving], axis=1).sum() / speed[moving].sum())
-            if moving.mean() > 0.2
-            else None
-        )
-    return Evidence(upright, ahead)
+    if moving.mean() <= 0.2:
+        return None
+    quat = quat_normalize(reorder(columns, order))
+    facing = quat_rotate(quat, np.array([1.0, 0.0, 0.0]))[:, :2]
+    facing = facing / np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-9)
+    along = np.sum(facing[moving] * velocity[moving], axis=1).sum()
+    return float(along / speed[moving].sum())
 
 
 def check_order(
@@ -96,7 +107,7 @@ def check_order(
 
     Raises `InputError` when the data contradict the declared order and no override is given.
     """
-    evidence = gather_evidence(columns, root_pos, fps)
+    evidence = gather_evidence(columns)
     verdict = evidence.verdict
     if given is not None:
         doubt = "" if verdict in (None, given) else f", although the data look like {verdict}"
@@ -113,9 +124,9 @@ def check_order(
     if verdict == declared:
         return declared, f"quaternions {declared}, confirmed by the base's uprightness"
     hint = ""
-    ahead = evidence.ahead[declared]
-    if ahead is not None and abs(ahead) > 0.5:
-        hint = f"; read so, it walks {'forwards' if ahead > 0 else 'backwards'}"
+    along = ahead(columns, declared, root_pos, fps)
+    if along is not None and abs(along) > 0.5:
+        hint = f"; read so, it walks {'forwards' if along > 0 else 'backwards'}"
     return declared, (
         f"quaternions {declared} as the format declares; the base's orientation alone cannot "
         f"confirm it{hint}"

@@ -99,7 +99,7 @@ def _own_file(
             loop=text(data, "loop") == "True",
             **(read_objects(path, data) if schema == TRAJECTORY_SCHEMA_2 else {}),
         )
-        motion = replace(motion, name=text(data, "name") or path.stem)
+        motion = motion.named(text(data, "name") or path.stem)
     else:
         raise input_error(
             path, "unknown schema", found=repr(schema),
@@ -155,7 +155,7 @@ def _assemble(
         notes=tuple(notes),
     )
     # Errors about the content name the file; the motion itself keeps its own name.
-    return replace(trajectory, name=raw.name or path.stem)
+    return trajectory.named(raw.name or path.stem)
 
 
 def _rate(

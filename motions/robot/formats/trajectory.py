@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -159,6 +160,12 @@ class RobotTrajectory:
             )
 
     # -- changes -----------------------------------------------------------------------------
+
+    def named(self, name: str) -> RobotTrajectory:
+        """The same motion by another name; nothing of it is checked again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "name", name)
+        return other
 
     def without_objects(self) -> RobotTrajectory:
         """The robot alone, on a plane."""

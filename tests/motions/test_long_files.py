@@ -10,8 +10,9 @@ import pytest
 from mimic_base.errors import InputError
 from motions import read_human_motion
 from motions.human import demo
-from motions.human.readers import bvh
+from motions.human.readers import amc, bvh
 from motions.human.readers.bvh import read_channels
+from motions.robot.formats import content
 
 
 @pytest.fixture
@@ -94,3 +95,111 @@ def test_more_frames_than_the_limit_are_refused(
     monkeypatch.setenv("MIMIC_LIMITS", "frames=59")
     with pytest.raises(InputError, match="frames=60"):
         read_human_motion(written(tmp_path, text))
+
+
+# -- ASF/AMC and tables ---------------------------------------------------------------------------
+
+
+def amc_pair(folder: Path, frames: int = 40) -> list[str]:
+    """A skeleton beside the lines of a clip of it, six lines a frame."""
+    bones = ("lfemur", "ltibia", "rfemur", "rtibia")
+    data = "".join(
+        f"  begin\n id {k} \n name {name}\n direction 0 -1 0\n length 7\n axis 0 0 0 XYZ\n"
+        "  dof rx ry rz\n  end\n"
+        for k, name in enumerate(bones)
+    )
+    (folder / "01.asf").write_text(
+        ":units\n mass 1\n length 0.45\n angle deg\n:root\n order TX TY TZ RX RY RZ\n"
+        " axis XYZ\n position 0 0 0\n orientation 0 0 0\n:bonedata\n" + data + ":hierarchy\n"
+        " begin\n root lfemur rfemur\n lfemur ltibia\n rfemur rtibia\n end\n"
+    )
+    rng = np.random.default_rng(0)
+    lines = ["#!a comment", ":FULLY-SPECIFIED", ":DEGREES"]
+    for frame in range(frames):
+        values = [("root", rng.normal(size=6)), *((name, rng.normal(size=3)) for name in bones)]
+        lines.append(f"{frame + 1}")
+        lines += [" ".join([name, *(f"{v:.5f}" for v in row)]) for name, row in values]
+    return lines
+
+
+@pytest.mark.parametrize("together", [1, 7, 39, 40])
+def test_frames_of_an_amc_are_read_some_at_a_time(
+    together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "\n".join(amc_pair(tmp_path)), "01_01.amc")
+    monkeypatch.setattr(amc, "_parse_plain", lambda *_: None)
+    whole = amc.read_amc(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(amc, "_TOGETHER", together)
+    # The text as a whole is not needed.
+    monkeypatch.setattr(amc, "read_text", None)
+    for text in ("\n".join(amc_pair(tmp_path)), "\r\n".join(amc_pair(tmp_path)) + "\r\n"):
+        found = amc.read_amc(written(tmp_path, text, "01_01.amc"))
+        np.testing.assert_array_equal(found.pos, whole.pos)
+        np.testing.assert_array_equal(found.quat, whole.quat)
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (-1, None, "frame 39 is incomplete"),
+        (-1, "rtibia 1 2", "wrong number of values for rtibia in frame 39"),
+        (-1, "rtibia 1 2 nan", "every value must be finite"),
+        (-1, "rtibia 1 2 x", "a number is expected"),
+        (-2, "rfoot 1 2 3", "a frame number or a bone of the skeleton is expected"),
+    ],
+)
+def test_what_is_wrong_with_an_amc_is_told_as_before(
+    line: int, text: str | None, message: str, tmp_path: Path
+) -> None:
+    lines = amc_pair(tmp_path)
+    lines[line : len(lines) + line + 1] = [] if text is None else [text]
+    with pytest.raises(InputError, match=message):
+        amc.read_amc(written(tmp_path, "\n".join(lines), "01_01.amc"))
+
+
+def test_an_amc_of_another_make_is_the_same_clip(tmp_path: Path) -> None:
+    lines = amc_pair(tmp_path)
+    expected = amc.read_amc(written(tmp_path, "\n".join(lines), "01_01.amc"))
+    swapped = [*lines[:10], lines[11], lines[10], *lines[12:]]
+    for odd in ("\n\n".join(lines), "\n".join([*lines[:30], "# a comment", *lines[30:]]),
+                "\ufeff" + "\n".join(lines), "\n".join(swapped)):  # fmt: skip
+        found = amc.read_amc(written(tmp_path, odd, "01_01.amc"))
+        np.testing.assert_array_equal(found.pos, expected.pos)
+
+
+@pytest.mark.parametrize("lines", [1, 4, 5, 100])
+@pytest.mark.parametrize("sep", [",", " ", ", ", "\t"])
+def test_rows_of_a_table_are_read_some_at_a_time(
+    lines: int, sep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "_LINES", lines)
+    table = np.random.default_rng(0).normal(size=(9, 8)).round(4)
+    rows = [sep.join(map(str, row)) for row in table]
+    for end in ("\n", "\r\n", "\n\n"):
+        path = written(tmp_path, end.join(rows), "clip.csv")
+        np.testing.assert_array_equal(content.read_table(path), table)
+    for bad, message in (
+        ("1,2,3", "line 7 is shorter or longer"), ("x", "line 7 holds something that is no number"),
+        (rows[6].replace(sep, ";"), "separate the columns by commas"),
+        (rows[6] + sep + "1", "found 9 columns, expected 8"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            content.read_table(
+                written(tmp_path, "\n".join([*rows[:6], bad, *rows[7:]]), "clip.csv")
+            )
+    with pytest.raises(InputError, match="take a header line out"):
+        content.read_table(written(tmp_path, "\n".join(["x,y", *rows]), "clip.csv"))
+
+
+def test_a_table_above_a_limit_is_told_with_a_value_that_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "_LINES", 2)
+    path = written(tmp_path, (",".join("12345678") + "\n") * 9, "clip.csv")
+    monkeypatch.setenv("MIMIC_LIMITS", "frames=3")
+    with pytest.raises(InputError, match="found 9, .*--limit frames=9"):
+        content.read_table(path)
+    monkeypatch.setenv("MIMIC_LIMITS", "text=10")
+    with pytest.raises(InputError, match="length of a line is above the limit 'text'"):
+        content.read_table(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import string
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ from numpy.typing import NDArray
 
 from mimic_base.errors import input_error
 from mimic_base.extent import check_clip_size, check_magnitude
+from mimic_base.limits import check_limit
 from mimic_base.rotations import quat_conj, quat_exp, quat_mul
+from mimic_base.stretches import stretches
 from motions.human.motion import chain_poses
 from motions.human.readers.asf import AXES, Skeleton, find_asf, ordered, parse_asf
-from motions.human.readers.raw import RawClip, ReadOptions, not_a_number, read_text
+from motions.human.readers.raw import RawClip, ReadOptions, not_a_number, read_bytes, read_text
 from motions.human.readers.reader import Reader
 
 Array = NDArray[Any]
@@ -24,6 +28,9 @@ AMC_FPS = 120.0
 _INCH = 0.0254
 _CHECKED = 1000
 """Frames after which the size of the clip is looked at again."""
+_TOGETHER, _LONGEST_START = 256, 10_000
+"""Frames that are read at once, and lines up to the second one at most."""
+_PLAIN = string.printable.removesuffix("\x0b\x0c").encode()
 
 
 def read_amc(path: Path, fps: float | None = None, skeleton: Path | None = None) -> RawClip:
@@ -33,39 +40,30 @@ def read_amc(path: Path, fps: float | None = None, skeleton: Path | None = None)
     follow the Acclaim convention: with C the bone's axis frame and M its degrees of freedom
     (the first listed turns first), the bone turns by C M C^-1 in its parent's frame.
     """
-    text = read_text(path)  # first: a missing clip must not be reported as a missing skeleton
+    read_bytes(path, 1)  # first: a missing clip must not be reported as a missing skeleton
     asf = skeleton if skeleton is not None else find_asf(path)
     body = parse_asf(asf)
     names = ordered(asf, body)
     columns = [(n, d) for n in names for d in body.bones[n].dofs]
-    values, rotation_scale, absent = _parse_amc(path, text, asf, body)
+    plain = _parse_plain(path, asf, body)
+    # What is odd about the file is found out with all its lines at hand.
+    values, rotation_scale, absent = plain or _parse_amc(path, read_text(path), asf, body)
     parents = tuple(names.index(body.parents[n]) if n in body.parents else -1 for n in names)
     frames = len(values)
-    check_clip_size(path, frames, len(names), len(text))
+    check_clip_size(path, frames, len(names), path.stat().st_size)
     check_magnitude(path, "the values", values, [f"{bone} {dof}" for bone, dof in columns])
-    local = np.zeros((frames, len(names), 4))
-    root_pos = np.zeros((frames, 3))
-    for joint, name in enumerate(names):
-        bone = body.bones[name]
-        turn = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (frames, 1))
-        for dof in bone.dofs:
-            value = values[:, columns.index((name, dof))]
-            if dof.startswith("t"):
-                root_pos[:, AXES[dof[1]]] = value
-                continue
-            vector = np.zeros((frames, 3))
-            vector[:, AXES[dof[1]]] = value * rotation_scale
-            turn = quat_mul(quat_exp(vector), turn)
-        local[:, joint] = quat_mul(quat_mul(bone.axis, turn), quat_conj(bone.axis))
     tips = {n: body.bones[n].direction * body.bones[n].length for n in names}
     offsets = np.array([tips[body.parents[n]] if n in body.parents else np.zeros(3) for n in names])
     rest = np.zeros_like(offsets)
     for joint, parent in enumerate(parents):
         if parent >= 0:
             rest[joint] = rest[parent] + offsets[joint]
-    moving = np.tile(offsets, (frames, 1, 1))
-    moving[:, 0] = root_pos
-    pos, quat = chain_poses(parents, moving, local)
+    pos, quat = np.empty((frames, len(names), 3)), np.empty((frames, len(names), 4))
+    for part in stretches(frames):
+        root_pos, local = _local(body, names, columns, values[part], rotation_scale)
+        moving = np.tile(offsets, (len(local), 1, 1))
+        moving[:, 0] = root_pos
+        pos[part], quat[part] = chain_poses(parents, moving, local)
     notes: dict[str, Any] = {"skeleton_file": asf.name}
     if absent:
         notes["warnings"] = [f"bones without values are held still: {', '.join(absent)}"]
@@ -84,6 +82,99 @@ def read_amc(path: Path, fps: float | None = None, skeleton: Path | None = None)
         unit=_INCH / body.length_unit,
         report=notes,
     )
+
+
+def _local(
+    body: Skeleton, names: list[str], columns: list[tuple[str, str]], values: Array, scale: float
+) -> tuple[Array, Array]:
+    """The root's position [T, 3] and the joints' rotations [T, J, 4] in their parents' frames."""
+    frames = len(values)
+    local = np.zeros((frames, len(names), 4))
+    root_pos = np.zeros((frames, 3))
+    for joint, name in enumerate(names):
+        bone = body.bones[name]
+        turn = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (frames, 1))
+        for dof in bone.dofs:
+            value = values[:, columns.index((name, dof))]
+            if dof.startswith("t"):
+                root_pos[:, AXES[dof[1]]] = value
+                continue
+            vector = np.zeros((frames, 3))
+            vector[:, AXES[dof[1]]] = value * scale
+            turn = quat_mul(quat_exp(vector), turn)
+        local[:, joint] = quat_mul(quat_mul(bone.axis, turn), quat_conj(bone.axis))
+    return root_pos, local
+
+
+def _parse_plain(path: Path, asf: Path, body: Skeleton) -> tuple[Array, float, list[str]] | None:
+    """As `_parse_amc`, some frames at a time, of a file whose frames are all made as the first;
+    None for any other."""
+    size = path.stat().st_size
+    check_limit(path, "bytes", size, "the size of the file")
+    with path.open("rb") as stream:
+        # The first frame with all before it, as any file is read.
+        start: list[bytes] = []
+        numbers, line = 0, b""
+        for line in itertools.islice(stream, _LONGEST_START):
+            numbers += line.strip().isdigit()
+            if numbers == 2:
+                break
+            start.append(line)
+        head = _plain_text(start, comments=True)
+        if numbers < 2 or head is None:
+            return None
+        first, scale, absent = _parse_amc(path, head, asf, body)
+        lines = [raw.split("#")[0].split() for raw in head.splitlines()]
+        number = next(k for k, words in enumerate(lines) if len(words) == 1 and words[0].isdigit())
+        bones = [words for words in lines[number + 1 :] if words]
+        if len({words[0] for words in bones}) < len(bones) or len(first) != 1:
+            return None
+        places = [(n, k) for n in ordered(asf, body) for k in range(len(body.bones[n].dofs))]
+        at = {place: column for column, place in enumerate(places)}
+        order = [at[words[0], k] for words in bones for k in range(len(words) - 1)]
+        parts, frames = [first], 1
+        rest = itertools.chain([line], stream)
+        together = _TOGETHER * (1 + len(bones))
+        for block in iter(lambda: list(itertools.islice(rest, together)), []):
+            text = _plain_text(block)
+            values = None if text is None else _plain_frames(text, bones)
+            if values is None:
+                return None
+            part = np.zeros((len(values), first.shape[1]))
+            part[:, order] = values
+            parts.append(part)
+            frames += len(part)
+            check_clip_size(path, frames, len(body.bones), size)
+    return np.concatenate(parts), scale, absent
+
+
+def _plain_text(lines: list[bytes], *, comments: bool = False) -> str | None:
+    """Lines of printable characters as a text; None for others, and for ones with comments."""
+    data = b"".join(lines)
+    if data.translate(None, _PLAIN) or (b"#" in data and not comments):
+        return None
+    return data.decode("ascii")
+
+
+def _plain_frames(text: str, bones: list[list[str]]) -> Array | None:
+    """The values [T, C] of frames of such bones, each with its name and values as in `bones`; None
+    for a text that is not whole frames of them."""
+    words = text.split()
+    width = 1 + sum(map(len, bones))
+    if len(words) % width or not all(map(str.isdigit, words[::width])):
+        return None
+    at, is_value = 1, [False]
+    for bone in bones:
+        if set(words[at::width]) != {bone[0]}:
+            return None
+        at += len(bone)
+        is_value += [False] + [True] * (len(bone) - 1)
+    try:
+        numbers = list(map(float, itertools.compress(words, itertools.cycle(is_value))))
+    except ValueError:
+        return None
+    values = np.array(numbers).reshape(len(words) // width, -1)
+    return values if np.isfinite(values).all() else None
 
 
 def _parse_amc(path: Path, text: str, asf: Path, body: Skeleton) -> tuple[Array, float, list[str]]:

@@ -96,7 +96,7 @@ def numbers(path: Path, what: str, values: Any) -> Array:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise input_error(path, f"{what} must be numbers", found=f"type {array.dtype}")
-    return array.astype(np.float64)
+    return np.asarray(array, np.float64)
 
 
 def stated_fps(keys: Mapping[str, Any]) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.rotations import matrix_to_quat, quat_inv_rotate
+from mimic_base.stretches import by_stretches, stretches
 from motions.human.readers.arrays import check_finite, numbers
 from motions.human.skeletons import recognise
 
@@ -40,11 +41,17 @@ def kimodo_frames(
         )
         return None, None
     check_finite(path, "global_rot_mats", matrix)
-    off = np.abs(matrix @ np.swapaxes(matrix, -1, -2) - np.eye(3)).max()
-    if off > _ROTATION_TOLERANCE or (np.linalg.det(matrix) < 0).any():
+    if not all(_are_rotations(matrix[part]) for part in stretches(len(matrix))):
         report["warnings"].append("global_rot_mats are no rotations: positions alone are used")
         return None, None
-    return carried_frames(matrix_to_quat(matrix), pos, names, parents, report)
+    quat = by_stretches(matrix_to_quat, matrix)
+    return carried_frames(quat, pos, names, parents, report)
+
+
+def _are_rotations(matrix: Array) -> bool:
+    """Whether matrices [T, J, 3, 3] are all orthonormal and not mirrored."""
+    off = np.abs(matrix @ np.swapaxes(matrix, -1, -2) - np.eye(3)).max()
+    return bool(off <= _ROTATION_TOLERANCE and (np.linalg.det(matrix) >= 0).all())
 
 
 def carried_frames(
@@ -59,9 +66,13 @@ def carried_frames(
     Fingers may disagree: published files have broken ones, and no role hangs on them.
     """
     above = np.maximum(np.array(parents), 0)
-    offset = quat_inv_rotate(quat[:, above], pos - pos[:, above])
+
+    def offsets(quat: Array, pos: Array) -> Array:
+        return quat_inv_rotate(quat[:, above], pos - pos[:, above])
+
+    offset = by_stretches(offsets, quat, pos)
     mean = offset.mean(axis=0)
-    away = np.abs(offset - mean).max(axis=(0, 2))
+    away = np.maximum(offset.max(axis=0) - mean, mean - offset.min(axis=0)).max(axis=1)
     away[np.array(parents) < 0] = 0.0
     bad = set(np.flatnonzero(away > _BONE_TOLERANCE * np.abs(mean[1:]).max()).tolist())
     if bad & _carrying(names, parents, pos):

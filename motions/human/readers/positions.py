@@ -52,13 +52,14 @@ def read_positions(path: Path, keys: Mapping[str, Array], options: ReadOptions) 
     travel (human part only). Without names, `Layout`s are tried.
     """
     key = _positions_key(path, keys)
+    shape = np.shape(keys[key])
+    if len(shape) == 2 and shape[0] and shape[1] == WIDTH and keys[key].dtype.kind in "fiu":
+        return read_omomo(path, keys[key], options)
     pos = numbers(path, key, keys[key])
     if not pos.size:
         raise input_error(
             path, f"{key} is empty", found=f"shape {list(pos.shape)}", fix="export the clip again"
         )
-    if pos.ndim == 2 and pos.shape[1] == WIDTH:
-        return read_omomo(path, pos, options)
     if pos.ndim == 2 and pos.shape[1] in _HUMANML_FEATURES:
         raise input_error(
             path,

@@ -9,6 +9,7 @@ import numpy as np
 
 from mimic_base.errors import input_error
 from mimic_base.rotations import matrix_to_quat
+from mimic_base.stretches import by_stretches
 from motions.robot.formats.format import Format, has
 from motions.robot.formats.orders import JOINT_ORDERS, link_of_joint
 from motions.robot.formats.raw import RawRobotMotion, numbers, rate
@@ -35,7 +36,9 @@ def read_kimodo(path: Path, data: dict[str, Any]) -> RawRobotMotion:
         raise input_error(path, "it holds a value that is not finite", fix="export it again")
     keep = [index for index, name in enumerate(_kimodo_links()) if name]
     pos = pos[:, keep] @ _FROM_Y_UP.T
-    quat = matrix_to_quat(_FROM_Y_UP @ turn[:, keep] @ _FROM_Y_UP.T)
+    quat = by_stretches(
+        lambda turn: matrix_to_quat(_FROM_Y_UP @ turn[:, keep] @ _FROM_Y_UP.T), turn
+    )
     contact = None
     if "foot_contacts" in data:
         feet = numbers(path, data, "foot_contacts", len(pos), 4)

@@ -1,6 +1,8 @@
 """From a teacher that sees everything to a student that a robot can run, at toy size.
 
     python examples/15_student.py
+
+Two iterations each: nobody learns to walk in them. For real runs leave out the --loop options.
 """
 
 from __future__ import annotations

@@ -97,6 +97,9 @@ class TrainArguments:
     drift_limit: float | None = None
     """Episodes also end when the robot's anchor is this far from the reference's, horizontally, m.
     0: never, as in BeyondMimic. By default 0.7 (preset cpu) or never (gpu)."""
+    randomisation: str = ""
+    """Physics that is drawn for each environment instead of the task's own: none, beyondmimic,
+    holosoma, omnih2o, twist, pbhc, hard (mimic.tasks.randomisation); empty: the task's own."""
     name: str = ""
     """Ends the run directory's name."""
     seed: int = 0
@@ -119,8 +122,8 @@ class TrainArguments:
 
 
 KEPT = (
-    "task", "algorithm", "preset", "robot", "engine", "device", "compile", "sampling", "name",
-    "seed", "judge_every", "judge_episodes", "judge_until",
+    "task", "algorithm", "preset", "robot", "engine", "device", "compile", "sampling",
+    "randomisation", "name", "seed", "judge_every", "judge_episodes", "judge_until",
 )  # fmt: skip
 """Arguments that are kept in the run directory beside its configuration."""
 
@@ -140,9 +143,15 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
     if resume is not None and config is not None:
         raise MimicError("--resume continues a run, --config starts one: give only one of them")
     saved = resume or config
+    drawn = given(arguments, "--randomisation")
     if saved is not None:
         if preset is not None:
             raise MimicError("--preset cannot be changed when a run is resumed; leave it out")
+        if drawn is not None:
+            raise MimicError(
+                "--randomisation cannot be changed when a run is resumed; leave it out, or change "
+                "single events by --task.events.*"
+            )
         # A run starts again as it was started, and goes on as it went on.
         folder = config is not None and Path(saved).is_dir()
         defaults = saved_arguments(Path(saved) / CONFIG if folder else Path(saved))
@@ -150,6 +159,7 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
             raise MimicError(f"{saved}: this run's algorithm is '{defaults.algorithm}'")
     else:
         defaults = preset_arguments(preset or "cpu", algorithm or "ppo")
+        defaults = dataclasses.replace(defaults, randomisation=drawn or "")
         if ":" in task_of(arguments):
             defaults = suited(defaults, task_of(arguments))
     if given(arguments, "--algorithm.teacher") is not None and not hasattr(
@@ -324,6 +334,10 @@ def base_task(args: TrainArguments) -> TaskConfig:
         return with_numbers(task_config(args.task, sampling=args.sampling), numbers)
     preset = preset_of(args.preset, args.algorithm)
     task = task_config(args.task, sampling=args.sampling)
+    if args.randomisation:
+        from mimic.tasks.randomisation import with_randomisation
+
+        task = with_randomisation(task, args.randomisation)
     return limited(with_numbers(task, preset.task), preset.drift_limit)
 
 

@@ -109,3 +109,42 @@ class JointPosition(Action):
         if not self._all:
             return super().mirror(robot)
         return joint_table(robot, 1)
+
+
+class ActionDelay:
+    """What is done of actions that arrive some control steps late, in each environment.
+
+    Args:
+        steps: fewest and most control steps of delay; drawn for each environment at each restart.
+        generator: draws them.
+
+    Attributes:
+        latency: [N] each environment's own.
+    """
+
+    def __init__(
+        self, steps: tuple[int, int], num_envs: int, size: int, generator: torch.Generator,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        self.steps = steps
+        self._generator = generator
+        self._past = torch.zeros(num_envs, steps[1] + 1, size, device=device)
+        self.latency = torch.zeros(num_envs, dtype=torch.long, device=device)
+
+    def reset(self, env_ids: torch.Tensor) -> None:
+        """Forget the actions of the environments ``env_ids`` [n], and draw their delays.
+
+        What was asked for before the first action is an action of zero.
+        """
+        least, most = self.steps
+        self._past[env_ids] = 0.0
+        self.latency[env_ids] = torch.randint(
+            least, most + 1, (len(env_ids),), generator=self._generator,
+            device=self.latency.device,
+        )  # fmt: skip
+
+    def __call__(self, actions: torch.Tensor) -> torch.Tensor:
+        """Take the actions [N, A] of a control step; return those that arrive in it."""
+        self._past = torch.cat([self._past[:, 1:], actions[:, None]], 1)
+        rows = torch.arange(len(actions), device=actions.device)
+        return self._past[rows, self._past.shape[1] - 1 - self.latency]

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
-from mimic.envs.actions import Action, ActionConfig, JointPositionConfig
+from mimic.envs.actions import Action, ActionConfig, ActionDelay, JointPositionConfig
 from mimic.envs.commands.base import Command, CommandConfig, InitialState
 from mimic.envs.compiled import Compiled
 from mimic.envs.imagination import Imagination
 from mimic.envs.observing import ObservationGroups
 from mimic.envs.parts import StepParts
+from mimic.envs.sharpness import Sharpness
 from mimic.envs.spec import EnvSpec
 from mimic.envs.symmetry import reflections
 from mimic.envs.terms import (
@@ -75,6 +76,9 @@ class TaskConfig:
     evaluation and playing always use at least 200."""
     observation_noise: bool = True
     """Whether observations carry their terms' noise."""
+    action_delay: tuple[int, int] = (0, 0)
+    """Fewest and most control steps by which actions arrive late; drawn for each environment at
+    each restart. Evaluations without disturbances have none."""
     motion_scene: bool = True
     """Whether terrain and objects are those that the motions carry, where `scene` has none. Other
     motions then bring others."""
@@ -85,6 +89,12 @@ class TaskConfig:
                 raise MimicError(f"{name} must be positive, got {getattr(self, name)}")
         if not self.actions:
             raise MimicError(f"task '{self.task}' has no action")
+        least, most = self.action_delay
+        if not 0 <= least <= most:
+            raise MimicError(
+                f"action_delay must be a range of control steps such as (0, 2), got "
+                f"{self.action_delay}"
+            )
 
 
 def quiet_task(
@@ -107,6 +117,11 @@ def quiet_task(
         task,
         commands={name: each.quiet(start_noise) for name, each in task.commands.items()},
         events=dict(task.events) if disturbances else {},
+        action_delay=task.action_delay if disturbances else (0, 0),
+        rewards={
+            name: replace(term, adaptive=0.0) if getattr(term, "adaptive", 0.0) else term
+            for name, term in task.rewards.items()
+        },
         curriculum={},
         physics_hz=max(task.physics_hz, PHYSICS_HZ),
         observation_noise=observation_noise,
@@ -187,6 +202,11 @@ class Environment:
         self.actions = torch.zeros(n, self.num_actions, device=self.device)
         self.previous_actions = torch.zeros_like(self.actions)
         self.number = torch.arange(n, device=self.device)
+        self.action_delay: ActionDelay | None = None
+        if config.action_delay[1]:
+            self.action_delay = ActionDelay(
+                config.action_delay, n, self.num_actions, self.generator, self.device
+            )
         self.episode_length_buf = torch.zeros(n, dtype=torch.long, device=self.device)
         self.terminated = torch.zeros(n, dtype=torch.bool, device=self.device)
         self.reward_per_step = torch.zeros(n, device=self.device)
@@ -199,6 +219,7 @@ class Environment:
         self._starter = self._find_starter()
         self._has_goals = any(term.success for term in config.terminations.values())
         self._curriculum: dict[str, float] = {}
+        self.sharpness = Sharpness(config.rewards, self.device)
         self._statistics: dict[str, torch.Tensor] = {}
         self._steps = 0
         self._interval_left = {
@@ -284,7 +305,8 @@ class Environment:
         self.previous_actions = self.actions
         # A copy: the caller may reuse its buffer, and resets write into ours.
         self.actions = actions.detach().to(self.device, torch.float32, copy=True)
-        parts.engine(self.targets(self.actions))
+        late = self.actions if self.action_delay is None else self.action_delay(self.actions)
+        parts.engine(self.targets(late))
         self.episode_length_buf += 1
         broken = self.engine.non_finite()
         if broken.any():
@@ -298,6 +320,7 @@ class Environment:
         terminated |= broken
         time_outs &= ~terminated
         self.reward_per_step, terms = parts.rewards()
+        self.sharpness.see(terms)
         rewards = self.reward_per_step * self.control_dt
         rewards = torch.where(broken, torch.zeros_like(rewards), rewards)
         self.terminated = terminated
@@ -358,6 +381,8 @@ class Environment:
         self.actions[env_ids] = 0.0
         self.previous_actions = self.previous_actions.clone()
         self.previous_actions[env_ids] = 0.0
+        if self.action_delay is not None:
+            self.action_delay.reset(env_ids)
         for name, left in self._interval_left.items():
             left[env_ids] = self._draw_interval(self.cfg.events[name], len(env_ids))
         for term in self.cfg.events.values():
@@ -408,7 +433,9 @@ class Environment:
 
     def shared_statistics(self) -> list[torch.Tensor]:
         """Tensors that processes which train together replace by their mean."""
-        return [each for command in self.commands.values() for each in command.shared_statistics()]
+        of_commands = [c.shared_statistics() for c in self.commands.values()]
+        sharp = [*self.sharpness.stds.values(), *self.sharpness.errors.values()]
+        return [*(each for some in of_commands for each in some), *sharp]
 
     # introspection -------------------------------------------------------------------------
 
@@ -484,6 +511,7 @@ class Environment:
         """
         return {
             "commands": {name: each.state_dict() for name, each in self.commands.items()},
+            "sharpness": self.sharpness.state_dict(),
             "generator": self.generator.get_state(),
             "non_finite_resets": self.non_finite_resets,
             "task": self.task_name,
@@ -511,6 +539,7 @@ class Environment:
                 )
         for name, command in self.commands.items():
             command.load_state_dict(commands[name])
+        self.sharpness.load_state_dict(state.get("sharpness", {}))
         # A checkpoint read onto a GPU has everything there; generators take it from the CPU.
         self.generator.set_state(state["generator"].cpu())
         self.non_finite_resets = int(state["non_finite_resets"])
@@ -598,7 +627,7 @@ class Environment:
 
     def _reward_terms(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """[N] weighted sum, and each weighted term."""
-        return weighted_rewards(self, self.cfg.rewards)
+        return weighted_rewards(self, self.cfg.rewards, self.sharpness.stds)
 
     def _startup_events(self, everyone: torch.Tensor) -> None:
         """Randomise what stays for good.
@@ -674,4 +703,4 @@ class Environment:
         if self._steps % STATISTICS_EVERY == 0:
             for command in self.commands.values():
                 self._statistics |= command.statistics()
-        return log | self._statistics | self._curriculum, values
+        return log | self._statistics | self._curriculum | self.sharpness.log(), values

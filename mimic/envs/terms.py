@@ -72,8 +72,18 @@ class RewardTerm:
     tracking: bool = False
     """Whether the term says how well the command is followed, 0 to 1. The normalised return of
     an evaluation is the sum of these alone, over their largest value."""
+    adaptive: float = 0.0
+    """Of an exponential kernel with the parameter ``std``: share of a step's mean squared error
+    that its moving average takes; the width is never larger than the average's root, so that the
+    kernel grows sharper as the policy grows better (KungfuBot, arXiv 2506.12851, with 0.001), down
+    to a tenth. 0: the width stays. Evaluations and imagination use the width as configured."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.adaptive <= 1 or (self.adaptive and "std" not in self.parameters):
+            raise MimicError(
+                f"adaptive is a share from 0 to 1 of a reward with the parameter std, got "
+                f"{self.adaptive} with {', '.join(self.parameters) or 'no parameters'}"
+            )
         if self.tracking and not self.weight > 0:
             raise MimicError(
                 f"a tracking reward needs a positive weight, got {self.weight}; a penalty is not "
@@ -146,17 +156,21 @@ def limit_on(error: TermFunction) -> TermFunction:
 
 
 def weighted_rewards(
-    env: Any, terms: Mapping[str, RewardTerm]
+    env: Any, terms: Mapping[str, RewardTerm], stds: Mapping[str, torch.Tensor] | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """[N] weighted sum of reward terms, per step before ``control_dt``, and each weighted term.
 
     Args:
         env: an environment, or whatever its terms can be read on.
+        stds: widths of kernels instead of those that terms are configured with.
     """
     total = torch.zeros(env.num_envs, device=env.device)
     weighted: dict[str, torch.Tensor] = {}
     for name, term in terms.items():
-        value = term.function(env, **term.parameters)
+        parameters = term.parameters
+        if stds and name in stds:
+            parameters = {**parameters, "std": stds[name]}
+        value = term.function(env, **parameters)
         value = check_shape(name, value, (env.num_envs,), exactly=True)
         weighted[name] = term.weight * value
         total = total + weighted[name]

@@ -104,6 +104,9 @@ class PPOConfig:
     """Gradient steps in a pass."""
     symmetry: bool = False
     """Train on each sample's left-right mirror image too (Mittal et al. 2024, arXiv 2403.04359)."""
+    symmetry_loss: float = 0.0
+    """Weight of a loss on what the policy does in a mirror image, against the mirror image of what
+    it does: ``|pi(M s) - M pi(s)|^2`` (Yu et al. 2018, arXiv 1801.08093); 0: none."""
     gamma: float = 0.99
     """Discount of a control step."""
     gae_lambda: float = 0.95
@@ -116,6 +119,9 @@ class PPOConfig:
     """Weight of the value loss."""
     entropy_coef: float = 0.005
     """Weight of the entropy bonus."""
+    lipschitz: float = 0.0
+    """Weight of a penalty on how fast the policy changes with what it sees, which makes it smooth
+    (Chen et al. 2024, arXiv 2410.11825, with 0.002); 0: none."""
     max_grad_norm: float = 1.0
     """Largest norm of a network's gradient."""
     ema_decay: float = 0.0
@@ -134,7 +140,10 @@ class PPOConfig:
                 f"learning_rate_range must be two positive rates, the smaller first, got "
                 f"{self.learning_rate_range}"
             )
-        for name in ("critic_learning_rate", "value_coef", "entropy_coef", "workers"):
+        for name in (
+            "critic_learning_rate", "value_coef", "entropy_coef", "lipschitz", "symmetry_loss",
+            "workers",
+        ):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):
                 raise MimicError(f"{name} must not be negative, got {getattr(self, name)}")
 

@@ -107,7 +107,8 @@ class PPOWithTeacherConfig(TaughtConfig, PPOConfig):
     pull_iterations: int = 3000
     """Iterations over which it falls."""
     teacher_std: float = 0.0
-    """Standard deviation of the teacher's actions; 0: the one it has learnt."""
+    """Standard deviation of the teacher's actions; 0: the one it has learnt (0.3 where it is of an
+    algorithm that does not say)."""
 
     def __post_init__(self) -> None:
         TaughtConfig.__post_init__(self)

@@ -171,20 +171,22 @@ def teacher_of(
     if by == "environment":
         return (env.number % len(clips)).float()[:, None]
     motion: Any = env.commands[command]
-    table = _teachers_of_clips(motion.library.hashes, tuple(map(tuple, clips)))
-    return torch.tensor(table, device=env.device)[motion.clip].float()[:, None]
+    known = tuple(map(tuple, clips))
+    table = _teachers_of_clips(motion.library.hashes, known, str(env.device))
+    return table[motion.clip][:, None]
 
 
 @functools.lru_cache(maxsize=4)
 def _teachers_of_clips(
-    hashes: tuple[str, ...], clips: tuple[tuple[str, ...], ...]
-) -> tuple[int, ...]:
-    """The teacher of every clip of a library."""
+    hashes: tuple[str, ...], clips: tuple[tuple[str, ...], ...], device: str
+) -> torch.Tensor:
+    """[C] the number of the teacher of every clip of a library, as floats."""
     known: dict[str, int] = {}
     for teacher, taught in enumerate(clips):
         for digest in taught:
             known.setdefault(digest, teacher)
-    return tuple(known.get(digest, number % len(clips)) for number, digest in enumerate(hashes))
+    found = [known.get(digest, number % len(clips)) for number, digest in enumerate(hashes)]
+    return torch.tensor(found, device=device).float()
 
 
 # what the student asks ---------------------------------------------------------------------

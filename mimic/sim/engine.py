@@ -263,6 +263,17 @@ class Engine(RowsOfEnvironments, ABC):
         qvel[:, :3], qvel[:, 3:6] = lin_vel_w, ang_vel_b
         self.set_velocity(env_ids, qvel)
 
+    def set_external_force(
+        self, env_ids: torch.Tensor, bodies: torch.Tensor, force: torch.Tensor
+    ) -> None:
+        """Let forces [n, K, 3] (N, world) act at the centres of mass of the scene's bodies [K] in
+        the environments ``env_ids`` [n], until they are set again.
+
+        Raises:
+            EngineError: the engine cannot.
+        """
+        raise CannotVaryError(self.name, "xfrc_applied")
+
     def non_finite(self) -> torch.Tensor:
         """[N] bool: environments whose state is not finite or has blown up."""
         # A sum or a maximum over one non-finite value is not finite: two reductions are enough.

@@ -67,13 +67,17 @@ def everything() -> dict[str, ObservationTerm]:
         "actions": ObservationTerm(function=o.actions),
         "foot_contacts": ObservationTerm(function=p.foot_contacts),
         "drawn_numbers": ObservationTerm(
-            function=p.drawn_numbers, parameters={"names": ("foot_friction",)}
+            function=p.drawn_numbers, parameters={"names": ("foot_friction", "mass", "base_mass")}
         ),
         "drawn_vectors": ObservationTerm(
-            function=p.drawn_vectors, parameters={"names": ("anchor_com",)}
+            function=p.drawn_vectors, parameters={"names": ("anchor_com", "base_com")}
         ),
         "drawn_joint_angles": ObservationTerm(
             function=p.drawn_joint_angles, parameters={"names": ("joint_default",)}
+        ),
+        "drawn_joint_factors": ObservationTerm(
+            function=p.drawn_joint_factors,
+            parameters={"names": ("kp", "kd", "motor_strength", "armature")},
         ),
     }
 

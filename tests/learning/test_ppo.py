@@ -163,3 +163,65 @@ def test_a_rollout_and_its_mirror_image_teach_the_same() -> None:
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(same, other, atol=1e-4)
+
+
+def test_the_lipschitz_penalty_is_the_squared_slope_of_the_log_probability() -> None:
+    """Also through activations that are computed in place, and followed to the weights."""
+    ours = make(ParallelPPO, workers=1, lipschitz=0.5)
+    roll_out(ours)
+    assert isinstance(ours, ParallelPPO)
+    with torch.no_grad():
+        rollout = ours._shuffled_rollout()
+    (networks,) = ours._networks_of_workers()
+    rows = len(rollout.actions)
+    figures = ours._backward(networks, rollout, 0, rows, rows)
+    found = [p.grad.clone() for p in networks.actor.parameters() if p.grad is not None]
+
+    for parameter in networks.parameters:
+        parameter.grad = None
+    ours.lipschitz = 0.0
+    ours._backward(networks, rollout, 0, rows, rows)
+    plain = [p.grad.clone() for p in networks.actor.parameters() if p.grad is not None]
+
+    seen = rollout.actor_input.clone().requires_grad_(True)
+    hidden = seen
+    layers: Any = networks.actor
+    for layer in layers:
+        apart = isinstance(layer, torch.nn.ELU)
+        hidden = torch.nn.functional.elu(hidden) if apart else layer(hidden)
+    std = ours._std(networks.std)
+    log_prob = torch.distributions.Normal(hidden, std).log_prob(rollout.actions).sum()
+    (slope,) = torch.autograd.grad(log_prob, seen, create_graph=True)
+    penalty = slope.square().sum(-1).mean()
+    assert float(figures[-1]) == pytest.approx(float(penalty.detach()), rel=1e-4)
+    expected = torch.autograd.grad(0.5 * penalty, list(networks.actor.parameters()))
+    for with_it, without, alone in zip(found, plain, expected, strict=True):
+        torch.testing.assert_close(with_it - without, alone, rtol=1e-3, atol=1e-5)
+
+
+def test_a_penalised_policy_changes_less_with_what_it_sees() -> None:
+    steep = {}
+    for weight in (0.0, 1.0):
+        algorithm = make(ParallelPPO, workers=1, lipschitz=weight or 1e-9)
+        for _ in range(8):
+            roll_out(algorithm)
+            steep[weight] = algorithm.update()["lipschitz"]
+    assert steep[1.0] < 0.5 * steep[0.0]
+
+
+def test_a_loss_on_asymmetry_makes_a_policy_do_the_same_left_and_right() -> None:
+    mirror = {name: flip for name in ("actor", "critic", "actions")}
+    uneven = {}
+    for weight in (1e-9, 10.0):
+        algorithm = make(ParallelPPO, workers=1, mirror=mirror, mirror_coef=weight)
+        for _ in range(8):
+            roll_out(algorithm)
+            figures = algorithm.update()
+        uneven[weight] = figures["asymmetry"]
+        seen = observations(torch.Generator().manual_seed(5))
+        image = TensorDict({k: flip(v) for k, v in seen.items()}, batch_size=[ENVS])
+        algorithm.eval_mode()
+        with torch.no_grad():
+            apart = (algorithm.actor(image) - flip(algorithm.actor(seen))).square().mean()
+        assert float(apart) < 3.0 * figures["asymmetry"] + 1e-6
+    assert uneven[10.0] < 0.5 * uneven[1e-9]

@@ -27,6 +27,7 @@ from mimic_base.errors import MimicError, UserError
 from motions import RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway
+from tests.learning.test_world_model import SMALL as WORLD_MODEL
 
 NETWORKS = ["--actor-hidden", "8", "--critic-hidden", "8"]
 SMALL = [
@@ -215,3 +216,18 @@ def test_a_run_keeps_the_teachers_it_began_with(teacher: Path, clip: Path, tmp_p
     more = ["--resume", str(run), "--iterations", "2", "--teacher", str(teacher), str(teacher)]
     with pytest.raises(MimicError, match="do not fit"):
         train(parse(more))
+
+
+def test_a_world_models_policy_teaches_too(clip: Path, tmp_path: Path) -> None:
+    """Trained on the student's own task: its future frames and histories can be imagined."""
+    master = trained(
+        "tracking-student", [clip], tmp_path, "master", *WORLD_MODEL, "--loop.iterations", "3"
+    )
+    pupil = trained(
+        "tracking-student", [clip], tmp_path, "pupil", *SMALL, "--algorithm", "dagger",
+        "--teacher", str(master), "--iterations", "1",
+    )  # fmt: skip
+    saved = load_checkpoint(find_checkpoint(pupil))["algorithm"]["state"]["teachers"]
+    assert saved[0]["algorithm"]["name"] == "world-model"
+    # Of its replay and its model nothing is kept.
+    assert saved[0]["algorithm"]["state"]["learner"] is None

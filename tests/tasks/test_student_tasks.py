@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mimic.commands.train import parse, train
 from mimic.policy.player import PolicyPlayer
 from mimic.tasks.student import HISTORY
 from mimic.viewer.rollout import roll_out
+from mimic_base.errors import MimicError
 from motions import RobotMotion
 from tests.conftest import TINY
 from tests.envs.conftest import sway
@@ -40,3 +42,22 @@ def test_a_teacher_trains_on_mirrored_samples_too(tmp_path: Path) -> None:
     sway(robots.load(TINY), fps=30.0).save(clip)
     arguments = ["tracking-teacher", "--motion", str(clip), *SMALL, "--symmetry"]
     assert train(parse([*arguments, "--out", str(tmp_path)])) == 0
+
+
+def test_a_run_is_trained_on_a_presets_physics(tmp_path: Path) -> None:
+    clip = tmp_path / "sway.npz"
+    sway(robots.load(TINY), fps=30.0).save(clip)
+    arguments = ["tracking-student", "--motion", str(clip), *SMALL, "--randomisation", "hard"]
+    event = ["--task.events.masses.parameters.factor", "0.9", "1.1"]
+    assert train(parse([*arguments, *event, "--out", str(tmp_path)])) == 0
+    (run,) = (tmp_path / "tracking-student").iterdir()
+    saved = json.loads((run / "config.json").read_text())
+    assert saved["randomisation"] == "hard"
+    task = saved["run"]["task"]
+    assert task["action_delay"] == [0, 2] and "motor_strength" in task["events"]
+    assert task["events"]["masses"]["parameters"] == {"factor": [0.9, 1.1]}
+    assert train(parse(["--resume", str(run), "--iterations", "2"])) == 0
+    with pytest.raises(MimicError, match="--randomisation cannot be changed"):
+        parse(["--resume", str(run), "--randomisation", "twist"])
+    with pytest.raises(MimicError, match="unknown randomisation 'most'; known: none"):
+        train(parse([*arguments[:-1], "most"]))

@@ -93,7 +93,8 @@ class PPO:
             learning_rate_range=c.learning_rate_range, max_grad_norm=c.max_grad_norm,
             use_clipped_value_loss=c.clipped_value_loss, schedule=c.schedule,
             desired_kl=c.desired_kl, workers=c.workers, device=device, ranks=ranks,
-            reflections=spec.reflections() if c.symmetry else None,
+            reflections=spec.reflections() if c.symmetry else None, lipschitz=c.lipschitz,
+            mirror=spec.reflections() if c.symmetry_loss else None, mirror_coef=c.symmetry_loss,
         )  # fmt: skip
         trainer.train_mode()
         ranks.same_start([trainer.actor, trainer.critic])
@@ -210,6 +211,8 @@ class _Rollout:
     scalars: torch.Tensor
     teacher: torch.Tensor | None = None  # [B, A] what a teacher would have done
     teacher_std: torch.Tensor | None = None  # [B, A]
+    image_input: torch.Tensor | None = None  # [B, D] of the mirror images
+    image_skip: torch.Tensor | None = None  # [B, A]
 
 
 @dataclass(eq=False)
@@ -272,6 +275,9 @@ class ParallelPPO(algorithms.PPO):
         learning_rate: float = 1e-3,
         critic_learning_rate: float = 0.0,
         reflections: Mapping[str, Reflect] | None = None,
+        lipschitz: float = 0.0,
+        mirror: Mapping[str, Reflect] | None = None,
+        mirror_coef: float = 0.0,
         device: str = "cpu",
         ranks: Ranks = SINGLE,
         **kwargs: Any,
@@ -299,6 +305,8 @@ class ParallelPPO(algorithms.PPO):
         )
         self.critic_learning_rate = critic_learning_rate
         self.reflections = reflections
+        self.lipschitz = lipschitz
+        self.mirror, self.mirror_coef = mirror, mirror_coef
         self.guide: Guide | None = None
         self.surrogate_coef = 1.0
         self._copies: list[_Networks] = []
@@ -344,6 +352,8 @@ class ParallelPPO(algorithms.PPO):
         totals = totals / (self.num_learning_epochs * self.num_mini_batches)
         names = ["surrogate", "value", "kl", "entropy"]
         names += [] if self.guide is None else [f"teacher_{self.guide.kind}"]
+        names += ["lipschitz"] if self.lipschitz > 0 else []
+        names += ["asymmetry"] if self.mirror is not None else []
         return dict(zip(names, totals.tolist(), strict=True))
 
     def _shuffled_rollout(self) -> _Rollout:
@@ -367,6 +377,13 @@ class ParallelPPO(algorithms.PPO):
         names = {*self.actor.obs_groups, *self.critic.obs_groups}
         observations: Any = {name: shuffled(st.observations[name], name) for name in names}
         skip = getattr(self.actor, "skip", None)
+        image_input = image_skip = None
+        if self.mirror is not None:
+            images: Any = {
+                name: self.mirror[name](observations[name]) for name in self.actor.obs_groups
+            }
+            image_input = self.actor.get_latent(images)
+            image_skip = None if skip is None else skip(images[self.actor.obs_groups[0]])
         scalars = (st.actions_log_prob, st.values, st.returns, st.advantages)
         guide, teacher, teacher_std = self.guide, None, None
         if guide is not None:
@@ -384,6 +401,8 @@ class ParallelPPO(algorithms.PPO):
             scalars=shuffled(torch.cat(scalars, -1)),
             teacher=teacher,
             teacher_std=teacher_std,
+            image_input=image_input,
+            image_skip=image_skip,
         )
 
     def _gradient_step(self, rollout: _Rollout, start: int, stop: int) -> torch.Tensor:
@@ -428,12 +447,16 @@ class ParallelPPO(algorithms.PPO):
         """Add the gradients of rows ``start`` to ``stop``, a share of a minibatch of ``total``.
 
         Returns:
-            [4 | 5] share of the minibatch's surrogate, value loss, KL divergence and entropy, and
-            of the distance from a teacher where there is one.
+            [4 to 7] share of the minibatch's surrogate, value loss, KL divergence and entropy, of
+            the distance from a teacher, of the policy's squared slope and of its asymmetry where
+            they count.
         """
         part = slice(start, stop)
         std = self._std(networks.std)
-        mean = networks.actor(rollout.actor_input[part])
+        seen = rollout.actor_input[part]
+        if self.lipschitz > 0:
+            seen = seen.detach().requires_grad_(True)
+        mean = networks.actor(seen)
         if rollout.skip is not None:
             mean = mean + rollout.skip[part]
         rows, dims = mean.shape
@@ -468,6 +491,20 @@ class ParallelPPO(algorithms.PPO):
                 apart = (mean - other).square().mean() * share
             loss = loss + self.guide.weight * apart
             further.append(apart)
+        if self.lipschitz > 0:
+            # E |d log pi(a | o) / d o|^2 over normalised observations.
+            (slope,) = torch.autograd.grad(log_prob.sum(), seen, create_graph=True)
+            steep = slope.square().sum() / total
+            loss = loss + self.lipschitz * steep
+            further.append(steep.detach())
+        if rollout.image_input is not None:
+            assert self.mirror is not None
+            image = networks.actor(rollout.image_input[part])
+            if rollout.image_skip is not None:
+                image = image + rollout.image_skip[part]
+            uneven = (image - self.mirror["actions"](mean.detach())).square().mean() * share
+            loss = loss + self.mirror_coef * uneven
+            further.append(uneven)
         loss.backward()
         with torch.no_grad():
             moved = (rollout.old_mean[part] - mean).square() + rollout.old_std.square()

@@ -36,6 +36,7 @@ class MujocoEngine(Engine):
             self._sensors = torch.from_numpy(self._batch.bind("sensordata", np.float32))
         self._fields: dict[str, torch.Tensor] = {}
         self._sample: Sample | None = None
+        self._forces: torch.Tensor | None = None
         self._ctrl[:] = torch.as_tensor(scene.robot.default_joint_pos)
         self._publish(*self._read())
 
@@ -79,6 +80,15 @@ class MujocoEngine(Engine):
         """Set the per-environment values of an ``mjModel`` field."""
         self.model_field(name)
         self._fields[name].copy_(values)
+
+    def set_external_force(
+        self, env_ids: torch.Tensor, bodies: torch.Tensor, force: torch.Tensor
+    ) -> None:
+        """Forces on bodies of some environments, see ``Engine.set_external_force``."""
+        if self._forces is None:
+            self._forces = torch.from_numpy(self._batch.bind("xfrc_applied"))
+        shaped = self._forces.view(self.num_envs, -1, 6)
+        shaped[env_ids.cpu()[:, None], bodies.cpu(), :3] = force.to(shaped)
 
     def _read(self) -> tuple[torch.Tensor, torch.Tensor]:
         return (

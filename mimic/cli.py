@@ -85,6 +85,7 @@ SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
         "play": Command("mimic.commands.play:Play", "watch a policy: figures, video, window"),
         "evaluate": Command("mimic.commands.evaluate:Evaluate", "success and errors of a policy"),
         "refine": Command("mimic.commands.refine:Refine", "clips as a policy physically does them"),
+        "robustness": Command("mimic.commands.robustness:Robustness", "what makes a policy fall"),
         "slurm": Command("mimic.commands.slurm:main", "train as a job of a Slurm cluster"),
         "export": Command("mimic.commands.export:Export", "a run's policy as an ONNX file"),
     },

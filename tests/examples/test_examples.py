@@ -51,6 +51,12 @@ SAYS = {
         "agrees with torch",
         r"joint_vel: 29 x 5",
     ),
+    "16_robustness": (
+        "undisturbed: 100 % of 4",
+        r"motor_strength: 1x \d+ %, 4x \d+ %",
+        r"torque \d\.\d N m",
+        "below 95 %",
+    ),
     "12_objective": (r"\d+ cm before, [0-4]\.\d cm now", "pelvis at most 0.7", "climbs 0.2"),
 }
 

@@ -73,7 +73,9 @@ class TrainArguments:
     """Robot motions (.npz) or folders of them. A resumed run knows its own."""
     algorithm: str = "ppo"
     """How it learns: ppo, world-model; from a teacher (--teacher RUN): dagger, ppo-kl,
-    supervised-then-rl; or package.module:Class of your own."""
+    supervised-then-rl; or package.module:Class of your own. By default world-model for the task
+    tracking with the preset cpu, unless an option is given that only ppo has; that of the run named
+    by --init-from; else ppo."""
     preset: Literal["cpu", "gpu"] = "cpu"
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None
@@ -92,8 +94,9 @@ class TrainArguments:
     """Where physics, environment and networks are computed: auto, cpu, cuda or cuda:N."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether the environment's own work goes through torch.compile; auto: on a GPU."""
-    sampling: Literal["adaptive", "beyondmimic"] = "adaptive"
-    """How starts are drawn: failures per visit, or BeyondMimic's published rule."""
+    sampling: Literal["adaptive", "return", "beyondmimic"] = "adaptive"
+    """How starts are drawn: failures per visit, missed reward per visit, or BeyondMimic's
+    published rule."""
     drift_limit: float | None = None
     """Episodes also end when the robot's anchor is this far from the reference's, horizontally, m.
     0: never, as in BeyondMimic. By default 0.7 (preset cpu) or never (gpu)."""
@@ -158,7 +161,8 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
         if algorithm not in (None, defaults.algorithm):
             raise MimicError(f"{saved}: this run's algorithm is '{defaults.algorithm}'")
     else:
-        defaults = preset_arguments(preset or "cpu", algorithm or "ppo")
+        algorithm = algorithm or default_algorithm(arguments)
+        defaults = preset_arguments(preset or "cpu", algorithm)
         defaults = dataclasses.replace(defaults, randomisation=drawn or "")
         if ":" in task_of(arguments):
             defaults = suited(defaults, task_of(arguments))
@@ -188,6 +192,36 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
     if args.resume is not None and args.init_from is not None:
         raise MimicError("--resume continues a run, --init-from starts one: give only one of them")
     return args
+
+
+QUICKEST = {("tracking", "cpu"): "world-model"}
+"""Algorithms that have been measured to learn a task with a preset sooner than PPO does."""
+ALGORITHM_GROUP = "--algorithm."
+
+
+def default_algorithm(arguments: Sequence[str]) -> str:
+    """How a new run learns that does not say it: see ``TrainArguments.algorithm``.
+
+    Args:
+        arguments: of the command line, with their present names.
+    """
+    begun = given(arguments, "--init-from")
+    if begun is not None:
+        try:
+            same = str(read_config(Path(begun))["algorithm"])
+        except (MimicError, OSError, LookupError):
+            # A checkpoint alone, or one of the first schema; what is wrong with it is told later.
+            return "ppo"
+        taught = any(each.name == "teacher" for each in dataclasses.fields(config_class(same)))
+        return "ppo" if taught and given(arguments, "--algorithm.teacher") is None else same
+    quickest = QUICKEST.get((task_of(arguments), given(arguments, "--preset") or "cpu"), "ppo")
+    known = {each.name for each in dataclasses.fields(config_class(quickest))}
+    for each in arguments:
+        if each.startswith(ALGORITHM_GROUP):
+            name = each.partition("=")[0].removeprefix(ALGORITHM_GROUP).replace("-", "_")
+            if not {name.partition(".")[0], name.removeprefix("no_")} & known:
+                return "ppo"
+    return quickest
 
 
 def preset_arguments(preset: str, algorithm: str) -> TrainArguments:

@@ -18,9 +18,15 @@ def few_threads(num_envs: int) -> Iterator[None]:
     waiting for each other, and on a busy machine, where one of them may have lost its core, they
     spin away many times the work itself.
     """
+    with threads(max(1, min(torch.get_num_threads(), num_envs // ENVS_PER_THREAD))):
+        yield
+
+
+@contextmanager
+def threads(wanted: int) -> Iterator[None]:
+    """Let torch's operations have so many threads inside the block; 0: as many as before."""
     before = torch.get_num_threads()
-    wanted = max(1, min(before, num_envs // ENVS_PER_THREAD))
-    if wanted == before:
+    if wanted in (0, before):
         yield
         return
     torch.set_num_threads(wanted)

@@ -114,6 +114,10 @@ class WorldModelConfig:
     """Decay per gradient step of an average of the policy's weights, used for evaluation and
     export; 0 uses the weights themselves."""
 
+    workers: int = 1
+    """Threads that share a gradient step on the CPU; 0 is one per core. Its operations are small:
+    more than one pay for wide networks alone."""
+
     guard: float = 1.0
     """Rollouts are no longer than the model is better than a robot that keeps its velocity: the
     largest ratio of the two errors; 0 never shortens them."""
@@ -134,8 +138,8 @@ class WorldModelConfig:
         )  # fmt: skip
         _in_unit_interval(self, "target_rate", "gamma", "td_lambda", "ema_decay")
         for name in (
-            "exploration", "anneal", "muon_learning_rate", "guard", "model_warmup_updates",
-            "model_history",
+            "exploration", "anneal", "workers", "muon_learning_rate", "guard",
+            "model_warmup_updates", "model_history",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) < float("inf"):
                 raise MimicError(f"{name} must not be negative, got {getattr(self, name)}")

@@ -12,10 +12,11 @@ from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.compiled import wants_compilation
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.motion_library import MotionSource
+from mimic.envs.sampling import SamplingConfig
 from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
 from mimic.tasks.student import student, student_with_heading, teacher
-from mimic.tasks.tracking import faithful, tracking, without_state_estimation
+from mimic.tasks.tracking import faithful, tracking, with_sampling, without_state_estimation
 from mimic_base.errors import MimicError
 from mimic_base.trust import PROGRAM, check_trusted
 from robots import Robot
@@ -41,7 +42,8 @@ def task_config(task: str, *, sampling: str = "adaptive") -> TaskConfig:
     Args:
         task: a name, or ``package.module:function`` for a function without arguments that returns
             a ``TaskConfig``.
-        sampling: ``adaptive`` (default) or ``beyondmimic`` (the published start sampling).
+        sampling: ``adaptive`` (default), ``return`` or ``beyondmimic`` (the published start
+            sampling); see ``SamplingConfig``.
 
     Raises:
         MimicError: unknown task.
@@ -49,8 +51,10 @@ def task_config(task: str, *, sampling: str = "adaptive") -> TaskConfig:
     config = _find(task)
     if sampling == "beyondmimic":
         return faithful(config)
+    if sampling == "return":
+        return with_sampling(config, SamplingConfig(mode="return"))
     if sampling != "adaptive":
-        raise MimicError(f"unknown sampling '{sampling}'; known: adaptive, beyondmimic")
+        raise MimicError(f"unknown sampling '{sampling}'; known: adaptive, return, beyondmimic")
     return config
 
 

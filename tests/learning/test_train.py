@@ -12,6 +12,7 @@ import pytest
 import robots
 from mimic.commands.train import parse, train
 from mimic.learning import PRESETS
+from mimic.learning.registry import config_class
 from mimic.policy.player import PolicyPlayer
 from mimic.viewer.rollout import roll_out
 from mimic_base.errors import MimicError, UserError
@@ -116,6 +117,28 @@ def test_presets_are_defaults_that_options_override() -> None:
     assert args.loop.num_envs == 4096 and args.algorithm_config.clip == 0.3
     assert args.algorithm_config.networks.actor_hidden == (512, 256, 128)
     assert [path.name for path in args.motion] == ["a.npz", "b.npz"]
+
+
+def test_the_quickest_algorithm_is_the_default(run: Path, tmp_path: Path) -> None:
+    def chosen(*words: str) -> str:
+        args = parse([*words, "--motion", "x.npz"])
+        assert type(args.algorithm_config) is config_class(args.algorithm)
+        return args.algorithm
+
+    assert chosen("tracking") == "world-model"
+    assert chosen("tracking", "--algorithm", "ppo") == "ppo"
+    assert chosen("tracking", "--preset", "gpu") == "ppo"
+    assert chosen(TASK) == "ppo"
+    # Options say who is meant: these are both's, then the world model's and PPO's alone.
+    assert chosen("tracking", "--algorithm.steps", "6") == "world-model"
+    assert chosen("tracking", "--algorithm.networks.actor-hidden", "32") == "world-model"
+    assert chosen("tracking", "--algorithm.no-corrected") == "world-model"
+    assert chosen("tracking", "--algorithm.entropy-coef", "0.0") == "ppo"
+    assert chosen("tracking", "--entropy-coef", "0.0") == "ppo"
+    assert chosen("tracking", "--symmetry") == "ppo"
+    # A run that begins with another's networks learns as that one did.
+    assert chosen("tracking", "--init-from", str(run)) == "ppo"
+    assert chosen("tracking", "--init-from", str(tmp_path / "absent")) == "ppo"
 
 
 def test_mistakes_are_one_line_and_leave_nothing_behind(clip: Path, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_free_imagination_and_fitting_over_several_steps(clip: Path, tmp_path: P
 
 
 PPO = [
+    "--algorithm", "ppo",
     "--robot", str(TINY), "--device", "cpu", "--loop.num-envs", "8", "--algorithm.steps", "6",
     "--algorithm.workers", "1", "--algorithm.networks.actor-hidden", "16", "--loop.iterations", "1",
 ]  # fmt: skip

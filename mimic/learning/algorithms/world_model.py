@@ -22,6 +22,7 @@ from mimic.envs.context import CONTEXT_GROUP, CONTEXT_TERMS
 from mimic.envs.imagination import STATE_GROUP, STATE_TERMS, Imagination, StateRows
 from mimic.envs.spec import EnvSpec
 from mimic.envs.terms import ObservationTerm
+from mimic.envs.threads import threads
 from mimic.learning.algorithm import NonFiniteError, Transition
 from mimic.learning.captured import Captured
 from mimic.learning.distributed import SINGLE, Ranks
@@ -130,7 +131,8 @@ class WorldModel:
             NonFiniteError: before a weight could be spoilt.
         """
         assert self.learner is not None
-        return self.learner.update(self.average)
+        with threads(self.config.workers):
+            return self.learner.update(self.average)
 
     def policy(self) -> PlainActor:
         """The deterministic policy, with averaged weights where they are kept."""

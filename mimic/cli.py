@@ -71,6 +71,14 @@ ROBOTS = Group(
     },
     default="list",
 )
+DEPLOY = Group(
+    "a policy on a robot, simulated or real",
+    {
+        "run": Command("mimic.commands.deploy:Deploy", "run it: limp, stand, track, hold"),
+        "replay": Command("mimic.commands.deploy:ReplaySession", "a recorded session once more"),
+    },
+    default="run",
+)
 SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
     "motions": {
         "retarget": Command("retarget.command.cli:main", "human clips into motions of a robot"),
@@ -86,6 +94,7 @@ SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
         "evaluate": Command("mimic.commands.evaluate:Evaluate", "success and errors of a policy"),
         "refine": Command("mimic.commands.refine:Refine", "clips as a policy physically does them"),
         "robustness": Command("mimic.commands.robustness:Robustness", "what makes a policy fall"),
+        "deploy": DEPLOY,
         "slurm": Command("mimic.commands.slurm:main", "train as a job of a Slurm cluster"),
         "export": Command("mimic.commands.export:Export", "a run's policy as an ONNX file"),
     },

@@ -7,7 +7,6 @@ simulated robot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,19 +132,9 @@ class Guard:
         return self._answer(now, state)
 
     def _answer(self, now: float, state: RobotState) -> Verdict:
-        request, measured = self._request, array(state.joint_pos)
-        kind = self._mode_machine or 0
-        wanted = damping_command(measured, self.limits.damping, kind)
-        if not self.trip and request is not None and request.mode in ACTIVE:
-            zero = np.zeros(len(measured))
-            wanted = RobotCommand(
-                joint_pos=request.joint_pos,
-                joint_vel=zero,
-                torque=zero,
-                kp=request.kp,
-                kd=request.kd,
-                mode_machine=kind,
-            )
+        measured = array(state.joint_pos)
+        request = None if self.trip else self._request
+        wanted = wanted_command(request, measured, self.limits, self._mode_machine or 0)
         limited = limit_command(wanted, measured, self._before, self.limits)
         if not limited.finite and not self.trip:
             self._latch(now, "command", "the command is not finite")
@@ -153,6 +142,11 @@ class Guard:
         return Verdict(
             command=limited.command, trip=self.trip, told=self.told, limited=limited.changed
         )
+
+    def stop(self, now: float, trip: str, told: str) -> None:
+        """Damp from now on, for a reason that whoever runs the guard sees."""
+        if not self.trip:
+            self._latch(now, trip, told)
 
     def _latch(self, now: float, trip: str, told: str) -> None:
         if trip:
@@ -189,5 +183,23 @@ class Guard:
         )
 
 
-Clock = Callable[[], float]
-"""s on a clock that never goes back."""
+def wanted_command(
+    request: Request | None, measured: Array, limits: CommandLimits, mode_machine: int
+) -> RobotCommand:
+    """What the limiter is given: what is asked for in an active mode, and damping otherwise.
+
+    Args:
+        request: None where the guard has tripped.
+        measured: [J] rad, where the joints are.
+    """
+    if request is None or request.mode not in ACTIVE:
+        return damping_command(measured, limits.damping, mode_machine)
+    zero = np.zeros(len(measured))
+    return RobotCommand(
+        joint_pos=request.joint_pos,
+        joint_vel=zero,
+        torque=zero,
+        kp=request.kp,
+        kd=request.kd,
+        mode_machine=mode_machine,
+    )

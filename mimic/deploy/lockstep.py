@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mimic.deploy.guard import Guard, Request, Verdict
 from mimic.deploy.modes import Mode
-from mimic.deploy.pilot import Event, Pilot, Step
+from mimic.deploy.pilot import Pilot, Step, next_event
 from mimic.deploy.simulated import SimulatedRobot
 
 
@@ -55,9 +55,3 @@ class LockStep:
         for _ in range(round(seconds / self.robot.settings.tick)):
             self.tick()
             yield None
-
-
-def next_event(mode: Mode) -> tuple[str, ...]:
-    """What takes a robot further on its way to the clip."""
-    after = {Mode.PASSIVE: Event.STAND, Mode.STAND: Event.READY, Mode.READY: Event.TRACK}
-    return (after[mode],) if mode in after else ()

@@ -165,7 +165,7 @@ class Pilot:
                 observation = self.observe(state)
                 action = self.act(observation)
             except MimicError as error:
-                self._stop(now, str(error))
+                self.fail(now, str(error))
         return Step(
             request=self.request(now, action, overruns),
             observation=np.asarray(observation),
@@ -180,7 +180,7 @@ class Pilot:
         machine.go(Mode.PASSIVE, now) if self.mode == Mode.DISCONNECTED else None
         for event in events:
             if event == Event.STOP:
-                self._stop(now, "the operator")
+                self.fail(now, "the operator")
             elif event == Event.RESET and machine.reset(now):
                 self.stop, self._reset = "", True
             elif event == Event.STAND and machine.go(Mode.STAND, now):
@@ -194,7 +194,7 @@ class Pilot:
             elif event == Event.PASSIVE:
                 machine.go(Mode.PASSIVE, now)
         if trip and not self._reset:
-            self._stop(now, trip)
+            self.fail(now, trip)
         if self.mode == Mode.TRACK and self.frame >= self._reference.num_frames - 1:
             self._end(now)
 
@@ -206,6 +206,10 @@ class Pilot:
         """The network's action [A]; the next observation remembers it."""
         self._action = np.asarray(self.player.act(observation), np.float64)
         return self._action
+
+    def remember(self, action: Array) -> None:
+        """Let the next observation remember this action [A], whatever the network gave."""
+        self._action = np.asarray(action, np.float64)
 
     def request(self, now: float, action: Array, overruns: int = 0) -> Request:
         """What the guard is asked for, after `change_mode`, and with an action in track and hold;
@@ -265,7 +269,8 @@ class Pilot:
 
     # parts ---------------------------------------------------------------------------------
 
-    def _stop(self, now: float, why: str) -> None:
+    def fail(self, now: float, why: str) -> None:
+        """Damp from now on."""
         self.machine.go(Mode.DAMPING, now)
         self.stop = self.stop or why
 
@@ -318,3 +323,9 @@ def _smooth(share: float) -> float:
     """3 s^2 - 2 s^3 of a share that is kept within 0 and 1."""
     share = min(1.0, max(0.0, share))
     return share * share * (3.0 - 2.0 * share)
+
+
+def next_event(mode: Mode) -> tuple[str, ...]:
+    """What takes a robot further on its way to the clip."""
+    after = {Mode.PASSIVE: Event.STAND, Mode.STAND: Event.READY, Mode.READY: Event.TRACK}
+    return (after[mode],) if mode in after else ()

@@ -1,0 +1,96 @@
+"""``mimic deploy``: run a policy on a robot, a simulated one unless another is named.
+
+mimic deploy mimic/assets/policy_g1_demo.onnx --robot simulated --video walk.mp4
+mimic deploy policy.onnx --motion walk.npz turn.npz --loop 2
+mimic deploy replay deployments/2026-01-31_12-00-00
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import tyro
+
+SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deploy:
+    """Run a policy on a robot, from limp to the clip's end, watched by a guard of its own."""
+
+    older: ClassVar[Mapping[str, str]] = {}
+
+    policy: Annotated[Path, tyro.conf.Positional]
+    """policy.onnx, or a run directory that has one."""
+    robot: str = SIMULATED
+    """Robot name, or a description file (.toml); `simulated` is the policy's own in MuJoCo."""
+    motion: tuple[Path, ...] = ()
+    """Robot motions (.npz) or folders of them, played one after the other; by default the clip in
+    the policy file, and a walk for the policy that is shipped."""
+    loop: int = 1
+    """How often the clips are played; 0: until the operator stops."""
+    hold: float = 3.0
+    """Seconds of holding the last frame, after which the deployment ends."""
+    seconds: float | None = None
+    """Seconds after which the deployment ends in any case."""
+    manual: bool = False
+    """Wait for keys (s stand, r ready, t track, x reset, any other stops) or the remote."""
+    lock_step: bool = False
+    """The simulated robot, the guard and the policy wait for each other: the same every time, and
+    nothing is late on a slow computer."""
+    pace: float = 1.0
+    """Share of real time at which a simulated robot runs, for computers that are too slow."""
+    command_hz: float = 500.0
+    """Commands to the robot a second."""
+    gains: float = 1.0
+    """Share of all gains, 0 to 1, for a robot that hangs in a gantry."""
+    joint_noise: float = 0.0
+    """Noise of the simulated robot's joint angles, rad."""
+    delay: int = 0
+    """Ticks by which the simulated robot's states and commands are late, each."""
+    loss: float = 0.0
+    """Share of the simulated robot's states and commands that are lost."""
+    seed: int = 0
+    """Seed of noise and losses."""
+    video: Path | None = None
+    """Write this video (.mp4), the reference as a blue ghost."""
+    out: Path = Path("deployments")
+    """Folder for records of sessions; each has a folder of its own in it."""
+
+    def run(self) -> int:
+        """Deploy; 0 where it came to its end, 1 where the robot was made to damp."""
+        from mimic.commands.deploying import deploy
+
+        return deploy(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaySession:
+    """Play a recorded session again, bit by bit, and name the first place that differs."""
+
+    older: ClassVar[Mapping[str, str]] = {}
+
+    session: Annotated[Path, tyro.conf.Positional]
+    """Folder of a session."""
+    simulate: bool = True
+    """Also the simulated robot of a session in lock-step."""
+
+    def run(self) -> int:
+        """0 where every bit is the same, 1 where something differs."""
+        from mimic.deploy.replay import replay
+
+        found = replay(self.session, simulate=self.simulate)
+        if found.left_over:
+            print(f"note: the record ends {found.left_over} bytes behind its last whole frame")
+        print(
+            f"{self.session}: {found.steps} control steps, {found.acted} with an action, "
+            f"{found.commands} commands, {found.states} simulated states computed again"
+        )
+        if found.difference is None:
+            print("every bit is the same")
+            return 0
+        print(f"differs: {found.difference}")
+        return 1

@@ -1,0 +1,282 @@
+"""What ``mimic deploy`` does once its options are read."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mimic.deploy.gates import check_contract
+from mimic.deploy.guard_process import GuardConfig
+from mimic.deploy.kinematics import Chain
+from mimic.deploy.loop import LoopSettings, PilotLoop
+from mimic.deploy.modes import Mode
+from mimic.deploy.operator import HELP, Operator
+from mimic.deploy.pace import Pace
+from mimic.deploy.pilot import Pilot, PilotSettings
+from mimic.deploy.recorder import Recorder
+from mimic.deploy.replay import POLICY, RECORD, identity_to
+from mimic.deploy.robot_process import RobotProcessConfig
+from mimic.deploy.session import check_alone, ended, guard_process, short_folder, simulated_robot
+from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, references_of
+from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_of, physics_rate
+from mimic.deploy.wire.bus import Bus
+from mimic.policy.opener import find_policy
+from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError
+from motions.robot.dataset import find_motion_files
+
+if TYPE_CHECKING:
+    from mimic.commands.deploy import Deploy
+    from robots import Robot
+
+LATE = 0.05
+"""Share of late control steps from which a note says what to do."""
+
+
+def deploy(options: Deploy) -> int:
+    """Deploy on a simulated robot; the exit code."""
+    import robots
+
+    check_options(options)
+    source = find_policy(options.policy)
+    if source.kind != "onnx":
+        raise MimicError(
+            f"{options.policy}: only policy files (.onnx) are deployed; make one with "
+            f"mimic export {options.policy}"
+        )
+    player = PolicyPlayer(source.file)
+    settings = replace(
+        DeploySettings(),
+        command_hz=options.command_hz,
+        pilot=PilotSettings(loop=options.loop, gains=options.gains),
+    )
+    every = settings.every(player.contract.control_dt)
+    robot = robots.load(robot_of(options, player))
+    identity = identity_of(robot)
+    check_contract(player.contract, identity, player.path)
+    files = [each.path for each in find_motion_files(options.motion)] if options.motion else []
+    clips = references_of(player, files)
+    anchor = Chain.of(robot, player.contract.anchor_body, player.contract.joint_names)
+    pilot = make_pilot(player, identity, clips, anchor, settings)
+    tick = 1.0 / settings.command_hz
+    with short_folder() as folder:
+        config = RobotProcessConfig(
+            bus=str(folder),
+            robot=robot_of(options, player),
+            lock_step=options.lock_step,
+            settings=SimulationSettings(tick=tick, physics_hz=physics_rate(tick, 500.0)),
+            imperfections=Imperfections(
+                joint_pos_noise=options.joint_noise,
+                state_delay=options.delay,
+                command_delay=options.delay,
+                state_loss=options.loss,
+                command_loss=options.loss,
+                seed=options.seed,
+            ),
+            rules=settings.limits,
+            pace=options.pace,
+            results=str(folder / "results.npz"),
+        )
+        guard = GuardConfig(
+            bus=str(folder),
+            identity=identity,
+            limits=command_limits(player, identity, settings),
+            thresholds=settings.thresholds,
+            tick=tick,
+            every=every,
+            lock_step=options.lock_step,
+            pace=options.pace,
+        )
+        with simulated_robot(config) as simulated:
+            check_alone(Bus(folder))
+            session, recorder = record_in(options, player, files, pilot, settings, config, every)
+            operator = Operator(keys=True)
+            print(f"{player.path} on a simulated {robot.title}, {settings.command_hz:g} commands/s")
+            if operator.keys:
+                print(HELP)
+            with guard_process(guard) as (socket, process), operator.attached():
+
+                def changed(before: Mode, mode: Mode) -> None:
+                    why = f": {loop.told or pilot.stop}" if mode == Mode.DAMPING else ""
+                    print(f"  {mode.name.lower()}{why}", flush=True)
+                    if mode == Mode.TRACK:
+                        simulated.tell(release=True)
+
+                loop = PilotLoop(
+                    pilot,
+                    socket,
+                    LoopSettings(
+                        seconds=options.seconds,
+                        hold_s=options.hold,
+                        auto=not options.manual,
+                        lock_step=options.lock_step,
+                    ),
+                    recorder=recorder,
+                    on_mode=changed,
+                    operator=operator,
+                    pace=Pace(options.pace),
+                )
+                loop.keep_reference = options.video is not None
+                try:
+                    loop.run()
+                finally:
+                    loop.leave()
+                    recorder.close()
+                if not ended(process, 30.0):
+                    print("note: the guard has not ended; it goes on damping", file=sys.stderr)
+            results = simulated.end()
+    tell(loop, results, session, recorder)
+    if options.video is not None:
+        write_video_of(options.video, player, robot, loop, results)
+    return 1 if loop.trip or pilot.stop or results["unsafe"] else 0
+
+
+def check_options(options: Deploy) -> None:
+    """Refuse what cannot be, before anything is computed.
+
+    Raises:
+        MimicError: a robot that is not simulated, numbers or names that make no sense.
+    """
+    if options.robot.partition(":")[0] != "simulated":
+        raise MimicError(
+            f"--robot {options.robot}: only simulated robots are reached so far; give "
+            "--robot simulated, or simulated:NAME for another robot than the policy's"
+        )
+    for name in ("hold", "seconds"):
+        value = getattr(options, name)
+        if value is not None and not (np.isfinite(value) and value >= 0):
+            raise MimicError(f"--{name} must not be negative (found {value})")
+    if options.delay < 0:
+        raise MimicError(f"--delay must not be negative (found {options.delay})")
+    if not (np.isfinite(options.command_hz) and options.command_hz > 0):
+        raise MimicError(f"--command-hz must be positive (found {options.command_hz:g})")
+    if not (np.isfinite(options.joint_noise) and options.joint_noise >= 0):
+        raise MimicError(f"--joint-noise must not be negative (found {options.joint_noise:g})")
+    Pace(options.pace)
+    if options.video is not None:
+        from mimic.viewer.video import FPS, SIZE, check_video
+
+        check_video(options.video, SIZE, FPS)
+
+
+def robot_of(options: Deploy, player: PolicyPlayer) -> str:
+    """Name or description file of the robot to simulate."""
+    return options.robot.partition(":")[2] or player.contract.robot.name
+
+
+def record_in(
+    options: Deploy,
+    player: PolicyPlayer,
+    files: list[Path],
+    pilot: Pilot,
+    settings: DeploySettings,
+    config: RobotProcessConfig,
+    every: int,
+) -> tuple[Path, Recorder]:
+    """A folder for the session, with what a replay needs, and the recorder in it."""
+    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder, number = options.out / name, 1
+    while folder.exists():
+        number += 1
+        folder = options.out / f"{name}-{number}"
+    folder.mkdir(parents=True)
+    shutil.copyfile(player.path, folder / POLICY)
+    from mimic.deploy.setup import SHIPPED_CLIP
+
+    shipped = not files and player.contract.clip_inside is None
+    kept = []
+    for index, path in enumerate([SHIPPED_CLIP] if shipped else files):
+        kept.append(f"clip_{index}{path.suffix}")
+        shutil.copyfile(path, folder / kept[-1])
+    header: dict[str, Any] = {
+        "joints": pilot.identity.num_joints,
+        "observation": player.contract.observation_size,
+        "policy": str(player.path.name),
+        "policy_sha256": hashlib.sha256(player.path.read_bytes()).hexdigest(),
+        "motions": kept,
+        "identity": identity_to(pilot.identity),
+        "settings": asdict(settings),
+        "lock_step": options.lock_step,
+        "every": every,
+        "pace": options.pace,
+        "robot_process": {**asdict(config), "bus": "", "results": ""},
+    }
+    return folder, Recorder(folder / RECORD, header)
+
+
+def tell(loop: PilotLoop, results: dict[str, Any], session: Path, recorder: Recorder) -> None:
+    """What came of it, for the console."""
+    print(f"ended: {loop.ended}")
+    unsafe = f"{results['unsafe']} of them outside the limits"
+    if results["unsafe"]:
+        unsafe += f" ({results['first']})"
+    print(
+        f"the robot got {results['commands']} commands, {unsafe}, {results['wrong']} with a wrong "
+        f"checksum, {results['refused']} for another robot"
+    )
+    if not loop.settings.lock_step:
+        print("\n".join(loop.times.lines()))
+        steps = max(1, sum(count for name, count, *_ in loop.times.table() if name == "step"))
+        if loop.deadlines.missed > LATE * steps or results["late"]:
+            print(
+                f"note: {loop.deadlines.missed} of {steps} control steps were late, and the robot "
+                f"{results['late']} times; on a slow computer try --pace 0.2 or --lock-step"
+            )
+    if recorder.failed:
+        print(f"note: the record ends early ({recorder.failed})", file=sys.stderr)
+    print(f"{session}: play it again with mimic deploy replay {session}")
+
+
+def write_video_of(
+    path: Path, player: PolicyPlayer, robot: Robot, loop: PilotLoop, results: dict[str, Any]
+) -> None:
+    """The robot's trajectory with its reference as a ghost."""
+    from mimic.viewer.gl import MISSING, settle_backend
+
+    if settle_backend() is None:
+        print(MISSING)
+    from mimic.sim.states import States
+    from mimic.viewer.rollout import Rollout
+    from mimic.viewer.video import FPS, SIZE, write_rollouts
+
+    contract = player.contract
+    states = States.of(results["qpos"])
+    if not len(states) or not loop.kept:
+        raise MimicError(f"{path}: the deployment ended before there was anything to show")
+    times = np.array([at for at, _ in loop.kept])
+    at = np.clip(np.searchsorted(times, results["time"], "right") - 1, 0, len(times) - 1)
+    rows = np.array([row for _, row in loop.kept])[at]
+    order = [contract.joint_names.index(name) for name in robot.joint_names]
+    reference = States(
+        root_pos_w=rows[:, :3], root_quat_w=rows[:, 3:7], joint_pos=rows[:, 7:][:, order]
+    )
+    keys = [robot.body_names.index(name) for name in contract.body_names]
+    places = [
+        robot.body_poses(each.root_pos_w, each.root_quat_w, each.joint_pos)[0][:, keys]
+        for each in (states, reference)
+    ]
+    empty = np.zeros((len(states), 0))
+    rollout = Rollout(
+        robot=robot.name,
+        clip=f"{player.path.stem} deployed",
+        control_dt=contract.control_dt,
+        states=states,
+        reference=reference,
+        observations=empty,
+        actions=empty,
+        torques=empty,
+        key_body_error=np.linalg.norm(places[0] - places[1], axis=-1).mean(-1),
+        key_body_error_anchor=np.zeros(len(states)),
+        joint_error=np.abs(states.joint_pos - reference.joint_pos).mean(-1),
+        foot_contact=np.zeros((len(states), 2), bool),
+        planned_s=(len(states) - 1) * contract.control_dt,
+    )
+    count = write_rollouts(path, robot, [rollout], size=SIZE, fps=FPS)
+    print(f"{path}: {count} frames, {SIZE[0]} x {SIZE[1]}, {FPS:g} fps")

@@ -1,0 +1,262 @@
+"""The guard in a process of its own: ``python -m mimic.deploy.guard_process FD``.
+
+It alone talks to the robot. The policy's process is at the other end of the socket ``FD``: its end
+closed, or its requests missing, means damping. The terminal's Ctrl-C does not reach this process;
+SIGTERM makes it damp for ``leave_s`` and end. It ends by itself when the policy's process has left
+properly and ``leave_s`` of damping are over, or when it is gone and the robot has not been heard of
+for ``lonely_s``: as long as there is a robot that nobody looks after, it damps.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mimic.deploy.guard import Guard, Request
+from mimic.deploy.limiter import CommandLimits
+from mimic.deploy.messages import RobotIdentity
+from mimic.deploy.pace import Pace
+from mimic.deploy.packing import Rows
+from mimic.deploy.trips import Thresholds
+from mimic.deploy.wire.bus import Bus
+from mimic.deploy.wire.link import WireRobot, at_time
+
+READY = b"ready"
+"""What the guard says first: it is there, and on its guard."""
+LEAVE = b"leave"
+"""What the policy's process says when it ends properly."""
+LOCK_STEP_WAIT = 20.0
+"""s that a lock-step guard waits for the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardConfig:
+    """What the guard is started with."""
+
+    bus: str
+    """Folder of the bus that the robot is on."""
+    identity: RobotIdentity
+    limits: CommandLimits
+    thresholds: Thresholds
+    tick: float
+    """s between two commands."""
+    every: int = 1
+    """In lock-step: ticks in a control step."""
+    lock_step: bool = False
+    """Time is the robot's: each tick waits for its state, each control step for a request."""
+    send: bool = True
+    """False: nothing is sent to the robot (dry run)."""
+    leave_s: float = 0.5
+    """s of damping before the process ends."""
+    lonely_s: float = 2.0
+    """s without a robot and without a policy after which it ends."""
+    pace: float = 1.0
+    """Share of real time at which a simulation runs."""
+
+    def to_json(self) -> str:
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        plain["thresholds"] = asdict(self.thresholds)
+        for name in ("identity", "limits"):
+            part = getattr(self, name)
+            plain[name] = {
+                each.name: _plain(getattr(part, each.name)) for each in fields(type(part))
+            }
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> GuardConfig:
+        plain = json.loads(text)
+        known = plain["identity"]
+        known["joint_names"] = tuple(known["joint_names"])
+        plain["identity"] = RobotIdentity(**known)
+        limits = {name: np.asarray(values) for name, values in plain["limits"].items()}
+        plain["limits"] = CommandLimits(**limits)
+        at = plain["thresholds"]
+        at["stop_buttons"] = tuple(at["stop_buttons"])
+        plain["thresholds"] = Thresholds(**at)
+        return cls(**plain)
+
+
+_PLAIN = ("bus", "tick", "every", "lock_step", "send", "leave_s", "lonely_s", "pace")
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+class GuardProcess:
+    """The guard's loop over its sockets."""
+
+    def __init__(self, config: GuardConfig, pilot: socket.socket) -> None:
+        self.config, self.pilot = config, pilot
+        pilot.setblocking(False)
+        self.rows = Rows(config.identity.num_joints)
+        self.guard = Guard(config.identity, config.limits, config.thresholds)
+        self.pace = Pace(config.pace)
+        self.robot = WireRobot(Bus(Path(config.bus)), config.identity, self.pace.now)
+        self.request: Request | None = None
+        self.gone = False
+        self.leaving = False
+        self.ticks = 0
+        self._row = np.zeros((), self.rows.report)
+
+    def run(self) -> None:
+        """Until there is nothing to guard any more."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self._leave("SIGTERM"))
+        signal.signal(signal.SIGHUP, lambda *_: self._leave("SIGHUP"))
+        self.pilot.send(READY)
+        try:
+            (self._lock_step if self.config.lock_step else self._real_time)()
+        finally:
+            self._damp_and_close()
+
+    def _leave(self, why: str) -> None:
+        self.guard.stop(self.pace.now(), "asked", f"the guard was ended ({why})")
+        self.leaving = True
+
+    def _real_time(self) -> None:
+        tick, deadline = self.config.tick, self.pace.now()
+        heard = left = deadline
+        while True:
+            now = self.pace.now()
+            self._hear(now)
+            state = self.robot.read()
+            heard = state.time if state is not None else heard
+            self._tick(now, state)
+            if not self.leaving:
+                left = now
+            if self.leaving and now - left > self.config.leave_s:
+                return
+            if self.gone and now - heard > self.config.lonely_s:
+                return
+            # Absolute deadlines; what was missed is not made up for.
+            deadline = max(deadline + tick, now - tick)
+            self.pace.sleep(deadline - self.pace.now())
+
+    def _lock_step(self) -> None:
+        before, end = -1, None
+        while True:
+            if not self.robot.wait(LOCK_STEP_WAIT):
+                self._leave("the robot is gone")
+                return
+            state = self.robot.read()
+            if state is None or state.tick == before:
+                continue
+            before, now = state.tick, state.tick * 1e-3
+            state = at_time(state, now)
+            if self.ticks % self.config.every == 0 and not (self.gone or self.leaving):
+                self._report(now, state, None)
+                asked = self.request.number if self.request else 0
+                self.pilot.setblocking(True)
+                self.pilot.settimeout(LOCK_STEP_WAIT)
+                while not (self.gone or self.leaving) and (
+                    self.request is None or self.request.number == asked
+                ):
+                    self._take(now)
+                self.pilot.setblocking(False)
+            self._tick(now, state, tell=False)
+            if self.leaving or self.gone:
+                end = now if end is None else end
+                if now - end >= self.config.leave_s:
+                    return
+
+    def _hear(self, now: float) -> None:
+        while not self.gone and self._take(now):
+            pass
+
+    def _take(self, now: float) -> bool:
+        """Take one message of the pilot; False where there is none."""
+        try:
+            data = self.pilot.recv(65536)
+        except BlockingIOError:
+            return False
+        except TimeoutError:
+            data = b""
+        except OSError:
+            data = b""
+        if data == LEAVE:
+            self.guard.stop(now, "asked", "the deployment has ended")
+            self.leaving = True
+            return False
+        if not data:
+            self.gone = True
+            self.guard.stop(now, "silent", "the process of the policy has ended")
+            return False
+        if len(data) == self.rows.request.itemsize:
+            self.request = self.rows.to_request(np.frombuffer(data, self.rows.request)[0])
+        return True
+
+    def _tick(self, now: float, state: Any, *, tell: bool = True) -> None:
+        guard = self.guard
+        before = guard.before
+        verdict = guard.tick(now, state, self.request, self.robot.rejected_in_row)
+        if verdict.command is not None and self.config.send:
+            self.robot.write(verdict.command, self.ticks)
+        self.ticks += 1
+        self._fill(now, state, before, verdict)
+        if tell:
+            self._tell()
+
+    def _report(self, now: float, state: Any, _: None) -> None:
+        """Lock-step: tell the state, with the verdict of the tick before."""
+        row = self._row
+        row["now"], row["has_state"] = now, True
+        self.rows.of_state(state, row["state"])
+        row["trip"], row["told"] = self.guard.trip.encode(), self.guard.told.encode()[:160]
+        self._tell()
+
+    def _fill(self, now: float, state: Any, before: Any, verdict: Any) -> None:
+        self.rows.of_report(
+            self._row,
+            now,
+            self.ticks,
+            self.robot.rejected,
+            self.request.number if self.request else 0,
+            state,
+            before,
+            verdict,
+            self.guard.tripped_at,
+        )
+
+    def _tell(self) -> None:
+        if self.gone:
+            return
+        try:
+            self.pilot.send(self._row.tobytes())
+        except BlockingIOError:
+            # It does not keep up; it will be silent before long.
+            pass
+        except OSError:
+            self.gone = True
+            self.guard.stop(self.pace.now(), "silent", "the process of the policy has ended")
+
+    def _damp_and_close(self) -> None:
+        """One more damping command on every way out."""
+        state = self.robot.read()
+        now = self.guard.before
+        if state is not None and now is not None and self.config.send:
+            self.guard.stop(self.pace.now(), "asked", "the guard ends")
+            verdict = self.guard.tick(state.time, state, self.request)
+            if verdict.command is not None:
+                self.robot.write(verdict.command, self.ticks)
+        self.robot.close()
+        self.pilot.close()
+
+
+def main() -> None:
+    """Read the configuration from the socket and guard."""
+    pilot = socket.socket(fileno=int(sys.argv[1]))
+    config = GuardConfig.from_json(pilot.recv(1 << 20).decode())
+    GuardProcess(config, pilot).run()
+
+
+if __name__ == "__main__":
+    main()

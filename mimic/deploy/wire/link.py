@@ -1,0 +1,80 @@
+"""A robot at the other end of a bus, in Unitree's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mimic.deploy.messages import Odometry, RobotCommand, RobotIdentity, RobotState
+from mimic.deploy.wire.bus import Bus
+from mimic.deploy.wire.hg import HgCodec, WrongMessage, check_slots, decode_odometry
+
+COMMANDS = "rt_lowcmd"
+STATES = "rt_lowstate"
+ODOMETRY = "rt_odommodestate"
+CONTROL = "simulation"
+"""What a simulated robot is told that no real one understands: its gantry, and to end."""
+
+
+class WireRobot:
+    """A `mimic.deploy.robot_io.RobotIO` over a bus.
+
+    Attributes:
+        rejected_in_row: messages with a wrong size, header or checksum since the last good one.
+        rejected: all of them.
+    """
+
+    def __init__(self, bus: Bus, identity: RobotIdentity, clock: Callable[[], float]) -> None:
+        check_slots(identity)
+        self._identity, self._clock = identity, clock
+        self._codec = HgCodec(joints=identity.num_joints)
+        self._states, self._odometry = bus.subscribe(STATES), bus.subscribe(ODOMETRY)
+        self._commands = bus.publisher(COMMANDS)
+        self._known: Odometry | None = None
+        self._newest: RobotState | None = None
+        self.rejected_in_row = 0
+        self.rejected = 0
+
+    @property
+    def identity(self) -> RobotIdentity:
+        return self._identity
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a state, at most ``seconds``."""
+        return self._states.wait(seconds)
+
+    def fileno(self) -> int:
+        return self._states.fileno()
+
+    def read(self) -> RobotState | None:
+        for message in reversed(self._odometry.drain()):
+            try:
+                self._known = decode_odometry(message.data)
+                break
+            except WrongMessage:
+                continue
+        bad = 0
+        for message in reversed(self._states.drain()):
+            try:
+                state = self._codec.decode_state(message.data, self._clock(), self._known)
+            except WrongMessage:
+                bad += 1
+                continue
+            self._newest, self.rejected_in_row = state, 0
+            break
+        self.rejected_in_row += bad
+        self.rejected += bad
+        return self._newest
+
+    def write(self, command: RobotCommand, number: int | None = None) -> None:
+        """Send a command with its number among the ticks."""
+        self._commands.send(self._codec.encode_command(command), number)
+
+    def close(self) -> None:
+        for each in (self._states, self._odometry, self._commands):
+            each.close()
+
+
+def at_time(state: RobotState, time: float) -> RobotState:
+    """The same state, as if it had come at ``time`` s."""
+    return replace(state, time=time)

@@ -32,7 +32,7 @@ class Robustness:
     policy: tyro.conf.Positional[Path]
     """An .onnx file, a run directory, or a checkpoint."""
     motion: tuple[Path, ...] = ()
-    """Robot motions (.npz), folders, manifests or packs of them; by default the clips the policy
+    """Robot motions (.npz) or folders of them, manifests, packs; by default the clips the policy
     comes with."""
     out: Path | None = None
     """Write robustness.json and index.html, with charts, into this folder."""
@@ -53,7 +53,7 @@ class Robustness:
     robot: str | None = None
     """Robot name, or a description file (.toml); by default the one that the policy names."""
     engine: str = "auto"
-    """Physics engine of the sweeps: auto, mujoco, mjx or warp."""
+    """Physics engine: auto, mujoco, mjx or warp; options follow a colon (warp:nconmax=64)."""
     device: str = "auto"
     """Where physics and environment are computed: auto, cpu, cuda or cuda:N."""
     seed: int = 0

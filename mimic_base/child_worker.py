@@ -130,7 +130,7 @@ def _prepare(job: Mapping[str, Any]) -> Any:
     for place in job["path"]:
         if place not in sys.path:
             sys.path.append(place)
-    importlib.import_module("mimic_base.sandbox")
+    importlib.import_module("mimic_base.sandbox").prepare()
     name, _, function = job["target"].partition(":")
     module = importlib.import_module(name)
     if not function:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import platform
 import signal
@@ -84,7 +85,7 @@ def enter(*, reads: Iterable[str], memory: int, processor_s: int, wall_s: int) -
     """
     done = _limit(memory, processor_s, wall_s)
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
+        libc = _libc()
         # Without it neither of the two below may be set by an ordinary user.
         if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0:
             done |= _landlock(libc, reads)
@@ -92,12 +93,23 @@ def enter(*, reads: Iterable[str], memory: int, processor_s: int, wall_s: int) -
     return frozenset(done)
 
 
+def prepare() -> None:
+    """Make ready what `enter` needs: a process that is forked from this one enters quicker."""
+    if sys.platform == "linux":
+        _libc()
+        _filter()
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def available() -> bool:
     """Whether Landlock and seccomp are there; the process keeps its rights."""
     if sys.platform != "linux" or platform.machine() not in _REFUSED_CALLS:
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    return libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG) >= 1
+    return _libc().syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG) >= 1
 
 
 def _limit(memory: int, processor_s: int, wall_s: int) -> set[str]:
@@ -174,10 +186,17 @@ def _allow_reading(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
         os.close(place)
 
 
-def _seccomp(libc: ctypes.CDLL) -> set[str]:
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+@functools.cache
+def _filter() -> tuple[int, bytes]:
+    """How many steps the filter of system calls has on this machine, and the steps; none where
+    there is none."""
     machine = platform.machine()
     if machine not in _REFUSED_CALLS or struct.calcsize("P") != 8:
-        return set()
+        return 0, b""
     architecture, calls = _REFUSED_CALLS[machine]
     count = len(calls)
     # A step is code, steps to skip if it holds, steps to skip if not, number. The last refuses.
@@ -191,12 +210,14 @@ def _seccomp(libc: ctypes.CDLL) -> set[str]:
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _REFUSE),
     ]
-    program = b"".join(struct.pack("<HBBI", *step) for step in steps)
+    return len(steps), b"".join(struct.pack("<HBBI", *step) for step in steps)
+
+
+def _seccomp(libc: ctypes.CDLL) -> set[str]:
+    count, program = _filter()
+    if not count:
+        return set()
     held = ctypes.create_string_buffer(program, len(program))
-
-    class _Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-
-    wanted = _Program(len(steps), ctypes.cast(held, ctypes.c_void_p))
+    wanted = _Program(count, ctypes.cast(held, ctypes.c_void_p))
     ok = libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(wanted), 0, 0) == 0
     return {"calls"} if ok else set()

@@ -60,7 +60,8 @@ def assemble(
     _check_numbers(clip)
     _check_extent(clip)
     warnings: list[str] = list(clip.report.get("warnings", []))
-    clip, dropped, why = _drop(clip, drop_first)
+    jumps = detect.jump_frames(clip) if drop_first is None else None
+    clip, dropped, why = _drop(clip, drop_first, jumps)
     given = _given_roles(clip, skeleton_map or {})
     pose = clip.pos[len(clip.pos) // 2]
     found = recognise(clip.joint_names, clip.parents, pose, given)
@@ -73,7 +74,8 @@ def assemble(
     warnings += found.unlikely
     clip, roles, added = toes_from_end_sites(clip, roles)
 
-    jumps = detect.jump_frames(clip)
+    if jumps is None or dropped or added:
+        jumps = detect.jump_frames(clip)
     if jumps:
         some = ", ".join(map(str, jumps[:5])) + (" ..." if len(jumps) > 5 else "")
         warnings.append(f"the pose jumps at frame {some}: a tracking fault")
@@ -212,10 +214,12 @@ def _check_length(clip: RawClip, frames: int, dropped: int = 0) -> None:
         )
 
 
-def _drop(clip: RawClip, drop_first: int | None) -> tuple[RawClip, int, str]:
+def _drop(
+    clip: RawClip, drop_first: int | None, jumps: list[int] | None
+) -> tuple[RawClip, int, str]:
     count, why = (drop_first, "asked for") if drop_first else (0, "")
-    if drop_first is None:
-        count, why = detect.leading_frames(clip)
+    if jumps is not None:
+        count, why = detect.leading_frames(clip, jumps)
     if not count:
         return clip, 0, ""
     _check_length(clip, len(clip.pos) - count, count)

@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 _BYTES_A_SHARE = 5e6
 """A file of that size is read within the limit of time by far; a larger one is given more."""
+_found = False
 _UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254}
 _LONGEST_GAP_S = 0.25
 _TREE = (
@@ -102,10 +103,17 @@ def read_c3d(path: Path, options: ReadOptions) -> RawClip:
     )
 
 
+def _has_ezc3d() -> bool:
+    """Whether the library is installed; it is looked for until it is found."""
+    global _found
+    _found = _found or importlib.util.find_spec("ezc3d") is not None
+    return _found
+
+
 def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
     """Labels, points [T, M, 3] (NaN where a marker is lost), frames per second, metres per unit."""
     start = read_bytes(path, 65536)
-    if importlib.util.find_spec("ezc3d") is None:
+    if not _has_ezc3d():
         raise input_error(
             path,
             "reading C3D needs the package ezc3d",

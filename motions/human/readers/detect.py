@@ -106,13 +106,15 @@ def detect_unit(height: float, stated: float | None) -> tuple[float, str, str | 
 # -- frames that do not belong -----------------------------------------------------------------
 
 
-def leading_frames(clip: RawClip) -> tuple[int, str]:
+def leading_frames(clip: RawClip, jumps: list[int]) -> tuple[int, str]:
     """How many frames to drop at the start, and why; (0, "") when the clip just begins.
+
+    Args:
+        jumps: the frames at which it jumps, see `jump_frames`.
 
     Exporters put the rest pose (or a calibration pose) into the first frame; the clip then jumps
     into its first real pose.
     """
-    jumps = jump_frames(clip)
     if not jumps or jumps[0] > _LONGEST_REST:
         return 0, ""
     # A rest pose may be blended into the clip: the jump then lasts a few frames.

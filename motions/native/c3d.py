@@ -15,7 +15,7 @@ def read(file: str) -> dict[str, Any]:
     """What a reader needs of a C3D file.
 
     Returns:
-        ``labels`` [M] of the markers, ``points`` [T, M, 3] in the file's unit (NaN where a marker
+        ``labels`` [M] of the markers, ``points`` [M, T, 3] in the file's unit (NaN where a marker
         is lost), ``rate`` frames/s and ``unit``, both None where the file says nothing.
 
     Raises:
@@ -27,7 +27,7 @@ def read(file: str) -> dict[str, Any]:
     rate = list(point.parameter("RATE").valuesAsDouble()) if point.isParameter("RATE") else []
     units = list(point.parameter("UNITS").valuesAsString()) if point.isParameter("UNITS") else []
     # [4, markers, frames] in the library; the fourth is one.
-    points = np.transpose(np.asarray(content.get_points(), np.float64)[:3], (2, 1, 0))
+    points = np.transpose(np.asarray(content.get_points(), np.float64)[:3], (1, 2, 0))
     return {
         "labels": labels,
         "points": points,

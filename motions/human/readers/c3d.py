@@ -25,7 +25,6 @@ Array = NDArray[Any]
 
 _BYTES_A_SHARE = 5e6
 """A file of that size is read within the limit of time by far; a larger one is given more."""
-_found = False
 _UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254}
 _LONGEST_GAP_S = 0.25
 _TREE = (
@@ -71,7 +70,7 @@ def read_c3d(path: Path, options: ReadOptions) -> RawClip:
             fix=f"nearest is {_nearest(names)}; rename the markers in the capture program",
         )
     fps = need_fps(path, options, rate)
-    chosen = {mark: points[:, labels.index(label)] for mark, label in names.items()}
+    chosen = {mark: points[labels.index(label)] for mark, label in names.items()}
     chosen, first, filled = _without_gaps(path, found, chosen, fps)
     unit_m = unit if unit is not None else 0.001
     centres = joint_centres(found, chosen, unit_m)
@@ -79,10 +78,10 @@ def read_c3d(path: Path, options: ReadOptions) -> RawClip:
     joint_names = tuple(name for name, _ in tree)
     warnings = []
     frames = len(next(iter(centres.values())))
-    if frames < len(points):
+    if frames < points.shape[1]:
         warnings.append(
             f"a needed marker is lost at the ends: frames {first} to {first + frames - 1} of "
-            f"{len(points)} are read"
+            f"{points.shape[1]} are read"
         )
     return RawClip(
         path=path,
@@ -103,17 +102,10 @@ def read_c3d(path: Path, options: ReadOptions) -> RawClip:
     )
 
 
-def _has_ezc3d() -> bool:
-    """Whether the library is installed; it is looked for until it is found."""
-    global _found
-    _found = _found or importlib.util.find_spec("ezc3d") is not None
-    return _found
-
-
 def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
-    """Labels, points [T, M, 3] (NaN where a marker is lost), frames per second, metres per unit."""
+    """Labels, points [M, T, 3] (NaN where a marker is lost), frames per second, metres per unit."""
     start = read_bytes(path, 65536)
-    if not _has_ezc3d():
+    if importlib.util.find_spec("ezc3d") is None:
         raise input_error(
             path,
             "reading C3D needs the package ezc3d",
@@ -143,16 +135,17 @@ def _load(path: Path) -> tuple[list[str], Array, float | None, float | None]:
     labels = [str(name).split(":")[-1].strip() for name in found["labels"]]
     points, rate, unit_name = found["points"], found["rate"], found["unit"]
     check_limit(path, "joints", len(labels), "the number of markers")
-    check_limit(path, "frames", len(points), "the number of frames")
-    if len(points) < frames:
+    there = points.shape[1]
+    check_limit(path, "frames", there, "the number of frames")
+    if there < frames:
         raise input_error(
             path,
             "the file is truncated",
-            found=f"{len(points)} frames",
+            found=f"{there} frames",
             expected=f"{frames} as declared",
             fix="export or download the clip again",
         )
-    if not len(labels) or not len(points) or points.shape[1] < len(labels):
+    if not len(labels) or not there or len(points) < len(labels):
         raise input_error(path, "there are no markers in this C3D file")
     # An all-zero point is how many writers mark a lost one.
     lost = ~points.any(axis=-1)
@@ -187,6 +180,8 @@ def _without_gaps(
 ) -> tuple[dict[str, Array], int, int]:
     """Markers over the longest stretch in which all needed ones are known; short gaps filled."""
     frames = len(next(iter(markers.values())))
+    if frames > 1 and all(np.isfinite(path_of).all() for path_of in markers.values()):
+        return markers, 0, 0
     longest = max(1, round(_LONGEST_GAP_S * fps))
     known = np.ones(frames, bool)
     filled, count = {}, 0

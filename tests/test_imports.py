@@ -51,7 +51,7 @@ FLOOR = {name: floor for floor, names in enumerate(MIMIC_ROOMS) for name in name
 DEPLOY = tuple(
     f"mimic.deploy.{path.stem}" for path in sorted((REPO / "mimic" / "deploy").glob("[a-z]*.py"))
 )
-SIMULATED = ("mimic.deploy.simulated", "mimic.deploy.lockstep")
+SIMULATED = tuple(f"mimic.deploy.{name}" for name in ("simulated", "lockstep", "robot_process"))
 TORCH_FREE = ("mimic.policy.player", "mimic.policy.observations", *DEPLOY)
 TORCH_FAMILY = frozenset({"torch", "tensordict", "rsl_rl"})
 

@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimic.deploy.guard_process import READY, GuardConfig
-from mimic.deploy.robot_process import RobotProcessConfig
 from mimic.deploy.wire.bus import Bus, Publisher
 from mimic.deploy.wire.link import COMMANDS, CONTROL, STATES
 from mimic_base.errors import RobotError
 from mimic_base.numpy_files import load_npz
+
+if TYPE_CHECKING:
+    from mimic.deploy.robot_process import RobotProcessConfig
 
 STARTING = 60.0
 """s within which a simulated robot or a guard has to be there."""

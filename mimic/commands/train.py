@@ -470,9 +470,9 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
     from mimic.tasks import make_env
     from mimic_base.trust import remember_program
 
-    task = with_groups_of(
-        resolved_task(args), args.algorithm, args.algorithm_config, args.robot
-    )
+    # A resumed run's task has its groups, whatever has become of what they were made from.
+    numbers = args.algorithm_config if args.resume is None else None
+    task = with_groups_of(resolved_task(args), args.algorithm, numbers, args.robot)
     config = RunConfig(
         task=task,
         algorithm_name=args.algorithm,

@@ -229,6 +229,13 @@ class Imagination:
             torch.cat([term.function(env) for term in STATE_TERMS.values()], -1), self.num_joints
         )
         trial = self.environment(here, env.actions, env.previous_actions)
+        for name, term in env.cfg.observations.get("actor", {}).items():
+            reason = _why_not(term.function, trial, term.parameters)
+            if reason is not None:
+                raise MimicError(
+                    f"task '{env.task_name}': the actor's observation '{name}' cannot be imagined "
+                    f"({reason}); train by --algorithm ppo"
+                )
         self.left_out: dict[str, str] = {}
         self.reward_terms: dict[str, RewardTerm] = {}
         for name, term in env.cfg.rewards.items():

@@ -111,24 +111,28 @@ def with_groups_of(
 ) -> TaskConfig:
     """A task that also computes the observation groups that an algorithm declares.
 
-    ``groups`` of its class are those that it always needs; a class whose groups depend on its
-    configuration has a function ``groups_of(config, task, robot)`` instead.
+    ``groups`` of its class are those that it always needs; a task's own of the same name count
+    before them. A class whose groups depend on its configuration has a function
+    ``groups_of(config, task, robot)`` instead, whose groups replace the task's.
 
     Args:
-        config: the algorithm's configuration. robot: the one that is trained, or its name.
+        config: the algorithm's configuration; without it, as where a run is resumed whose task has
+            all of them, only ``groups`` are added.
+        robot: the one that is trained, or its name.
 
     Raises:
         MimicError: what the configuration names cannot be read, or does not fit.
     """
     kind: Any = algorithm_class(algorithm)
-    if hasattr(kind, "groups_of"):
-        wanted = kind.groups_of(config, task, robot)
+    if config is not None and hasattr(kind, "groups_of"):
+        groups = {**task.observations, **kind.groups_of(config, task, robot)}
     else:
-        wanted = getattr(kind, "groups", {})
-    missing = {name: terms for name, terms in wanted.items() if name not in task.observations}
-    if not missing:
+        groups = {**getattr(kind, "groups", {}), **task.observations}
+    if list(groups) == list(task.observations) and groups == dict(task.observations):
         return task
-    return dataclasses.replace(task, observations={**task.observations, **missing})
+    # The task's own come first, in their order.
+    names = [*task.observations, *(name for name in groups if name not in task.observations)]
+    return dataclasses.replace(task, observations={name: groups[name] for name in names})
 
 
 def _strangers(name: str) -> Any:

@@ -52,9 +52,6 @@ def teacher_groups(
 ) -> dict[str, Terms]:
     """The observation groups that a student's teachers need beside the task's own.
 
-    A task that has them already, as that of a saved run, needs nothing more: the run has its
-    teachers too.
-
     Args:
         config: names the teachers.
         task: the student's. robot: the student's, or its name.
@@ -63,8 +60,6 @@ def teacher_groups(
         MimicError: no teacher, an absent or damaged one, one of another robot, one whose task is
             not known any more or looks at commands that the student's task does not have.
     """
-    if GROUP in task.observations:
-        return {}
     if not config.teacher:
         raise MimicError(NO_TEACHER)
     body = robots.load(robot) if isinstance(robot, str | Path) else robot

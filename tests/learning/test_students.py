@@ -231,3 +231,29 @@ def test_a_world_models_policy_teaches_too(clip: Path, tmp_path: Path) -> None:
     assert saved[0]["algorithm"]["name"] == "world-model"
     # Of its replay and its model nothing is kept.
     assert saved[0]["algorithm"]["state"]["learner"] is None
+
+
+def test_a_run_is_started_again_with_another_teacher(
+    teacher: Path, clip: Path, tmp_path: Path
+) -> None:
+    other = trained("tracking", [clip], tmp_path, "other", *PPO, "--iterations", "1")
+    first = trained(
+        "tracking-student", [clip], tmp_path, "first", *SMALL, "--algorithm", "dagger", "--teacher",
+        str(teacher), "--iterations", "1",
+    )  # fmt: skip
+    again = ["--config", str(first), "--teacher", str(other), "--name", "again"]
+    assert train(parse([*again, "--out", str(tmp_path)])) == 0
+    (second,) = (tmp_path / "tracking-student").glob("*-again")
+    seen = [
+        set(json.loads((run / "config.json").read_text())["run"]["task"]["observations"][GROUP])
+        for run in (first, second)
+    ]
+    assert "foot_contacts" in seen[0] and "foot_contacts" not in seen[1]
+
+
+def test_a_task_whose_actor_sees_contacts_is_not_imagined(clip: Path, tmp_path: Path) -> None:
+    text = refusal(
+        "tracking-teacher", "--motion", str(clip), *WORLD_MODEL, "--out", str(tmp_path / "out")
+    )
+    assert "the actor's observation 'foot_contacts' cannot be imagined" in text
+    assert "train by --algorithm ppo" in text

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_base.rotations import norm
+from mimic_base.stretches import by_stretches
 from motions.human.skeletons.recognise import recognise
 
 Array = NDArray[Any]
@@ -188,7 +189,7 @@ def fit(pos: Array, layout: Layout) -> Fit:
     """Judge positions [T, J, 3], in any unit, against a layout of J joints."""
     child = np.array([j for j, p in enumerate(layout.parents) if p >= 0])
     parent = np.array([p for p in layout.parents if p >= 0])
-    length = norm(pos[:, child] - pos[:, parent])
+    length = by_stretches(lambda part: norm(part[:, child] - part[:, parent]), pos)
     mean = length.mean(axis=0)
     there = mean > 1e-6 * max(float(mean.max()), 1e-12)
     spread = length.std(axis=0)[there] / mean[there]

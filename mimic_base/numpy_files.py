@@ -165,7 +165,7 @@ def read_array(path: Path, stream: IO[bytes], size: int, name: str) -> Array:
 
 def _read_into(stream: IO[bytes], array: Array, begun: bytes) -> None:
     """Fill an array [N] with its bytes, of which some have been read already."""
-    target = memoryview(array.view(np.uint8)) if array.size else memoryview(b"")
+    target = array.view(np.uint8).data if array.size else memoryview(b"")
     done = min(len(begun), len(target))
     if done:
         target[:done] = begun[:done]

@@ -181,7 +181,7 @@ def read(name: str, file: Path, whose: str, frames: int) -> Long:
 
 def main() -> int:
     """Make, read and remove a file of each format; 1 where one is refused or takes too much."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--corpus", type=Path, required=True, help="folder with folders of clips")
     parser.add_argument("--frames", type=int, default=200_000)
     parser.add_argument("--only", default="", help="formats whose name holds this text")

@@ -152,7 +152,7 @@ def shown(row: Row) -> str:
 
 def main() -> int:
     """Measure and print the table; 1 where a ratio is below ``--least``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--corpus", type=Path, help="folder with folders of clips")
     parser.add_argument("--per-folder", type=int, default=2, help="clips of a kind in a folder")

@@ -136,8 +136,8 @@ def test_parity_and_tracking_at_toy_size(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_world_model_at_toy_size(tmp_path: Path) -> None:
-    toy = ["--toy", "--device", "cpu", "--engine", "mujoco", "--out", tmp_path]
-    run = script("world_model", *toy, "--goal", "0.0001")
+    toy = ["--toy", "--device", "cpu", "--engine", "mujoco", "--out", tmp_path, "--minutes", 60]
+    run = script("world_model", *toy, "--goal", "0.0001", "--train-minutes", 30)
     folder = tmp_path / "world-model-toy_mujoco"
     log = folder / "train.log"
     assert "evaluate_0000003.json: done in" in run.stdout, run.stdout + run.stderr + log.read_text()

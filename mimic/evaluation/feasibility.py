@@ -31,6 +31,8 @@ from motions import RobotMotion
 SCHEMA = "humanoid-mimic/feasibility/1"
 SCALE_M = 0.1
 """Distance of the key bodies at which a moment's score has fallen to 1/e, m."""
+FAR = 1e3
+"""What a state that has blown up is off by, in any unit."""
 WORST = 5
 """Moments named of each clip."""
 BATCH = 256
@@ -165,6 +167,12 @@ class Shot:
         model says so; see docs/world_model.md."""
         close = torch.exp(-((self.error / SCALE_M) ** 2)).nan_to_num(0.0)
         return close if self.real else close / (self.unfamiliar.clamp_min(UNKNOWN) / UNKNOWN)
+
+    def finite(self) -> Shot:
+        """The same, with what has blown up as far as can be."""
+        kept = ("error", "turn", "torque", "unfamiliar", "cost")
+        far = {name: getattr(self, name).nan_to_num(FAR, FAR, FAR).clamp(max=FAR) for name in kept}
+        return Shot(**far, real=self.real)
 
     def or_better(self, other: Shot) -> Shot:
         """Window by window the one of less cost."""
@@ -422,8 +430,8 @@ def _windows(
     moments: list[Moment] = []
     for part in (starts[i : i + BATCH] for i in range(0, len(starts), BATCH)):
         rows = ahead + torch.tensor(part)
-        shot = shooting.shoot(states[rows], bodies[rows])
-        score = shot.score.nan_to_num(0.0)
+        shot = shooting.shoot(states[rows], bodies[rows]).finite()
+        score = shot.score
         for b, start in enumerate(part):
             windows.append(
                 Window(

@@ -44,8 +44,8 @@ class WorldModelConfig:
     """Steps of the past that the model sees too: its inputs of each, which tell of contacts and of
     what differs between robots."""
     model_context: bool = False
-    """Tell the model what domain randomisation has drawn for each robot: friction, centre of mass,
-    joint zeros."""
+    """Tell the model what domain randomisation has drawn for each robot: friction, masses, joint
+    zeros, gains."""
     ensemble: int = 1
     """Networks of the model, each fitted to resamples of its own; where they disagree they know
     little (model/disagreement)."""

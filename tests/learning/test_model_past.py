@@ -237,13 +237,16 @@ def test_a_run_with_all_of_it_learns_and_goes_on(run: Path) -> None:
     saved = load_checkpoint(path)["algorithm"]["state"]["learner"]
     context = saved["replay"]["fields"]["context"]
     joints = robots.load(TINY).num_joints
-    assert context.shape[-1] == 4 + joints
+    assert context.shape[-1] == 9 + 5 * joints
     # Drawn once for each environment: friction within its range, and no two alike.
     steps = saved["replay"]["steps"]
     assert torch.equal(context[steps - 1], context[0])
     friction = context[0, :, 0]
     assert friction.unique().numel() > 4 and 0.1 < float(friction.max() - friction.min()) <= 0.9
-    assert context[0, :, 1:4].abs().max() <= 0.05 and context[0, :, 4:].abs().max() <= 0.01
+    assert 0 < context[0, :, 3:6].abs().max() <= 0.05
+    assert 0 < context[0, :, 9 : 9 + joints].abs().max() <= 0.0101
+    # This task draws nothing else.
+    assert not context[0, :, 9 + joints :].any()
     before = path.read_bytes()
     results = []
     for _ in range(2):

@@ -57,7 +57,8 @@ class Options:
     """Kill commands at random moments, fill their disk, run them again, look at every file."""
 
     commands: tuple[str, ...] = tuple(JOBS)
-    """What to kill: retarget, batch, convert, edit, pack, train, export, robots-add."""
+    """What to kill: retarget, batch, convert, edit, pack, train, train-world-model, export,
+    robots-add."""
     kills: int = 30
     """Kills of each command, a third of them of each way."""
     full: int = 8
@@ -338,6 +339,7 @@ def kill(
     trial.struck = ended.code == -signal.SIGKILL
     trial.left = len(left(out))
     trial.wrong += [f"corrupt: {line}" for line in corrupt(out)]
+    trial.wrong += [f"lost: {line}" for line in job.lost(out)]
 
 
 def list_left(out: Path) -> list[Path]:

@@ -46,6 +46,8 @@ class Job:
     """Endings of files that are the same bytes, whether it was killed or not."""
     files: int
     """How many files of these endings there are at the end."""
+    lost: Callable[[Path], list[str]] = lambda out: []
+    """What a kill has taken that it should not, by what it left in the output folder."""
 
 
 def _plain(arguments: Callable[[Inputs, Path], list[str]], same: Sequence[str], files: int) -> Job:
@@ -93,14 +95,35 @@ def _train(inputs: Inputs, out: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def _train_world_model(inputs: Inputs, out: Path) -> list[str]:
+    a = "--algorithm"
+    return [
+        "train", "tracking", "--motion", str(inputs.motions[0]),
+        a, "world-model", "--loop.num-envs", "4", "--loop.iterations", str(ITERATIONS),
+        "--loop.checkpoint-interval", "1", f"{a}.networks.actor-hidden", "8",
+        f"{a}.networks.critic-hidden", "8", f"{a}.model-hidden", "8", f"{a}.steps", "4",
+        f"{a}.warmup-steps", "4", f"{a}.replay-steps", "16", f"{a}.horizon", "2",
+        f"{a}.rollouts", "4", f"{a}.model-batch", "8", f"{a}.model-warmup-updates", "2",
+        "--engine", "mujoco", "--device", "cpu", "--out", str(out),
+    ]  # fmt: skip
+
+
 def _train_again(inputs: Inputs, out: Path) -> list[str]:
     """Go on with the run that got furthest; a run killed before its first checkpoint starts anew.
 
     A run that was over already is asked for one iteration more, so that there is something to do.
     """
+    return _resumed(_train, inputs, out)
+
+
+def _train_world_model_again(inputs: Inputs, out: Path) -> list[str]:
+    return _resumed(_train_world_model, inputs, out)
+
+
+def _resumed(first: Callable[[Inputs, Path], list[str]], inputs: Inputs, out: Path) -> list[str]:
     runs = [path.parent.parent for path in out.rglob("last.pt")]
     if not runs:
-        return _train(inputs, out)
+        return first(inputs, out)
     run = max(runs, key=_reached)
     wanted = max(ITERATIONS, _reached(run) + 1)
     return ["train", "--resume", str(run), "--iterations", str(wanted)]
@@ -110,6 +133,21 @@ def _reached(run: Path) -> int:
     from mimic.learning.checkpoints import load_checkpoint
 
     return int(load_checkpoint(run)["iteration"])
+
+
+def _iterations_lost(out: Path) -> list[str]:
+    """Runs whose curve is more than a checkpoint interval (1 iteration) ahead of their last
+    checkpoint."""
+    wrong = []
+    for progress in out.rglob("progress.jsonl"):
+        # The last line may be torn.
+        whole = [line for line in progress.read_text("utf-8").split("\n")[:-1] if line]
+        done = json.loads(whole[-1])["iteration"] if whole else 0
+        run = progress.parent
+        kept = _reached(run) if (run / "checkpoints" / "last.pt").exists() else 0
+        if done > kept + 1:
+            wrong.append(f"{run.name}: {done} iterations done, {kept} kept")
+    return wrong
 
 
 def _export(inputs: Inputs, out: Path) -> list[str]:
@@ -126,7 +164,14 @@ JOBS: dict[str, Job] = {
     "convert": _plain(_convert, (".npz",), 3),
     "edit": _plain(_edit, (".npz",), 1),
     "pack": _plain(_pack, (".pack",), 1),
-    "train": Job(first=_train, again=_train_again, same=(), files=0),
+    "train": Job(first=_train, again=_train_again, same=(), files=0, lost=_iterations_lost),
+    "train-world-model": Job(
+        first=_train_world_model,
+        again=_train_world_model_again,
+        same=(),
+        files=0,
+        lost=_iterations_lost,
+    ),
     "export": _plain(_export, (".onnx",), 1),
     "robots-add": _plain(_add, (".toml",), 1),
 }

@@ -272,7 +272,7 @@ DISTURBANCES: Mapping[str, Disturbance] = {
         apply=_action_delay,
     ),
     "observation_delay": Disturbance(
-        title="delay of what is measured, each sensor its own", source="PBHC's range of actions",
+        title="delay of what is measured", source="as PBHC's actions",
         span=lambda m: f"0–{_steps(m)} control steps", apply=_observation_delay,
         fits=lambda c: bool(c.measured),
     ),
@@ -290,7 +290,7 @@ DISTURBANCES: Mapping[str, Disturbance] = {
         span=lambda m: f"{m:g} × the task's", apply=_start,
     ),
     "terrain": Disturbance(
-        title="rough ground, bumps of 0.4 m", source="Isaac Lab's least (0.02 m)",
+        title="rough ground, bumps of 0.4 m", source="Isaac Lab's least",
         span=lambda m: f"{20 * m:.0f} mm from lowest to highest", apply=_rough, fits=_flat,
     ),
 }  # fmt: skip

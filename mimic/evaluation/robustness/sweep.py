@@ -270,7 +270,9 @@ def sweep_robustness(
     probe = _environment(common, loaded, body, named, _protocol(1, False))
     try:
         notes += loaded.check(probe)
-        context = Context(task=_trained(loaded, named), measured=measured_terms(probe))
+        # In the scene that the clips carry: on steps there is no rough ground.
+        trained = replace(_trained(loaded, named), scene=probe.cfg.scene)
+        context = Context(task=trained, measured=measured_terms(probe))
         clips = tuple(probe.commands["motion"].library.names)  # type: ignore[attr-defined]
         identities = probe.identity["motions"]
         name_of_engine = probe.engine.name
@@ -407,9 +409,7 @@ def _environment(
     config = with_motion_scene(with_motions(named, clips))
     config = replace(protocol.environment(config), motion_scene=False)
     if multiples and context is not None:
-        scenery = replace(context, task=replace(context.task, scene=config.scene))
-        kept = {n: m for n, m in multiples.items() if DISTURBANCES[n].fits(scenery)}
-        config = with_disturbances(config, kept, scenery)
+        config = with_disturbances(config, multiples, context)
     if physics is not None:
         config = replace(config, physics_hz=physics.hz)
     scene = make_scene(

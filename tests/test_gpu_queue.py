@@ -156,3 +156,22 @@ def test_the_world_model_at_toy_size(tmp_path: Path) -> None:
 def test_a_world_model_script_without_clips_is_refused(tmp_path: Path) -> None:
     run = script("world_model", "--out", tmp_path)
     assert run.returncode == 1 and run.stderr.startswith("error: --motion is missing")
+
+
+@pytest.mark.slow
+def test_students_at_toy_size(tmp_path: Path) -> None:
+    toy = ["--toy", "--engine", "mujoco", "--out", tmp_path]
+    run = script("students", *toy)
+    folder = tmp_path / "students-toy"
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = json.loads((folder / "table.json").read_text())
+    assert [row["name"] for row in rows] == [
+        "teacher", "dagger", "ppo-kl", "supervised-then-rl", "ppo",
+    ]  # fmt: skip
+    for row in rows:
+        assert row["samples"] == 16 and set(row) > {"appendix-f", "noisy-start", "robust"}
+        assert 0.0 <= row["robust"]["success"] <= 1.0
+    assert "| dagger | 16 |" in run.stdout
+    # What is done is not done again.
+    again = script("students", *toy)
+    assert again.stdout.count("there already") == 5 + 15

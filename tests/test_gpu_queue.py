@@ -146,9 +146,9 @@ def test_the_world_model_at_toy_size(tmp_path: Path) -> None:
     assert [row["iteration"] for row in summary["curve"]] == [1, 2, 3]
     assert summary["reached"] == summary["curve"][0] and summary["curve"][0]["clips"] == 2
     # Over its own limit nothing is trained any more, and what is judged is not judged again.
-    run = script("world_model", *toy, "--train-minutes", "0.0001")
+    run = script("world_model", *toy, "--train-minutes", "0.0001", "--goal", "1.1")
     assert "has had its 0.0001 minutes" in run.stdout and "there already" in run.stdout
-    assert "return 0.82 not reached within 0.0001 minutes; best" in run.stdout
+    assert "return 1.1 not reached within 0.0001 minutes; best" in run.stdout
     table = script("collect", "--out", tmp_path).stdout
     assert "### world-model-toy_mujoco" in table and "| 3 |" in table
 

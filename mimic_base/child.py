@@ -47,6 +47,8 @@ _TYPES = ("|u1", "|b1", "<i4", "<u4", "<i8", "<f4", "<f8")
 _PIPE = 1 << 20
 """Bytes that the pipe of a result holds: what Linux lets any user ask for."""
 _SERVES = sys.platform == "linux" and hasattr(os, "pidfd_open")
+_SETTLING = 1.0
+"""Seconds that a process may go on after it has handed over its result."""
 _QUIET = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -110,6 +112,10 @@ def call(job: Job) -> dict[str, Any]:
 
 def processor_s() -> float:
     """Processor seconds that jobs of this process have taken so far; told on Linux only."""
+    with _LOCK:
+        for (process, _), server in list(_SERVERS.items()):
+            if process == os.getpid():
+                server.settle()
     return _processor_s
 
 
@@ -190,6 +196,23 @@ class _Server:
                 env=_environment(),
             )
         self.socket.sendall(child_worker.message({"target": f"{module}:", "path": _path()}))
+        self._unsettled = False
+
+    def settle(self) -> bool:
+        """Hear how the last job's process ended, where that has not been waited for; False where
+        it goes on although its result is whole, or the server is gone: such a server is no good."""
+        if not self._unsettled:
+            return True
+        self._unsettled = False
+        try:
+            answer = self._answer(time.monotonic() + _SETTLING)
+        except OSError:
+            return False
+        if answer is None:
+            return False
+        global _processor_s
+        _processor_s += answer["processor_s"]
+        return True
 
     def end(self) -> None:
         """End the server and whatever runs for it."""
@@ -220,6 +243,10 @@ class _Server:
                 return _Ended(bytearray(), None)
             if len(data) > order["bytes"]:
                 self.end()  # it is still writing
+                return _Ended(data, 0)
+            if _whole(data):
+                # How its process ends does not matter any more; the next job asks.
+                self._unsettled = True
                 return _Ended(data, 0)
             answer = self._answer(end)
             if answer is None:
@@ -256,6 +283,8 @@ _SERVERS: dict[tuple[int, str], _Server] = {}
 def _server(module: str) -> _Server:
     key = (os.getpid(), module)
     server = _SERVERS.get(key)
+    if server is not None and not server.settle():
+        server.end()
     if server is None or server.process.poll() is not None:
         server = _SERVERS[key] = _Server(module)
     return server
@@ -391,6 +420,17 @@ def _failure(job: Job, kind: str, text: str) -> Exception:
 
 def _too_much_memory(job: Job) -> InputError:
     return over_limit(job.about, "memory", None, f"the memory that {job.what} takes for this file")
+
+
+def _whole(data: bytearray) -> bool:
+    """Whether all that a result announces is there."""
+    try:
+        head, size = _head(data)
+        for _, kind, shape in head.get("arrays", ()):
+            size += math.prod(shape) * (1 if kind == "bytes" else int(kind[2:]))
+        return size == len(data)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError):
+        return False
 
 
 def _head(data: bytearray) -> tuple[dict[str, Any], int]:

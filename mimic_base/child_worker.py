@@ -166,6 +166,9 @@ def run_job(job: Mapping[str, Any], out: int) -> None:
             while view:
                 view = view[os.write(out, view) :]
     finally:
+        # The parent goes on with what is whole while the system takes this process apart.
+        with contextlib.suppress(OSError):
+            os.close(out)
         # What the libraries hold, and what they would do at the end, goes with the process.
         os._exit(0)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.rotations import dot, norm
+from mimic_base.rotations import cross, dot, norm
 from mimic_base.stretches import by_stretches, stretches
 from motions.human.motion import SIDES
 from motions.human.readers.raw import RawClip
@@ -176,7 +176,7 @@ def forward_of(pos: Array, roles: Mapping[str, int]) -> Array:
     hips, shoulders = middle(pos, roles, "hip"), middle(pos, roles, "shoulder")
     left = _unit(pos[:, roles["left_hip"]] - pos[:, roles["right_hip"]])
     left = left + _unit(pos[:, roles["left_shoulder"]] - pos[:, roles["right_shoulder"]])
-    return _unit(np.cross(left, shoulders - hips))
+    return _unit(cross(left, shoulders - hips))
 
 
 def handedness(pos: Array, roles: Mapping[str, int]) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic_base.rotations import dot, norm
+from mimic_base.rotations import cross, dot, norm
 from motions.human.motion import SIDES
 
 Array = NDArray[Any]
@@ -111,7 +111,7 @@ def joint_centres(found: MarkerSet, markers: Mapping[str, Array], unit: float) -
     left = _unit(markers["LASI"] - markers["RASI"])
     ahead = asis - psis
     ahead = _unit(ahead - _dot(ahead, left) * left)
-    up = np.cross(ahead, left)
+    up = cross(ahead, left)
     width = _size(markers["LASI"] - markers["RASI"])
     depth = _size(asis - psis)
     head = [markers[m] for m in ("LFHD", "RFHD", "LBHD", "RBHD") if m in markers]
@@ -169,11 +169,11 @@ def _lower_leg(
     knee, ankle = markers[f"{s}KNE"], markers[f"{s}ANK"]
     shank = _unit(knee - ankle)
     foot = _unit(markers[f"{s}TOE"] - markers[f"{s}HEE"])
-    across = np.cross(shank, foot) + 0.2 * left
+    across = cross(shank, foot) + 0.2 * left
     thigh = _unit(hip - knee)
     at_knee = _unit(across - _dot(across, thigh) * thigh)
     at_ankle = _unit(across - _dot(across, shank) * shank)
-    down = _unit(np.cross(_unit(across - _dot(across, foot) * foot), foot))
+    down = _unit(cross(_unit(across - _dot(across, foot) * foot), foot))
     return (
         knee - sign * (_HALF_KNEE + _MARKER) * metre * at_knee,
         ankle - sign * (_HALF_ANKLE + _MARKER) * metre * at_ankle,
@@ -193,7 +193,7 @@ def _elbow(shoulder: Array, marker: Array, wrist: Array, inside: float, sign: fl
     reach = np.maximum(norm(away)[..., None], 1e-9)
     outward = away / reach
     bend = np.sqrt(np.maximum(reach**2 - inside**2, 0.0))
-    normal = _unit(inside * outward + sign * bend * np.cross(line, outward))
+    normal = _unit(inside * outward + sign * bend * cross(line, outward))
     return marker - inside * normal
 
 

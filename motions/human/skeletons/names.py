@@ -7,6 +7,7 @@ two things ("LeftShoulder" is a collar bone in one skeleton and the upper arm in
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -62,6 +63,7 @@ class JointName:
     """The first number in the name, such as 1 in "Spine1"."""
 
 
+@functools.lru_cache(maxsize=1024)
 def parse_joint_name(name: str) -> JointName:
     """Take a joint name apart: ``mixamorig:LeftUpLeg`` is left, ``upleg``; ``lfemur`` likewise."""
     own = re.split(r"[:|]", name)[-1]

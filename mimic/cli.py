@@ -75,6 +75,7 @@ DEPLOY = Group(
     "a policy on a robot, simulated or real",
     {
         "run": Command("mimic.commands.deploy:Deploy", "run it: limp, stand, track, hold"),
+        "check": Command("mimic.commands.deploy:CheckDeployment", "go or no-go, rung by rung"),
         "replay": Command("mimic.commands.deploy:ReplaySession", "a recorded session once more"),
     },
     default="run",

@@ -2,13 +2,14 @@
 
 mimic deploy mimic/assets/policy_g1_demo.onnx --robot simulated --video walk.mp4
 mimic deploy policy.onnx --motion walk.npz turn.npz --loop 2
+mimic deploy check policy.onnx
 mimic deploy replay deployments/2026-01-31_12-00-00
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -65,6 +66,41 @@ class Deploy:
         from mimic.commands.deploying import deploy
 
         return deploy(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckDeployment:
+    """Climb from the file to a simulated robot with noise, delays and losses: go or no-go."""
+
+    older: ClassVar[Mapping[str, str]] = {}
+
+    policy: Annotated[Path, tyro.conf.Positional]
+    """policy.onnx."""
+    robot: str | None = None
+    """Robot name, or a description file (.toml); by default the policy's own."""
+    motion: tuple[Path, ...] = ()
+    """Robot motions (.npz) or folders of them; by default the clip in the policy file, and a walk
+    for the policy that is shipped."""
+
+    def run(self) -> int:
+        """0 where every rung is passed, 1 where one is not."""
+        import robots
+        from mimic.deploy.check import ladder, table
+        from motions.robot.dataset import find_motion_files
+
+        if not self.policy.is_file():
+            from mimic_base.errors import MimicError
+
+            raise MimicError(f"policy file '{self.policy}' does not exist")
+        files = [each.path for each in find_motion_files(self.motion)] if self.motion else []
+        robot = robots.load(self.robot) if self.robot else None
+        rungs = []
+        for rung in ladder(self.policy, files, robot):
+            rungs.append(rung)
+            print(table([replace(rung, name=f"{rung.name:31}")])[0], flush=True)
+        passed = sum(rung.go for rung in rungs)
+        print(f"{passed} of {len(rungs)} rungs: {'go' if passed == len(rungs) else 'no-go'}")
+        return 0 if passed == len(rungs) else 1
 
 
 @dataclass(frozen=True, kw_only=True)

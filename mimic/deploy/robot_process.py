@@ -8,6 +8,7 @@ has counted at its input, and where it has been.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -27,6 +28,8 @@ from mimic.deploy.wire.link import COMMANDS, CONTROL, ODOMETRY, STATES
 
 FRAME = 0.02
 """s between two frames of the trajectory that is kept."""
+ORPHANED = 5.0
+"""s that a robot goes on whose starter is gone, so that it is seen to damp."""
 LOCK_STEP_WAIT = 20.0
 """s that a lock-step robot waits for a command before it ends."""
 
@@ -99,9 +102,13 @@ class RobotProcess:
 
     def _real_time(self) -> None:
         tick, pace = self.config.settings.tick, Pace(self.config.pace)
-        deadline = pace.now()
+        deadline, parent = pace.now(), os.getppid()
+        orphaned: float | None = None
         while not self._end:
             self._step()
+            if os.getppid() != parent:
+                orphaned = self.robot.time if orphaned is None else orphaned
+                self._end = self._end or self.robot.time - orphaned > ORPHANED
             now = pace.now()
             deadline += tick
             if now - deadline > 10 * tick:

@@ -57,6 +57,11 @@ SAYS = {
         r"torque \d\.\d N m",
         "below 95 %",
     ),
+    "17_deploy": (
+        r"\d\.\d\d s  hold",
+        r"damping  button B of the remote",
+        r"motors damp: True; \d+ commands, 0 outside the limits",
+    ),
     "12_objective": (r"\d+ cm before, [0-4]\.\d cm now", "pelvis at most 0.7", "climbs 0.2"),
 }
 

@@ -1,6 +1,6 @@
 """Break a deployment in every way we know, and let the robot count what it was told.
 
-    python scripts/fault_injection.py [--cases 10000] [--processes 12] [--seed 0] [--out FILE.md]
+    python scripts/fault_injection.py [--cases 10000] [--real 12] [--seed 0] [--out FILE.md]
 
 The first part runs in lock-step with an injected clock: the shipped policy walks on the simulated
 G1 through Unitree's messages (encoded, decoded, checksums and all), and at a random moment one
@@ -71,7 +71,7 @@ class Options:
 
     cases: int = 10000
     """Faults in lock-step."""
-    processes: int = 12
+    real: int = 12
     """Faults with real processes."""
     seed: int = 0
     pace: float = 0.1
@@ -792,9 +792,9 @@ def main() -> int:
     rows = lock_step(options) if options.cases else []
     text += table(rows, timed=True)
     real = [Row(name) for name in HOW]
-    for case in range(options.processes):
+    for case in range(options.real):
         real_process(real[case % len(real)].fault, options.pace, real[case % len(real)])
-    if options.processes:
+    if options.real:
         text += ["", f"Guard, robot and loop as processes, at {options.pace:g} of real time:", ""]
         text += table([row for row in real if row.cases], timed=False)
     print("\n".join(text))

@@ -74,8 +74,8 @@ class TrainArguments:
     algorithm: str = "ppo"
     """How it learns: ppo, world-model; from a teacher (--teacher RUN): dagger, ppo-kl,
     supervised-then-rl; or package.module:Class of your own. By default world-model for the task
-    tracking with the preset cpu, unless an option is given that only ppo has; that of the run named
-    by --init-from; else ppo."""
+    tracking with the preset cpu, unless an option is given that only ppo has, or a --randomisation
+    with late actions; that of the run named by --init-from; else ppo."""
     preset: Literal["cpu", "gpu"] = "cpu"
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None
@@ -214,6 +214,13 @@ def default_algorithm(arguments: Sequence[str]) -> str:
             return "ppo"
         taught = any(each.name == "teacher" for each in dataclasses.fields(config_class(same)))
         return "ppo" if taught and given(arguments, "--algorithm.teacher") is None else same
+    drawn = given(arguments, "--randomisation")
+    if drawn:
+        from mimic.tasks.randomisation import RANDOMISATIONS
+
+        # Late actions are what a world model cannot imagine.
+        if drawn in RANDOMISATIONS and RANDOMISATIONS[drawn].action_delay[1]:
+            return "ppo"
     quickest = QUICKEST.get((task_of(arguments), given(arguments, "--preset") or "cpu"), "ppo")
     known = {each.name for each in dataclasses.fields(config_class(quickest))}
     for each in arguments:

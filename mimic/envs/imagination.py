@@ -200,6 +200,11 @@ class Imagination:
                 f"task '{env.task_name}' has objects in its scene ({', '.join(env.scene.objects)}),"
                 " whose motion the world model does not learn; train by --algorithm ppo"
             )
+        if env.action_delay is not None:
+            raise MimicError(
+                f"task '{env.task_name}' has late actions (action_delay {env.cfg.action_delay}), "
+                "and which of them the robot got is not in its state; train by --algorithm ppo"
+            )
         self._actions = env.action_terms
         self._action_sizes = [each.size for each in self._actions.values()]
         self._commands = env.commands

@@ -136,6 +136,9 @@ def test_the_quickest_algorithm_is_the_default(run: Path, tmp_path: Path) -> Non
     assert chosen("tracking", "--algorithm.entropy-coef", "0.0") == "ppo"
     assert chosen("tracking", "--entropy-coef", "0.0") == "ppo"
     assert chosen("tracking", "--symmetry") == "ppo"
+    # Late actions cannot be imagined.
+    assert chosen("tracking", "--randomisation", "beyondmimic") == "world-model"
+    assert chosen("tracking", "--randomisation", "holosoma") == "ppo"
     # A run that begins with another's networks learns as that one did.
     assert chosen("tracking", "--init-from", str(run)) == "ppo"
     assert chosen("tracking", "--init-from", str(tmp_path / "absent")) == "ppo"

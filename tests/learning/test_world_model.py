@@ -161,6 +161,17 @@ def delayed() -> TaskConfig:
     return replace(task, observations={**task.observations, "actor": actor})
 
 
+def late() -> TaskConfig:
+    """The deployable task whose actions reach the robot late."""
+    return replace(remembering(), action_delay=(0, 2))
+
+
+def test_late_actions_are_refused(clip: Path, tmp_path: Path) -> None:
+    task = "tests.learning.test_world_model:late"
+    with pytest.raises(MimicError, match=r"has late actions \(action_delay \(0, 2\)\)"):
+        train(parse([task, "--motion", str(clip), *SMALL, "--out", str(tmp_path)]))
+
+
 def test_a_delay_is_refused(clip: Path, tmp_path: Path) -> None:
     task = "tests.learning.test_world_model:delayed"
     with pytest.raises(MimicError, match="'joint_vel' of task .* has a delay"):

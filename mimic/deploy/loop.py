@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class PilotLoop:
         self.times = StageTimes(STAGES, clock)
         self.rows = Rows(pilot.identity.num_joints)
         self._row = np.zeros((), step_layout(pilot.identity.num_joints, contract.observation_size))
-        self._report: np.ndarray | None = None
+        self._report: Any = None
         self.trip, self.told, self.ended = "", "", ""
         guard.setblocking(False)
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from mimic.deploy.messages import NO_REMOTE, Remote, pressed
@@ -80,8 +81,7 @@ class Operator:
             saved = termios.tcgetattr(sys.stdin)
             tty.setcbreak(sys.stdin)
 
-            def restore() -> None:
-                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
+            restore = partial(termios.tcsetattr, sys.stdin, termios.TCSADRAIN, saved)
 
         try:
             yield

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimic.deploy import clips as moves
 from mimic.deploy.guard import UP, Request
@@ -198,7 +199,7 @@ class Pilot:
         if self.mode == Mode.TRACK and self.frame >= self._reference.num_frames - 1:
             self._end(now)
 
-    def observe(self, state: RobotState) -> Array:
+    def observe(self, state: RobotState) -> NDArray[np.float32]:
         """The network's observation [D] of a state."""
         return self.player.observe(self.measured(state), self._reference, self.frame, self._action)
 

@@ -136,8 +136,9 @@ def read_record(path: Path) -> Record:
     for kind, body, end_of_frame in _frames(data):
         try:
             if kind == b"H" and header is None:
-                header = json.loads(body)
-                layout = step_layout(int(header["joints"]), int(header["observation"]))
+                told: dict[str, Any] = json.loads(body)
+                layout = step_layout(int(told["joints"]), int(told["observation"]))
+                header = told
             elif kind == b"T" and header is not None and len(body) == layout.itemsize:
                 rows.append(np.frombuffer(body, layout)[0])
             elif kind == b"E" and header is not None:

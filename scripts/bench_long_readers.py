@@ -83,7 +83,8 @@ def make_amc(source: Path, out: Path, frames: int) -> None:
 
 def make_deepmimic(source: Path, out: Path, frames: int) -> None:
     clip = json.loads(source.read_text())
-    rows = [json.dumps(row) for row in clip["Frames"]]
+    # A clip's last frame lasts no time.
+    rows = [json.dumps([row[0] or clip["Frames"][0][0], *row[1:]]) for row in clip["Frames"]]
     text = ",\n".join(rows[k % len(rows)] for k in range(frames))
     out.write_text('{"Loop": "none", "Frames": [\n' + text + "\n]}\n")
 

@@ -97,8 +97,9 @@ class Evaluate:
             say(console, f"note: {note}", style="yellow")
         console.print(result.table())
         if protocol.smoothness:
-            from mimic.evaluation.result import smoothness_table
+            from mimic.evaluation.result import EvaluationResult, smoothness_table
 
+            assert isinstance(result, EvaluationResult)
             console.print(smoothness_table([result.total]))
         if self.json is not None:
             say(console, str(self.json))

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from mimic_base.errors import RobotError
 
 Array = NDArray[np.float64]
+Vector = Any
+"""A field of a message: given as anything that NumPy makes an array of, read as an `Array`."""
 
 NO_REMOTE = bytes(40)
 """The wireless remote's bytes where nothing is pressed."""
@@ -79,10 +81,10 @@ class RobotIdentity:
     name: str
     hash: str = ""
     joint_names: tuple[str, ...]
-    joint_lower: ArrayLike
-    joint_upper: ArrayLike
-    effort_limit: ArrayLike
-    velocity_limit: ArrayLike
+    joint_lower: Vector
+    joint_upper: Vector
+    effort_limit: Vector
+    velocity_limit: Vector
     mode_machine: int = 0
 
     def __post_init__(self) -> None:
@@ -107,8 +109,8 @@ class Odometry:
         pos_w: [3] m. lin_vel_b: [3] m/s along the base's own axes.
     """
 
-    pos_w: ArrayLike
-    lin_vel_b: ArrayLike
+    pos_w: Vector
+    lin_vel_b: Vector
 
     def __post_init__(self) -> None:
         for name in ("pos_w", "lin_vel_b"):
@@ -135,14 +137,14 @@ class RobotState:
     time: float
     tick: int
     mode_machine: int
-    joint_pos: ArrayLike
-    joint_vel: ArrayLike
-    joint_torque: ArrayLike
-    motor_temperature: ArrayLike
-    motor_error: ArrayLike
-    imu_quat_w: ArrayLike
-    gyro: ArrayLike
-    accelerometer: ArrayLike
+    joint_pos: Vector
+    joint_vel: Vector
+    joint_torque: Vector
+    motor_temperature: Vector
+    motor_error: Vector
+    imu_quat_w: Vector
+    gyro: Vector
+    accelerometer: Vector
     remote: bytes = NO_REMOTE
     odometry: Odometry | None = None
 
@@ -170,11 +172,11 @@ class RobotCommand:
         mode_machine: the robot's kind, repeated from its state.
     """
 
-    joint_pos: ArrayLike
-    joint_vel: ArrayLike
-    torque: ArrayLike
-    kp: ArrayLike
-    kd: ArrayLike
+    joint_pos: Vector
+    joint_vel: Vector
+    torque: Vector
+    kp: Vector
+    kd: Vector
     mode_machine: int = 0
 
     def __post_init__(self) -> None:

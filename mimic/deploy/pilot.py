@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class Step:
     """
 
     request: Request
-    observation: Array
+    observation: NDArray[Any]
     action: Array
     events: tuple[str, ...] = field(default=())
 
@@ -160,7 +161,8 @@ class Pilot:
         if state is None:
             return None
         self.change_mode(now, state, trip, events)
-        observation = action = np.zeros(0)
+        observation: NDArray[Any] = np.zeros(0)
+        action = np.zeros(0)
         if self.mode in (Mode.TRACK, Mode.HOLD):
             try:
                 observation = self.observe(state)
@@ -203,7 +205,7 @@ class Pilot:
         """The network's observation [D] of a state."""
         return self.player.observe(self.measured(state), self._reference, self.frame, self._action)
 
-    def act(self, observation: Array) -> Array:
+    def act(self, observation: NDArray[Any]) -> Array:
         """The network's action [A]; the next observation remembers it."""
         self._action = np.asarray(self.player.act(observation), np.float64)
         return self._action

@@ -76,6 +76,7 @@ def test_it_damps_until_the_loop_asks(guard: Guard, make_state) -> None:
 
 def test_it_sends_what_it_is_asked_for(drive: Drive) -> None:
     verdict = drive(0.1)
+    assert verdict.command is not None
     assert verdict.trip == "" and np.allclose(verdict.command.joint_pos, [0.05, 0.0, 0.0])
     assert list(verdict.command.kp) == [100.0, 50.0, 20.0]
 
@@ -127,7 +128,8 @@ def test_a_reset_counts_in_the_passive_mode_of_a_robot_that_is_well(drive: Drive
     assert drive.guard.trip == "motor"
     drive(0.1, request={"mode": Mode.PASSIVE, "reset": True})
     assert drive.guard.trip == ""
-    assert not drive(0.1).command.damps
+    command = drive(0.1).command
+    assert command is not None and not command.damps
 
 
 def test_a_loop_that_died_cannot_be_reset_by_its_last_request(drive: Drive) -> None:

@@ -73,12 +73,11 @@ def test_every_command_keeps_every_limit(seed: int, identity, limits: CommandLim
         assert limited.finite == all(np.isfinite(each).all() for each in given)
         assert command.damps or limited.finite
         # As it arrives at the robot: in single precision.
-        arrived = RobotCommand(
-            **{
-                name: np.asarray(getattr(command, name), np.float32)
-                for name in ("joint_pos", "joint_vel", "torque", "kp", "kd")
-            }
-        )
+        single = {
+            name: np.asarray(getattr(command, name), np.float32)
+            for name in ("joint_pos", "joint_vel", "torque", "kp", "kd")
+        }
+        arrived = replace(command, **single)
         assert inspector.inspect(arrived, tick * TICK), inspector.first
         before = command
     assert inspector.seen == 300 and inspector.unsafe == 0

@@ -95,13 +95,14 @@ def test_the_stand_begins_at_the_latched_pose_and_never_jumps(player, robot) -> 
     steps = lock_step(player, robot)
     steps.robot.place(robot.default_joint_pos + 0.2)
     until(steps, Mode.STAND)
-    step = steps.step
-    assert step is not None
+    request = steps.step.request if steps.step is not None else None
+    assert request is not None
+    before = request.joint_pos
     at = np.asarray(steps.robot.read().joint_pos)
-    assert np.abs(step.request.joint_pos - at).max() < 0.05
+    assert np.abs(before - at).max() < 0.05
     goal = robot.default_joint_pos
-    before = step.request.joint_pos
     for _ in steps.run(SETTINGS.pilot.stand_s - 0.04):
+        assert steps.step is not None and steps.step.request is not None
         now = steps.step.request.joint_pos
         # Smoothstep is 1.5 times as fast in the middle as on the average.
         assert np.abs(now - before).max() <= 1.6 * 0.24 * 0.02 / SETTINGS.pilot.stand_s

@@ -219,7 +219,7 @@ def test_a_loss_on_asymmetry_makes_a_policy_do_the_same_left_and_right() -> None
             figures = algorithm.update()
         uneven[weight] = figures["asymmetry"]
         seen = observations(torch.Generator().manual_seed(5))
-        image = TensorDict({k: flip(v) for k, v in seen.items()}, batch_size=[ENVS])
+        image = TensorDict({k: flip(seen[k]) for k in mirror if k in seen}, batch_size=[ENVS])
         algorithm.eval_mode()
         with torch.no_grad():
             apart = (algorithm.actor(image) - flip(algorithm.actor(seen))).square().mean()

@@ -164,13 +164,13 @@ def build_actor(
 def _give(
     model: MLPModel,
     group: str,
-    network: str,
+    name: str,
     hidden: tuple[int, ...],
     config: ActorCriticConfig,
     observations: Observations | None,
 ) -> None:
     """Put another network than an MLP between a model's normaliser and its output."""
-    choice = NetworkChoice.parse(network)
+    choice = NetworkChoice.parse(name)
     if choice.name == MLP:
         return
     shape = Shape(

@@ -172,8 +172,8 @@ def curate(
                 continue
             figures = paths.measures(a, b)
             reasons = list(refusals(figures, settings.thresholds))
-            times = ((state.first + frame) / motion.fps for frame in (a, b))
-            reasons += hard_to_follow(scores, *times, settings.feasibility)
+            began, ended = ((state.first + frame) / motion.fps for frame in (a, b))
+            reasons += hard_to_follow(scores, began, ended, settings.feasibility)
             reasons += [
                 f.text(motion.fps, state.first)
                 for f in state.left

@@ -98,7 +98,9 @@ def test_the_stand_begins_at_the_latched_pose_and_never_jumps(player, robot) -> 
     request = steps.step.request if steps.step is not None else None
     assert request is not None
     before = request.joint_pos
-    at = np.asarray(steps.robot.read().joint_pos)
+    state = steps.robot.read()
+    assert state is not None
+    at = np.asarray(state.joint_pos)
     assert np.abs(before - at).max() < 0.05
     goal = robot.default_joint_pos
     for _ in steps.run(SETTINGS.pilot.stand_s - 0.04):

@@ -20,7 +20,7 @@ from robots import Robot
 from tests.motions.test_pack import clip
 
 CLIPS = int(os.environ.get("MIMIC_LARGE_SET", "200"))
-"""10,000 in what docs/measured/data_set.md tells."""
+"""``MIMIC_LARGE_SET=10000`` for a set of the size that people have."""
 BAD = CLIPS * 4711 // 10_000
 
 

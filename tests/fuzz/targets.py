@@ -28,6 +28,8 @@ class Target:
         damage: how content is damaged; by default as `mutations` does.
         share: how often it is drawn, relative to the others: starting a process of its own is dear.
         several: whether it refuses several files of one run, a line each.
+        reports: whether it tells of parts that it could not use and of its work before it refuses
+            the rest.
     """
 
     seeds: Callable[[], tuple[Seed, ...]]
@@ -35,6 +37,7 @@ class Target:
     damage: Damage = mutate
     share: float = 1.0
     several: bool = False
+    reports: bool = False
 
 
 def _mimic(*arguments: object) -> int:
@@ -315,7 +318,7 @@ TARGETS: Mapping[str, Target] = {
     "motion manifest": Target(seeds.manifest, _manifest, share=1.5),
     "motion pack": Target(seeds.pack, _pack, share=1.5),
     "batch manifest": Target(seeds.batch, _batch, share=0.5, several=True),
-    "stream": Target(seeds.stream, _stream, share=1),
+    "stream": Target(seeds.stream, _stream, share=1, reports=True),
 }
 """Name -> way in."""
 

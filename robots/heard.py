@@ -25,6 +25,25 @@ _STARTS = re.compile(r"^(?=QH\d+|WARNING:|Warning:|qhull )", re.MULTILINE)
 
 
 @contextmanager
+def warnings_of_mujoco() -> Iterator[list[str]]:
+    """MuJoCo's own warnings in the block, as texts, in place of a line on the terminal and a log
+    in the current directory. Whoever listened before hears them too."""
+    before = mujoco.get_mju_user_warning()
+    told: list[str] = []
+
+    def hear(text: str) -> None:
+        told.append(text)
+        if before is not None:
+            before(text)
+
+    mujoco.set_mju_user_warning(hear)
+    try:
+        yield told
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+@contextmanager
 def heard() -> Iterator[list[str]]:
     """Keep warnings off the terminal while a robot is read; afterwards the list holds them.
 

@@ -13,6 +13,7 @@ import numpy as np
 from mimic_base.errors import RobotError
 from robots.alone import drop_dangling, keep_robot
 from robots.geom_types import MESH
+from robots.heard import warnings_of_mujoco
 from robots.turn import level_root
 from robots.urdf import urdf_for_mujoco
 
@@ -87,14 +88,19 @@ def load_spec(path: Path) -> mujoco.MjSpec:
     except OSError as error:
         raise RobotError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        if root.tag == "robot":
-            return mujoco.MjSpec.from_string(urdf_for_mujoco(root, path))
-        if root.tag != "mujoco":
-            raise RobotError(
-                f"{path}: not a robot model: the XML root is <{root.tag}>, "
-                "expected <mujoco> (MJCF) or <robot> (URDF)"
-            )
-        return mujoco.MjSpec.from_file(str(path))
+        with warnings_of_mujoco() as told:
+            if root.tag == "robot":
+                spec = mujoco.MjSpec.from_string(urdf_for_mujoco(root, path))
+            elif root.tag == "mujoco":
+                spec = mujoco.MjSpec.from_file(str(path))
+            else:
+                raise RobotError(
+                    f"{path}: not a robot model: the XML root is <{root.tag}>, "
+                    "expected <mujoco> (MJCF) or <robot> (URDF)"
+                )
+        if any("NaN" in each for each in told):
+            raise RobotError(f"{path}: MuJoCo cannot read this model: it contains a 'nan'")
+        return spec
     except (ValueError, OSError, RuntimeError, mujoco.FatalError) as error:
         if isinstance(error, RobotError):
             raise

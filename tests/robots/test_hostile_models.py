@@ -17,6 +17,7 @@ from mimic_base.limits import lifted
 from robots import foreign
 from robots.derive.add import add_robot
 from robots.foreign import check_model, look_through
+from robots.models import load_spec
 
 BODY = '<body name="b"><freejoint/><geom size="1"/></body>'
 
@@ -257,3 +258,18 @@ def test_the_child_sees_only_what_the_model_names(
     named = {path.resolve(), mesh.resolve()}
     below = {(own / "meshes").resolve()} if folder == "meshes" else set()
     assert set(jobs[0].reads) == named | below
+
+
+def test_a_nan_in_a_model_is_refused_without_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """MuJoCo reads on with a warning, and writes it into a log in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    model = tmp_path / "nan.xml"
+    model.write_text(
+        '<mujoco><worldbody><body><geom size="0.1" pos="0 nan 0"/></body></worldbody></mujoco>'
+    )
+    with pytest.raises(RobotError, match="nan.xml: MuJoCo cannot read this model: .* a 'nan'"):
+        load_spec(model)
+    assert [each.name for each in tmp_path.iterdir()] == ["nan.xml"]
+    assert capfd.readouterr().err == ""

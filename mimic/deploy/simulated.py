@@ -316,11 +316,12 @@ class SimulatedRobot:
 
     def _pull(self) -> None:
         """The gantry: holds the base upright over its place, and up once it sinks."""
-        data = self.body.data
+        data, state = self.body.data, self.body.state
         place, yaw = self._hangs_at
-        pos, quat, spin = data.qpos[:3], data.qpos[3:7], data.qvel[3:6]
-        force = 2000.0 * (place - pos) - 200.0 * data.qvel[:3]
-        force[2] = max(0.0, 20000.0 * (place[2] - 0.02 - pos[2]) - 1000.0 * data.qvel[2])
+        pos, quat, spin = state.root_pos_w, state.root_quat_w, self.body.root_ang_vel_b
+        vel = quat_rotate(quat, self.body.root_lin_vel_b)
+        force = 2000.0 * (place - pos) - 200.0 * vel
+        force[2] = max(0.0, 20000.0 * (place[2] - 0.02 - pos[2]) - 1000.0 * vel[2])
         lean = quat_log(quat_mul(quat_of_yaw(yaw), quat * [1.0, -1.0, -1.0, -1.0]))
         data.xfrc_applied[1, :3] = force
         data.xfrc_applied[1, 3:] = 500.0 * lean - 30.0 * quat_rotate(quat, spin)
@@ -332,7 +333,8 @@ class SimulatedRobot:
         def noisy(values: Array, spread: float) -> Array:
             return values + spread * random.standard_normal(len(values)) if spread else values
 
-        state, quat = self.body.state, self.body.data.qpos[3:7]
+        state = self.body.state
+        quat = state.root_quat_w
         pos = noisy(state.joint_pos, flaws.joint_pos_noise)
         self.inspector.measured(self.time, pos)
         if flaws.tilt_noise:

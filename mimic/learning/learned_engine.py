@@ -17,12 +17,13 @@ import torch
 
 from mimic.learning.learned_model import LearnedModel, load_model
 from mimic.learning.modules.past import Following
+from mimic.sim.along_base import along_base, state_along_base
 from mimic.sim.engine import Engine
 from mimic.sim.errors import EngineError
 from mimic.sim.scene import Scene
 from mimic.sim.state import ContactState
 from mimic.sim.terrain import Plane
-from mimic_base.rotations_torch import quat_inv_rotate, quat_rotate
+from mimic_base.rotations_torch import quat_rotate
 
 ABSENT = "contact forces are absent from it (they read zero)"
 
@@ -112,9 +113,8 @@ class LearnedEngine(Engine):
 
     def _write(self, env_ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         qpos, qvel = self._own(qpos), self._own(qvel)
-        local = quat_inv_rotate(qpos[:, 3:7], qvel[:, :3])
         state = self._state.clone()
-        state[env_ids] = torch.cat([qpos, local, qvel[:, 3:]], -1)
+        state[env_ids] = state_along_base(qpos, qvel)
         self._state = state
         if isinstance(self._stepping, Following):
             self._stepping.forget(env_ids)
@@ -123,8 +123,7 @@ class LearnedEngine(Engine):
         j = self.scene.robot.num_joints
         qvel = self._own(qvel)
         state = self._state.clone()
-        local = quat_inv_rotate(state[env_ids, 3:7], qvel[:, :3])
-        state[env_ids, 7 + j :] = torch.cat([local, qvel[:, 3:]], -1)
+        state[env_ids, 7 + j :] = along_base(state[env_ids, 3:7], qvel)
         self._state = state
 
     @property

@@ -50,6 +50,13 @@ class SingleRobot:
         # Poses of the new state. A whole forward pass would also change the solver's warm start.
         mujoco.mj_kinematics(self.model, self.data)
 
+    def put(self, qpos: Array, qvel: Array) -> None:
+        """Into a state [7 + J], [6 + J] that something else has computed: bodies follow, forces do
+        not."""
+        self.data.qpos[:], self.data.qvel[:] = qpos, qvel
+        if self.fine:
+            mujoco.mj_kinematics(self.model, self.data)
+
     @property
     def fine(self) -> bool:
         """Whether the state is finite and has not blown up."""

@@ -47,20 +47,16 @@ class LearnedRobot(SingleRobot):
         self._engine.reset(torch.zeros(1, dtype=torch.long), qpos, qvel)
 
     def step(self, targets: Array) -> None:
-        import mujoco
-
         self._asked = np.asarray(targets, np.float64)
         self._engine.step(torch.as_tensor(self._asked, dtype=torch.float32)[None])
-        self.data.qpos[:] = self._engine.qpos[0].numpy()
-        self.data.qvel[:] = self._engine.qvel[0].numpy()
-        if self.fine:
-            mujoco.mj_kinematics(self.model, self.data)
+        engine = self._engine
+        pos, vel = (each[0].numpy() for each in (engine.qpos, engine.qvel))
+        self.put(pos, vel)
 
     @property
     def torques(self) -> Array:
         kp, kd, limit = self._gains
-        joints = slice(7, 7 + self._joints)
-        asked = kp * (self._asked - self.data.qpos[joints]) - kd * self.joint_vel
+        asked = kp * (self._asked - self.state.joint_pos) - kd * self.joint_vel
         return np.clip(asked, -limit, limit)
 
     def feet_on_ground(self) -> list[bool]:

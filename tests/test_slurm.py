@@ -36,7 +36,7 @@ SMALL = [
 def task(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     path = tmp_path_factory.mktemp("clips") / "sway.npz"
     sway(robots.load(TINY), fps=30.0).save(path)
-    return ["tracking", "--motion", str(path), *SMALL]
+    return ["tracking", "--algorithm", "ppo", "--motion", str(path), *SMALL]
 
 
 def launch(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:

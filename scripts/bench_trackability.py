@@ -61,7 +61,8 @@ def train(reference: Path, seed: int, args: Arguments) -> Path:
     if done:
         return done[-1].parent
     command = [
-        sys.executable, str(REPOSITORY / "train.py"), "tracking", "--algorithm", "ppo", "--motion", str(reference),
+        sys.executable, str(REPOSITORY / "train.py"), "tracking", "--algorithm", "ppo",
+        "--motion", str(reference),
         "--iterations", str(iterations), "--judge-every", str(iterations), "--judge-episodes",
         str(args.episodes), "--seed", str(seed), "--workers", str(args.workers), "--out", str(out),
     ]  # fmt: skip

@@ -120,9 +120,9 @@ class Guard:
         if state is None:
             return Verdict(command=None, trip=self.trip, told=self.told)
         if self._mode_machine is None:
-            self._mode_machine, self._advanced = state.mode_machine, now
+            self._mode_machine = state.mode_machine
         if state.tick != self._tick:
-            self._tick, self._advanced = state.tick, now
+            self._tick, self._advanced = state.tick, state.time
         moment = self._moment(now, since, state, rejected_in_row)
         if not self.trip:
             self._latch(now, *first_trip(moment, self.thresholds))
@@ -171,7 +171,7 @@ class Guard:
             identity=self.identity,
             state=state,
             state_age=now - state.time,
-            tick_age=now - self._advanced,
+            tick_age=state.time - self._advanced,
             rejected_in_row=rejected,
             mode_machine=self._mode_machine or 0,
             since_tick=since,

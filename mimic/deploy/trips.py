@@ -77,7 +77,7 @@ class Moment:
     Attributes:
         mode: what the policy's loop is doing, as it said last.
         state: the newest one. state_age: s since it came.
-        tick_age: s since a state came whose tick was another than before.
+        tick_age: s in which states came whose tick was the same.
         rejected_in_row: messages thrown away since the newest state.
         mode_machine: what the robot called its kind in its first state.
         since_tick: s since the guard's last tick.
@@ -128,7 +128,7 @@ def stale_state(moment: Moment, at: Thresholds) -> str:
 
 
 def frozen_tick(moment: Moment, at: Thresholds) -> str:
-    """States come, but the robot's own clock stands still."""
+    """States come, but the robot's own clock stands still; without states it is `stale_state`."""
     if moment.tick_age <= at.frozen_tick:
         return ""
     return f"the robot's tick has not advanced for {1e3 * moment.tick_age:.0f} ms"

@@ -112,6 +112,14 @@ def test_what_is_wrong_makes_it_damp_in_time_and_for_ever(name: str, drive: Driv
     assert drive.guard.trip == name and drive.guard.tripped_at == before
 
 
+def test_a_robot_that_is_not_heard_of_is_stale_and_not_frozen(guard: Guard, make_state) -> None:
+    # A state is stamped as it is read, somewhat after the tick's own time.
+    state = make_state(time=100.0015, tick=3)
+    for tick in range(40):
+        guard.tick(100.0 + tick * TICK, state, request(tick))
+    assert guard.trip == "stale"
+
+
 def test_time_that_jumps_trips(drive: Drive) -> None:
     drive(0.1)
     drive.now += 0.5

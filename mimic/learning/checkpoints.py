@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,10 @@ def load_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
     except InputError as error:
         raise MimicError(f"{error}; use another one of this run") from error
     try:
-        state = torch.load(path, weights_only=True, map_location=device)
+        with warnings.catch_warnings():
+            # PyTorch warns of a pickle protocol that it has not written, and then refuses or reads.
+            warnings.simplefilter("ignore")
+            state = torch.load(path, weights_only=True, map_location=device)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MimicError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path: Path, content: by
     with pytest.raises(MimicError, match="not a readable checkpoint") as caught:
         load_checkpoint(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_with_another_pickle_protocol_is_read_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    save_checkpoint(tmp_path, 1, {"value": torch.ones(2)}, keep=2)
+    with zipfile.ZipFile(tmp_path / "last.pt") as archive:
+        members = {each.filename: archive.read(each) for each in archive.infolist()}
+    with zipfile.ZipFile(tmp_path / "odd.pt", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, b"\x80\x28" + data[2:] if name.endswith("data.pkl") else data)
+    assert torch.equal(load_state(tmp_path / "odd.pt")["value"], torch.ones(2))
+    assert not recwarn.list
 
 
 def test_a_checkpoint_runs_no_code_and_a_foreign_one_is_refused(tmp_path: Path) -> None:

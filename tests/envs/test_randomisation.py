@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from mimic.configuration import resolve
 from mimic.envs.actions import ActionDelay
 from mimic.envs.environment import Environment, TaskConfig, quiet_task
 from mimic.envs.mdp import randomisation as physics
@@ -160,3 +161,25 @@ def test_presets_keep_events_of_ones_own_and_are_named() -> None:
     assert with_randomisation(tracking(), "beyondmimic").events == tracking().events
     with pytest.raises(MimicError, match="unknown randomisation 'twst'; did you mean 'twist'"):
         with_randomisation(task, "twst")
+
+
+def test_sweeps_and_presets_draw_the_same_robots(build: Build, endless: TaskConfig) -> None:
+    """One event for strength and gains is the two after each other; files may name it as before."""
+    old = {name: resolve(f"mimic.envs.mdp.physics_events:{name}") for name in
+           ("randomize_link_mass", "randomize_motors")}  # fmt: skip
+    assert old == {"randomize_link_mass": physics.masses, "randomize_motors": physics.motors}
+    gains = {"stiffness": (0.8, 0.9), "damping": (1.1, 1.2)}
+    both = build(with_event(endless, physics.motors, strength=(0.5, 0.6), **gains))
+    after = replace(endless, events={
+        "a": EventTerm(function=physics.motor_strength, mode="reset",
+                       parameters={"factor": (0.5, 0.6)}),
+        "b": EventTerm(function=physics.gains, mode="reset",
+                       parameters={"kp": (0.8, 0.9), "kd": (1.1, 1.2)}),
+    })  # fmt: skip
+    apart = build(after)
+    for name in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
+        assert torch.equal(field(both, name), field(apart, name))
+    env = build(with_event(endless, physics.masses, factor=(0.7, 1.3)))
+    base = env.scene.model.body(env.robot.root_body).id
+    total = field(env, "body_mass").sum(1)
+    torch.testing.assert_close(field(env, "body_subtreemass")[:, base], total)

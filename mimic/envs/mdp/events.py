@@ -6,47 +6,31 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mimic.envs.mdp.model_fields import (
+    Range,
+    Range3,
+    body_indices,
+    draw_centre_of_mass,
+    draw_friction,
+    geoms_of,
+    note,
+)
 from mimic_base.rotations_torch import quat_inv_rotate
 
 if TYPE_CHECKING:
     from mimic.envs.environment import Environment
 
-Range = tuple[float, float]
-Range3 = tuple[float, float, float]
-
-
-def note(env: Environment, env_ids: torch.Tensor, name: str, values: torch.Tensor) -> None:
-    """Keep what was drawn [n, d] for the environments ``env_ids`` [n] in ``env.drawn``."""
-    if name not in env.drawn:
-        env.drawn[name] = torch.zeros(env.num_envs, values.shape[-1], device=env.device)
-    env.drawn[name][env_ids] = values.to(env.drawn[name])
-
 
 def randomize_foot_friction(env: Environment, env_ids: torch.Tensor, friction: Range) -> None:
     """Draw one sliding friction coefficient for both feet of each environment."""
-    model = env.scene.model
-    feet = {model.body(name).id for name in env.robot.feet}
-    geoms = [g for g in range(model.ngeom) if int(model.geom_bodyid[g]) in feet]
-    values = env.engine.model_field("geom_friction")
-    drawn = env.uniform((len(env_ids), 1), *friction).to(values)
-    columns = torch.tensor(geoms, device=env_ids.device)
-    values[env_ids[:, None], columns, 0] = drawn
-    env.engine.write_model_field("geom_friction", values)
-    note(env, env_ids, "foot_friction", drawn - float(model.geom_friction[geoms[0], 0]))
+    draw_friction(env, env_ids, geoms_of(env, body_indices(env, env.robot.feet)), friction)
 
 
 def randomize_anchor_com(
     env: Environment, env_ids: torch.Tensor, offset: tuple[float, float, float]
 ) -> None:
     """Shift the anchor body's centre of mass by up to +-``offset`` (m) along each axis."""
-    body = env.scene.model.body(env.robot.anchor_body).id
-    values = env.engine.model_field("body_ipos")
-    span = torch.tensor(offset, device=env.device)
-    shift = env.uniform((len(env_ids), 3), -1.0, 1.0) * span
-    nominal = torch.as_tensor(env.scene.model.body_ipos[body].copy())
-    values[env_ids, body] = nominal.to(values) + shift.to(values)
-    env.engine.write_model_field("body_ipos", values)
-    note(env, env_ids, "anchor_com", shift)
+    draw_centre_of_mass(env, env_ids, env.robot.anchor_body, offset, "anchor_com")
 
 
 def randomize_joint_default(env: Environment, env_ids: torch.Tensor, offset: float) -> None:

@@ -17,7 +17,7 @@ from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.delayed_actions import DelayedActionConfig
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.mdp import events, observations
-from mimic.envs.mdp.physics_events import randomize_link_mass, randomize_motors
+from mimic.envs.mdp import randomisation as physics
 from mimic.envs.terms import EventTerm, ObservationTerm
 from mimic.sim.displaced import displace
 from mimic.sim.scene import SceneConfig
@@ -114,7 +114,7 @@ def _friction(task: TaskConfig, multiple: float, context: Context) -> TaskConfig
 
 def _mass(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:
     span = powers(0.7, 1.3, multiple)
-    return with_event(task, "mass", randomize_link_mass, factor=span)
+    return with_event(task, "mass", physics.masses, factor=span)
 
 
 def _com(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:
@@ -124,12 +124,12 @@ def _com(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:
 
 def _strength(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:
     span = powers(0.8, 1.2, multiple)
-    return with_event(task, "motors", randomize_motors, strength=span)
+    return with_event(task, "motors", physics.motors, strength=span)
 
 
 def _gains(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:
     span = powers(0.75, 1.25, multiple)
-    return with_event(task, "motors", randomize_motors, stiffness=span, damping=span)
+    return with_event(task, "motors", physics.motors, stiffness=span, damping=span)
 
 
 def _joint_offset(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:

@@ -117,6 +117,8 @@ class ActionDelay:
     Args:
         steps: fewest and most control steps of delay; drawn for each environment at each restart.
         generator: draws them.
+        from_first: whether the first action stands in for those before it, which are otherwise
+            actions of zero.
 
     Attributes:
         latency: [N] each environment's own.
@@ -124,20 +126,20 @@ class ActionDelay:
 
     def __init__(
         self, steps: tuple[int, int], num_envs: int, size: int, generator: torch.Generator,
-        device: torch.device,
+        device: torch.device, *, from_first: bool = False,
     ) -> None:  # fmt: skip
         self.steps = steps
+        self.from_first = from_first
         self._generator = generator
         self._past = torch.zeros(num_envs, steps[1] + 1, size, device=device)
+        self._begun = torch.ones(num_envs, dtype=torch.bool, device=device)
         self.latency = torch.zeros(num_envs, dtype=torch.long, device=device)
 
     def reset(self, env_ids: torch.Tensor) -> None:
-        """Forget the actions of the environments ``env_ids`` [n], and draw their delays.
-
-        What was asked for before the first action is an action of zero.
-        """
+        """Forget the actions of the environments ``env_ids`` [n], and draw their delays."""
         least, most = self.steps
         self._past[env_ids] = 0.0
+        self._begun[env_ids] = True
         self.latency[env_ids] = torch.randint(
             least, most + 1, (len(env_ids),), generator=self._generator,
             device=self.latency.device,
@@ -146,5 +148,8 @@ class ActionDelay:
     def __call__(self, actions: torch.Tensor) -> torch.Tensor:
         """Take the actions [N, A] of a control step; return those that arrive in it."""
         self._past = torch.cat([self._past[:, 1:], actions[:, None]], 1)
+        if self.from_first:
+            self._past = torch.where(self._begun[:, None, None], actions[:, None], self._past)
+            self._begun = torch.zeros_like(self._begun)
         rows = torch.arange(len(actions), device=actions.device)
         return self._past[rows, self._past.shape[1] - 1 - self.latency]

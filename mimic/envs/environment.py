@@ -79,6 +79,9 @@ class TaskConfig:
     action_delay: tuple[int, int] = (0, 0)
     """Fewest and most control steps by which actions arrive late; drawn for each environment at
     each restart. Evaluations without disturbances have none."""
+    delay_from_first: bool = False
+    """Whether the first action of an episode also stands in for those that would have arrived
+    before it; otherwise they are actions of zero."""
     motion_scene: bool = True
     """Whether terrain and objects are those that the motions carry, where `scene` has none. Other
     motions then bring others."""
@@ -205,8 +208,9 @@ class Environment:
         self.action_delay: ActionDelay | None = None
         if config.action_delay[1]:
             self.action_delay = ActionDelay(
-                config.action_delay, n, self.num_actions, self.generator, self.device
-            )
+                config.action_delay, n, self.num_actions, self.generator, self.device,
+                from_first=config.delay_from_first,
+            )  # fmt: skip
         self.episode_length_buf = torch.zeros(n, dtype=torch.long, device=self.device)
         self.terminated = torch.zeros(n, dtype=torch.bool, device=self.device)
         self.reward_per_step = torch.zeros(n, device=self.device)

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from mimic.envs.commands.motion import motion_command
-from mimic.envs.delayed_actions import DelayedActionConfig
 from mimic.envs.environment import Environment, quiet_task
 from mimic.envs.terms import ObservationTerm
 from mimic.evaluation import jobs
@@ -99,20 +98,26 @@ def test_the_encoders_bias_is_seen_and_not_driven(g1: Robot, short: RobotMotion)
 
 def test_actions_come_late(g1: Robot, short: RobotMotion) -> None:
     env = disturbed(g1, short, action_delay=1)
-    action = env.action_terms["joint_pos"]
     sent, targets = [], []
     for step in range(6):
         sent.append(torch.full((40, 29), 0.01 * (step + 1)))
         env.step(sent[-1])
         targets.append(env.engine._ctrl.clone())  # type: ignore[attr-defined]
-    latency = action.latency  # type: ignore[attr-defined]
+    assert env.action_delay is not None
+    latency = env.action_delay.latency
     assert set(latency.tolist()) == {0, 1, 2}
     for row, late in enumerate(latency.tolist()):
         for step in range(6):
             wanted = env.default_joint_pos + env.joint_action_scale * sent[max(step - late, 0)][row]
             assert torch.allclose(targets[step][row].float(), wanted, atol=1e-6)
-    with pytest.raises(MimicError, match="such as"):
-        DelayedActionConfig(action=tracking().actions["joint_pos"], delay=(2, 1))
+    # A restart in between begins anew, for the environments that restart alone.
+    env.reset_envs(torch.arange(20))
+    again = torch.full((40, 29), -0.05)
+    env.step(again)
+    at = env.default_joint_pos + env.joint_action_scale * again
+    assert torch.allclose(env.engine._ctrl[:20].float(), at[:20], atol=1e-6)  # type: ignore[attr-defined]
+    late = env.action_delay.latency > 0
+    assert not torch.allclose(env.engine._ctrl[20:][late[20:]].float(), at[20:][late[20:]])  # type: ignore[attr-defined]
 
 
 def test_observations_noise_pushes_and_start(g1: Robot, short: RobotMotion) -> None:

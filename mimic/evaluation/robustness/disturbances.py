@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from mimic.envs.commands import MotionCommandConfig
-from mimic.envs.delayed_actions import DelayedActionConfig
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.mdp import events, observations
 from mimic.envs.mdp import randomisation as physics
@@ -153,11 +152,7 @@ def _steps(multiple: float) -> int:
 
 
 def _action_delay(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:
-    late = {
-        name: DelayedActionConfig(action=each, delay=(0, _steps(multiple)))
-        for name, each in task.actions.items()
-    }
-    return replace(task, actions=late)
+    return replace(task, action_delay=(0, _steps(multiple)), delay_from_first=True)
 
 
 def _observation_delay(task: TaskConfig, multiple: float, context: Context) -> TaskConfig:

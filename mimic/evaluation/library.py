@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mimic.evaluation.metrics import Summary, Sums
 from mimic.evaluation.policies import LoadedPolicy, named_task, open_policy, robot_of
 from mimic.evaluation.protocols import Protocol
 from mimic.evaluation.result import units
+from mimic.evaluation.result_head import ProtocolResult
 from mimic_base.errors import InputError, MimicError, UserError
 from motions.robot.dataset import MotionFile, distinct_names, find_motion_files, read_header
 from motions.robot.motion import check_fits
@@ -51,7 +52,7 @@ class ClipRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LibraryResult:
+class LibraryResult(ProtocolResult):
     """What ``evaluate_library`` found.
 
     Attributes:
@@ -60,20 +61,10 @@ class LibraryResult:
         bad: one line for each clip that could not be judged.
     """
 
-    protocol: Protocol
-    policy: str
-    task: str
-    robot: str
-    robot_hash: str
-    engine: str
-    seed: int
-    control_dt: float
     clips: tuple[ClipRow, ...]
     splits: tuple[Summary, ...]
     total: Summary
     bad: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -83,21 +74,13 @@ class LibraryResult:
     def to_dict(self) -> dict[str, Any]:
         """Everything in plain numbers and texts."""
         return {
-            "schema": SCHEMA,
-            "policy": self.policy,
-            "task": self.task,
-            "robot": {"name": self.robot, "hash": self.robot_hash},
-            "engine": self.engine,
-            "seed": self.seed,
-            "control_dt": self.control_dt,
-            "protocol": self.protocol.to_dict(),
+            **self.head(SCHEMA),
             "units": units(self.protocol),
             "total": self.total.to_dict(),
             "splits": [each.to_dict() for each in self.splits],
             "clips": [row.to_dict() for row in self.clips],
             "bad": list(self.bad),
-            "notes": list(self.notes),
-            "details": dict(self.details),
+            **self.tail(),
         }
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
@@ -13,8 +11,8 @@ from rich.table import Table
 from mimic.evaluation.measures import MEASURES, heading
 from mimic.evaluation.metrics import Summary, Sums
 from mimic.evaluation.protocols import Protocol
+from mimic.evaluation.result_head import ProtocolResult
 from mimic.evaluation.smoothness import FIGURES
-from mimic_base.files import atomic_write_text
 
 SCHEMA = "humanoid-mimic/evaluation/1"
 MOST_COLUMNS = 7
@@ -22,27 +20,17 @@ MOST_COLUMNS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationResult:
-    """What ``evaluate`` found; ``protocol`` holds the number of episodes that were played.
+class EvaluationResult(ProtocolResult):
+    """What ``evaluate`` found.
 
     Attributes:
         sums: what the figures of ``clips`` were made of, in the same order; those of several
             evaluations add up.
     """
 
-    protocol: Protocol
-    policy: str
-    task: str
-    robot: str
-    robot_hash: str
-    engine: str
-    seed: int
-    control_dt: float
     clips: tuple[Summary, ...]
     motion_hashes: tuple[str, ...]
     total: Summary
-    notes: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
     sums: tuple[Sums, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,24 +40,12 @@ class EvaluationResult:
             for clip, digest in zip(self.clips, self.motion_hashes, strict=True)
         ]
         return {
-            "schema": SCHEMA,
-            "policy": self.policy,
-            "task": self.task,
-            "robot": {"name": self.robot, "hash": self.robot_hash},
-            "engine": self.engine,
-            "seed": self.seed,
-            "control_dt": self.control_dt,
-            "protocol": self.protocol.to_dict(),
+            **self.head(SCHEMA),
             "units": units(self.protocol),
             "clips": clips,
             "total": self.total.to_dict(),
-            "notes": list(self.notes),
-            "details": dict(self.details),
+            **self.tail(),
         }
-
-    def save_json(self, path: Path | str) -> None:
-        """Write ``to_dict`` to a file, whole or not at all."""
-        atomic_write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
     def table(self) -> Table:
         """One row a clip, and the total where there are several."""

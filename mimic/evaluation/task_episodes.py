@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from mimic.envs.threads import few_threads
 from mimic.evaluation.evaluate import NON_FINITE, Progress, check_protocol, make_evaluation_env
 from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, load, robot_of, trained_task
 from mimic.evaluation.protocols import Protocol, get_protocol
+from mimic.evaluation.result_head import ProtocolResult
 from mimic.tasks.registry import task_config
 from mimic_base.errors import MimicError
-from mimic_base.files import atomic_write_text
 from motions import RobotMotion
 from robots import Robot
 
@@ -75,40 +74,14 @@ class TaskSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskResult:
-    """What ``evaluate_task`` found; ``protocol`` holds the number of episodes that were played."""
+class TaskResult(ProtocolResult):
+    """What ``evaluate_task`` found."""
 
-    protocol: Protocol
-    policy: str
-    task: str
-    robot: str
-    robot_hash: str
-    engine: str
-    seed: int
-    control_dt: float
     total: TaskSummary
-    notes: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in plain numbers and texts."""
-        return {
-            "schema": SCHEMA,
-            "policy": self.policy,
-            "task": self.task,
-            "robot": {"name": self.robot, "hash": self.robot_hash},
-            "engine": self.engine,
-            "seed": self.seed,
-            "control_dt": self.control_dt,
-            "protocol": self.protocol.to_dict(),
-            "total": self.total.to_dict(),
-            "notes": list(self.notes),
-            "details": dict(self.details),
-        }
-
-    def save_json(self, path: Path | str) -> None:
-        """Write ``to_dict`` to a file, whole or not at all."""
-        atomic_write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+        return {**self.head(SCHEMA), "total": self.total.to_dict(), **self.tail()}
 
     def table(self) -> Table:
         """One figure a line: episodes, how they ended, reward terms, what commands measure."""

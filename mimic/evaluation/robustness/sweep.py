@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mimic.evaluation.library import policy_identity
 from mimic.evaluation.metrics import Summary, Sums
 from mimic.evaluation.policies import LoadedPolicy, named_task, open_policy, robot_of, trained_task
 from mimic.evaluation.protocols import Protocol, get_protocol
+from mimic.evaluation.result_head import Result
 from mimic.evaluation.robustness.disturbances import (
     DISTURBANCES,
     Context,
@@ -83,7 +84,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobustnessResult:
+class RobustnessResult(Result):
     """What ``sweep_robustness`` found.
 
     Attributes:
@@ -95,12 +96,6 @@ class RobustnessResult:
         left_out: disturbances that the task cannot have.
     """
 
-    policy: str
-    task: str
-    robot: str
-    robot_hash: str
-    engine: str
-    seed: int
     episodes: int
     clips: tuple[str, ...]
     nominal: Point
@@ -108,8 +103,6 @@ class RobustnessResult:
     together: tuple[Point, ...]
     physics: Mapping[str, Summary | None]
     left_out: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
 
     def breaks_at(self, name: str, limit: float) -> float | None:
         """Smallest multiple at which success falls below ``limit``; None where none was."""
@@ -166,12 +159,7 @@ class RobustnessResult:
             return told
 
         return {
-            "schema": SCHEMA,
-            "policy": self.policy,
-            "task": self.task,
-            "robot": {"name": self.robot, "hash": self.robot_hash},
-            "engine": self.engine,
-            "seed": self.seed,
+            **self.head(SCHEMA),
             "episodes_per_clip": self.episodes,
             "clips": list(self.clips),
             "verdict": self.verdict(),
@@ -194,8 +182,7 @@ class RobustnessResult:
                 for title, each in self.physics.items()
             },
             "left_out": list(self.left_out),
-            "notes": list(self.notes),
-            "details": dict(self.details),
+            **self.tail(),
         }
 
 

@@ -27,6 +27,9 @@ class Evaluate:
     """An .onnx file, a run directory, or a checkpoint."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them; by default the clips the policy comes with."""
+    interface: str | None = None
+    """Command the policy through this one of the interfaces it was trained for (full, three-point,
+    pelvis-path, exbody, velocity); by default the one that its file says."""
     motion_scene: bool = True
     """Judge in the scene (terrain, objects) that the motions carry."""
     protocol: str | None = None
@@ -75,7 +78,7 @@ class Evaluate:
         get_protocol(self.protocol or OF_TASKS, **numbers)
         # The place of the result is tried before the work, not after.
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
-            policy = open_policy(self.policy)
+            policy = open_policy(self.policy, self.interface)
             name = self.protocol or default_protocol(task_config(policy.task))
             protocol = get_protocol(name, **numbers)
             play = evaluate_task if protocol.own_episodes else evaluate
@@ -131,14 +134,16 @@ class Evaluate:
             check_folder_writable(self.out)
         if self.json is not None:
             check_writable(self.json)
-        name = self.protocol or default_protocol(task_config(open_policy(self.policy).task))
+        task = open_policy(self.policy, self.interface).task
+        name = self.protocol or default_protocol(task_config(task))
         protocol = get_protocol(name, **numbers)
         with progress_bar("clips") as progress:
             result = evaluate_library(
                 self.policy, self.motion, protocol,
                 workers=processors() if self.workers is None else self.workers, robot=self.robot,
                 engine=self.engine, device=self.device, seed=self.seed,
-                motion_scene=self.motion_scene, folder=self.out, progress=progress,
+                motion_scene=self.motion_scene, interface=self.interface, folder=self.out,
+                progress=progress,
             )  # fmt: skip
         for line in result.bad:
             say(console, f"not judged: {line}", style="yellow")

@@ -29,6 +29,9 @@ class Export:
     clip: str | None = None
     """Name of a training clip to put inside the file, so that it plays alone; of another task, of
     what one of its commands offers."""
+    interface: str | None = None
+    """The interface, of those it was trained for, that the file is commanded through (full,
+    three-point, pelvis-path, exbody, velocity); by default the task's first."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them: those it was trained on, when they have
     moved since."""
@@ -51,7 +54,10 @@ class Export:
             raise MimicError(f"{checkpoint}: a policy file already; name a run or a checkpoint")
         policy, state = open_checkpoint(source)
         identity = state["identity"]
-        env = self._environment(checkpoint, identity, task_of(state, checkpoint))
+        task = task_of(state, checkpoint)
+        if self.interface is not None:
+            task = self._through(task, self.interface, checkpoint)
+        env = self._environment(checkpoint, identity, task)
         assets = assets_of_env(env, self.clip)
         training = {
             "iterations": state["iteration"],
@@ -78,6 +84,17 @@ class Export:
             "agrees with torch",
         )
         return 0
+
+    def _through(self, task: TaskConfig | str, interface: str, checkpoint: Path) -> TaskConfig:
+        """The task, commanded through one interface alone."""
+        from mimic.tasks.interfaces import with_interface
+        from mimic.tasks.registry import task_config
+        from mimic_base.errors import MimicError
+
+        try:
+            return with_interface(task_config(task) if isinstance(task, str) else task, interface)
+        except MimicError as error:
+            raise MimicError(f"{checkpoint}: {error}") from error
 
     def _environment(
         self, checkpoint: Path, identity: dict[str, Any], task: TaskConfig | str

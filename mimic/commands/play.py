@@ -33,6 +33,9 @@ class Play:
     """Robot motions (.npz) or folders of them; a run knows those it was trained on."""
     motion_scene: bool = True
     """Play in the scene (terrain, objects) that each motion carries."""
+    interface: str | None = None
+    """Command the policy through this one of the interfaces it was trained for (full, three-point,
+    pelvis-path, exbody, velocity); by default the one that its file says."""
     video: Path | None = None
     """Write this video (.mp4), the reference as a blue ghost."""
     picture: Path | None = None
@@ -68,8 +71,9 @@ class Play:
         if self.picture is not None:
             check_picture(self.picture)
         playable = find_playable(
-            self.policy, self.motion, self.robot, motion_scene=self.motion_scene
-        )
+            self.policy, self.motion, self.robot, motion_scene=self.motion_scene,
+            interface=self.interface,
+        )  # fmt: skip
         learned = self._model(playable)
         for note in playable.notes:
             print(note)

@@ -127,6 +127,13 @@ def joined(*arrays: Any) -> Any:
     return torch.cat(arrays, -1)
 
 
+def constant_like(array: Any, values: Sequence[float]) -> Any:
+    """``values`` [d] in the shape [..., d] of an array, of its kind."""
+    if isinstance(array, np.ndarray):
+        return np.broadcast_to(np.asarray(values, array.dtype), array.shape)
+    return array.new_tensor(values).expand(array.shape)
+
+
 def flat(array: Any) -> Any:
     """An array [..., a, b] as [..., a b]."""
     return array.reshape(*array.shape[:-2], array.shape[-2] * array.shape[-1])

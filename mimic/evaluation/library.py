@@ -96,6 +96,7 @@ class _Common:
     device: str
     seed: int
     motion_scene: bool
+    interface: str | None
 
 
 def evaluate_library(
@@ -109,6 +110,7 @@ def evaluate_library(
     device: str = "auto",
     seed: int = 0,
     motion_scene: bool = True,
+    interface: str | None = None,
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LibraryResult:
@@ -119,6 +121,7 @@ def evaluate_library(
         motions: motion files, folders, manifests or packs, perhaps of one split
             (``SET.pack:test``); by default those the policy comes with.
         workers: processes.
+        interface: see ``mimic.evaluation.policies.open_policy``.
         folder: where finished parts are kept; a call that was interrupted goes on there.
         progress: called with (clips done, clips there are).
 
@@ -126,7 +129,7 @@ def evaluate_library(
         MimicError, InputError, RobotError: a policy, protocol or set that cannot be used, or a set
             of which no clip can. Single clips that cannot are told in ``LibraryResult.bad``.
     """
-    loaded = open_policy(policy)
+    loaded = open_policy(policy, interface)
     body = robot_of(loaded, robot)
     config, notes = named_task(loaded)
     check_protocol(config, protocol)
@@ -135,6 +138,7 @@ def evaluate_library(
     common = _Common(
         policy=str(policy), motions=paths, protocol=protocol, robot=None if robot is None else
         str(robot), engine=engine, device=device, seed=seed, motion_scene=motion_scene,
+        interface=interface,
     )  # fmt: skip
     chunks = _chunks(files, protocol, motion_scene)
     jobs = [
@@ -159,7 +163,7 @@ def evaluate_library(
         "mimic.evaluation.library:evaluate_chunk", common, jobs, workers=workers,
         keep=None if folder is None else folder / KEPT, done=done,
         identity=digest(policy_identity(policy), protocol.to_dict(), body.content_hash, engine,
-                        motion_scene),
+                        motion_scene, loaded.interface),
     )  # fmt: skip
     judged = [(result, clip) for result in results for clip in result["clips"]]
     bad = sorted((e["index"], e["line"]) for r in results for e in r["bad"])
@@ -203,7 +207,7 @@ def evaluate_library(
 def evaluate_chunk(common: _Common, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of some clips of the library, in plain values."""
     files = _files(common.motions)
-    policy = _policy(common.policy)
+    policy = _policy(common.policy, common.interface)
     body = robot_of(policy, common.robot)
     bad: list[dict[str, Any]] = []
     good = []
@@ -262,8 +266,8 @@ def policy_identity(policy: Path | str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _policy(path: str) -> LoadedPolicy:
-    return open_policy(path)
+def _policy(path: str, interface: str | None) -> LoadedPolicy:
+    return open_policy(path, interface)
 
 
 @lru_cache(maxsize=2)

@@ -12,9 +12,13 @@ import torch
 
 import robots
 from mimic.configuration import from_plain, to_plain
+from mimic.envs.commands import InterfaceCommandConfig
 from mimic.envs.environment import TaskConfig
 from mimic.envs.observation import reference_to
+from mimic.policy.contract import PolicyContract
+from mimic.policy.interfaces import check_interface, interface_names, interface_of
 from mimic.policy.opener import PolicySource, find_policy, open_checkpoint, open_player
+from mimic.tasks.interfaces import with_interface
 from mimic.tasks.registry import task_config
 from mimic_base.errors import MimicError
 from motions import RobotMotion
@@ -40,6 +44,7 @@ class LoadedPolicy:
         check: refuses an environment it was not made for; returns what a reader of the figures
             should know.
         details: what else it says about itself.
+        interface: the interface that it is judged through; empty where it knows of none.
     """
 
     act: PolicyFunction
@@ -51,19 +56,31 @@ class LoadedPolicy:
     run_task: Mapping[str, Any] | None = None
     check: Callable[[Environment], list[str]] = lambda env: []
     details: Mapping[str, Any] = field(default_factory=dict)
+    interface: str = ""
 
 
-def open_policy(path: Path | str) -> LoadedPolicy:
+def open_policy(path: Path | str, interface: str | None = None) -> LoadedPolicy:
     """Open an ONNX file, a run directory or one of its checkpoints.
 
+    Args:
+        interface: one of those that it was trained for; by default what its contract says.
+
     Raises:
-        MimicError: absent, damaged, or made by another program.
+        MimicError: absent, damaged, or made by another program; no such interface.
     """
     source = find_policy(path, prefer="checkpoint")
-    return _from_onnx(source) if source.kind == "onnx" else _from_checkpoint(source)
+    return (_from_onnx if source.kind == "onnx" else _from_checkpoint)(source, interface)
 
 
-def _from_onnx(source: PolicySource) -> LoadedPolicy:
+def _through(contract: PolicyContract | None, interface: str | None, where: object) -> str:
+    """The interface that is asked for, or the contract's own."""
+    if interface is not None:
+        check_interface(interface, interface_names(contract) if contract else (), where)
+        return interface
+    return interface_of(contract) if contract else ""
+
+
+def _from_onnx(source: PolicySource, interface: str | None) -> LoadedPolicy:
     player = open_player(source)
     contract = player.contract
 
@@ -79,14 +96,17 @@ def _from_onnx(source: PolicySource) -> LoadedPolicy:
         **_of_run(source),
         check=lambda env: _check_contract(player, env),
         details={"training": dict(contract.training), "trained_on": _names(contract.motions)},
+        interface=_through(contract, interface, source.named),
     )
 
 
-def _from_checkpoint(source: PolicySource) -> LoadedPolicy:
+def _from_checkpoint(source: PolicySource, interface: str | None) -> LoadedPolicy:
     from mimic.learning.checkpoints import check_identity
 
     policy, state = open_checkpoint(source)
     identity = state["identity"]
+    told = state["contract"]
+    contract = None if told is None else PolicyContract.from_json(told)
 
     def act(obs: torch.Tensor) -> torch.Tensor:
         # Where the environment is; a second call finds it there.
@@ -106,6 +126,7 @@ def _from_checkpoint(source: PolicySource) -> LoadedPolicy:
         motions=tuple(source.trained_on),
         **_of_run(source),
         check=check,
+        interface=_through(contract, interface, source.named),
     )
 
 
@@ -163,16 +184,27 @@ def trained_task(policy: LoadedPolicy) -> TaskConfig:
         MimicError: the task's code cannot be found, or has other fields now.
     """
     if policy.run_task is None:
-        return task_config(policy.task)
-    return from_plain(TaskConfig, policy.run_task, source=f"{policy.source}: task")
+        found = task_config(policy.task)
+    else:
+        found = from_plain(TaskConfig, policy.run_task, source=f"{policy.source}: task")
+    return with_interface(found, policy.interface) if policy.interface else found
 
 
 def named_task(policy: LoadedPolicy) -> tuple[TaskConfig, list[str]]:
     """The task by the policy's name for it, so that figures of runs compare.
 
     Where the policy's run changed what the policy sees, does or stands on, it is the run's own
-    task, and the second value says so.
+    task, and the second value says so, as it tells the interface that the policy is commanded
+    through, where it has several.
     """
+    found, notes = _named_task(policy)
+    if policy.interface:
+        found = with_interface(found, policy.interface)
+        notes = [*notes, f"commanded through the interface '{policy.interface}'"]
+    return found, notes
+
+
+def _named_task(policy: LoadedPolicy) -> tuple[TaskConfig, list[str]]:
     named = task_config(policy.task)
     if policy.run_task is None:
         return named, []
@@ -184,6 +216,7 @@ def named_task(policy: LoadedPolicy) -> tuple[TaskConfig, list[str]]:
         what
         for what, one, other in (
             ("observations", _seen(trained), _seen(named)),
+            ("interfaces", _interfaces(trained), _interfaces(named)),
             ("actions", to_plain(trained.actions), to_plain(named.actions)),
             ("scene", to_plain(trained.scene), to_plain(named.scene)),
             ("scene of its motions", trained.motion_scene, named.motion_scene),
@@ -197,6 +230,15 @@ def named_task(policy: LoadedPolicy) -> tuple[TaskConfig, list[str]]:
         f"this run changed the {' and '.join(changed)} of task '{policy.task}': it is judged on "
         "the task as it was trained"
     ]
+
+
+def _interfaces(task: TaskConfig) -> Any:
+    """What each interface shows."""
+    return {
+        name: {key: one.mask for key, one in each.interfaces.items()}
+        for name, each in task.commands.items()
+        if isinstance(each, InterfaceCommandConfig)
+    }
 
 
 def _seen(task: TaskConfig) -> Any:

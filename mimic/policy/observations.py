@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mimic.envs.observation import find_observation
 from mimic.policy.contract import ObservationInfo, PolicyContract
 from mimic_base.errors import MimicError
-from mimic_base.frame_fields import FrameArrays
+from mimic_base.frame_fields import BODY_FIELDS, FrameArrays
 
 Array = NDArray[np.float64]
 OURS = "mimic.envs.mdp.observations"
@@ -112,8 +112,34 @@ class Situation:
         ] or ["motion"]
         return {
             **{name: _Motion(self) for name in tracked if self.reference is not None},
+            **constant_commands(self.contract),
             **self.further_commands,
         }
+
+
+def constant_commands(contract: PolicyContract) -> dict[str, SimpleNamespace]:
+    """The commands that never change, as observations read them: their numbers are in the contract
+    (``constants`` of what a command says of itself).
+
+    Raises:
+        MimicError: they are no numbers.
+    """
+    found = {}
+    for command, told in contract.commands.items():
+        constants = told.get("constants") if isinstance(told, Mapping) else None
+        if constants is None:
+            continue
+        try:
+            arrays = {str(name): np.asarray(values) for name, values in dict(constants).items()}
+            if any(each.dtype.kind not in "if" or each.ndim > 1 for each in arrays.values()):
+                raise ValueError("not a list of numbers")
+        except (TypeError, ValueError) as error:
+            raise MimicError(
+                f"the policy's contract is inconsistent: constants of the command '{command}' are "
+                f"no lists of numbers ({error})"
+            ) from error
+        found[command] = SimpleNamespace(**arrays)
+    return found
 
 
 class Measured:
@@ -157,12 +183,7 @@ class _Motion:
         Raises:
             MimicError: later ones than are known.
         """
-        if self._later is None and any(steps):
-            raise MimicError(
-                f"this policy observes the reference {max(steps)} control steps ahead, which is "
-                "not given here; play it from a clip"
-            )
-        frames = [self._later(step) if self._later and step else self._frame for step in steps]
+        frames = self._ahead(steps)
 
         def stacked(name: str, body: int | None = None) -> Array:
             values = [getattr(each, name) for each in frames]
@@ -176,6 +197,28 @@ class _Motion:
             root_lin_vel_w=stacked("body_lin_vel_w", self._root),
             root_ang_vel_w=stacked("body_ang_vel_w", self._root),
         )
+
+    def bodies_ahead(self, steps: Sequence[int], bodies: NDArray[np.int64]) -> SimpleNamespace:
+        """Key bodies [K, b, ...] in those frames.
+
+        Raises:
+            MimicError: later ones than are known.
+        """
+        frames = self._ahead(steps)
+        return SimpleNamespace(
+            **{
+                name: np.stack([getattr(each, name)[bodies] for each in frames])
+                for name in BODY_FIELDS
+            }
+        )
+
+    def _ahead(self, steps: Sequence[int]) -> list[Reference]:
+        if self._later is None and any(steps):
+            raise MimicError(
+                f"this policy observes the reference {max(steps)} control steps ahead, which is "
+                "not given here; play it from a clip"
+            )
+        return [self._later(step) if self._later and step else self._frame for step in steps]
 
     @property
     def robot_anchor_pos_w(self) -> Array:

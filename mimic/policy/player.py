@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mimic.configuration import from_plain
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
+from mimic.policy.interfaces import interface_of, with_interface
 from mimic.policy.observations import ObservationBuilder, Reference, RobotState, Situation
 from mimic.policy.onnx_file import check_onnx
 from mimic_base.errors import InputError, MimicError
@@ -106,6 +107,20 @@ class PolicyPlayer:
         self._frames: dict[str, NDArray[np.float64]] | None = None
         self._default = np.asarray(self.contract.default_joint_pos)
         self._scale = np.asarray(self.contract.action_scale)
+
+    @property
+    def interface(self) -> str:
+        """The interface that the policy is commanded through; empty where it knows of none."""
+        return interface_of(self.contract)
+
+    def choose_interface(self, name: str) -> None:
+        """Have the policy commanded through another of the interfaces it was trained for.
+
+        Raises:
+            MimicError: it has none of this name.
+        """
+        self.contract = with_interface(self.contract, name, self.path)
+        self._builder = None
 
     # control -------------------------------------------------------------------------------
 

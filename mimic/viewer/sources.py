@@ -48,6 +48,7 @@ def find_playable(
     robot: str | Path | None = None,
     *,
     motion_scene: bool = True,
+    interface: str | None = None,
 ) -> Playable:
     """Load what ``source`` names.
 
@@ -58,6 +59,7 @@ def find_playable(
         robot: name or description file; without it, the one the policy was trained for.
         motion_scene: whether clips are played in the scenes that their files carry, unless the
             policy was trained without them.
+        interface: one of those that the policy was trained for, instead of its file's own.
 
     Raises:
         MimicError, InputError, RobotError: whatever of this is absent, damaged or does not fit.
@@ -69,6 +71,8 @@ def find_playable(
     if found.kind == "checkpoint" and found.config.get("motion") != []:
         files = files or _trained_on(found)
     player = open_player(found, files, body)
+    if interface is not None:
+        player.choose_interface(interface)
     if not files and player.contract.motions and player.contract.clip_inside is None:
         files = _trained_on(found)
     body = body or robots.load(player.contract.robot.name)
@@ -120,6 +124,13 @@ def _clips(player: PolicyPlayer, files: Sequence[MotionFile], scenes: bool) -> t
 
 
 def _notes(player: PolicyPlayer, robot: Robot) -> tuple[str, ...]:
+    through = ()
+    if player.interface:
+        through = (f"note: commanded through the interface '{player.interface}'",)
+    return (*through, *_build_notes(player, robot))
+
+
+def _build_notes(player: PolicyPlayer, robot: Robot) -> tuple[str, ...]:
     if player.contract.robot.hash != robot.content_hash:
         return (
             f"note: robot '{robot.name}' differs from the one this policy was trained on "

@@ -23,11 +23,12 @@ from mimic.envs.observation import (
     rotations_of,
     unchanged,
 )
+from mimic_base.frame_fields import BODY_FIELDS
 
 ROOT = 0
 """Place of the floating base among the key bodies."""
 Steps = tuple[int, ...]
-_ROOT_RULE = beside(polar(), polar(), opposite(), unchanged())
+ROOT_RULE = beside(polar(), polar(), opposite(), unchanged())
 
 
 def frames_ahead(command: Any, steps: Steps) -> Any:
@@ -46,14 +47,7 @@ def frames_ahead(command: Any, steps: Steps) -> Any:
     given = getattr(command, "frames_ahead", None)
     if given is not None:
         return given(steps)
-    # By attributes alone, so that a view of some environments is read as all of them are.
-    import torch
-
-    library, clip = command.library, command.clip
-    last = library.length[clip] - 1
-    ahead = torch.tensor(steps, device=last.device) + command.reference_lead
-    frame = torch.minimum(command.frame[:, None] + ahead, last[:, None])
-    rows = library.start[clip][:, None] + frame
+    library, rows = command.library, _rows_ahead(command, steps)
     return SimpleNamespace(
         joint_pos=library.joint_pos[rows],
         joint_vel=library.joint_vel[rows],
@@ -64,7 +58,37 @@ def frames_ahead(command: Any, steps: Steps) -> Any:
     )
 
 
-def _root(frames: Any) -> Any:
+def bodies_ahead(command: Any, steps: Steps, bodies: Any) -> Any:
+    """Some key bodies in those frames.
+
+    Args:
+        command: as above.
+        bodies: [b] places among the key bodies, an array of the command's own kind.
+
+    Returns:
+        ``body_pos_w``, ``body_lin_vel_w``, ``body_ang_vel_w`` [..., K, b, 3] and ``body_quat_w``
+        [..., K, b, 4].
+    """
+    given = getattr(command, "bodies_ahead", None)
+    if given is not None:
+        return given(steps, bodies)
+    library, rows = command.library, _rows_ahead(command, steps)[..., None]
+    return SimpleNamespace(**{name: getattr(library, name)[rows, bodies] for name in BODY_FIELDS})
+
+
+def _rows_ahead(command: Any, steps: Steps) -> Any:
+    """[N, K] rows of the library."""
+    # By attributes alone, so that a view of some environments is read as all of them are.
+    import torch
+
+    library, clip = command.library, command.clip
+    last = library.length[clip] - 1
+    ahead = torch.tensor(steps, device=last.device) + command.reference_lead
+    frame = torch.minimum(command.frame[:, None] + ahead, last[:, None])
+    return library.start[clip][:, None] + frame
+
+
+def base_of(frames: Any) -> Any:
     """[..., K, 8] gravity (3), velocity along the heading (3, m/s), rate of turn (rad/s), height
     (m) of the reference's floating base."""
     quat = frames.root_quat_w
@@ -77,13 +101,13 @@ def _root(frames: Any) -> Any:
     )
 
 
-@observable(mirror=_ROOT_RULE)
+@observable(mirror=ROOT_RULE)
 def reference_root(env: Any, command: str = "motion") -> Any:
     """Gravity, heading velocity, rate of turn and height of the coming reference's base, [N, 8]."""
-    return flat(_root(frames_ahead(env.commands[command], (0,))))
+    return flat(base_of(frames_ahead(env.commands[command], (0,))))
 
 
-@observable(mirror=beside(joints(2), _ROOT_RULE))
+@observable(mirror=beside(joints(2), ROOT_RULE))
 def reference_frames(env: Any, steps: Steps, command: str = "motion") -> Any:
     """Joint positions and velocities and what ``reference_root`` tells, for each of K later frames.
 
@@ -94,4 +118,4 @@ def reference_frames(env: Any, steps: Steps, command: str = "motion") -> Any:
         [N, K (2 J + 8)], frame by frame.
     """
     frames = frames_ahead(env.commands[command], tuple(steps))
-    return flat(joined(frames.joint_pos, frames.joint_vel, _root(frames)))
+    return flat(joined(frames.joint_pos, frames.joint_vel, base_of(frames)))

@@ -2,6 +2,7 @@
 
 mimic deploy mimic/assets/policy_g1_demo.onnx --robot simulated --video walk.mp4
 mimic deploy policy.onnx --motion walk.npz turn.npz --loop 2
+mimic deploy policy.onnx --robot unitree_g1 --interface /tmp/robots
 mimic deploy check policy.onnx
 mimic deploy replay deployments/2026-01-31_12-00-00
 """
@@ -27,7 +28,14 @@ class Deploy:
     policy: Annotated[Path, tyro.conf.Positional]
     """policy.onnx, or a run directory that has one."""
     robot: str = SIMULATED
-    """Robot name, or a description file (.toml); `simulated` is the policy's own in MuJoCo."""
+    """Robot name, or a description file (.toml); `simulated` is the policy's own in MuJoCo, one
+    that is not simulated here is on `--interface`."""
+    interface: str | None = None
+    """Where a robot that is not simulated here is: a folder of simulated ones."""
+    real: bool = False
+    """Move a robot that is not simulated here; without it nothing is sent (dry run)."""
+    confirm: str | None = None
+    """The robot's name, in place of typing it when --real asks for it."""
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them, played one after the other; by default the clip in
     the policy file, and a walk for the policy that is shipped."""

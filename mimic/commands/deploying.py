@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mimic.deploy.gates import check_contract
+from mimic.deploy.dry_run import DryRun
+from mimic.deploy.gates import check_contract, check_observed
 from mimic.deploy.guard_process import GuardConfig
 from mimic.deploy.kinematics import Chain
 from mimic.deploy.loop import LoopSettings, PilotLoop
+from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.modes import Mode
 from mimic.deploy.operator import HELP, Operator
 from mimic.deploy.pace import Pace
@@ -23,13 +26,15 @@ from mimic.deploy.pilot import Pilot, PilotSettings
 from mimic.deploy.recorder import Recorder
 from mimic.deploy.replay import POLICY, RECORD, identity_to
 from mimic.deploy.robot_process import RobotProcessConfig
-from mimic.deploy.session import check_alone, ended, guard_process, short_folder, simulated_robot
+from mimic.deploy.session import ended, guard_process, short_folder, simulated_robot
 from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, references_of
 from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_of, physics_rate
+from mimic.deploy.start import check_alone, check_seen, confirm, look_at
+from mimic.deploy.target import Target, as_reached, target_of
 from mimic.deploy.wire.bus import Bus
 from mimic.policy.opener import find_policy
 from mimic.policy.player import PolicyPlayer
-from mimic_base.errors import MimicError
+from mimic_base.errors import MimicError, RobotError
 from motions.robot.dataset import find_motion_files
 
 if TYPE_CHECKING:
@@ -38,13 +43,15 @@ if TYPE_CHECKING:
 
 LATE = 0.05
 """Share of late control steps from which a note says what to do."""
+NEVER = 1e9
+"""rad, a threshold that is not reached."""
 
 
 def deploy(options: Deploy) -> int:
-    """Deploy on a simulated robot; the exit code."""
+    """Deploy on a robot; the exit code."""
     import robots
 
-    check_options(options)
+    target = check_options(options)
     source = find_policy(options.policy)
     if source.kind != "onnx":
         raise MimicError(
@@ -52,103 +59,151 @@ def deploy(options: Deploy) -> int:
             f"mimic export {options.policy}"
         )
     player = PolicyPlayer(source.file)
+    target = replace(target, robot=target.robot or player.contract.robot.name)
     settings = replace(
         DeploySettings(),
         command_hz=options.command_hz,
         pilot=PilotSettings(loop=options.loop, gains=options.gains),
     )
+    if not target.send:
+        # A robot that is not told to move does not follow, however well it is.
+        apart = replace(settings.thresholds, tracking_error=NEVER)
+        settings = replace(settings, thresholds=apart)
     every = settings.every(player.contract.control_dt)
-    robot = robots.load(robot_of(options, player))
+    robot = robots.load(target.robot)
     identity = identity_of(robot)
+    if not target.simulated:
+        identity = replace(identity, mode_machine=as_reached(identity))
     check_contract(player.contract, identity, player.path)
     files = [each.path for each in find_motion_files(options.motion)] if options.motion else []
     clips = references_of(player, files)
     anchor = Chain.of(robot, player.contract.anchor_body, player.contract.joint_names)
     pilot = make_pilot(player, identity, clips, anchor, settings)
-    tick = 1.0 / settings.command_hz
-    with short_folder() as folder:
-        config = RobotProcessConfig(
-            bus=str(folder),
-            robot=robot_of(options, player),
-            lock_step=options.lock_step,
-            settings=SimulationSettings(tick=tick, physics_hz=physics_rate(tick, 500.0)),
-            imperfections=Imperfections(
-                joint_pos_noise=options.joint_noise,
-                state_delay=options.delay,
-                command_delay=options.delay,
-                state_loss=options.loss,
-                command_loss=options.loss,
-                seed=options.seed,
-            ),
-            rules=settings.limits,
-            pace=options.pace,
-            results=str(folder / "results.npz"),
-        )
+    results: dict[str, Any] | None = None
+    with ExitStack() as stack:
+        simulated, config, where = None, None, target.interface
+        if target.simulated:
+            where = str(stack.enter_context(short_folder()))
+            config = robot_config(options, target, settings, where)
+            simulated = stack.enter_context(simulated_robot(config))
+        check_robot(options, target, where, player, identity, settings)
         guard = GuardConfig(
-            bus=str(folder),
+            bus=where,
             identity=identity,
             limits=command_limits(player, identity, settings),
             thresholds=settings.thresholds,
-            tick=tick,
+            tick=1.0 / settings.command_hz,
             every=every,
             lock_step=options.lock_step,
+            send=target.send,
             pace=options.pace,
         )
-        with simulated_robot(config) as simulated:
-            check_alone(Bus(folder))
-            session, recorder = record_in(options, player, files, pilot, settings, config, every)
-            operator = Operator(keys=True)
-            print(f"{player.path} on a simulated {robot.title}, {settings.command_hz:g} commands/s")
-            if operator.keys:
-                print(HELP)
-            with guard_process(guard) as (socket, process), operator.attached():
+        session, recorder = record_in(options, player, files, pilot, settings, config, every)
+        operator = Operator(keys=True)
+        told = f"a simulated {robot.title}" if target.simulated else f"{identity.name} on {where}"
+        rate = f"{settings.command_hz:g} commands/s"
+        print(f"{player.path} on {told}, {rate if target.send else 'dry run: nothing is sent'}")
+        if operator.keys:
+            print(HELP)
+        dry = None if target.send else DryRun(identity)
+        with guard_process(guard) as (socket, process), operator.attached():
 
-                def changed(before: Mode, mode: Mode) -> None:
-                    why = f": {loop.told or pilot.stop}" if mode == Mode.DAMPING else ""
-                    print(f"  {mode.name.lower()}{why}", flush=True)
-                    if mode == Mode.TRACK:
-                        simulated.tell(release=True)
+            def changed(before: Mode, mode: Mode) -> None:
+                why = f": {loop.told or pilot.stop}" if mode == Mode.DAMPING else ""
+                print(f"  {mode.name.lower()}{why}", flush=True)
+                if mode == Mode.TRACK and simulated is not None:
+                    simulated.tell(release=True)
 
-                loop = PilotLoop(
-                    pilot,
-                    socket,
-                    LoopSettings(
-                        seconds=options.seconds,
-                        hold_s=options.hold,
-                        auto=not options.manual,
-                        lock_step=options.lock_step,
-                    ),
-                    recorder=recorder,
-                    on_mode=changed,
-                    operator=operator,
-                    pace=Pace(options.pace),
-                )
-                loop.keep_reference = options.video is not None
-                try:
-                    loop.run()
-                finally:
-                    loop.leave()
-                    recorder.close()
-                if not ended(process, 30.0):
-                    print("note: the guard has not ended; it goes on damping", file=sys.stderr)
+            loop = PilotLoop(
+                pilot,
+                socket,
+                LoopSettings(
+                    seconds=options.seconds,
+                    hold_s=options.hold,
+                    auto=not options.manual,
+                    lock_step=options.lock_step,
+                ),
+                recorder=recorder,
+                on_mode=changed,
+                on_report=dry,
+                operator=operator,
+                pace=Pace(options.pace),
+            )
+            loop.keep_reference = options.video is not None
+            try:
+                loop.run()
+            finally:
+                loop.leave()
+                recorder.close()
+            if not ended(process, 30.0):
+                print("note: the guard has not ended; it goes on damping", file=sys.stderr)
+        if simulated is not None:
             results = simulated.end()
     tell(loop, results, session, recorder)
-    if options.video is not None:
+    if dry is not None:
+        print(dry.line())
+    if options.video is not None and results is not None:
         write_video_of(options.video, player, robot, loop, results)
-    return 1 if loop.trip or pilot.stop or results["unsafe"] else 0
+    return 1 if loop.trip or pilot.stop or (results and results["unsafe"]) else 0
 
 
-def check_options(options: Deploy) -> None:
-    """Refuse what cannot be, before anything is computed.
+def robot_config(
+    options: Deploy, target: Target, settings: DeploySettings, where: str
+) -> RobotProcessConfig:
+    """The simulated robot that the options ask for, on the bus ``where``."""
+    tick = 1.0 / settings.command_hz
+    return RobotProcessConfig(
+        bus=where,
+        robot=target.robot,
+        lock_step=options.lock_step,
+        settings=SimulationSettings(tick=tick, physics_hz=physics_rate(tick, 500.0)),
+        imperfections=Imperfections(
+            joint_pos_noise=options.joint_noise,
+            state_delay=options.delay,
+            command_delay=options.delay,
+            state_loss=options.loss,
+            command_loss=options.loss,
+            seed=options.seed,
+        ),
+        rules=settings.limits,
+        pace=options.pace,
+        results=str(Path(where) / "results.npz"),
+    )
+
+
+def check_robot(
+    options: Deploy,
+    target: Target,
+    where: str,
+    player: PolicyPlayer,
+    identity: RobotIdentity,
+    settings: DeploySettings,
+) -> None:
+    """The gates of a robot that is there: alone, well, enough of it measured, and meant.
 
     Raises:
-        MimicError: a robot that is not simulated, numbers or names that make no sense.
+        MimicError, RobotError: the first gate that refuses; nothing was sent.
     """
-    if options.robot.partition(":")[0] != "simulated":
-        raise MimicError(
-            f"--robot {options.robot}: only simulated robots are reached so far; give "
-            "--robot simulated, or simulated:NAME for another robot than the policy's"
-        )
+    bus, pace = Bus(Path(where)), Pace(options.pace)
+    thresholds, waits = settings.thresholds, options.lock_step
+    check_alone(bus)
+    seen = look_at(bus, identity, pace)
+    check_seen(seen, identity, thresholds, waits=waits or target.simulated)
+    check_observed(player.contract, odometry=seen.state.odometry is not None)
+    if not target.simulated and target.send:
+        confirm(identity.name, where, options.confirm)
+        # It took a while to type that.
+        check_alone(bus)
+        check_seen(look_at(bus, identity, pace), identity, thresholds, waits=waits)
+
+
+def check_options(options: Deploy) -> Target:
+    """The robot that is meant; refuses what cannot be before anything is computed.
+
+    Raises:
+        MimicError, RobotError: numbers or names that make no sense, or contradict each other.
+    """
+    target = target_of(options.robot, options.interface, real=options.real, confirm=options.confirm)
     for name in ("hold", "seconds"):
         value = getattr(options, name)
         if value is not None and not (np.isfinite(value) and value >= 0):
@@ -160,15 +215,36 @@ def check_options(options: Deploy) -> None:
     if not (np.isfinite(options.joint_noise) and options.joint_noise >= 0):
         raise MimicError(f"--joint-noise must not be negative (found {options.joint_noise:g})")
     Pace(options.pace)
+    if not target.simulated:
+        check_not_simulated(options, target)
     if options.video is not None:
         from mimic.viewer.video import FPS, SIZE, check_video
 
         check_video(options.video, SIZE, FPS)
+    return target
 
 
-def robot_of(options: Deploy, player: PolicyPlayer) -> str:
-    """Name or description file of the robot to simulate."""
-    return options.robot.partition(":")[2] or player.contract.robot.name
+def check_not_simulated(options: Deploy, target: Target) -> None:
+    """Refuse options that only a simulated robot of our own can follow.
+
+    Raises:
+        RobotError: the first one.
+    """
+    for name in ("joint_noise", "delay", "loss", "video"):
+        if getattr(options, name):
+            raise RobotError(
+                f"--{name.replace('_', '-')} is for a robot that is simulated here (--robot "
+                "simulated)"
+            )
+    if not target.loopback and (options.pace != 1.0 or options.lock_step):
+        raise RobotError(
+            f"--{'lock-step' if options.lock_step else 'pace'}: the time of the robot on "
+            f"{target.interface} cannot be slowed down; leave it out"
+        )
+    if options.lock_step and not target.send:
+        raise RobotError(
+            "--lock-step waits for commands, and a dry run sends none; leave one of them out"
+        )
 
 
 def record_in(
@@ -177,7 +253,7 @@ def record_in(
     files: list[Path],
     pilot: Pilot,
     settings: DeploySettings,
-    config: RobotProcessConfig,
+    config: RobotProcessConfig | None,
     every: int,
 ) -> tuple[Path, Recorder]:
     """A folder for the session, with what a replay needs, and the recorder in it."""
@@ -206,28 +282,33 @@ def record_in(
         "lock_step": options.lock_step,
         "every": every,
         "pace": options.pace,
-        "robot_process": {**asdict(config), "bus": "", "results": ""},
+        "robot_process": config and {**asdict(config), "bus": "", "results": ""},
     }
     return folder, Recorder(folder / RECORD, header)
 
 
-def tell(loop: PilotLoop, results: dict[str, Any], session: Path, recorder: Recorder) -> None:
-    """What came of it, for the console."""
+def tell(
+    loop: PilotLoop, results: dict[str, Any] | None, session: Path, recorder: Recorder
+) -> None:
+    """What came of it, for the console; ``results`` are what a robot simulated here has counted."""
     print(f"ended: {loop.ended}")
-    unsafe = f"{results['unsafe']} of them outside the limits"
-    if results["unsafe"]:
-        unsafe += f" ({results['first']})"
-    print(
-        f"the robot got {results['commands']} commands, {unsafe}, {results['wrong']} with a wrong "
-        f"checksum, {results['refused']} for another robot"
-    )
+    if results is not None:
+        unsafe = f"{results['unsafe']} of them outside the limits"
+        if results["unsafe"]:
+            unsafe += f" ({results['first']})"
+        print(
+            f"the robot got {results['commands']} commands, {unsafe}, {results['wrong']} with a "
+            f"wrong checksum, {results['refused']} for another robot"
+        )
     if not loop.settings.lock_step:
         print("\n".join(loop.times.lines()))
         steps = max(1, sum(count for name, count, *_ in loop.times.table() if name == "step"))
-        if loop.deadlines.missed > LATE * steps or results["late"]:
+        late = results["late"] if results else 0
+        if loop.deadlines.missed > LATE * steps or late:
+            slower = "try --pace 0.2 or --lock-step" if results else "end what else it does"
             print(
                 f"note: {loop.deadlines.missed} of {steps} control steps were late, and the robot "
-                f"{results['late']} times; on a slow computer try --pace 0.2 or --lock-step"
+                f"{late} times; on a slow computer {slower}"
             )
     if recorder.failed:
         print(f"note: the record ends early ({recorder.failed})", file=sys.stderr)

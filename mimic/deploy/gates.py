@@ -19,6 +19,8 @@ STIFFEST = 20.0
 its limit 3 degrees from its target."""
 START_TILT = 0.6
 """rad from upright within which a robot is made to stand."""
+START_RANGE = 0.3
+"""rad outside of its soft limits at which a joint may be found: beyond, its zero is wrong."""
 
 
 def check_contract(contract: PolicyContract, identity: RobotIdentity, path: object) -> None:
@@ -92,12 +94,22 @@ NEED_ODOMETRY = ("motion_anchor_pos_b", "base_lin_vel")
 
 
 def check_start(
-    state: RobotState, identity: RobotIdentity, thresholds: Thresholds, rejected_in_row: int = 0
+    state: RobotState,
+    identity: RobotIdentity,
+    thresholds: Thresholds,
+    rejected_in_row: int = 0,
+    *,
+    state_age: float = 0.0,
+    tick_age: float = 0.0,
 ) -> None:
     """Refuse to begin with a robot that is not well, or that does not hang upright.
 
+    Args:
+        state_age: s since ``state`` came. tick_age: s for which its tick has been the same.
+
     Raises:
-        RobotError: a trip answers already, another kind of robot, or a base that leans.
+        RobotError: a trip answers already, another kind of robot, a joint outside of its range,
+            or a base that leans.
     """
     if state.mode_machine != identity.mode_machine:
         raise RobotError(
@@ -108,8 +120,8 @@ def check_start(
         mode=Mode.PASSIVE,
         identity=identity,
         state=state,
-        state_age=0.0,
-        tick_age=0.0,
+        state_age=state_age,
+        tick_age=tick_age,
         rejected_in_row=rejected_in_row,
         mode_machine=identity.mode_machine,
         since_tick=0.0,
@@ -122,6 +134,15 @@ def check_start(
     trip, told = first_trip(moment, thresholds)
     if trip:
         raise RobotError(f"the robot is not ready to start: {told}; mend it and start again")
+    joints = array(state.joint_pos)
+    lower, upper = array(identity.joint_lower), array(identity.joint_upper)
+    out = np.maximum(lower - joints, joints - upper)
+    worst = int(np.argmax(out))
+    if out[worst] > START_RANGE:
+        raise RobotError(
+            f"joint '{identity.joint_names[worst]}' is at {joints[worst]:.2f} rad, its range is "
+            f"[{lower[worst]:.2f}, {upper[worst]:.2f}]; calibrate its zero and start again"
+        )
     leans = lean(state)
     if leans > START_TILT:
         raise RobotError(

@@ -100,7 +100,9 @@ class GuardProcess:
         self.rows = Rows(config.identity.num_joints)
         self.guard = Guard(config.identity, config.limits, config.thresholds)
         self.pace = Pace(config.pace)
-        self.robot = WireRobot(Bus(Path(config.bus)), config.identity, self.pace.now)
+        self.robot = WireRobot(
+            Bus(Path(config.bus)), config.identity, self.pace.now, send=config.send
+        )
         self.request: Request | None = None
         self.gone = False
         self.leaving = False

@@ -57,6 +57,7 @@ class PilotLoop:
         *,
         recorder: Recorder | None = None,
         on_mode: Callable[[Mode, Mode], None] = lambda *_: None,
+        on_report: Callable[[Any, str], None] | None = None,
         operator: Operator | None = None,
         pace: Pace | None = None,
     ) -> None:
@@ -64,10 +65,12 @@ class PilotLoop:
 
         Args:
             on_mode: told each change of the mode, from and to.
+            on_report: told the guard's newest report and the mode in each control step.
             operator: who asks for what; nobody unless given.
         """
         self.pilot, self.guard, self.settings = pilot, guard, settings
         self.recorder, self.on_mode, self.operator = recorder, on_mode, operator
+        self.on_report = on_report
         self.keep_reference = False
         self.kept: list[tuple[float, np.ndarray]] = []
         pace = pace or Pace()
@@ -192,6 +195,8 @@ class PilotLoop:
         except OSError:
             self.ended = "the guard has ended"
         self.times.end("ask")
+        if self.on_report is not None and report is not None:
+            self.on_report(report, pilot.mode.name.lower())
         if self.recorder is not None and report is not None:
             self._record(now, step, report)
             self.times.end("record")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimic.deploy.guard_process import READY, GuardConfig
 from mimic.deploy.wire.bus import Bus, Publisher
-from mimic.deploy.wire.link import COMMANDS, CONTROL, STATES
+from mimic.deploy.wire.link import CONTROL, STATES
 from mimic_base.errors import RobotError
 from mimic_base.numpy_files import load_npz
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 STARTING = 60.0
 """s within which a simulated robot or a guard has to be there."""
-LISTENING = 0.3
-"""s of listening for others on the command topic."""
 
 
 @contextmanager
@@ -145,20 +143,6 @@ def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def check_alone(bus: Bus) -> None:
-    """Refuse a robot that somebody else commands.
-
-    Raises:
-        RobotError: commands are heard.
-    """
-    others = bus.heard(COMMANDS, LISTENING)
-    if others:
-        raise RobotError(
-            f"this robot gets commands from {len(others)} other program(s) already ('{COMMANDS}'); "
-            "end what sends them and start again"
-        )
 
 
 def _environment() -> dict[str, str]:

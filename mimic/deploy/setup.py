@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +81,13 @@ def gains_of(player: PolicyPlayer, identity: RobotIdentity) -> tuple[np.ndarray,
 def command_limits(
     player: PolicyPlayer, identity: RobotIdentity, settings: DeploySettings
 ) -> CommandLimits:
-    """What commands of this policy to this robot are kept within."""
+    """What commands of this policy to this robot are kept within.
+
+    The largest stiffness is scaled as the gains are: in a gantry, the guard holds to it too.
+    """
     kp, kd = gains_of(player, identity)
-    return limits_of(identity, kp, kd, 1.0 / settings.command_hz, settings.limits)
+    limits = limits_of(identity, kp, kd, 1.0 / settings.command_hz, settings.limits)
+    return replace(limits, kp_cap=settings.pilot.gains * limits.kp_cap)
 
 
 def make_guard(player: PolicyPlayer, identity: RobotIdentity, settings: DeploySettings) -> Guard:

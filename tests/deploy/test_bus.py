@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mimic.deploy.session import check_alone, short_folder
+from mimic.deploy.session import short_folder
+from mimic.deploy.start import check_alone
 from mimic.deploy.wire.bus import Bus
 from mimic_base.errors import RobotError
 

@@ -305,7 +305,26 @@ def test_a_wire_that_fails_and_the_remote_are_seen_by_the_guard(told: Any, trip:
         ([str(TINY)], "not a readable ONNX file"),
         (
             [str(SHIPPED_POLICY), "--robot", "unitree_h1"],
-            "only simulated robots are reached so far",
+            "a robot that is not simulated is reached over a network; name it with --interface",
+        ),
+        ([str(SHIPPED_POLICY), "--robot", "unitree_g1", "--interface", "no/net"], "not a folder"),
+        ([str(SHIPPED_POLICY), "--real"], "a simulated one (--robot simulated) always moves"),
+        ([str(SHIPPED_POLICY), "--interface", "/"], "--robot simulated starts one of its own"),
+        (
+            [str(SHIPPED_POLICY), "--robot", "unitree_g1", "--interface", "/", "--confirm", "x"],
+            "--confirm goes with --real",
+        ),
+        (
+            [str(SHIPPED_POLICY), "--robot", "unitree_h1", "--interface", "/"],
+            "robot 'unitree_h1' is not reached over a network so far, only unitree_g1",
+        ),
+        (
+            [str(SHIPPED_POLICY), "--robot", "unitree_g1", "--interface", "/", "--loss", "0.1"],
+            "--loss is for a robot that is simulated here",
+        ),
+        (
+            [str(SHIPPED_POLICY), "--robot", "unitree_g1", "--interface", "/", "--lock-step"],
+            "--lock-step waits for commands, and a dry run sends none",
         ),
         ([str(SHIPPED_POLICY), "--robot", "simulated:unitree_h1"], "it is for 'unitree_g1'"),
         ([str(SHIPPED_POLICY), "--command-hz", "120"], "120 commands a second do not fit"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from mimic.deploy.messages import Odometry, RobotCommand, RobotIdentity, RobotState
 from mimic.deploy.wire.bus import Bus
 from mimic.deploy.wire.hg import HgCodec, WrongMessage, check_slots, decode_odometry
+from mimic_base.errors import RobotError
 
 COMMANDS = "rt_lowcmd"
 STATES = "rt_lowstate"
@@ -17,19 +18,26 @@ CONTROL = "simulation"
 
 
 class WireRobot:
-    """A `mimic.deploy.robot_io.RobotIO` over a bus.
+    """A `mimic.deploy.robot_io.RobotIO` over a bus; one that does not send is no publisher.
 
     Attributes:
         rejected_in_row: messages with a wrong size, header or checksum since the last good one.
         rejected: all of them.
     """
 
-    def __init__(self, bus: Bus, identity: RobotIdentity, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        identity: RobotIdentity,
+        clock: Callable[[], float],
+        *,
+        send: bool = True,
+    ) -> None:
         check_slots(identity)
         self._identity, self._clock = identity, clock
         self._codec = HgCodec(joints=identity.num_joints)
         self._states, self._odometry = bus.subscribe(STATES), bus.subscribe(ODOMETRY)
-        self._commands = bus.publisher(COMMANDS)
+        self._commands = bus.publisher(COMMANDS) if send else None
         self._known: Odometry | None = None
         self._newest: RobotState | None = None
         self.rejected_in_row = 0
@@ -68,11 +76,14 @@ class WireRobot:
 
     def write(self, command: RobotCommand, number: int | None = None) -> None:
         """Send a command with its number among the ticks."""
+        if self._commands is None:
+            raise RobotError("nothing is sent to this robot: it is only listened to")
         self._commands.send(self._codec.encode_command(command), number)
 
     def close(self) -> None:
         for each in (self._states, self._odometry, self._commands):
-            each.close()
+            if each is not None:
+                each.close()
 
 
 def at_time(state: RobotState, time: float) -> RobotState:

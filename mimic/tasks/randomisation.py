@@ -101,6 +101,17 @@ RANDOMISATIONS: Mapping[str, Randomisation] = {
         action_delay=(0, 2),
         left_out="gravity +-0.1 m/s2 every 4 s; the delay's range is not published",
     ),
+    "exbody": Randomisation(
+        source="ExBody (arXiv 2402.16796)",
+        events={
+            "friction": _reset(physics.friction, friction=(0.6, 2.0)),
+            "base_mass": _reset(physics.base_mass, mass=(-1.0, 5.0)),
+            "centre_of_mass": _reset(physics.centre_of_mass, offset=(0.07, 0.07, 0.07)),
+            "motor_strength": _reset(physics.motor_strength, factor=(0.8, 1.2)),
+            "push": _push((8.0, 8.0), (0.3, 0.3, 0.0)),
+        },
+        left_out="gravity +-0.1 m/s2; actions a step late from iteration 8,000 on",
+    ),
     "pbhc": Randomisation(
         source="PBHC (KungfuBot, arXiv 2506.12851)",
         events={

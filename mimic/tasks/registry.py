@@ -15,6 +15,7 @@ from mimic.envs.motion_library import MotionSource
 from mimic.envs.sampling import SamplingConfig
 from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
+from mimic.tasks.exbody import exbody
 from mimic.tasks.interfaces import student_with_interfaces
 from mimic.tasks.student import student, student_with_heading, teacher
 from mimic.tasks.tracking import faithful, tracking, with_sampling, without_state_estimation
@@ -29,6 +30,7 @@ TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "tracking-student": student,
     "tracking-student-heading": student_with_heading,
     "tracking-student-interfaces": student_with_interfaces,
+    "exbody": exbody,
 }
 """Tasks by name; any other is named by the function that makes it, ``package.module:function``."""
 

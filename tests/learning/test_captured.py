@@ -123,9 +123,9 @@ def test_a_run_that_replays_learns_the_same() -> None:
     plain = start()
     plain.learn()
     recorded = start()
-    learner: Any = recorded.algorithm.learner  # type: ignore[attr-defined]
-    again.parameters = learner.policy_parameters  # type: ignore[attr-defined]
-    learner.climb = Captured(learner._climb, learner.policy_parameters, CPU, record=again)
+    learner: Any = recorded.algorithm.learner.improvement  # type: ignore[attr-defined]
+    again.parameters = learner.parameters  # type: ignore[attr-defined]
+    learner.climb = Captured(learner.climbed, learner.parameters, CPU, record=again)
     recorded.learn()
     # Once for every normaliser of the state's gradient and every horizon.
     assert 1 <= learner.climb.recorded <= 4 and not learner.climb.reason
@@ -177,9 +177,8 @@ def watched(learner: Any) -> Iterator[Watch]:
 
 @pytest.mark.parametrize("corrected", [True, False])
 def test_an_imagined_rollout_asks_the_host_nothing(corrected: bool) -> None:
-    runner = start()
-    learner: Any = runner.algorithm.learner  # type: ignore[attr-defined]
-    learner.config = replace(learner.config, corrected=corrected)
+    runner = start(replace(CONFIG, corrected=corrected))
+    learner: Any = runner.algorithm.learner.improvement  # type: ignore[attr-defined]
     # Tables that are made once are made while a recording warms up.
     runner.learn(lambda iteration, _: iteration == 2)
     with watched(learner) as watch:

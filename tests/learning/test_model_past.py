@@ -278,10 +278,10 @@ def test_a_corrected_rollout_is_still_what_happened(options: dict[str, Any]) -> 
     runner.learn(lambda iteration, _: iteration == 3)
     learner: Any = runner.algorithm.learner  # type: ignore[attr-defined]
     windows = learner.replay.windows(8, 4, 12).filled_up(8)
-    residual = learner._residual(learner.frozen, windows)
-    targets = learner._targets(windows, windows.actions)
-    after, known = learner._really(windows)
-    step, state = learner.frozen.following(learner._past(windows)), windows.rows.state
+    residual = learner.replayed.residual(learner.frozen, windows)
+    targets = learner.replayed.targets(windows, windows.actions)
+    after, known = learner.replayed.really(windows)
+    step, state = learner.frozen.following(learner.replayed.past(windows)), windows.rows.state
     for t in range(4):
         state = step(state, targets[t], residual[t])
         torch.testing.assert_close(state[known[t]], after[t][known[t]], atol=1e-4, rtol=0)

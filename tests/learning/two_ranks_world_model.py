@@ -49,7 +49,7 @@ def main(out: Path) -> None:
                 "average": algorithm.average.weights,
                 "dynamics": learner.dynamics.state_dict(),
                 "value": learner.value.state_dict(),
-                "limit": {"scale": learner.limit.scale},
+                "limit": {"scale": learner.improvement.limit.scale},
                 "horizon": learner.horizon,
                 "replayed": learner.replay.fields["state"],
                 "samples": runner.samples,

@@ -124,15 +124,19 @@ def _from_checkpoint(source: PolicySource, interface: str | None) -> LoadedPolic
         task=identity["task"],
         robot=identity["robot"],
         motions=tuple(source.trained_on),
-        **_of_run(source),
+        **_of_run(source, state["config"].get("task")),
         check=check,
         interface=_through(contract, interface, source.named),
     )
 
 
-def _of_run(source: PolicySource) -> dict[str, Any]:
-    """What the run that a policy lies in says of its robot and its task."""
-    task = source.config.get("run", {}).get("task")
+def _of_run(source: PolicySource, saved: Any = None) -> dict[str, Any]:
+    """What the run that a policy lies in says of its robot and its task.
+
+    Args:
+        saved: the task in the policy's own file, which may have left its run.
+    """
+    task = source.config.get("run", {}).get("task") or saved
     return {
         "robot_source": str(source.config.get("robot", "")),
         # A task of the first schema was a name and a few numbers.

@@ -13,9 +13,12 @@ from torch import nn
 
 from mimic.envs.environment import Environment
 from mimic.evaluation import evaluate
+from mimic.learning.config import ActorCriticConfig, LoopConfig, PPOConfig, RunConfig
+from mimic.learning.runner import start_runner
 from mimic.policy.contract import METADATA_KEY, assets_of_env, contract_of_env
 from mimic.policy.export import export_policy, frames_of
 from mimic.tasks import make_env
+from mimic.tasks.registry import task_config
 from mimic_base.errors import MimicError
 from motions import RobotMotion
 from robots import Robot
@@ -152,3 +155,27 @@ def test_unusable_files(tmp_path: Path, name: str, content: bytes | None, told: 
     with pytest.raises(MimicError, match=told) as error:
         evaluate(path)
     assert name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_checkpoint_that_left_its_run_is_judged_on_the_task_it_was_trained_in(
+    g1: Robot, short: RobotMotion, tmp_path: Path
+) -> None:
+    trained = task_config("tracking")
+    fewer = {
+        name: {key: term for key, term in group.items() if key != "joint_vel"}
+        for name, group in trained.observations.items()
+    }
+    trained = replace(trained, observations=fewer)
+    config = RunConfig(
+        task=trained,
+        algorithm=PPOConfig(networks=ActorCriticConfig(actor_hidden=(8,), critic_hidden=(8,))),
+        loop=LoopConfig(num_envs=4, iterations=1, checkpoint_interval=1),
+    )
+    env = make_env(trained, [short], num_envs=4, robot=g1, threads=1)
+    start_runner(env, config, tmp_path / "run", seed=0).learn()
+    alone = tmp_path / "alone.pt"
+    alone.write_bytes((tmp_path / "run" / "checkpoints" / "last.pt").read_bytes())
+    short.save(tmp_path / "short.npz")
+    result = evaluate(alone, [tmp_path / "short.npz"], "appendix-f", robot=g1)
+    assert result.clips[0].episodes == 1
+    assert any("changed the observations of task 'tracking'" in note for note in result.notes)

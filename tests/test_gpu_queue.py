@@ -160,9 +160,10 @@ def test_a_world_model_script_without_clips_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_students_at_toy_size(tmp_path: Path) -> None:
-    toy = ["--toy", "--engine", "mujoco", "--out", tmp_path]
-    run = script("students", *toy)
     folder = tmp_path / "students-toy"
+    unseen = ["--unseen", tmp_path / "toy_motions" / "quick.npz"]
+    toy = ["--toy", "--engine", "mujoco", "--out", tmp_path, *unseen]
+    run = script("students", *toy)
     assert run.returncode == 0, run.stdout + run.stderr
     rows = json.loads((folder / "table.json").read_text())
     assert [row["name"] for row in rows] == [
@@ -172,6 +173,14 @@ def test_students_at_toy_size(tmp_path: Path) -> None:
         assert row["samples"] == 16 and set(row) > {"appendix-f", "noisy-start", "robust"}
         assert 0.0 <= row["robust"]["success"] <= 1.0
     assert "| dagger | 16 |" in run.stdout
+    through = json.loads((folder / "interfaces.json").read_text())
+    assert [row["name"] for row in through] == [
+        "full", "three-point", "pelvis-path", "exbody", "velocity",
+    ]  # fmt: skip
+    for row in through:
+        assert row["train"]["episodes"] == 2 and row["unseen"]["episodes"] == 1
+    assert through[-1]["without a clip"]["key_body_mm"] > 0
+    assert "| pelvis-path | unseen |" in run.stdout
     # What is done is not done again.
     again = script("students", *toy)
-    assert again.stdout.count("there already") == 5 + 15
+    assert again.stdout.count("there already") == 6 + 15 + 11

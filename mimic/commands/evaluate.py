@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from mimic.commands.output import make_console, progress_bar, say
+
+if TYPE_CHECKING:
+    from mimic.evaluation.policies import LoadedPolicy
+    from motions import RobotMotion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,9 @@ class Evaluate:
     interface: str | None = None
     """Command the policy through this one of the interfaces it was trained for (full, three-point,
     pelvis-path, exbody, velocity); by default the one that its file says."""
+    velocity: tuple[float, float, float] | None = None
+    """Command this velocity instead of clips for ten seconds: forwards and to the left (m/s), turn
+    to the left (rad/s). Through the interface velocity, unless --interface says another."""
     motion_scene: bool = True
     """Judge in the scene (terrain, objects) that the motions carry."""
     protocol: str | None = None
@@ -68,8 +76,13 @@ class Evaluate:
         from mimic.evaluation.policies import open_policy
         from mimic.evaluation.protocols import OF_TASKS
         from mimic.tasks.registry import task_config
+        from mimic_base.errors import MimicError
         from mimic_base.files import atomic_path
 
+        if self.velocity is not None and (self.motion or self.out or self.workers):
+            raise MimicError(
+                "--velocity commands without a clip; leave out --motion, --out and --workers"
+            )
         if self.out is not None or self.workers is not None:
             return self._judge_library()
         console = make_console()
@@ -78,13 +91,14 @@ class Evaluate:
         get_protocol(self.protocol or OF_TASKS, **numbers)
         # The place of the result is tried before the work, not after.
         with nullcontext() if self.json is None else atomic_path(self.json) as output:
-            policy = open_policy(self.policy, self.interface)
+            policy = open_policy(self.policy, self._interface)
+            motions = self._motions(policy)
             name = self.protocol or default_protocol(task_config(policy.task))
             protocol = get_protocol(name, **numbers)
             play = evaluate_task if protocol.own_episodes else evaluate
             with progress_bar("evaluating") as progress:
                 result = play(
-                    policy, self.motion, protocol, robot=self.robot, engine=self.engine,
+                    policy, motions, protocol, robot=self.robot, engine=self.engine,
                     device=self.device, threads=self.threads, seed=self.seed,
                     motion_scene=self.motion_scene, progress=progress,
                 )  # fmt: skip
@@ -107,6 +121,22 @@ class Evaluate:
         if self.json is not None:
             say(console, str(self.json))
         return 0
+
+    @property
+    def _interface(self) -> str | None:
+        """The interface that is asked for."""
+        from mimic.policy.interfaces import VELOCITY
+
+        return VELOCITY if self.interface is None and self.velocity is not None else self.interface
+
+    def _motions(self, policy: LoadedPolicy) -> Sequence[Path | RobotMotion]:
+        """What is tracked: motions, or a velocity in their place."""
+        if self.velocity is None:
+            return self.motion
+        from mimic.evaluation.policies import robot_of
+        from motions.robot.glide import glide
+
+        return (glide(robot_of(policy, self.robot), self.velocity),)
 
     def _judge_library(self) -> int:
         if self.out is not None and self.video:
@@ -134,7 +164,7 @@ class Evaluate:
             check_folder_writable(self.out)
         if self.json is not None:
             check_writable(self.json)
-        task = open_policy(self.policy, self.interface).task
+        task = open_policy(self.policy, self._interface).task
         name = self.protocol or default_protocol(task_config(task))
         protocol = get_protocol(name, **numbers)
         with progress_bar("clips") as progress:

@@ -36,6 +36,9 @@ class Play:
     interface: str | None = None
     """Command the policy through this one of the interfaces it was trained for (full, three-point,
     pelvis-path, exbody, velocity); by default the one that its file says."""
+    velocity: tuple[float, float, float] | None = None
+    """Command this velocity instead of a clip for ten seconds: forwards and to the left (m/s), turn
+    to the left (rad/s). Through the interface velocity, unless --interface says another."""
     video: Path | None = None
     """Write this video (.mp4), the reference as a blue ghost."""
     picture: Path | None = None
@@ -72,7 +75,7 @@ class Play:
             check_picture(self.picture)
         playable = find_playable(
             self.policy, self.motion, self.robot, motion_scene=self.motion_scene,
-            interface=self.interface,
+            interface=self.interface, velocity=self.velocity,
         )  # fmt: skip
         learned = self._model(playable)
         for note in playable.notes:

@@ -9,6 +9,9 @@ from typing import Any
 from mimic.policy.contract import PolicyContract
 from mimic_base.errors import MimicError
 
+VELOCITY = "velocity"
+"""The interface through which a policy is commanded by a velocity alone."""
+
 
 def interface_command(commands: Mapping[str, Any]) -> str | None:
     """Name of the interface command among what a contract's commands say of themselves."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import robots
+from mimic.policy.interfaces import VELOCITY
 from mimic.policy.observations import Reference
 from mimic.policy.opener import PolicySource, find_policy, open_player
 from mimic.policy.player import PolicyPlayer
@@ -15,6 +16,7 @@ from mimic.sim.motion_scene import scene_of_motion
 from mimic.sim.scene import SceneConfig
 from mimic_base.errors import MimicError
 from motions.robot.dataset import MotionFile, distinct_names, find_motion_files, names_motions
+from motions.robot.glide import glide
 from robots import Robot
 
 
@@ -49,6 +51,7 @@ def find_playable(
     *,
     motion_scene: bool = True,
     interface: str | None = None,
+    velocity: tuple[float, float, float] | None = None,
 ) -> Playable:
     """Load what ``source`` names.
 
@@ -60,6 +63,8 @@ def find_playable(
         motion_scene: whether clips are played in the scenes that their files carry, unless the
             policy was trained without them.
         interface: one of those that the policy was trained for, instead of its file's own.
+        velocity: commanded instead of a clip (m/s forwards, to the left, rad/s to the left),
+            through the interface ``velocity`` unless another is asked for.
 
     Raises:
         MimicError, InputError, RobotError: whatever of this is absent, damaged or does not fit.
@@ -68,11 +73,20 @@ def find_playable(
     named = robot or found.config.get("robot")
     body = robots.load(named) if named else None
     files = _motion_files(motions)
-    if found.kind == "checkpoint" and found.config.get("motion") != []:
+    if velocity is not None and files:
+        raise MimicError("--velocity commands without a clip; leave out --motion")
+    if found.kind == "checkpoint" and found.config.get("motion") != [] and velocity is None:
         files = files or _trained_on(found)
     player = open_player(found, files, body)
+    if velocity is not None:
+        interface = interface or VELOCITY
     if interface is not None:
         player.choose_interface(interface)
+    if velocity is not None:
+        body = body or robots.load(player.contract.robot.name)
+        motion = glide(body, velocity)
+        clips = (Clip(motion.name, player.reference(motion)),)
+        return Playable(player, body, clips, _notes(player, body), found.config)
     if not files and player.contract.motions and player.contract.clip_inside is None:
         files = _trained_on(found)
     body = body or robots.load(player.contract.robot.name)

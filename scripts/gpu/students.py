@@ -1,11 +1,15 @@
-"""A teacher, three students of it and PPO from scratch on the students' observations, in one table.
+"""A teacher, three students of it and PPO from scratch on the students' observations, in one table,
+and one student of several command interfaces, judged through each of them.
 
-    python scripts/gpu/students.py --minutes 120 --motion clips/           # as often as needed
+    python scripts/gpu/students.py --minutes 120 --motion clips/ --unseen others/
     python scripts/gpu/students.py --preset cpu --iterations 400 --motion walk.npz --teacher RUN
 
 Each trains for the same number of iterations and is judged by the protocols appendix-f, noisy-start
-and robust; `table.md` and `table.json` say success, errors, samples and wall time of each. A
-session ends by its time limit with checkpoints; the next one goes on. It has never run on a GPU.
+and robust; `table.md` and `table.json` say success, errors, samples and wall time of each;
+`interfaces.md` and `interfaces.json` those of the student of interfaces (by dagger), on the clips
+it has learnt and on others. `--students` chooses what is trained; `interfaces` is the last of them.
+A session ends by its time limit with checkpoints; the same command again goes on. It has never run
+on a GPU.
 """
 
 from __future__ import annotations
@@ -18,6 +22,11 @@ from steps import Deadline, demo_motions, parser, run, step, toy_motions
 
 STUDENTS = ("dagger", "ppo-kl", "supervised-then-rl")
 SCRATCH = "ppo"
+INTERFACES = "interfaces"
+THROUGH = ("full", "three-point", "pelvis-path", "exbody", "velocity")
+GLIDE = ("0.5", "0", "0")
+"""A velocity (m/s, m/s, rad/s) that is commanded without a clip."""
+ERRORS = ("key_body_mm", "key_body_anchor_mm")
 PROTOCOLS = ("appendix-f", "noisy-start", "robust")
 EVALUATION_S = 300.0
 """Time for one protocol, or a tenth of the session where that is less."""
@@ -32,7 +41,8 @@ def main() -> None:
     own.add_argument("--iterations", type=int, default=3000, help="of the teacher and of each")
     own.add_argument("--motion", type=Path, help="robot motions (default: the demo clips)")
     own.add_argument("--teacher", type=Path, help="a trained run; by default one is trained")
-    own.add_argument("--students", nargs="+", default=[*STUDENTS, SCRATCH])
+    own.add_argument("--students", nargs="+", default=[*STUDENTS, SCRATCH, INTERFACES])
+    own.add_argument("--unseen", type=Path, help="clips that nobody is trained on")
     own.add_argument("--episodes", type=int, help="of each clip (default: the protocol's)")
     args = own.parse_args()
     deadline = Deadline.after(args.minutes)
@@ -50,6 +60,8 @@ def main() -> None:
         return
     runs = {"teacher": Path(teacher).resolve()}
     for name in args.students:
+        if name == INTERFACES:
+            continue
         more = [] if name == SCRATCH else ["--teacher", str(runs["teacher"])]
         found = trained(name, "tracking-student", name, more, args, common, folder, deadline)
         if found is not None:
@@ -60,6 +72,57 @@ def main() -> None:
     (folder / "table.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     (folder / "table.md").write_text(table(rows), encoding="utf-8")
     print(table(rows))
+    if INTERFACES in args.students:
+        interfaces(runs["teacher"], args, common, folder, deadline, evaluation_s)
+
+
+def interfaces(
+    teacher: Path, args: Any, common: list[str], folder: Path, deadline: Deadline, limit_s: float
+) -> None:
+    """Train the student of several interfaces and judge it through each."""
+    more = ["--teacher", str(teacher)]
+    task = "tracking-student-interfaces"
+    found = trained(INTERFACES, task, "dagger", more, args, common, folder, deadline)
+    if found is None:
+        return
+    rows = []
+    for name in THROUGH:
+        row: dict[str, Any] = {"name": name}
+        engine = common[2:]
+        sets = {"train": common, "unseen": ["--motion", str(args.unseen), *engine]}
+        if args.unseen is None:
+            del sets["unseen"]
+        if name == "velocity":
+            sets["without a clip"] = ["--velocity", *GLIDE, *engine]
+        for seen, options in sets.items():
+            result = folder / f"{INTERFACES}_{name}_{seen.replace(' ', '_')}.json"
+            command = [
+                "-m", "mimic.cli", "evaluate", str(found), "--interface", name, "--protocol",
+                "appendix-f", "--json", str(result), *options,
+            ]  # fmt: skip
+            step(result, command, deadline, limit_s)
+            if result.is_file():
+                total = json.loads(result.read_text(encoding="utf-8"))["total"]
+                kept = ("episodes", "success", "survived_share", *ERRORS)
+                row[seen] = {key: total.get(key) for key in kept}
+        rows.append(row)
+    (folder / "interfaces.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (folder / "interfaces.md").write_text(interface_table(rows), encoding="utf-8")
+    print(interface_table(rows))
+
+
+def interface_table(rows: list[dict[str, Any]]) -> str:
+    """The interfaces as Markdown: clips that succeed, errors in mm (world / anchor)."""
+    text = ["| interface | clips | succeed | survived % | mm |", "|---|---|---:|---:|---:|"]
+    for row in rows:
+        for seen in (name for name in row if name != "name"):
+            found = row[seen]
+            good = round(found["success"] * found["episodes"])
+            errors = " / ".join("–" if found[e] is None else f"{found[e]:.0f}" for e in ERRORS)
+            cells = [row["name"], seen, f"{good} of {found['episodes']}",
+                     f"{100.0 * found['survived_share']:.0f}", errors]  # fmt: skip
+            text.append("| " + " | ".join(cells) + " |")
+    return "\n".join(text) + "\n"
 
 
 def trained(

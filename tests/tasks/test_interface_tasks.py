@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import robots
@@ -15,6 +16,7 @@ from mimic.policy.player import PolicyPlayer
 from mimic.viewer.rollout import roll_out
 from mimic_base.errors import MimicError
 from motions import RobotMotion
+from motions.robot.glide import glide
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 
@@ -99,3 +101,39 @@ def test_interfaces_that_a_policy_does_not_know_are_refused(trained: Path, tmp_p
     with pytest.raises(MimicError, match="not trained for the interface 'joystick'"):
         run(["play", str(trained), "--interface", "joystick"])
     assert not out.exists()
+
+
+def test_a_velocity_is_commanded_without_any_clip(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = ["--velocity", "0.3", "0", "0.2"]
+    assert run(["play", str(trained), *moved]) == 0
+    told = capsys.readouterr().out
+    assert "through the interface 'velocity'" in told and "velocity 0.3 0 0.2: " in told
+    result = tmp_path / "result.json"
+    judge = ["--robot", str(TINY), "--episodes", "2", "--device", "cpu", "--json", str(result)]
+    assert run(["evaluate", str(trained), *moved, *judge]) == 0
+    found = json.loads(result.read_text())
+    assert found["clips"][0]["name"] == "velocity 0.3 0 0.2"
+    assert "commanded through the interface 'velocity'" in found["notes"]
+    motion = ["--motion", str(trained.parents[1] / "sway.npz")]
+    for command in ("play", "evaluate"):
+        with pytest.raises(MimicError, match="--velocity commands without a clip; leave out"):
+            run([command, str(trained), *moved, *motion])
+    capsys.readouterr()
+
+
+def test_a_glide_goes_where_its_velocity_says() -> None:
+    """Against the way summed up step by step."""
+    robot = robots.load(TINY)
+    motion = glide(robot, (0.5, -0.2, 0.4), seconds=3.0)
+    place, yaw = np.zeros(2), 0.0
+    for _ in range(3000):
+        ahead = np.array([np.cos(yaw), np.sin(yaw)])
+        place += 1e-3 * (0.5 * ahead - 0.2 * np.array([-ahead[1], ahead[0]]))
+        yaw += 1e-3 * 0.4
+    np.testing.assert_allclose(motion.body_pos_w[-1, 0, :2], place, atol=2e-3)
+    np.testing.assert_allclose(motion.body_ang_vel_w[70, 0], [0, 0, 0.4], atol=1e-6)
+    np.testing.assert_allclose(motion.joint_pos, np.tile(robot.default_joint_pos, (151, 1)))
+    straight = glide(robot, (1.0, 0.0, 0.0), seconds=1.0)
+    np.testing.assert_allclose(straight.body_pos_w[-1, 0, :2], [1.0, 0.0], atol=1e-9)

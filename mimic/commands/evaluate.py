@@ -134,9 +134,9 @@ class Evaluate:
         if self.velocity is None:
             return self.motion
         from mimic.evaluation.policies import robot_of
-        from motions.robot.glide import glide
+        from motions.robot.steady import steady_motion
 
-        return (glide(robot_of(policy, self.robot), self.velocity),)
+        return (steady_motion(robot_of(policy, self.robot), self.velocity),)
 
     def _judge_library(self) -> int:
         if self.out is not None and self.video:

@@ -16,7 +16,7 @@ from mimic.sim.motion_scene import scene_of_motion
 from mimic.sim.scene import SceneConfig
 from mimic_base.errors import MimicError
 from motions.robot.dataset import MotionFile, distinct_names, find_motion_files, names_motions
-from motions.robot.glide import glide
+from motions.robot.steady import steady_motion
 from robots import Robot
 
 
@@ -84,7 +84,7 @@ def find_playable(
         player.choose_interface(interface)
     if velocity is not None:
         body = body or robots.load(player.contract.robot.name)
-        motion = glide(body, velocity)
+        motion = steady_motion(body, velocity)
         clips = (Clip(motion.name, player.reference(motion)),)
         return Playable(player, body, clips, _notes(player, body), found.config)
     if not files and player.contract.motions and player.contract.clip_inside is None:

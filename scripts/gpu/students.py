@@ -24,7 +24,7 @@ STUDENTS = ("dagger", "ppo-kl", "supervised-then-rl")
 SCRATCH = "ppo"
 INTERFACES = "interfaces"
 THROUGH = ("full", "three-point", "pelvis-path", "exbody", "velocity")
-GLIDE = ("0.5", "0", "0")
+STEADY = ("0.5", "0", "0")
 """A velocity (m/s, m/s, rad/s) that is commanded without a clip."""
 ERRORS = ("key_body_mm", "key_body_anchor_mm")
 PROTOCOLS = ("appendix-f", "noisy-start", "robust")
@@ -93,7 +93,7 @@ def interfaces(
         if args.unseen is None:
             del sets["unseen"]
         if name == "velocity":
-            sets["without a clip"] = ["--velocity", *GLIDE, *engine]
+            sets["without a clip"] = ["--velocity", *STEADY, *engine]
         for seen, options in sets.items():
             result = folder / f"{INTERFACES}_{name}_{seen.replace(' ', '_')}.json"
             command = [

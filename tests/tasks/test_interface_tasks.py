@@ -16,7 +16,7 @@ from mimic.policy.player import PolicyPlayer
 from mimic.viewer.rollout import roll_out
 from mimic_base.errors import MimicError
 from motions import RobotMotion
-from motions.robot.glide import glide
+from motions.robot.steady import steady_motion
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 
@@ -123,10 +123,10 @@ def test_a_velocity_is_commanded_without_any_clip(
     capsys.readouterr()
 
 
-def test_a_glide_goes_where_its_velocity_says() -> None:
+def test_a_steady_motion_goes_where_its_velocity_says() -> None:
     """Against the way summed up step by step."""
     robot = robots.load(TINY)
-    motion = glide(robot, (0.5, -0.2, 0.4), seconds=3.0)
+    motion = steady_motion(robot, (0.5, -0.2, 0.4), seconds=3.0)
     place, yaw = np.zeros(2), 0.0
     for _ in range(3000):
         ahead = np.array([np.cos(yaw), np.sin(yaw)])
@@ -135,5 +135,5 @@ def test_a_glide_goes_where_its_velocity_says() -> None:
     np.testing.assert_allclose(motion.body_pos_w[-1, 0, :2], place, atol=2e-3)
     np.testing.assert_allclose(motion.body_ang_vel_w[70, 0], [0, 0, 0.4], atol=1e-6)
     np.testing.assert_allclose(motion.joint_pos, np.tile(robot.default_joint_pos, (151, 1)))
-    straight = glide(robot, (1.0, 0.0, 0.0), seconds=1.0)
+    straight = steady_motion(robot, (1.0, 0.0, 0.0), seconds=1.0)
     np.testing.assert_allclose(straight.body_pos_w[-1, 0, :2], [1.0, 0.0], atol=1e-9)

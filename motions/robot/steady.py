@@ -11,7 +11,7 @@ LONGEST_S = 10.0
 """How long a velocity is commanded unless told otherwise."""
 
 
-def glide(
+def steady_motion(
     robot: Robot,
     velocity: tuple[float, float, float],
     *,

@@ -13,10 +13,10 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
 from mimic.learning.algorithm import NonFiniteError
-from mimic.learning.algorithms import ppo as ppo_module
 from mimic.learning.algorithms.ppo import ParallelPPO
 from mimic.learning.config import ActorCriticConfig
 from mimic.learning.modules.actor_critic import build_networks
+from mimic.learning.parallel_ppo import trainer as ppo_module
 
 ENVS, STEPS, ACTIONS = 32, 6, 3
 SIZES = {"actor": 8, "critic": 11}

@@ -9,8 +9,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from mimic.learning.algorithms.dagger import imitation_loss, with_teacher
-from mimic.learning.algorithms.ppo import gaussian_kl
 from mimic.learning.algorithms.supervised_then_rl import weights_at
+from mimic.learning.parallel_ppo.guide import gaussian_kl
 from mimic.learning.schedules import CriticGate, cosine, explained_variance, ramp
 from mimic.learning.student_config import SUPERVISED_THEN_RL_PRESETS, SupervisedThenRLConfig
 from mimic.learning.teachers import _teachers_of_clips

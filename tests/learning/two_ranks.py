@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from mimic.learning.algorithms.ppo import ParallelPPO, _Rollout
+from mimic.learning.algorithms.ppo import ParallelPPO
 from mimic.learning.config import run_config
 from mimic.learning.distributed import SINGLE, Ranks, ranks
+from mimic.learning.parallel_ppo.rollout import Rollout
 from mimic.learning.runner import start_runner
 from tests.learning.fake_env import FakeEnv, ppo_of
 from tests.learning.test_runner import SMALL
@@ -28,7 +29,7 @@ def gradients(ppo: ParallelPPO, group: Ranks, rows: slice) -> torch.Tensor:
 
     count, actions = 64, ppo.storage.actions.shape[-1]
     sizes = [next(net.parameters()).shape[1] for net in (ppo.actor.mlp, ppo.critic.mlp)]
-    rollout = _Rollout(
+    rollout = Rollout(
         actor_input=draw(count, sizes[0]), skip=None, critic_input=draw(count, sizes[1]),
         actions=draw(count, actions), old_mean=draw(count, actions),
         old_std=torch.ones(actions), scalars=draw(count, 4),

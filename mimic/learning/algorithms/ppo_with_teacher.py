@@ -14,8 +14,9 @@ import torch
 from tensordict import TensorDict
 
 from mimic.envs.spec import EnvSpec
-from mimic.learning.algorithms.ppo import PPO, Guide
+from mimic.learning.algorithms.ppo import PPO
 from mimic.learning.distributed import Ranks
+from mimic.learning.parallel_ppo.guide import Guide
 from mimic.learning.schedules import cosine
 from mimic.learning.student_config import PPOWithTeacherConfig
 from mimic.learning.teachers import PendingTeachers, teacher_groups

@@ -17,7 +17,7 @@ from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
 from mimic.tasks.exbody import exbody
 from mimic.tasks.interfaces import student_with_interfaces
-from mimic.tasks.student import student, student_with_heading, teacher
+from mimic.tasks.student import student, student_with_heading, teacher, teacher_of_states
 from mimic.tasks.tracking import faithful, tracking, with_sampling, without_state_estimation
 from mimic_base.errors import MimicError
 from mimic_base.trust import PROGRAM, check_trusted
@@ -27,6 +27,7 @@ TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "tracking": tracking,
     "tracking-no-state-estimation": without_state_estimation,
     "tracking-teacher": teacher,
+    "tracking-teacher-states": teacher_of_states,
     "tracking-student": student,
     "tracking-student-heading": student_with_heading,
     "tracking-student-interfaces": student_with_interfaces,

@@ -91,6 +91,23 @@ def teacher() -> TaskConfig:
     )
 
 
+NOT_IMAGINED = (
+    "foot_contacts", "drawn_numbers", "drawn_vectors", "drawn_joint_angles", "drawn_joint_factors",
+)  # fmt: skip
+"""What a teacher sees and a learnt model of the robot does not tell."""
+
+
+def teacher_of_states() -> TaskConfig:
+    """The teacher's task without contacts and drawn physics: all that it sees follows from the
+    robot's state and the reference, so that the world-model trainer can imagine it."""
+    seen = {name: term for name, term in everything().items() if name not in NOT_IMAGINED}
+    return replace(
+        tracking(),
+        task="tracking-teacher-states",
+        observations={"actor": seen, "critic": seen},
+    )
+
+
 def student() -> TaskConfig:
     """The tracking task seen through what a robot measures: no velocity of the base, no place, no
     heading. The critic sees what a teacher sees."""

@@ -257,3 +257,16 @@ def test_a_task_whose_actor_sees_contacts_is_not_imagined(clip: Path, tmp_path: 
     )
     assert "the actor's observation 'foot_contacts' cannot be imagined" in text
     assert "train by --algorithm ppo" in text
+
+
+def test_the_world_model_trains_a_teacher_of_states(clip: Path, tmp_path: Path) -> None:
+    teacher = trained(
+        "tracking-teacher-states", [clip], tmp_path, "seer", *WORLD_MODEL, "--iterations", "1"
+    )
+    run = trained(
+        "tracking-student", [clip], tmp_path, "pupil", *SMALL, "--algorithm", "dagger",
+        "--teacher", str(teacher), "--iterations", "1",
+    )  # fmt: skip
+    task = json.loads((run / "config.json").read_text())["run"]["task"]
+    assert "body_pos_b" in task["observations"][GROUP]
+    assert "foot_contacts" not in task["observations"][GROUP]

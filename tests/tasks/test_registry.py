@@ -40,8 +40,9 @@ def standing(g1: Robot) -> RobotMotion:
 
 def test_known_tasks() -> None:
     assert task_names() == list(TASKS) == [
-        "tracking", "tracking-no-state-estimation", "tracking-teacher", "tracking-student",
-        "tracking-student-heading", "tracking-student-interfaces", "exbody",
+        "tracking", "tracking-no-state-estimation", "tracking-teacher",
+        "tracking-teacher-states", "tracking-student", "tracking-student-heading",
+        "tracking-student-interfaces", "exbody",
     ]  # fmt: skip
     for name in task_names():
         assert task_config(name).task == name

@@ -104,9 +104,15 @@ class CommandInspector:
             # The sender saw one of the states that were told lately: the nearest one counts.
             newest = self._times[(self._told - 1) % _MEMORIES]
             known = self._positions[self._times >= newest - bounds.memory - 1e-9]
-            error = np.abs(pos - known).min(axis=0)
-            if np.any(kp * error > bounds.torque * (1 + 1e-4) + slack):
+            most = bounds.torque * (1 + 1e-4) + slack
+            stiffness = kp * (pos - known)
+            alone = np.abs(stiffness).min(axis=0) > most
+            if np.any(alone):
                 rules.append("stiffness")
+            # With the feed-forward torque, where neither of them is too much alone.
+            both = np.abs(stiffness + torque).min(axis=0) > most
+            if np.any(both & ~alone & (np.abs(torque) <= bounds.torque)):
+                rules.append("together")
         if self._before is not None:
             last, last_kp, at = self._before
             allowed = bounds.rate * max(sent - at, 0.0) + 1e-4

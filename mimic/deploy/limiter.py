@@ -2,9 +2,10 @@
 
 What leaves it holds, for each joint: every number is finite; ``lower <= q_cmd <= upper``; from one
 tick to the next the position moves by at most ``max_step``; ``0 <= kp <= kp_cap`` and
-``0 <= kd <= kd_cap``; the stiffness asks for no more than the motor has,
-``kp |q_cmd - q| <= tau_max``, and so do feed-forward torque and velocity. All of them can hold at
-once: position and step meet in an interval that is never empty, since the position before was
+``0 <= kd <= kd_cap``; stiffness and feed-forward torque ask for no more than the motor has, alone
+and together: ``kp |q_cmd - q| <= tau_max``, ``|tau_ff| <= tau_max`` and
+``|kp (q_cmd - q) + tau_ff| <= tau_max``; the velocity is within the motor's. All of them can hold
+at once: position and step meet in an interval that is never empty, since the position before was
 within its limits too, and where the torque would still be too large, the stiffness gives way.
 """
 
@@ -28,7 +29,7 @@ class CommandLimits:
     Attributes:
         lower, upper: rad, of positions.
         max_step: rad that a position moves from one tick to the next.
-        torque: N m, of stiffness times position error, and of feed-forward torque.
+        torque: N m, of stiffness times position error, of feed-forward torque, and of their sum.
         velocity: rad/s, of commanded velocities.
         kp_cap, kd_cap: N m/rad, N m s/rad.
         damping: N m s/rad, the gain of damping commands.
@@ -94,7 +95,7 @@ class Limited:
         command: what may be sent.
         finite: whether the wanted command and the measured positions were; where not, the command
             is damping.
-        changed: [J] whether a joint's position or gains are not the wanted ones.
+        changed: [J] whether a joint's position, gains or torque are not the wanted ones.
     """
 
     command: RobotCommand
@@ -134,22 +135,24 @@ def limit_command(
     if before is not None:
         start = np.where(array(before.kp) > 0, before.joint_pos, measured)
     start = np.clip(start, limits.lower, limits.upper)
-    # What the motor can do at most lies this far from where the joint is.
-    reach = _WITHIN * limits.torque / np.maximum(kp, 1e-12)
-    pos = np.clip(ask, measured - reach, measured + reach)
+    torque = np.clip(wanted.torque, -limits.torque, limits.torque)
+    # What is left to the stiffness on top of the feed-forward torque, upwards and downwards; the
+    # positions that make so much of it lie that far from where the joint is.
+    most = _WITHIN * limits.torque
+    up, down = np.clip(most - torque, 0.0, most), np.clip(most + torque, 0.0, most)
+    soft = np.maximum(kp, 1e-12)
+    pos = np.clip(ask, measured - down / soft, measured + up / soft)
     pos = np.clip(pos, start - limits.max_step, start + limits.max_step)
     pos = np.clip(pos, limits.lower, limits.upper)
-    error = np.abs(pos - measured)
-    kp = np.where(
-        kp * error > limits.torque, _WITHIN * limits.torque / np.maximum(error, 1e-12), kp
-    )
+    error, room = np.abs(pos - measured), np.where(pos > measured, up, down)
+    kp = np.where(kp * error > room, room / np.maximum(error, 1e-12), kp)
     command = RobotCommand(
         joint_pos=pos,
         joint_vel=np.clip(wanted.joint_vel, -limits.velocity, limits.velocity),
-        torque=np.clip(wanted.torque, -limits.torque, limits.torque),
+        torque=torque,
         kp=kp,
         kd=kd,
         mode_machine=wanted.mode_machine,
     )
-    changed = (pos != ask) | (kp != wanted.kp) | (kd != wanted.kd)
+    changed = (pos != ask) | (kp != wanted.kp) | (kd != wanted.kd) | (torque != wanted.torque)
     return Limited(command=command, finite=True, changed=changed)

@@ -113,6 +113,29 @@ def test_stiffness_gives_way_where_the_robot_was_thrown_off(limits, make_command
     assert abs(command.joint_pos[0]) <= 0.08 + 1e-12 and command.kp[1] == 50.0
 
 
+def test_stiffness_and_torque_together_are_within_the_motor(limits, make_command) -> None:
+    """|kp (q_cmd - q) + tau_ff| <= 80, 40 and 10 N m; the gains are 100, 50 and 20 N m/rad."""
+    before = make_command(joint_pos=[0.75, 0.0, -0.3])
+    at, push = np.zeros(3), [50.0, -60.0, 8.0]
+    wanted = make_command(joint_pos=[0.75, 0.01, -0.3], torque=push)
+    limited = limit_command(wanted, at, before, limits)
+    command = limited.command
+    # 75 + 50 N m are too much: the position may be 0.3 rad off, and the step lets it get to 0.67;
+    # so the stiffness gives way. 60 N m alone are too much for the second. 8 - 6 are not.
+    assert command.joint_pos[0] == pytest.approx(0.67)
+    assert command.kp[0] == pytest.approx(30.0 / 0.67, rel=1e-5)
+    assert list(command.torque) == [50.0, -40.0, 8.0]
+    assert command.joint_pos[2] == -0.3 and command.kp[2] == 20.0
+    assert list(limited.changed) == [True, True, False]
+    total = command.kp * (command.joint_pos - at) + command.torque
+    assert np.all(np.abs(total) <= limits.torque * (1 + 1e-9))
+    # Against each other they make little, but the stiffness alone stays within the motor too.
+    against = make_command(joint_pos=[0.9, 0.0, 0.0], torque=[-50.0, 0.0, 0.0])
+    near = make_command(joint_pos=[0.89, 0.0, 0.0])
+    pulled = limit_command(against, at, near, limits).command
+    assert pulled.kp[0] * pulled.joint_pos[0] <= 80.0 and pulled.torque[0] == -50.0
+
+
 def test_the_first_command_starts_where_the_robot_is(limits, make_command) -> None:
     at = np.array([0.5, 0.5, 0.0])
     command = limit_command(make_command(), at, None, limits).command
@@ -158,6 +181,7 @@ BAD = {
     "velocity": {"joint_vel": [0.0, -31.0, 0.0]},
     "torque": {"torque": [0.0, 0.0, 10.1]},
     "stiffness": {"joint_pos": [0.9, 0.0, 0.0]},
+    "together": {"joint_pos": [0.5, 0.0, 0.0], "torque": [31.0, 0.0, 0.0]},
     "finite": {"kd": [0.0, np.nan, 0.0]},
 }
 

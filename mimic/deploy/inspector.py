@@ -101,21 +101,27 @@ class CommandInspector:
         if np.any(np.abs(torque) > bounds.torque * (1 + slack)):
             rules.append("torque")
         if self._told:
-            # The sender saw one of the states that were told lately: the nearest one counts.
-            newest = self._times[(self._told - 1) % _MEMORIES]
-            known = self._positions[self._times >= newest - bounds.memory - 1e-9]
-            most = bounds.torque * (1 + 1e-4) + slack
-            stiffness = kp * (pos - known)
-            alone = np.abs(stiffness).min(axis=0) > most
-            if np.any(alone):
-                rules.append("stiffness")
-            # With the feed-forward torque, where neither of them is too much alone.
-            both = np.abs(stiffness + torque).min(axis=0) > most
-            if np.any(both & ~alone & (np.abs(torque) <= bounds.torque)):
-                rules.append("together")
+            rules += self._too_much(pos, kp, torque)
         if self._before is not None:
             last, last_kp, at = self._before
             allowed = bounds.rate * max(sent - at, 0.0) + 1e-4
             if np.any(stiff & (last_kp > 0) & (np.abs(pos - last) > allowed)):
                 rules.append("rate")
         return rules
+
+    def _too_much(self, pos: Array, kp: Array, torque: Array) -> list[str]:
+        """Rules that the torque breaks: the sender saw one of the states that were told lately,
+        and for each joint the most favourable of them counts."""
+        bounds = self.limits
+        most = bounds.torque * (1 + 1e-4) + 1e-5
+        newest = (self._told - 1) % _MEMORIES
+        stiffness = kp * (pos - self._positions[newest])
+        if np.all(np.abs(stiffness) <= most) and np.all(np.abs(stiffness + torque) <= most):
+            return []
+        known = self._positions[self._times >= self._times[newest] - bounds.memory - 1e-9]
+        stiffness = kp * (pos - known)
+        alone = np.abs(stiffness).min(axis=0) > most
+        # With the feed-forward torque, where neither of them is too much alone.
+        both = np.abs(stiffness + torque).min(axis=0) > most
+        both &= ~alone & (np.abs(torque) <= bounds.torque)
+        return ["stiffness"] * bool(alone.any()) + ["together"] * bool(both.any())

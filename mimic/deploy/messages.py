@@ -57,6 +57,15 @@ def remote_bytes(*buttons: Remote) -> bytes:
 
 
 def _vector(values: ArrayLike, size: int, name: str) -> Array:
+    if (
+        isinstance(values, np.ndarray)
+        and values.base is None
+        and not values.flags.writeable
+        and values.dtype == np.float64
+        and values.shape == (size,)
+    ):
+        # Of another message: nobody can change it.
+        return values
     found = np.array(values, np.float64)
     if found.shape != (size,):
         raise RobotError(f"{name} has shape {found.shape}, expected ({size},)")

@@ -86,6 +86,7 @@ class RobotProcess:
         self._frames: list[np.ndarray] = []
         self._times: list[float] = []
         self._damped_since: float | None = None
+        self._marked: float | None = None
         self._mute = False
         self._flip = False
 
@@ -179,6 +180,8 @@ class RobotProcess:
                 self._end = True
             if "buttons" in told:
                 self.robot.remote = remote_bytes(*(Remote[name] for name in told["buttons"]))
+            if told.get("mark"):
+                self._marked = self.robot.time
             # Faults, for tests.
             self._mute = bool(told.get("mute", self._mute))
             self._flip = bool(told.get("flip", self._flip))
@@ -197,6 +200,7 @@ class RobotProcess:
             "senders": len(self.senders),
             "late": self.late,
             "damped_since": self._damped_since,
+            "marked": self._marked,
             "limp": robot.limp,
         }
 

@@ -301,7 +301,9 @@ class SimulatedRobot:
         self.inspector.inspect(command, sent)
         self._commanded = self.time
         numbers = [array(getattr(command, name)) for name in ("joint_pos", "kp", "kd")]
-        pos, kp, kd = (np.nan_to_num(each) for each in numbers)
+        if not all(np.isfinite(each).all() for each in numbers):
+            numbers = [np.nan_to_num(each) for each in numbers]
+        pos, kp, kd = numbers
         model, data = self.body.model, self.body.data
         model.actuator_gainprm[:, 0] = kp
         model.actuator_biasprm[:, 0] = kd * array(command.joint_vel) + array(command.torque)

@@ -1,0 +1,1 @@
+"""What `mimic train` is told, and what it makes of it."""

@@ -41,12 +41,18 @@ class Deploy:
     the policy file, and a walk for the policy that is shipped."""
     loop: int = 1
     """How often the clips are played; 0: until the operator stops."""
+    library: tuple[Path, ...] = ()
+    """Further motions or folders of them, played when they are asked for (keys 1 to 9, `--at`);
+    they are numbered after those of `--motion`."""
+    at: tuple[str, ...] = ()
+    """What to ask for, and how many seconds after tracking has begun: `4:clip:2` (over to clip 2),
+    `4:queue:2` (clip 2 afterwards), `6:next`, `6:loop`, `8:hold`, `9:track`, `9:stop`."""
     hold: float = 3.0
     """Seconds of holding the last frame, after which the deployment ends."""
     seconds: float | None = None
     """Seconds after which the deployment ends in any case."""
     manual: bool = False
-    """Wait for keys (s stand, r ready, t track, x reset, any other stops) or the remote."""
+    """Wait for keys (s stand, r ready, t track, 1-9 clips, any other stops) or the remote."""
     lock_step: bool = False
     """The simulated robot, the guard and the policy wait for each other: the same every time, and
     nothing is late on a slow computer."""
@@ -54,6 +60,9 @@ class Deploy:
     """Share of real time at which a simulated robot runs, for computers that are too slow."""
     command_hz: float = 500.0
     """Commands to the robot a second."""
+    estimate: bool = False
+    """Estimate place and velocity of the base from IMU, joints and motor torques, as on a robot
+    that does not tell them; the simulated one does not then."""
     gains: float = 1.0
     """Share of all gains, 0 to 1, for a robot that hangs in a gantry."""
     joint_noise: float = 0.0

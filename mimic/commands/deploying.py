@@ -20,11 +20,12 @@ from mimic.deploy.kinematics import Chain
 from mimic.deploy.loop import LoopSettings, PilotLoop
 from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.modes import Mode
-from mimic.deploy.operator import HELP, Operator
+from mimic.deploy.operator import HELP, Operator, Timetable
 from mimic.deploy.pace import Pace
 from mimic.deploy.pilot import Pilot, PilotSettings
 from mimic.deploy.recorder import Recorder
 from mimic.deploy.replay import POLICY, RECORD, identity_to
+from mimic.deploy.rest import Rest
 from mimic.deploy.robot_process import RobotProcessConfig
 from mimic.deploy.session import ended, guard_process, short_folder, simulated_robot
 from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, references_of
@@ -77,8 +78,12 @@ def deploy(options: Deploy) -> int:
     check_contract(player.contract, identity, player.path)
     files = [each.path for each in find_motion_files(options.motion)] if options.motion else []
     clips = references_of(player, files)
+    further = [each.path for each in find_motion_files(options.library)] if options.library else []
+    library = references_of(player, further) if further else []
+    timetable = Timetable.of(options.at, len(clips) + len(library))
     anchor = Chain.of(robot, player.contract.anchor_body, player.contract.joint_names)
-    pilot = make_pilot(player, identity, clips, anchor, settings)
+    rest = Rest.of(player.contract, robot, [*clips, *library])
+    pilot = make_pilot(player, identity, clips, anchor, settings, library=library, rest=rest)
     results: dict[str, Any] | None = None
     with ExitStack() as stack:
         simulated, config, where = None, None, target.interface
@@ -97,14 +102,19 @@ def deploy(options: Deploy) -> int:
             lock_step=options.lock_step,
             send=target.send,
             pace=options.pace,
+            estimate=target.robot if options.estimate else "",
         )
-        session, recorder = record_in(options, player, files, pilot, settings, config, every)
-        operator = Operator(keys=True)
+        session, recorder = record_in(
+            options, player, files, further, pilot, settings, config, every
+        )
+        operator = Operator(keys=True, timetable=timetable)
         told = f"a simulated {robot.title}" if target.simulated else f"{identity.name} on {where}"
         rate = f"{settings.command_hz:g} commands/s"
         print(f"{player.path} on {told}, {rate if target.send else 'dry run: nothing is sent'}")
         if operator.keys:
             print(HELP)
+            names = [path.stem for path in [*(files or [Path("the policy's")]), *further]]
+            print("clips: " + ", ".join(f"{n} {name}" for n, name in enumerate(names, 1)))
         dry = None if target.send else DryRun(identity)
         with guard_process(guard) as (socket, process), operator.attached():
 
@@ -156,7 +166,9 @@ def robot_config(
         bus=where,
         robot=target.robot,
         lock_step=options.lock_step,
-        settings=SimulationSettings(tick=tick, physics_hz=physics_rate(tick, 500.0)),
+        settings=SimulationSettings(
+            tick=tick, physics_hz=physics_rate(tick, 500.0), odometry=not options.estimate
+        ),
         imperfections=Imperfections(
             joint_pos_noise=options.joint_noise,
             state_delay=options.delay,
@@ -189,7 +201,8 @@ def check_robot(
     check_alone(bus)
     seen = look_at(bus, identity, pace)
     check_seen(seen, identity, thresholds, waits=waits or target.simulated)
-    check_observed(player.contract, odometry=seen.state.odometry is not None)
+    known = options.estimate or seen.state.odometry is not None
+    check_observed(player.contract, odometry=known)
     if not target.simulated and target.send:
         confirm(identity.name, where, options.confirm)
         # It took a while to type that.
@@ -251,6 +264,7 @@ def record_in(
     options: Deploy,
     player: PolicyPlayer,
     files: list[Path],
+    further: list[Path],
     pilot: Pilot,
     settings: DeploySettings,
     config: RobotProcessConfig | None,
@@ -271,17 +285,24 @@ def record_in(
     for index, path in enumerate([SHIPPED_CLIP] if shipped else files):
         kept.append(f"clip_{index}{path.suffix}")
         shutil.copyfile(path, folder / kept[-1])
+    also = []
+    for index, path in enumerate(further):
+        also.append(f"library_{index}{path.suffix}")
+        shutil.copyfile(path, folder / also[-1])
     header: dict[str, Any] = {
         "joints": pilot.identity.num_joints,
         "observation": player.contract.observation_size,
         "policy": str(player.path.name),
         "policy_sha256": hashlib.sha256(player.path.read_bytes()).hexdigest(),
         "motions": kept,
+        "library": also,
+        "rests": True,
         "identity": identity_to(pilot.identity),
         "settings": asdict(settings),
         "lock_step": options.lock_step,
         "every": every,
         "pace": options.pace,
+        "estimate": config.robot if config is not None and options.estimate else "",
         "robot_process": config and {**asdict(config), "bus": "", "results": ""},
     }
     return folder, Recorder(folder / RECORD, header)

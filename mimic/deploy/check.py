@@ -19,6 +19,7 @@ from mimic.deploy.kinematics import Chain
 from mimic.deploy.messages import Odometry
 from mimic.deploy.modes import Mode
 from mimic.deploy.pilot import PilotSettings, next_event
+from mimic.deploy.rest import Rest
 from mimic.deploy.robot_io import FakeRobot
 from mimic.deploy.setup import DeploySettings, make_guard, make_pilot, references_of
 from mimic.policy.observations import Reference
@@ -86,8 +87,11 @@ def ladder(path: Path, motions: Sequence[Path] = (), robot: Robot | None = None)
         flaws: Imperfections | None = None,
         *,
         wire: bool = False,
+        estimate: bool = False,
     ) -> Rung:
-        return _simulated(player, robot, clips, name, hz, settings, flaws, wire=wire)
+        return _simulated(
+            player, robot, clips, name, hz, settings, flaws, wire=wire, estimate=estimate
+        )
 
     rate = 1.0 / contract.control_dt
     coarse = SimulationSettings(tick=contract.control_dt, physics_hz=4 * rate)
@@ -109,12 +113,13 @@ def ladder(path: Path, motions: Sequence[Path] = (), robot: Robot | None = None)
     yield simulated("noise of training", 4 * rate, fine, noise)
     loss = Imperfections(state_loss=0.1, command_loss=0.1, seed=1)
     yield simulated("a tenth of the messages lost", 4 * rate, fine, loss)
+    alone = replace(fine, odometry=False)
     try:
         check_observed(contract, odometry=False)
-        alone = replace(fine, odometry=False)
         yield simulated("without odometry", 4 * rate, alone)
-    except UserError as error:
-        yield Rung(name="without odometry", go=False, why=str(error))
+    except UserError:
+        yield simulated("without odometry, estimated", 4 * rate, alone, estimate=True)
+        yield simulated("estimated in that noise", 4 * rate, alone, noise, estimate=True)
 
 
 def _fake(player: PolicyPlayer, robot: Robot, clips: Sequence[Reference]) -> Rung:
@@ -162,8 +167,10 @@ def _simulated(
     flaws: Imperfections | None,
     *,
     wire: bool,
+    estimate: bool = False,
 ) -> Rung:
     """The clips once, from limp to their end."""
+    from mimic.deploy.estimation.estimator import StateEstimator, WithEstimate
     from mimic.deploy.lockstep import LockStep
     from mimic.deploy.simulated import SimulatedRobot
 
@@ -175,9 +182,18 @@ def _simulated(
     steps = LockStep(
         simulated,
         make_guard(player, identity, deploy),
-        make_pilot(player, identity, clips, _anchor(player, robot), deploy),
+        make_pilot(
+            player,
+            identity,
+            clips,
+            _anchor(player, robot),
+            deploy,
+            rest=Rest.of(player.contract, robot, clips),
+        ),
         deploy.every(dt),
     )
+    if estimate:
+        steps.see = WithEstimate(StateEstimator(robot))
     pilot, errors = steps.pilot, []
     most = sum(clip.num_frames for clip in clips) * dt + PILOT.stand_s + PILOT.ready_s + HOLD + 2.0
     for _ in steps.run(most):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mimic.policy.observations import Reference
 from mimic_base.rotations import (
@@ -70,10 +70,49 @@ def joined(
     """
     last = first.num_frames - 1
     second = moved_to(second, body, first.body_pos_w[last, body], first.body_quat_w[last, body])
+    return _blended(first, held(first, last, 1), second, frames, control_dt)
+
+
+def crossed(
+    first: Reference,
+    at: int,
+    second: Reference,
+    body: int,
+    frames: int,
+    control_dt: float,
+    meet: int = 0,
+) -> Reference:
+    """The frame ``at`` of the first reference, then the second from where the first one is then.
+
+    As `joined`, but over the ``frames`` frames of the blend the first one goes on (and rests in its
+    last frame once it is over), so that what moves is not stopped at once. The second one's first
+    frame is put where the first one is in the frame ``meet`` of the blend.
+    """
+    at = min(max(at, 0), first.num_frames - 1)
+    going = np.minimum(at + 1 + np.arange(frames), first.num_frames - 1)
+    way = _taken(first, going)
+    second = moved_to(second, body, way.body_pos_w[meet, body], way.body_quat_w[meet, body])
+    return _blended(_taken(first, [at]), way, second, frames, control_dt)
+
+
+def _taken(reference: Reference, frames: ArrayLike) -> Reference:
+    index = np.asarray(frames)
+    return Reference(**{name: each[index] for name, each in reference.frame_fields().items()})
+
+
+def _blended(
+    first: Reference,
+    going: Reference,
+    second: Reference,
+    frames: int,
+    control_dt: float,
+) -> Reference:
+    """The first, then the second, whose first ``frames`` frames are blended with those of ``going``
+    (one frame, or as many)."""
     frames = min(frames, second.num_frames)
     share = (np.arange(frames) + 1.0) / (frames + 1.0)
     weight = share * share * (3.0 - 2.0 * share)
-    old, into = first.frame(last), slice(0, frames)
+    old, into = _taken(going, np.minimum(np.arange(frames), going.num_frames - 1)), slice(0, frames)
 
     def mix(before: Array, after: Array) -> Array:
         shaped = weight.reshape(-1, *([1] * (after.ndim - 1)))
@@ -84,7 +123,7 @@ def joined(
     joint_pos[into] = mix(old.joint_pos, second.joint_pos[into])
     body_pos[into] = mix(old.body_pos_w, second.body_pos_w[into])
     body_quat[into] = slerp(
-        np.broadcast_to(old.body_quat_w, second.body_quat_w[into].shape),
+        old.body_quat_w,
         second.body_quat_w[into],
         np.repeat(weight[:, None], body_quat.shape[1], axis=1),
     )

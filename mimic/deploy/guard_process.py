@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from mimic.deploy.estimation import estimating
 from mimic.deploy.guard import Guard, Request
 from mimic.deploy.limiter import CommandLimits
 from mimic.deploy.messages import RobotIdentity
@@ -59,6 +60,9 @@ class GuardConfig:
     """s without a robot and without a policy after which it ends."""
     pace: float = 1.0
     """Share of real time at which a simulation runs."""
+    estimate: str = ""
+    """Robot (name or description file) whose base is estimated where its own odometry would stand;
+    empty: nothing is estimated."""
 
     def to_json(self) -> str:
         plain = {name: getattr(self, name) for name in _PLAIN}
@@ -84,7 +88,7 @@ class GuardConfig:
         return cls(**plain)
 
 
-_PLAIN = ("bus", "tick", "every", "lock_step", "send", "leave_s", "lonely_s", "pace")
+_PLAIN = ("bus", "tick", "every", "lock_step", "send", "leave_s", "lonely_s", "pace", "estimate")
 
 
 def _plain(value: Any) -> Any:
@@ -103,6 +107,7 @@ class GuardProcess:
         self.robot = WireRobot(
             Bus(Path(config.bus)), config.identity, self.pace.now, send=config.send
         )
+        self.see = estimating(config.estimate)
         self.request: Request | None = None
         self.gone = False
         self.leaving = False
@@ -130,7 +135,7 @@ class GuardProcess:
         while True:
             now = self.pace.now()
             self._hear(now)
-            state = self.robot.read()
+            state = self.see(self.robot.read())
             heard = state.time if state is not None else heard
             self._tick(now, state)
             if not self.leaving:
@@ -153,7 +158,7 @@ class GuardProcess:
             if state is None or state.tick == before:
                 continue
             before, now = state.tick, state.tick * 1e-3
-            state = at_time(state, now)
+            state = self.see(at_time(state, now))
             if self.ticks % self.config.every == 0 and not (self.gone or self.leaving):
                 self._report(now, state, None)
                 asked = self.request.number if self.request else 0

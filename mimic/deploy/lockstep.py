@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mimic.deploy.guard import Guard, Request, Verdict
+from mimic.deploy.messages import RobotState
 from mimic.deploy.modes import Mode
 from mimic.deploy.pilot import Pilot, Step, next_event
 from mimic.deploy.simulated import SimulatedRobot
@@ -19,6 +20,7 @@ class LockStep:
         every: ticks of the robot in a control step.
         step: the newest control step. verdict: the guard's newest.
         auto: goes from mode to mode by itself as soon as it may.
+        see: what becomes of each state before pilot and guard see it: an estimator adds odometry.
     """
 
     robot: SimulatedRobot
@@ -30,12 +32,13 @@ class LockStep:
     verdict: Verdict | None = None
     ticks: int = 0
     released: bool = False
+    see: Callable[[RobotState | None], RobotState | None] = lambda state: state
     _request: Request | None = field(default=None, repr=False)
 
     def tick(self, events: Sequence[str] = ()) -> None:
         """One tick of the robot: read, the policy where it is due, the guard, write, move."""
         robot, now = self.robot, self.robot.time
-        state = robot.read()
+        state = self.see(robot.read())
         if self.ticks % self.every == 0:
             asked = [*events, *(next_event(self.pilot.mode) if self.auto else ())]
             trip = self.verdict.trip if self.verdict else ""

@@ -124,6 +124,7 @@ class PilotLoop:
             pilot.mode == Mode.HOLD
             and settings.hold_s is not None
             and now - pilot.machine.since >= settings.hold_s
+            and not (self.operator and self.operator.timetable.entries)
         ):
             self.ended = "the clip has ended"
 
@@ -169,6 +170,7 @@ class PilotLoop:
         if self.operator is not None:
             if state is not None:
                 self.operator.remote(state.remote)
+            self.operator.tracking(now, pilot.mode)
             events += self.operator()
         if self.settings.auto and not (self.operator and self.operator.ending):
             events += next_event(pilot.mode)

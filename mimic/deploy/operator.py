@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 
 from mimic.deploy.messages import NO_REMOTE, Remote, pressed
-from mimic.deploy.pilot import Event
+from mimic.deploy.modes import Mode
+from mimic.deploy.pilot import CLIP, QUEUE, Event
+from mimic_base.errors import MimicError
 
 KEYS = {
     "s": Event.STAND,
     "r": Event.READY,
     "t": Event.TRACK,
     "p": Event.PASSIVE,
+    "n": Event.NEXT,
+    "l": Event.LOOP,
+    "h": Event.HOLD,
+    **{str(number): f"{CLIP}{number}" for number in range(1, 10)},
     "x": Event.RESET,
 }
 """Keys that ask for something; every other key stops, above all the space bar."""
@@ -28,10 +36,64 @@ BUTTONS = {
     Remote.X: Event.TRACK,
     Remote.Y: Event.PASSIVE,
     Remote.F1: Event.RESET,
+    Remote.RIGHT: Event.NEXT,
+    Remote.UP: Event.LOOP,
+    Remote.DOWN: Event.HOLD,
 }
 """Buttons of the remote that ask for something when they go down. Those that stop are the guard's
 (`mimic.deploy.trips.Thresholds.stop_buttons`)."""
-HELP = "keys: s stand, r ready, t track, p passive, x reset, any other key stops; Ctrl-C ends"
+QUEUE_KEY = "q"
+"""Before a digit: that clip after what is played."""
+HELP = (
+    "keys: s stand, r ready, t track, p passive, x reset; 1-9 a clip, q1-q9 a clip afterwards, "
+    "n next, l loop, h hold; any other key stops; Ctrl-C ends"
+)
+CLIP_EVENTS = (Event.NEXT, Event.LOOP, Event.HOLD, Event.TRACK, Event.STOP)
+"""What a timetable may ask for, besides clips by their number."""
+
+
+@dataclass
+class Timetable:
+    """What is asked for at which time of tracking.
+
+    Attributes:
+        entries: s since tracking began, and the event, in their order.
+    """
+
+    entries: list[tuple[float, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, texts: Sequence[str], clips: int) -> Timetable:
+        """Read entries as ``4.5:clip:2``, for clips numbered from 1 to ``clips``.
+
+        Raises:
+            MimicError: no such time, event or clip.
+        """
+        entries = []
+        for text in texts:
+            time, _, event = text.partition(":")
+            number = event.partition(":")[2]
+            try:
+                at = float(time)
+            except ValueError:
+                at = math.nan
+            chosen = event.startswith((CLIP, QUEUE))
+            known = event in CLIP_EVENTS or chosen
+            if not (math.isfinite(at) and at >= 0 and known):
+                raise MimicError(
+                    f"--at {text}: expected SECONDS:EVENT, the events are clip:NUMBER, "
+                    f"queue:NUMBER, {', '.join(CLIP_EVENTS)}"
+                )
+            if chosen and not (number.isdecimal() and 1 <= int(number[:9]) <= clips):
+                raise MimicError(f"--at {text}: the clips are numbered from 1 to {clips}")
+            entries.append((at, event))
+        return cls(sorted(entries, key=lambda entry: entry[0]))
+
+    def due(self, since: float) -> list[str]:
+        """What is asked for up to ``since`` s of tracking; each once."""
+        now = [event for at, event in self.entries if at <= since + 1e-9]
+        self.entries = self.entries[len(now) :]
+        return now
 
 
 class Operator:
@@ -41,7 +103,10 @@ class Operator:
         ending: whether the operator wants the deployment to end, after damping.
     """
 
-    def __init__(self, *, keys: bool) -> None:
+    def __init__(self, *, keys: bool, timetable: Timetable | None = None) -> None:
+        self.timetable = timetable or Timetable()
+        self._tracking: float | None = None
+        self._queueing = False
         self.keys = keys and sys.stdin.isatty()
         self.ending = False
         self._asked: list[str] = []
@@ -53,6 +118,14 @@ class Operator:
             self._asked += self._typed()
         asked, self._asked = self._asked, []
         return asked
+
+    def tracking(self, now: float, mode: Mode) -> None:
+        """The mode at ``now`` s; what the timetable says for this time of tracking is asked for."""
+        if mode not in (Mode.TRACK, Mode.HOLD):
+            self._tracking = None
+            return
+        self._tracking = now if self._tracking is None else self._tracking
+        self._asked += self.timetable.due(now - self._tracking)
 
     def remote(self, remote: bytes) -> None:
         """The remote's bytes, as the robot tells them."""
@@ -98,5 +171,15 @@ class Operator:
             if not typed:
                 self.keys = False
                 break
-            asked += [KEYS.get(key, Event.STOP) for key in typed]
+            asked += [event for event in map(self._key, typed) if event]
         return asked
+
+    def _key(self, key: str) -> str:
+        """What a key asks for; empty while more is needed to know."""
+        queueing, self._queueing = self._queueing, key == QUEUE_KEY and not self._queueing
+        if self._queueing:
+            return ""
+        event = KEYS.get(key, Event.STOP)
+        if queueing:
+            return event.replace(CLIP, QUEUE) if event.startswith(CLIP) else Event.STOP
+        return event

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimic.deploy import clips as moves
 from mimic.deploy.guard import UP, Request
 from mimic.deploy.kinematics import Chain
 from mimic.deploy.messages import Array, Odometry, RobotIdentity, RobotState, array
 from mimic.deploy.modes import Mode, ModeMachine
+from mimic.deploy.playlist import Playlist
+from mimic.deploy.rest import Rest
 from mimic.policy.observations import Reference
 from mimic.policy.observations import RobotState as Measured
 from mimic.policy.player import PolicyPlayer
@@ -28,7 +29,7 @@ from mimic_base.rotations import matrix_to_quat, quat_inv_rotate, quat_mul, quat
 
 
 class Event(StrEnum):
-    """What an operator may ask for."""
+    """What an operator may ask for; ``clip:2`` and ``queue:2`` besides, with a clip's number."""
 
     STAND = "stand"
     READY = "ready"
@@ -36,6 +37,13 @@ class Event(StrEnum):
     STOP = "stop"
     RESET = "reset"
     PASSIVE = "passive"
+    NEXT = "next"
+    LOOP = "loop"
+    HOLD = "hold"
+
+
+CLIP, QUEUE = "clip:", "queue:"
+"""What an event begins with that asks for a clip now, or after what is played."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +60,15 @@ class PilotSettings:
     """s over which the policy takes over from the standing pose and its gains."""
     blend_s: float = 0.4
     """s of the way from one clip to the next."""
+    settle_s: float = 0.8
+    """s of the way into the pose that is held, where a robot cannot stay in the last frame."""
     gains: float = 1.0
     """Share of all gains, 0 to 1, for a robot that hangs in a gantry."""
     loop: int = 1
     """How often the clips are played; 0: until somebody stops."""
 
     def __post_init__(self) -> None:
-        for name in ("stand_s", "ready_s", "stand_gain", "fade_s", "blend_s"):
+        for name in ("stand_s", "ready_s", "stand_gain", "fade_s", "blend_s", "settle_s"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise MimicError(f"{name} must be positive (found {value})")
@@ -87,7 +97,7 @@ class Pilot:
     """Brings a robot from where it lies to the clip, tracks it, holds its end.
 
     Attributes:
-        machine: the mode. frame: of the reference that the robot should be in.
+        machine: the mode. playlist: what is tracked and what comes after it.
         stop: why it stopped; empty while it did not.
     """
 
@@ -98,12 +108,17 @@ class Pilot:
         clips: Sequence[Reference],
         anchor: Chain,
         settings: PilotSettings | None = None,
+        *,
+        library: Sequence[Reference] = (),
+        rest: Rest | None = None,
     ) -> None:
         """Make a pilot.
 
         Args:
             clips: at the policy's rate, in its order.
             anchor: from the base to the policy's anchor body, joints in the contract's order.
+            library: further clips, played when asked for, numbered after ``clips``.
+            rest: poses that are held at the end; None: the last frame, whatever it is.
         """
         contract = player.contract
         self.player, self.identity, self.settings = player, identity, settings or PilotSettings()
@@ -113,16 +128,20 @@ class Pilot:
         self._to_robot = [contract.joint_names.index(name) for name in identity.joint_names]
         self._root = contract.body_names.index(contract.root_body)
         self._anchor = contract.body_names.index(contract.anchor_body)
-        blend = max(1, round(self.settings.blend_s / contract.control_dt))
-        self._clip = moves.in_a_row(clips, self._anchor, blend, contract.control_dt)
-        self._blend = blend
+        self.playlist = Playlist(
+            clips,
+            body=self._anchor,
+            blend=max(1, round(self.settings.blend_s / contract.control_dt)),
+            settle=max(1, round(self.settings.settle_s / contract.control_dt)),
+            control_dt=contract.control_dt,
+            loop=self.settings.loop,
+            library=library,
+            rest=rest,
+        )
         self.machine = ModeMachine()
         self.stop = ""
-        self.frame = 0
-        self._played = 0
         self._number = 0
         self._reset = False
-        self._reference = self._clip
         self._action = np.zeros(contract.num_joints)
         self._kp = np.asarray(contract.kp)[self._to_robot] * self.settings.gains
         self._kd = np.asarray(contract.kd)[self._to_robot] * self.settings.gains
@@ -130,6 +149,8 @@ class Pilot:
         self._from = self._standing
         self._target = self._standing
         self._gain = 1.0
+        self._taken = 0.0
+        """s since the policy began to take over."""
 
     @property
     def mode(self) -> Mode:
@@ -138,7 +159,16 @@ class Pilot:
     @property
     def reference(self) -> Reference:
         """What is tracked, where the robot stood when it began."""
-        return self._reference
+        return self.playlist.reference
+
+    @property
+    def frame(self) -> int:
+        """Frame of the reference that the robot should be in."""
+        return self.playlist.frame
+
+    @frame.setter
+    def frame(self, frame: int) -> None:
+        self.playlist.frame = frame
 
     # one step ------------------------------------------------------------------------------
 
@@ -191,19 +221,23 @@ class Pilot:
             elif event == Event.READY and self._stood(now) and machine.go(Mode.READY, now):
                 self._from = self._target
                 self._place(state)
+            elif event == Event.TRACK and self.mode == Mode.HOLD and machine.go(Mode.TRACK, now):
+                self.playlist.switch(0)
             elif event == Event.TRACK and self._may_track(now) and machine.go(Mode.TRACK, now):
                 self._place(state)
                 self._start()
             elif event == Event.PASSIVE:
                 machine.go(Mode.PASSIVE, now)
+            else:
+                self._choose(now, event)
         if trip and not self._reset:
             self.fail(now, trip)
-        if self.mode == Mode.TRACK and self.frame >= self._reference.num_frames - 1:
+        if self.mode == Mode.TRACK and self.playlist.ended:
             self._end(now)
 
     def observe(self, state: RobotState) -> NDArray[np.float32]:
         """The network's observation [D] of a state."""
-        return self.player.observe(self.measured(state), self._reference, self.frame, self._action)
+        return self.player.observe(self.measured(state), self.reference, self.frame, self._action)
 
     def act(self, observation: NDArray[Any]) -> Array:
         """The network's action [A]; the next observation remembers it."""
@@ -225,20 +259,21 @@ class Pilot:
             self._gain, reference = settings.stand_gain, self._target
         elif self.mode == Mode.READY:
             share = _smooth(since / settings.ready_s)
-            first = self._in_limits(self._reference.joint_pos[0][self._to_robot])
+            first = self._in_limits(self.reference.joint_pos[0][self._to_robot])
             self._target = self._from + share * (first - self._from)
             self._gain, reference = settings.stand_gain, self._target
         elif self.mode in (Mode.TRACK, Mode.HOLD) and len(action):
             wanted = self.player.joint_targets(action)[self._to_robot]
             share = 1.0
-            if self.mode == Mode.TRACK and self._played == 0:
-                share = _smooth(self.frame * self.player.contract.control_dt / settings.fade_s)
+            if self._taken < settings.fade_s:
+                share = _smooth(self._taken / settings.fade_s)
+                self._taken += self.player.contract.control_dt
             self._target = wanted if share >= 1.0 else self._held + share * (wanted - self._held)
             self._gain = settings.stand_gain + share * (1.0 - settings.stand_gain)
-            now_frame = self._reference.frame(self.frame)
+            now_frame = self.reference.frame(self.frame)
             reference = now_frame.joint_pos[self._to_robot]
             up = quat_inv_rotate(now_frame.body_quat_w[self._root], UP)
-            self.frame = min(self.frame + 1, self._reference.num_frames - 1)
+            self.playlist.advance()
         self._number += 1
         return Request(
             number=self._number,
@@ -287,39 +322,49 @@ class Pilot:
         return self.mode == Mode.STAND and now - self.machine.since >= self.settings.stand_s
 
     def _may_track(self, now: float) -> bool:
-        if self.mode == Mode.HOLD:
-            return True
         return self.mode == Mode.READY and now - self.machine.since >= self.settings.ready_s
 
     def _place(self, state: RobotState) -> None:
         """Put the clip where the robot is and towards where it looks."""
         measured = self.measured(state)
         pos = None if measured.anchor_pos_w is None else array(measured.anchor_pos_w)
-        self._reference = moves.moved_to(
-            self._clip, self._anchor, pos, array(measured.anchor_quat_w)
-        )
+        self.playlist.place(pos, array(measured.anchor_quat_w))
 
     def _start(self) -> None:
-        self.frame, self._played = 0, 0
+        self.playlist.start()
+        self._taken = 0.0
         self._held = self._target
         self._action = np.zeros(len(self._action))
         self.player.restart()
 
     def _end(self, now: float) -> None:
-        """The clip is over: again, or hold its last frame."""
-        self._played += 1
-        loops, contract = self.settings.loop, self.player.contract
-        last = self._reference
-        if loops == 0 or self._played < loops:
-            again = moves.joined(
-                moves.held(last, last.num_frames - 1, 2), self._clip, self._anchor, self._blend,
-                contract.control_dt,
-            )  # fmt: skip
-            self._reference, self.frame = again, 2
+        """What is played is over: what comes after it, or hold."""
+        if not self.playlist.follow():
+            self.playlist.settle()
+            self.machine.go(Mode.HOLD, now)
+
+    def _choose(self, now: float, event: str) -> None:
+        """What is asked of the clips, while the policy runs; anything else is nothing."""
+        playlist = self.playlist
+        if self.mode not in (Mode.TRACK, Mode.HOLD):
             return
-        self._reference = moves.held(last, last.num_frames - 1, 2)
-        self.frame = 0
-        self.machine.go(Mode.HOLD, now)
+        if event == Event.HOLD and self.mode == Mode.TRACK:
+            playlist.settle()
+            self.machine.go(Mode.HOLD, now)
+        elif event == Event.LOOP:
+            playlist.looping = not playlist.looping
+        elif event == Event.NEXT:
+            playlist.next()
+            self.machine.go(Mode.TRACK, now)
+        elif event.startswith((CLIP, QUEUE)):
+            number = event.partition(":")[2]
+            if not (number.isdecimal() and len(number) < 6 and playlist.has(int(number))):
+                return
+            if event.startswith(QUEUE) and self.mode == Mode.TRACK:
+                playlist.queue(int(number))
+            else:
+                playlist.switch(int(number))
+                self.machine.go(Mode.TRACK, now)
 
 
 def _smooth(share: float) -> float:

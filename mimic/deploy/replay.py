@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mimic.configuration import from_plain
+from mimic.deploy.estimation import estimating
 from mimic.deploy.guard import Request, wanted_command
 from mimic.deploy.kinematics import Chain
 from mimic.deploy.limiter import CommandLimits, limit_command
@@ -25,6 +26,7 @@ from mimic.deploy.modes import Mode
 from mimic.deploy.packing import Rows
 from mimic.deploy.pilot import Pilot
 from mimic.deploy.recorder import Record, read_record
+from mimic.deploy.rest import Rest
 from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, references_of
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError, input_error
@@ -98,6 +100,7 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
         identity = identity_from(header["identity"])
         settings = from_plain(DeploySettings, header["settings"], source=str(record.path))
         motions = [_file(folder, str(name)) for name in header["motions"]]
+        further = [_file(folder, str(name)) for name in header.get("library", ())]
         lock_step = bool(header["lock_step"])
     except (KeyError, TypeError) as error:
         raise input_error(
@@ -110,7 +113,10 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
     robot = robots.load(player.contract.robot.name)
     anchor = Chain.of(robot, player.contract.anchor_body, player.contract.joint_names)
     clips = references_of(player, motions)
-    pilot = make_pilot(player, identity, clips, anchor, settings)
+    library = references_of(player, further) if further else []
+    # Sessions of before say nothing of where a robot can stay, and held their last frame.
+    rest = Rest.of(player.contract, robot, [*clips, *library]) if header.get("rests") else None
+    pilot = make_pilot(player, identity, clips, anchor, settings, library=library, rest=rest)
     limits = command_limits(player, identity, settings)
     again = _Again(pilot, limits, record)
     difference, states = again.run(), 0
@@ -255,6 +261,7 @@ def _simulated(
     codec, rows = HgCodec(joints=identity.num_joints), Rows(identity.num_joints)
     guard = Guard(identity, limits, settings.thresholds)
     every, states, released = int(record.header["every"]), 0, False
+    see = estimating(str(record.header.get("estimate", "")))
     for step, row in enumerate(record.steps):
         request = rows.to_request(row["request"])
         for tick in range(every):
@@ -262,11 +269,13 @@ def _simulated(
             if told is None:
                 return None, states
             now = told.tick * 1e-3
-            state = at_time(codec.decode_state(codec.encode_state(told), now, told.odometry), now)
+            decoded = codec.decode_state(codec.encode_state(told), now, told.odometry)
+            state = see(at_time(decoded, now))
+            assert state is not None
             if tick == 0:
                 mine = np.zeros((), rows.state)
                 rows.of_state(state, mine)
-                for name in ("tick", "joint_pos", "joint_vel", "imu_quat_w", "pos_w"):
+                for name in ("tick", "joint_pos", "joint_vel", "imu_quat_w", "pos_w", "lin_vel_b"):
                     differs = _differ(mine[name], row["state"][name])
                     if differs:
                         return Difference(

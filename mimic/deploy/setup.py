@@ -14,6 +14,7 @@ from mimic.deploy.kinematics import Chain
 from mimic.deploy.limiter import CommandLimits, LimitSettings, limits_of
 from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.pilot import Pilot, PilotSettings
+from mimic.deploy.rest import Rest
 from mimic.deploy.trips import Thresholds
 from mimic.policy.observations import Reference
 from mimic.policy.player import PolicyPlayer
@@ -106,11 +107,14 @@ def make_pilot(
     clips: Sequence[Reference],
     anchor: Chain,
     settings: DeploySettings,
+    *,
+    library: Sequence[Reference] = (),
+    rest: Rest | None = None,
 ) -> Pilot:
-    """The pilot of a policy on a robot.
+    """The pilot of a policy on a robot; see `Pilot`.
 
     Raises:
         MimicError: the policy is not for this robot.
     """
     check_contract(player.contract, identity, player.path)
-    return Pilot(player, identity, clips, anchor, settings.pilot)
+    return Pilot(player, identity, clips, anchor, settings.pilot, library=library, rest=rest)

@@ -66,6 +66,10 @@ class Imperfections:
     """rad, of the orientation."""
     accelerometer_noise: float = 0.0
     """m/s^2."""
+    gyro_bias: float = 0.0
+    """rad/s, about every axis, all the time."""
+    accelerometer_bias: float = 0.0
+    """m/s^2, along every axis, all the time."""
     state_delay: int = 0
     """Ticks by which states are late."""
     command_delay: int = 0
@@ -356,8 +360,11 @@ class SimulatedRobot:
             motor_temperature=self._temperature,
             motor_error=self.motor_error,
             imu_quat_w=quat_normalize(quat),
-            gyro=noisy(self.body.root_ang_vel_b, flaws.gyro_noise),
-            accelerometer=noisy(quat_inv_rotate(quat, felt), flaws.accelerometer_noise),
+            gyro=noisy(self.body.root_ang_vel_b + flaws.gyro_bias, flaws.gyro_noise),
+            accelerometer=noisy(
+                quat_inv_rotate(state.root_quat_w, felt) + flaws.accelerometer_bias,
+                flaws.accelerometer_noise,
+            ),
             remote=self.remote,
             odometry=odometry,
         )

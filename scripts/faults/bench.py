@@ -178,7 +178,7 @@ _EVERYTHING = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 def _copied(bench: Bench) -> Bench:
     """What changes is copied, what never does and the simulation are shared."""
     pilot, body = bench.pilot, bench.robot.body
-    shared = (pilot.player, pilot.anchor, bench.robot.robot, pilot._clip, pilot._reference, body)
+    shared = (pilot.player, pilot.anchor, bench.robot.robot, *pilot.playlist.shared, body)
     return copy.deepcopy(bench, {id(each): each for each in shared})
 
 

@@ -28,18 +28,20 @@ def test_the_lower_rungs(short_clip: Path, monkeypatch) -> None:
     """File, contract, a robot without physics; and what the simulated ones are asked to be."""
     asked = []
 
-    def simulated(*words: object, wire: bool) -> Rung:
+    def simulated(*words: object, wire: bool, estimate: bool) -> Rung:
         asked.append((words[3], words[4], words[5], words[6], wire))
+        # Who has no odometry estimates it: this policy observes it.
+        assert estimate == (not words[5].odometry)  # type: ignore[attr-defined]
         return Rung(name=str(words[3]), go=True, why="")
 
     monkeypatch.setattr(check, "_simulated", simulated)
     rungs = list(ladder(SHIPPED_POLICY, [short_clip]))
     assert [rung.name for rung in rungs[:3]] == ["file", "contract", "fake robot"]
-    assert all(rung.go for rung in rungs[:-1]) and len(rungs) == 13
-    assert not rungs[-1].go and "this robot does not measure" in rungs[-1].why
+    assert all(rung.go for rung in rungs) and len(rungs) == 14
     delays = [flaws.state_delay for *_, flaws, _ in asked if flaws is not None]
-    assert delays == [1, 2, 4, 0, 0] and sum(wire for *_, wire in asked) == 1
-    assert "NO-GO  without odometry" in table(rungs)[-1]
+    assert delays == [1, 2, 4, 0, 0, 0] and sum(wire for *_, wire in asked) == 1
+    assert "go     estimated in that noise" in table(rungs)[-1]
+    assert not table([Rung(name="x", go=False, why="y")])[0].startswith("go")
 
 
 def test_a_simulated_rung(short_clip: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from mimic_base.errors import UserError
 
 REPO = Path(__file__).resolve().parents[1]
 FOLDER = REPO / "scripts" / "gpu"
@@ -21,6 +27,55 @@ def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         [sys.executable, str(FOLDER / f"{name}.py"), *map(str, arguments)],
         cwd=REPO, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """``script`` in this process, with the programs of this repository that it starts.
+
+    A process of its own spends most of its time on loading torch, for every step anew; that
+    processes are started, limited and told apart is what the tests above are about.
+    """
+    import mimic.cli
+    from mimic.commands import train
+
+    apart = steps.run
+
+    def run(command: Sequence[str], limit_s: float, log: Path, python: str = sys.executable) -> int:
+        if command[:2] == ["-m", "mimic.cli"]:
+            words, program = command[2:], mimic.cli.run
+        elif command[0] == "train.py":
+            words, program = command[1:], train.main
+        elif command[0] == "-c":
+            words, program = command[2:], lambda: exec(command[1], {"__name__": "__main__"})
+        else:
+            return apart(command, limit_s, log, python)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr(sys, "argv", ["program", *words])
+        with log.open("a") as output, contextlib.redirect_stdout(output):
+            try:
+                with contextlib.redirect_stderr(output):
+                    return program() or 0
+            except UserError as error:
+                output.write(f"error: {error}\n")
+                return 2
+
+    def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        spec = importlib.util.spec_from_file_location(f"gpu_{name}", FOLDER / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        monkeypatch.setattr(steps, "run", run)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            module.main()
+        return subprocess.CompletedProcess([name], 0, told.getvalue(), "")
+
+    monkeypatch.chdir(REPO)
+    return script
 
 
 def test_a_step_is_not_repeated_and_a_failure_is_tried_again(tmp_path: Path) -> None:
@@ -86,7 +141,7 @@ class ManagerBasedRlEnv:
 
 @pytest.mark.slow
 def test_the_comparison_with_mjlab_and_without_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Script
 ) -> None:
     import robots
     from mimic.benchmark.motion import squat
@@ -95,7 +150,7 @@ def test_the_comparison_with_mjlab_and_without_it(
     motions.mkdir()
     squat(robots.load("unitree_g1"), 4.0).crop(0, 30).save(motions / "squat.npz")
     toy = ["--toy", "--out", tmp_path, "--engine", "mujoco", "--mjlab-python", sys.executable]
-    run = script("compare_mjlab", *toy)
+    run = here("compare_mjlab", *toy)
     assert "ours_2.json: done in" in run.stdout and "has no mjlab" in run.stdout, run.stdout
     # A package with the parts of mjlab's interface that the script uses.
     package = tmp_path / "site" / "mjlab"
@@ -108,36 +163,36 @@ def test_the_comparison_with_mjlab_and_without_it(
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mjlab\nVersion: 1.6.0\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    run = script("compare_mjlab", *toy)
+    run = here("compare_mjlab", *toy)
     assert "ours_2.json: there already" in run.stdout, run.stdout
     log = tmp_path / "mjlab-toy" / "mjlab_2.log"
     assert "mjlab_2.json: done in" in run.stdout, log.read_text()
-    table = script("collect", "--out", tmp_path).stdout
+    table = here("collect", "--out", tmp_path).stdout
     assert "| 2 | mjlab 1.6.0, mujoco-warp" in table and "| 2 | ours, mujoco |" in table
 
 
 @pytest.mark.slow
-def test_parity_and_tracking_at_toy_size(tmp_path: Path) -> None:
+def test_parity_and_tracking_at_toy_size(tmp_path: Path, here: Script) -> None:
     import robots
     from mimic.benchmark.motion import squat
 
     motions = tmp_path / "motions"
     motions.mkdir()
     squat(robots.load("unitree_g1"), 4.0).crop(0, 30).save(motions / "squat.npz")
-    run = script("parity", "--toy", "--out", tmp_path, "--engines", "mujoco")
+    run = here("parity", "--toy", "--out", tmp_path, "--engines", "mujoco")
     assert "done in" in run.stdout, run.stdout + run.stderr
     for iteration in ("0000001", "0000002"):
-        run = script("tracking", "--toy", "--out", tmp_path, "--engine", "mujoco")
+        run = here("tracking", "--toy", "--out", tmp_path, "--engine", "mujoco")
         assert f"evaluate_{iteration}.json: done in" in run.stdout, run.stdout + run.stderr
-    table = script("collect", "--out", tmp_path).stdout
+    table = here("collect", "--out", tmp_path).stdout
     assert "mujoco and mujoco agree at every boundary" in table
     assert "### tracking-toy_mujoco" in table and "success" in table
 
 
 @pytest.mark.slow
-def test_the_world_model_at_toy_size(tmp_path: Path) -> None:
+def test_the_world_model_at_toy_size(tmp_path: Path, here: Script) -> None:
     toy = ["--toy", "--device", "cpu", "--engine", "mujoco", "--out", tmp_path, "--minutes", 60]
-    run = script("world_model", *toy, "--goal", "0.0001", "--train-minutes", 30)
+    run = here("world_model", *toy, "--goal", "0.0001", "--train-minutes", 30)
     folder = tmp_path / "world-model-toy_mujoco"
     log = folder / "train.log"
     assert "evaluate_0000003.json: done in" in run.stdout, run.stdout + run.stderr + log.read_text()
@@ -146,10 +201,10 @@ def test_the_world_model_at_toy_size(tmp_path: Path) -> None:
     assert [row["iteration"] for row in summary["curve"]] == [1, 2, 3]
     assert summary["reached"] == summary["curve"][0] and summary["curve"][0]["clips"] == 2
     # Over its own limit nothing is trained any more, and what is judged is not judged again.
-    run = script("world_model", *toy, "--train-minutes", "0.0001", "--goal", "1.1")
+    run = here("world_model", *toy, "--train-minutes", "0.0001", "--goal", "1.1")
     assert "has had its 0.0001 minutes" in run.stdout and "there already" in run.stdout
     assert "return 1.1 not reached within 0.0001 minutes; best" in run.stdout
-    table = script("collect", "--out", tmp_path).stdout
+    table = here("collect", "--out", tmp_path).stdout
     assert "### world-model-toy_mujoco" in table and "| 3 |" in table
 
 
@@ -159,11 +214,11 @@ def test_a_world_model_script_without_clips_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_students_at_toy_size(tmp_path: Path) -> None:
+def test_students_at_toy_size(tmp_path: Path, here: Script) -> None:
     folder = tmp_path / "students-toy"
     unseen = ["--unseen", tmp_path / "toy_motions" / "quick.npz"]
     toy = ["--toy", "--engine", "mujoco", "--out", tmp_path, *unseen]
-    run = script("students", *toy)
+    run = here("students", *toy)
     assert run.returncode == 0, run.stdout + run.stderr
     rows = json.loads((folder / "table.json").read_text())
     assert [row["name"] for row in rows] == [
@@ -182,5 +237,5 @@ def test_students_at_toy_size(tmp_path: Path) -> None:
     assert through[-1]["without a clip"]["key_body_mm"] > 0
     assert "| pelvis-path | unseen |" in run.stdout
     # What is done is not done again.
-    again = script("students", *toy)
+    again = here("students", *toy)
     assert again.stdout.count("there already") == 6 + 15 + 11

@@ -22,6 +22,7 @@ from mimic.deploy.pilot import PilotSettings, next_event
 from mimic.deploy.rest import Rest
 from mimic.deploy.robot_io import FakeRobot
 from mimic.deploy.setup import DeploySettings, make_guard, make_pilot, references_of
+from mimic.deploy.trips import Thresholds
 from mimic.policy.observations import Reference
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import UserError
@@ -123,11 +124,19 @@ def ladder(path: Path, motions: Sequence[Path] = (), robot: Robot | None = None)
 
 
 def _fake(player: PolicyPlayer, robot: Robot, clips: Sequence[Reference]) -> Rung:
-    """A second of tracking on a robot without physics: the loop itself, without a fall."""
+    """A second of tracking on a robot without physics: the loop itself, without a fall.
+
+    Its joints follow every command and its base hangs still, so that a policy which balances asks
+    for more and more: how far it goes from its reference says nothing here.
+    """
     from mimic.deploy.simulated import identity_of
 
     identity, dt = identity_of(robot), player.contract.control_dt
-    settings = DeploySettings(command_hz=1.0 / dt, pilot=replace(PILOT, stand_s=0.2, ready_s=0.2))
+    settings = DeploySettings(
+        command_hz=1.0 / dt,
+        pilot=replace(PILOT, stand_s=0.2, ready_s=0.2),
+        thresholds=Thresholds(tracking_time=60.0),
+    )
     now = [0.0]
     fake = FakeRobot(identity, lambda: now[0])
     pilot = make_pilot(player, identity, clips, _anchor(player, robot), settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -39,11 +40,27 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["tracking", "--algorithm", "ppo", "--motion", str(path), *SMALL]
 
 
-def launch(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(REPO / "scripts" / "slurm.py"), *map(str, arguments)],
-        cwd=REPO, env={**os.environ, **variables}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+Launch = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def launch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Launch:
+    """Runs the script with arguments: exit code, standard output, standard error.
+
+    It runs in this process, as a program of its own would first load torch for seconds.
+    """
+
+    def launched(*arguments: object) -> tuple[int, str, str]:
+        script = REPO / "scripts" / "slurm.py"
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(script), run_name="__main__")
+        said = capsys.readouterr()
+        return int(left.value.code or 0), said.out, said.err
+
+    monkeypatch.chdir(REPO)
+    return launched
 
 
 def until(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
@@ -199,18 +216,18 @@ def test_the_batch_file_asks_for_what_the_user_gave(task: list[str], tmp_path: P
     assert "# which runs in each of 16 rank(s):" in lines
 
 
-def test_it_goes_to_sbatch(task: list[str], tmp_path: Path) -> None:
+def test_it_goes_to_sbatch(
+    task: list[str], tmp_path: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, text in {"sbatch": f"cp $1 {tmp_path}/seen; echo Submitted batch job 4242"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
     (tmp_path / "srun").write_text("#!/bin/sh\n")
     for name in ("sbatch", "srun"):
         (tmp_path / name).chmod(0o755)
-    done = launch(
-        "--gpus-per-node", 4, "--out", tmp_path / "jobs", "--", *task,
-        PATH=f"{tmp_path}:{os.environ['PATH']}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("job 4242: runs/*/*-")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    code, out, err = launch("--gpus-per-node", 4, "--out", tmp_path / "jobs", "--", *task)
+    assert code == 0, err
+    assert out.startswith("job 4242: runs/*/*-")
     assert "#SBATCH --ntasks-per-node=4" in (tmp_path / "seen").read_text()
     assert (tmp_path / "jobs" / "4242" / "4242_submitted.pkl").is_file()
 
@@ -243,18 +260,16 @@ def test_what_train_would_refuse_is_not_submitted(task: list[str], tmp_path: Pat
         slurm.trainings(["--resume", str(tmp_path)])
 
 
-def test_mistakes_end_with_two_and_one_line(task: list[str]) -> None:
-    bare = launch("--nodes", 2)
-    assert bare.returncode == 2 and "put the arguments of mimic train after --" in bare.stderr
-    nowhere = launch("--", *task, PATH="/nowhere")
-    assert nowhere.returncode == 2 and nowhere.stderr.startswith("error: no Slurm here")
-    hidden = (
-        "import runpy, sys; sys.modules['submitit'] = None; "
-        "sys.argv = ['slurm.py', '--', 'tracking']; "
-        f"runpy.run_path({str(REPO / 'scripts' / 'slurm.py')!r}, run_name='__main__')"
-    )
-    absent = subprocess.run(
-        [sys.executable, "-c", hidden], cwd=REPO, capture_output=True, text=True, check=False
-    )
-    assert absent.returncode == 2 and absent.stderr.count("\n") == 1
-    assert "pip install -c constraints.txt -e '.[slurm]'" in absent.stderr
+def test_mistakes_end_with_two_and_one_line(
+    task: list[str], launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = launch("--nodes", 2)
+    assert code == 2 and "put the arguments of mimic train after --" in err
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        code, _, err = launch("--", *task)
+    assert code == 2 and err.startswith("error: no Slurm here")
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    code, _, err = launch("--", "tracking")
+    assert code == 2 and err.count("\n") == 1
+    assert "pip install -c constraints.txt -e '.[slurm]'" in err

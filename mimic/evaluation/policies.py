@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,10 @@ def open_policy(path: Path | str, interface: str | None = None) -> LoadedPolicy:
         MimicError: absent, damaged, or made by another program; no such interface.
     """
     source = find_policy(path, prefer="checkpoint")
-    return (_from_onnx if source.kind == "onnx" else _from_checkpoint)(source, interface)
+    found = (_from_onnx if source.kind == "onnx" else _from_checkpoint)(source, interface)
+    if not found.interface:
+        return found
+    return replace(found, details={**found.details, "interface": found.interface})
 
 
 def _through(contract: PolicyContract | None, interface: str | None, where: object) -> str:

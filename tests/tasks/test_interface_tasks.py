@@ -82,6 +82,7 @@ def test_a_policy_is_judged_through_the_interface_of_its_file_or_another(
     assert run(["evaluate", str(out), *judge, "--json", str(result)]) == 0
     one = json.loads(result.read_text())
     assert "commanded through the interface 'pelvis-path'" in one["notes"]
+    assert one["details"]["interface"] == "pelvis-path"
     assert run(["evaluate", str(trained), "--interface", "pelvis-path", *judge,
                 "--json", str(result)]) == 0  # fmt: skip
     two = json.loads(result.read_text())

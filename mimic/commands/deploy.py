@@ -26,7 +26,8 @@ class Deploy:
     older: ClassVar[Mapping[str, str]] = {}
 
     policy: Annotated[Path, tyro.conf.Positional]
-    """policy.onnx, or a run directory that has one."""
+    """policy.onnx, or a run directory that has one; or a policy of BeyondMimic, mjlab, holosoma, or
+    of any other program with a description."""
     robot: str = SIMULATED
     """Robot name, or a description file (.toml); `simulated` is the policy's own in MuJoCo, one
     that is not simulated here is on `--interface`."""
@@ -39,6 +40,10 @@ class Deploy:
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them, played one after the other; by default the clip in
     the policy file, and a walk for the policy that is shipped."""
+    describe: Path | None = None
+    """A description (.toml) of another program's policy, where that says too little itself."""
+    velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """What a policy without a clip is asked for: forwards, to the left (m/s), turning (rad/s)."""
     loop: int = 1
     """How often the clips are played; 0: until the operator stops."""
     library: tuple[Path, ...] = ()
@@ -93,6 +98,8 @@ class CheckDeployment:
 
     policy: Annotated[Path, tyro.conf.Positional]
     """policy.onnx."""
+    describe: Path | None = None
+    """A description (.toml) of another program's policy, where that says too little itself."""
     robot: str | None = None
     """Robot name, or a description file (.toml); by default the policy's own."""
     motion: tuple[Path, ...] = ()
@@ -112,7 +119,7 @@ class CheckDeployment:
         files = [each.path for each in find_motion_files(self.motion)] if self.motion else []
         robot = robots.load(self.robot) if self.robot else None
         rungs = []
-        for rung in ladder(self.policy, files, robot):
+        for rung in ladder(self.policy, files, robot, self.describe):
             rungs.append(rung)
             print(table([replace(rung, name=f"{rung.name:31}")])[0], flush=True)
         passed = sum(rung.go for rung in rungs)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mimic.deploy.dry_run import DryRun
+from mimic.deploy.foreign import notes_of, open_policy
 from mimic.deploy.gates import check_contract, check_observed
 from mimic.deploy.guard_process import GuardConfig
 from mimic.deploy.kinematics import Chain
@@ -24,7 +25,7 @@ from mimic.deploy.operator import HELP, Operator, Timetable
 from mimic.deploy.pace import Pace
 from mimic.deploy.pilot import Pilot, PilotSettings
 from mimic.deploy.recorder import Recorder
-from mimic.deploy.replay import POLICY, RECORD, identity_to
+from mimic.deploy.replay import DESCRIPTION, POLICY, RECORD, identity_to
 from mimic.deploy.rest import Rest
 from mimic.deploy.robot_process import RobotProcessConfig
 from mimic.deploy.session import ended, guard_process, short_folder, simulated_robot
@@ -53,13 +54,7 @@ def deploy(options: Deploy) -> int:
     import robots
 
     target = check_options(options)
-    source = find_policy(options.policy)
-    if source.kind != "onnx":
-        raise MimicError(
-            f"{options.policy}: only policy files (.onnx) are deployed; make one with "
-            f"mimic export {options.policy}"
-        )
-    player = PolicyPlayer(source.file)
+    player = player_of(options)
     target = replace(target, robot=target.robot or player.contract.robot.name)
     settings = replace(
         DeploySettings(),
@@ -155,6 +150,27 @@ def deploy(options: Deploy) -> int:
     if options.video is not None and results is not None:
         write_video_of(options.video, player, robot, loop, results)
     return 1 if loop.trip or pilot.stop or (results and results["unsafe"]) else 0
+
+
+def player_of(options: Deploy) -> PolicyPlayer:
+    """The policy that is named, ours or another program's, of which what is missing is told.
+
+    Raises:
+        MimicError: no policy file, or one that says too little of itself.
+    """
+    path = options.policy
+    if options.describe is None:
+        source = find_policy(path)
+        if source.kind != "onnx":
+            raise MimicError(
+                f"{path}: only policy files (.onnx) are deployed; make one with "
+                f"mimic export {path}, or say what another program's is with --describe"
+            )
+        path = source.file
+    player = open_policy(path, options.describe, options.velocity)
+    for line in notes_of(player):
+        print(line)
+    return player
 
 
 def robot_config(
@@ -289,7 +305,11 @@ def record_in(
     for index, path in enumerate(further):
         also.append(f"library_{index}{path.suffix}")
         shutil.copyfile(path, folder / also[-1])
+    if options.describe is not None:
+        shutil.copyfile(options.describe, folder / DESCRIPTION)
     header: dict[str, Any] = {
+        "velocity": list(options.velocity),
+        "describe": options.describe is not None,
         "joints": pilot.identity.num_joints,
         "observation": player.contract.observation_size,
         "policy": str(player.path.name),

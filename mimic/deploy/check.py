@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mimic.deploy.foreign import open_policy
 from mimic.deploy.gates import check_contract, check_observed
 from mimic.deploy.kinematics import Chain
 from mimic.deploy.messages import Odometry
@@ -49,18 +50,24 @@ class Rung:
     why: str
 
 
-def ladder(path: Path, motions: Sequence[Path] = (), robot: Robot | None = None) -> Iterator[Rung]:
+def ladder(
+    path: Path,
+    motions: Sequence[Path] = (),
+    robot: Robot | None = None,
+    describe: Path | None = None,
+) -> Iterator[Rung]:
     """Climb, rung by rung; what needs a rung that was not passed is left out.
 
     Args:
         motions: the clips to be tracked, as for `references_of`.
         robot: to be simulated, the policy's own unless given.
+        describe: what another program's policy does not say of itself.
     """
     import robots
     from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_of
 
     try:
-        player = PolicyPlayer(path)
+        player = open_policy(path, describe)
     except UserError as error:
         yield Rung(name="file", go=False, why=str(error))
         return

@@ -18,6 +18,7 @@ import numpy as np
 
 from mimic.configuration import from_plain
 from mimic.deploy.estimation import estimating
+from mimic.deploy.foreign import open_policy
 from mimic.deploy.guard import Request, wanted_command
 from mimic.deploy.kinematics import Chain
 from mimic.deploy.limiter import CommandLimits, limit_command
@@ -28,13 +29,12 @@ from mimic.deploy.pilot import Pilot
 from mimic.deploy.recorder import Record, read_record
 from mimic.deploy.rest import Rest
 from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, references_of
-from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError, input_error
 
 if TYPE_CHECKING:
     from robots import Robot
 
-RECORD, POLICY = "session.rec", "policy.onnx"
+RECORD, POLICY, DESCRIPTION = "session.rec", "policy.onnx", "policy.toml"
 BOUNDARIES = (
     "signals -> observation", "observation -> action", "action -> request", "request -> command",
     "command -> state",
@@ -95,7 +95,8 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
 
     record = read_record(_file(folder, RECORD))
     header = record.header
-    player = PolicyPlayer(_file(folder, POLICY))
+    describe = _file(folder, DESCRIPTION) if header.get("describe") else None
+    player = open_policy(_file(folder, POLICY), describe, header.get("velocity", (0.0, 0.0, 0.0)))
     try:
         identity = identity_from(header["identity"])
         settings = from_plain(DeploySettings, header["settings"], source=str(record.path))

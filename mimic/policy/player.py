@@ -39,6 +39,44 @@ class _GoldenTrace:
     """Its actions, [N, A]."""
 
 
+def open_session(path: Path, threads: int = 1) -> tuple[Any, dict[str, str]]:
+    """The onnxruntime session of a policy file, and the file's metadata; nothing of it is run yet.
+
+    Raises:
+        MimicError: absent or damaged file, or one that is not opened (see `check_onnx`).
+    """
+    if not path.is_file():
+        raise MimicError(f"policy file '{path}' does not exist; train one with mimic train")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        data = read_bounded(path)
+        refuse_other_kind(
+            path, data[:START], "ONNX", "ONNX file",
+            "expected a policy.onnx that this program exported, a run directory or a "
+            "checkpoint.pt",
+        )  # fmt: skip
+        check_onnx(path, data)
+    except InputError as error:
+        raise MimicError(str(error)) from error
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # onnxruntime's exceptions have no common base of their own.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MimicError(
+            f"{path}: not a readable ONNX file ({reason[:120]}); export the policy again"
+        ) from error
+    try:
+        return session, session.get_modelmeta().custom_metadata_map
+    except ValueError as error:  # a text that is none
+        raise MimicError(
+            f"{path}: not a readable ONNX file ({str(error)[:120]}); export the policy again"
+        ) from error
+
+
 class PolicyPlayer:
     """A policy file that has proved itself: readable, consistent, and true to its golden trace.
 
@@ -59,38 +97,7 @@ class PolicyPlayer:
                 sizes that contradict the contract, or outputs that differ from the golden trace.
         """
         self.path = Path(path)
-        if not self.path.is_file():
-            raise MimicError(f"policy file '{path}' does not exist; train one with mimic train")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        try:
-            data = read_bounded(self.path)
-            refuse_other_kind(
-                self.path, data[:START], "ONNX", "ONNX file",
-                "expected a policy.onnx that this program exported, a run directory or a "
-                "checkpoint.pt",
-            )  # fmt: skip
-            check_onnx(self.path, data)
-        except InputError as error:
-            raise MimicError(str(error)) from error
-        try:
-            self._session = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            # onnxruntime's exceptions have no common base of their own.
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise MimicError(
-                f"{path}: not a readable ONNX file ({reason[:120]}); export the policy again"
-            ) from error
-        try:
-            metadata = self._session.get_modelmeta().custom_metadata_map
-        except ValueError as error:  # a text that is none
-            raise MimicError(
-                f"{path}: not a readable ONNX file ({str(error)[:120]}); export the policy again"
-            ) from error
+        self._session, metadata = open_session(self.path, threads)
         if METADATA_KEY not in metadata:
             raise MimicError(
                 f"{path}: this ONNX file carries no humanoid-mimic contract (metadata "

@@ -383,7 +383,6 @@ def _stripped(file: Path, state: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-
 class PendingTeachers:
     """A student's teachers, read from their runs unless the student's checkpoint holds them.
 

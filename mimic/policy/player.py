@@ -183,9 +183,7 @@ class PolicyPlayer:
         frame = None if reference is None else reference.frame(coming)
         later = None if reference is None else lambda steps: reference.frame(coming + steps)
         known = {**self.commands_inside(t), **(commands or {})}
-        situation = Situation(
-            self.contract, state, frame, last, known, objects or {}, later
-        )
+        situation = Situation(self.contract, state, frame, last, known, objects or {}, later)
         return self._observations()(situation)
 
     def _observations(self) -> ObservationBuilder:

@@ -430,9 +430,7 @@ def exbody() -> TaskConfig:
         terminations={
             "time_out": TerminationTerm(function=terminations.time_out, time_out=True),
             "clip_end": TerminationTerm(function=terminations.clip_end, time_out=True),
-            "torso_contact": TerminationTerm(
-                function=torso_contact, parameters={"threshold": 1.0}
-            ),
+            "torso_contact": TerminationTerm(function=torso_contact, parameters={"threshold": 1.0}),
             # exp(-0.7 e) < 0.1
             "upper_body_off": TerminationTerm(
                 function=upper_body_off, parameters={"threshold": 3.29}

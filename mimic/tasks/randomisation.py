@@ -94,7 +94,9 @@ RANDOMISATIONS: Mapping[str, Randomisation] = {
             "motor_strength": _reset(physics.motor_strength, factor=(0.8, 1.2)),
             "push": _push((4.0, 4.0), (1.0, 1.0, 0.0)),
             "external_force": EventTerm(
-                function=physics.external_force, mode="interval", interval_s=(2.0, 2.0),
+                function=physics.external_force,
+                mode="interval",
+                interval_s=(2.0, 2.0),
                 parameters={"force": 20.0},
             ),
         },
@@ -137,7 +139,9 @@ RANDOMISATIONS: Mapping[str, Randomisation] = {
             "armature": _reset(physics.armature, factor=(0.8, 1.2)),
             "push": _push((2.0, 5.0), (0.7, 0.7, 0.3), (0.52, 0.52, 0.78)),
             "external_force": EventTerm(
-                function=physics.external_force, mode="interval", interval_s=(1.0, 3.0),
+                function=physics.external_force,
+                mode="interval",
+                interval_s=(1.0, 3.0),
                 parameters={"force": 10.0},
             ),
         },
@@ -168,7 +172,5 @@ def with_randomisation(task: TaskConfig, name: str) -> TaskConfig:
         MimicError: there is no preset of this name.
     """
     chosen = randomisation(name)
-    kept = {
-        key: term for key, term in task.events.items() if term.function.__module__ not in OURS
-    }
+    kept = {key: term for key, term in task.events.items() if term.function.__module__ not in OURS}
     return replace(task, events={**kept, **chosen.events}, action_delay=chosen.action_delay)

@@ -91,9 +91,7 @@ def test_base_mass_centre_of_mass_and_armature(build: Build, endless: TaskConfig
 def test_forces_push_until_they_are_drawn_again(build: Build, endless: TaskConfig) -> None:
     env, free = build(endless), build(endless)
     torso = torch.tensor([env.scene.model.body(env.robot.anchor_body).id])
-    env.engine.set_external_force(
-        torch.tensor([1]), torso, torch.tensor([[[300.0, 0.0, 0.0]]])
-    )
+    env.engine.set_external_force(torch.tensor([1]), torso, torch.tensor([[[300.0, 0.0, 0.0]]]))
     for _ in range(5):
         for each in (env, free):
             each.step(torch.zeros(3, 29))

@@ -66,9 +66,7 @@ def test_a_clip_that_fails_is_left_out_cut_or_kept(follow: Any, clips: list[Robo
     kept = found(follow, clips[1:], failed="keep", max_envs=1)["long"]
     assert kept.frames == clips[1].num_frames
     # Alone or beside others, in one round or in several, it is the same.
-    np.testing.assert_allclose(
-        kept.motion.joint_pos[: cut.frames], cut.motion.joint_pos, atol=1e-6
-    )
+    np.testing.assert_allclose(kept.motion.joint_pos[: cut.frames], cut.motion.joint_pos, atol=1e-6)
     assert kept.motion.quality["refined"]["failure"] == failed.failure
 
 

@@ -1,6 +1,6 @@
 """A student's run without physics, in a process of its own: alone, killed, or one of two.
 
-    python -m tests.learning.taught ALGORITHM TEACHER OUT [killed]
+python -m tests.learning.taught ALGORITHM TEACHER OUT [killed]
 """
 
 from __future__ import annotations

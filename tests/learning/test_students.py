@@ -178,9 +178,7 @@ def refusal(*arguments: str) -> str:
     return text
 
 
-def test_mistakes_are_one_line_and_leave_nothing(
-    teacher: Path, clip: Path, tmp_path: Path
-) -> None:
+def test_mistakes_are_one_line_and_leave_nothing(teacher: Path, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     base = ["tracking-student", "--motion", str(clip), *SMALL, "--out", str(out)]
     dagger = [*base, "--algorithm", "dagger"]

@@ -87,9 +87,7 @@ def _write_masses(
     engine.write_model_field("body_subtreemass", below)
 
 
-def centre_of_mass(
-    env: Environment, env_ids: torch.Tensor, offset: Range3, body: str = ""
-) -> None:
+def centre_of_mass(env: Environment, env_ids: torch.Tensor, offset: Range3, body: str = "") -> None:
     """Shift a body's centre of mass by up to +-``offset`` (m) along each axis.
 
     Args:
@@ -119,9 +117,7 @@ def motors(
     _draw_servos(env, env_ids, {STRENGTH: strength, KP: stiffness, KD: damping})
 
 
-def _draw_servos(
-    env: Environment, env_ids: torch.Tensor, factors: Mapping[str, Range]
-) -> None:
+def _draw_servos(env: Environment, env_ids: torch.Tensor, factors: Mapping[str, Range]) -> None:
     shape = (len(env_ids), env.robot.num_joints)
     for name, span in factors.items():
         note(env, env_ids, name, env.uniform(shape, *span) - 1.0)
@@ -131,9 +127,7 @@ def _draw_servos(
 def _write_servos(env: Environment, env_ids: torch.Tensor) -> None:
     """``torque = strength (kp (target - q) - kd qd)`` within ``strength`` times the limit."""
     count = env.robot.num_joints
-    servos = torch.tensor(
-        [env.scene.model.actuator(name).id for name in env.robot.joint_names]
-    )
+    servos = torch.tensor([env.scene.model.actuator(name).id for name in env.robot.joint_names])
     one = torch.zeros(env.num_envs, count, device=env.device)
     kp, kd, strength = (
         1.0 + env.drawn.get(name, one)[env_ids].cpu().double() for name in (KP, KD, STRENGTH)

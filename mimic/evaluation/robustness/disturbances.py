@@ -86,6 +86,7 @@ def measured_terms(env: Environment) -> tuple[str, ...]:
 
     The state is left changed.
     """
+
     def values() -> dict[str, Any]:
         env.observe()
         terms = env.cfg.observations["actor"]

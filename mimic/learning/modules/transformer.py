@@ -34,9 +34,7 @@ class TransformerOptions:
     """Width of the hidden layer behind each attention."""
 
     def __post_init__(self) -> None:
-        check_between(
-            self, width=(1, 4096), heads=(1, 64), layers=(1, 32), feedforward=(1, 16384)
-        )
+        check_between(self, width=(1, 4096), heads=(1, 64), layers=(1, 32), feedforward=(1, 16384))
         if self.width % self.heads:
             raise MimicError(f"width {self.width} is no multiple of {self.heads} heads")
 

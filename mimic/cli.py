@@ -72,7 +72,7 @@ ROBOTS = Group(
     default="list",
 )
 DEPLOY = Group(
-    "a policy on a robot, so far a simulated one",
+    "a policy on a robot, simulated or over DDS",
     {
         "run": Command("mimic.commands.deploy:Deploy", "run it: limp, stand, track, hold"),
         "check": Command("mimic.commands.deploy:CheckDeployment", "go or no-go, rung by rung"),

@@ -2,7 +2,7 @@
 
 mimic deploy mimic/assets/policy_g1_demo.onnx --robot simulated --video walk.mp4
 mimic deploy policy.onnx --motion walk.npz turn.npz --loop 2
-mimic deploy policy.onnx --robot unitree_g1 --interface /tmp/robots
+mimic deploy policy.onnx --robot unitree_g1 --interface eth0
 mimic deploy check policy.onnx
 mimic deploy replay deployments/2026-01-31_12-00-00
 """
@@ -32,7 +32,10 @@ class Deploy:
     """Robot name, or a description file (.toml); `simulated` is the policy's own in MuJoCo, one
     that is not simulated here is on `--interface`."""
     interface: str | None = None
-    """Where a robot that is not simulated here is: a folder of simulated ones."""
+    """Network interface of the robot, such as eth0, for DDS; `lo` takes a simulated one there too;
+    or the folder, with a slash, of a simulated robot that somebody else has started."""
+    domain: int | None = None
+    """Domain of DDS: 0 for a robot, as Unitree's are, and 1 for a simulated one unless given."""
     real: bool = False
     """Move a robot that is not simulated here; without it nothing is sent (dry run)."""
     confirm: str | None = None

@@ -33,7 +33,7 @@ from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, refer
 from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_of, physics_rate
 from mimic.deploy.start import check_alone, check_seen, confirm, look_at
 from mimic.deploy.target import Target, as_reached, target_of
-from mimic.deploy.wire.bus import Bus
+from mimic.deploy.wire.network import open_network
 from mimic.policy.opener import find_policy
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError, RobotError
@@ -81,10 +81,11 @@ def deploy(options: Deploy) -> int:
     pilot = make_pilot(player, identity, clips, anchor, settings, library=library, rest=rest)
     results: dict[str, Any] | None = None
     with ExitStack() as stack:
-        simulated, config, where = None, None, target.interface
+        simulated, config, where = None, None, target.network
         if target.simulated:
-            where = str(stack.enter_context(short_folder()))
-            config = robot_config(options, target, settings, where)
+            folder = str(stack.enter_context(short_folder()))
+            where = where or folder
+            config = robot_config(options, target, settings, folder)
             simulated = stack.enter_context(simulated_robot(config))
         check_robot(options, target, where, player, identity, settings)
         guard = GuardConfig(
@@ -103,7 +104,8 @@ def deploy(options: Deploy) -> int:
             options, player, files, further, pilot, settings, config, every
         )
         operator = Operator(keys=True, timetable=timetable)
-        told = f"a simulated {robot.title}" if target.simulated else f"{identity.name} on {where}"
+        told = f"a simulated {robot.title}" if target.simulated else identity.name
+        told += f" on {target.network}" if target.network else ""
         rate = f"{settings.command_hz:g} commands/s"
         print(f"{player.path} on {told}, {rate if target.send else 'dry run: nothing is sent'}")
         if operator.keys:
@@ -174,12 +176,13 @@ def player_of(options: Deploy) -> PolicyPlayer:
 
 
 def robot_config(
-    options: Deploy, target: Target, settings: DeploySettings, where: str
+    options: Deploy, target: Target, settings: DeploySettings, folder: str
 ) -> RobotProcessConfig:
-    """The simulated robot that the options ask for, on the bus ``where``."""
+    """The simulated robot that the options ask for; ``folder`` is for this deployment alone."""
     tick = 1.0 / settings.command_hz
     return RobotProcessConfig(
-        bus=where,
+        bus=folder,
+        network=target.network,
         robot=target.robot,
         lock_step=options.lock_step,
         settings=SimulationSettings(
@@ -195,7 +198,7 @@ def robot_config(
         ),
         rules=settings.limits,
         pace=options.pace,
-        results=str(Path(where) / "results.npz"),
+        results=str(Path(folder) / "results.npz"),
     )
 
 
@@ -212,7 +215,7 @@ def check_robot(
     Raises:
         MimicError, RobotError: the first gate that refuses; nothing was sent.
     """
-    bus, pace = Bus(Path(where)), Pace(options.pace)
+    bus, pace = open_network(where, 1.0 / settings.command_hz), Pace(options.pace)
     thresholds, waits = settings.thresholds, options.lock_step
     check_alone(bus)
     seen = look_at(bus, identity, pace)
@@ -232,7 +235,13 @@ def check_options(options: Deploy) -> Target:
     Raises:
         MimicError, RobotError: numbers or names that make no sense, or contradict each other.
     """
-    target = target_of(options.robot, options.interface, real=options.real, confirm=options.confirm)
+    target = target_of(
+        options.robot,
+        options.interface,
+        domain=options.domain,
+        real=options.real,
+        confirm=options.confirm,
+    )
     for name in ("hold", "seconds"):
         value = getattr(options, name)
         if value is not None and not (np.isfinite(value) and value >= 0):
@@ -268,7 +277,7 @@ def check_not_simulated(options: Deploy, target: Target) -> None:
     if not target.loopback and (options.pace != 1.0 or options.lock_step):
         raise RobotError(
             f"--{'lock-step' if options.lock_step else 'pace'}: the time of the robot on "
-            f"{target.interface} cannot be slowed down; leave it out"
+            f"{options.interface} cannot be slowed down; leave it out"
         )
     if options.lock_step and not target.send:
         raise RobotError(
@@ -323,7 +332,7 @@ def record_in(
         "every": every,
         "pace": options.pace,
         "estimate": config.robot if config is not None and options.estimate else "",
-        "robot_process": config and {**asdict(config), "bus": "", "results": ""},
+        "robot_process": config and {**asdict(config), "bus": "", "network": "", "results": ""},
     }
     return folder, Recorder(folder / RECORD, header)
 

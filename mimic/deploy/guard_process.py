@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,8 @@ from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.pace import Pace
 from mimic.deploy.packing import Rows
 from mimic.deploy.trips import Thresholds
-from mimic.deploy.wire.bus import Bus
 from mimic.deploy.wire.link import WireRobot, at_time
+from mimic.deploy.wire.network import open_network
 
 READY = b"ready"
 """What the guard says first: it is there, and on its guard."""
@@ -42,7 +41,7 @@ class GuardConfig:
     """What the guard is started with."""
 
     bus: str
-    """Folder of the bus that the robot is on."""
+    """Network that the robot is on: a folder, or ``dds:INTERFACE:DOMAIN``."""
     identity: RobotIdentity
     limits: CommandLimits
     thresholds: Thresholds
@@ -105,7 +104,10 @@ class GuardProcess:
         self.guard = Guard(config.identity, config.limits, config.thresholds)
         self.pace = Pace(config.pace)
         self.robot = WireRobot(
-            Bus(Path(config.bus)), config.identity, self.pace.now, send=config.send
+            open_network(config.bus, config.tick),
+            config.identity,
+            self.pace.now,
+            send=config.send,
         )
         self.see = estimating(config.estimate)
         self.request: Request | None = None

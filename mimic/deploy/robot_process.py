@@ -25,6 +25,7 @@ from mimic.deploy.simulated import Imperfections, SimulatedRobot, SimulationSett
 from mimic.deploy.wire.bus import Bus
 from mimic.deploy.wire.hg import HgCodec, WrongMessage, encode_odometry
 from mimic.deploy.wire.link import COMMANDS, CONTROL, ODOMETRY, STATES
+from mimic.deploy.wire.network import open_network
 
 FRAME = 0.02
 """s between two frames of the trajectory that is kept."""
@@ -39,6 +40,9 @@ class RobotProcessConfig:
     """What the simulated robot is started with."""
 
     bus: str
+    """Folder for what a simulation is told."""
+    network: str = ""
+    """Network for its states and commands (``dds:INTERFACE:DOMAIN``); empty: the same folder."""
     robot: str = "unitree_g1"
     lock_step: bool = False
     settings: SimulationSettings = field(default_factory=SimulationSettings)
@@ -77,8 +81,9 @@ class RobotProcess:
             robots.load(config.robot), config.settings, config.imperfections, rules=config.rules
         )
         self._codec = HgCodec(joints=self.robot.robot.num_joints)
-        self._states, self._odometry = bus.publisher(STATES), bus.publisher(ODOMETRY)
-        self._commands, self._control = bus.subscribe(COMMANDS), bus.subscribe(CONTROL)
+        network = open_network(config.network or config.bus, config.settings.tick)
+        self._states, self._odometry = network.publisher(STATES), network.publisher(ODOMETRY)
+        self._commands, self._control = network.subscribe(COMMANDS), bus.subscribe(CONTROL)
         self.wrong = 0
         self.senders: set[int] = set()
         self.late = 0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mimic.deploy.guard_process import READY, GuardConfig
 from mimic.deploy.wire.bus import Bus, Publisher
 from mimic.deploy.wire.link import CONTROL, STATES
+from mimic.deploy.wire.network import open_network
 from mimic_base.errors import RobotError
 from mimic_base.numpy_files import load_npz
 
@@ -76,7 +77,7 @@ def simulated_robot(config: RobotProcessConfig) -> Iterator[RobotHandle]:
         RobotError: it did not come up.
     """
     bus = Bus(Path(config.bus))
-    listening = bus.subscribe(STATES)
+    listening = open_network(config.network or config.bus).subscribe(STATES)
     process = subprocess.Popen(
         [sys.executable, "-m", "mimic.deploy.robot_process", config.to_json()],
         env=_environment(),

@@ -11,12 +11,10 @@ from mimic.deploy.gates import check_start
 from mimic.deploy.messages import RobotIdentity, RobotState
 from mimic.deploy.pace import Pace
 from mimic.deploy.trips import Thresholds
-from mimic.deploy.wire.bus import Bus
 from mimic.deploy.wire.link import COMMANDS, STATES, WireRobot
+from mimic.deploy.wire.network import Network
 from mimic_base.errors import RobotError
 
-LISTENING = 0.3
-"""s of listening for others on the command topic."""
 LOOKING = 0.3
 """s, of the robot's time, of looking at its states."""
 PATIENCE = 5.0
@@ -42,13 +40,13 @@ class Seen:
     rejected_in_row: int
 
 
-def check_alone(bus: Bus) -> None:
+def check_alone(bus: Network) -> None:
     """Refuse a robot that somebody else commands.
 
     Raises:
         RobotError: commands are heard.
     """
-    others = bus.heard(COMMANDS, LISTENING)
+    others = bus.heard(COMMANDS, bus.listening)
     if others:
         raise RobotError(
             f"this robot gets commands from {len(others)} other program(s) already ('{COMMANDS}'); "
@@ -57,7 +55,7 @@ def check_alone(bus: Bus) -> None:
         )
 
 
-def look_at(bus: Bus, identity: RobotIdentity, pace: Pace, seconds: float = LOOKING) -> Seen:
+def look_at(bus: Network, identity: RobotIdentity, pace: Pace, seconds: float = LOOKING) -> Seen:
     """Look at a robot's states for a while; nothing is sent.
 
     Raises:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic.deploy.messages import RobotIdentity
+from mimic.deploy.wire.dds import check_network, is_loopback, name_of
 from mimic_base.errors import RobotError
 
 SIMULATED = "simulated"
+ROBOTS_DOMAIN, SIMULATED_DOMAIN = 0, 1
+"""Domains of DDS: of Unitree's robots, and of what is simulated, which must not reach them."""
 MODE_MACHINES = {"unitree_g1": 5}
 """Robots that are reached, and what each calls its kind (``mode_machine``): the G1 with 29 joints.
 One whose waist is locked calls itself otherwise, and is another robot for a policy too."""
@@ -22,26 +25,27 @@ class Target:
     Attributes:
         robot: name or description file; empty: the policy's own.
         simulated: whether this program simulates it, for this deployment alone.
-        interface: folder of a loopback bus that it is on; empty: a bus of its own.
+        network: a folder, or ``dds:INTERFACE:DOMAIN``; empty: a folder of its own.
+        loopback: whether only simulated robots of this computer can be there.
         send: whether commands are sent; else they are computed and told (dry run).
     """
 
     robot: str
     simulated: bool
-    interface: str
+    network: str
+    loopback: bool
     send: bool
 
-    @property
-    def loopback(self) -> bool:
-        """Whether only simulated robots of this computer can be there."""
-        return self.simulated or os.sep in self.interface
 
-
-def target_of(robot: str, interface: str | None, *, real: bool, confirm: str | None) -> Target:
+def target_of(
+    robot: str, interface: str | None, *, domain: int | None, real: bool, confirm: str | None
+) -> Target:
     """What the options ask for.
 
     Args:
         robot: ``simulated``, ``simulated:NAME``, or the name of a robot on ``interface``.
+        interface: name of a network interface, or a folder, with a slash.
+        domain: of DDS; None: that of Unitree's robots, or for a simulated one another.
         real: whether a robot that is not simulated may be moved.
         confirm: the robot's name, given in place of typing it.
 
@@ -49,31 +53,60 @@ def target_of(robot: str, interface: str | None, *, real: bool, confirm: str | N
         RobotError: options that contradict each other, or a robot that cannot be reached.
     """
     kind, _, name = robot.partition(":")
-    if kind == SIMULATED:
-        if real or confirm:
-            raise RobotError(
-                f"--{'real' if real else 'confirm'} is for a robot on a network; a simulated one "
-                "(--robot simulated) always moves, leave it out"
-            )
-        if interface:
-            raise RobotError(
-                f"--interface {interface} is for a robot that is there already; --robot simulated "
-                "starts one of its own, leave it out or name the robot"
-            )
-        return Target(robot=name, simulated=True, interface="", send=True)
-    if not interface:
+    simulated = kind == SIMULATED
+    if simulated and (real or confirm):
+        raise RobotError(
+            f"--{'real' if real else 'confirm'} is for a robot on a network; a simulated one "
+            "(--robot simulated) always moves, leave it out"
+        )
+    if not simulated and not interface:
         raise RobotError(
             f"--robot {robot}: a robot that is not simulated is reached over a network; name it "
             "with --interface, or give --robot simulated"
         )
-    if os.sep not in interface or not Path(interface).is_dir():
-        raise RobotError(
-            f"--interface {interface}: not a folder; name the folder that a simulated robot is "
-            "reached in, with a slash (./robots)"
-        )
     if confirm and not real:
         raise RobotError("--confirm goes with --real: without it nothing is sent anyway")
-    return Target(robot=robot, simulated=False, interface=interface, send=real)
+    network, loopback = _network(interface, simulated, domain)
+    return Target(
+        robot=name if simulated else robot,
+        simulated=simulated,
+        network=network,
+        loopback=loopback,
+        send=simulated or real,
+    )
+
+
+def _network(interface: str | None, simulated: bool, domain: int | None) -> tuple[str, bool]:
+    """Name of the network, and whether it is within this computer."""
+    folder = interface is not None and os.sep in interface
+    if domain is not None and (interface is None or folder or not 0 <= domain <= 230):
+        raise RobotError(
+            f"--domain {domain}: goes with --interface NAME, for DDS, and is a number from 0 to 230"
+        )
+    if interface is None:
+        return "", True
+    if folder and simulated:
+        raise RobotError(
+            f"--interface {interface} is for a robot that is there already; --robot simulated "
+            "starts one of its own, leave it out or name the robot"
+        )
+    if folder:
+        if not Path(interface).is_dir():
+            raise RobotError(
+                f"--interface {interface}: not a folder; name the folder that a simulated robot is "
+                "reached in, or a network interface such as eth0"
+            )
+        return interface, True
+    check_network(interface)
+    loopback = is_loopback(interface)
+    if simulated and not loopback:
+        raise RobotError(
+            f"--interface {interface}: a simulated robot stays on this computer; give --interface "
+            "lo, or name the robot that is on that network"
+        )
+    if domain is None:
+        domain = SIMULATED_DOMAIN if simulated else ROBOTS_DOMAIN
+    return name_of(interface, domain), loopback
 
 
 def as_reached(identity: RobotIdentity) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from dataclasses import replace
@@ -18,9 +19,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 def script():
     sys.path.insert(0, str(SCRIPTS))
     try:
-        import fault_injection
-
-        yield fault_injection
+        yield importlib.import_module("fault_injection")
     finally:
         sys.path.remove(str(SCRIPTS))
 

@@ -45,6 +45,8 @@ class Message:
 class Bus:
     """A folder of topics; only its owner's processes reach it."""
 
+    listening = 0.3
+
     def __init__(self, folder: Path) -> None:
         """Open a bus, or make it.
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mimic.deploy.messages import Odometry, RobotCommand, RobotIdentity, RobotState
-from mimic.deploy.wire.bus import Bus
 from mimic.deploy.wire.hg import HgCodec, WrongMessage, check_slots, decode_odometry
+from mimic.deploy.wire.network import Network
 from mimic_base.errors import RobotError
 
 COMMANDS = "rt_lowcmd"
@@ -27,7 +27,7 @@ class WireRobot:
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Network,
         identity: RobotIdentity,
         clock: Callable[[], float],
         *,
@@ -50,9 +50,6 @@ class WireRobot:
     def wait(self, seconds: float) -> bool:
         """Wait for a state, at most ``seconds``."""
         return self._states.wait(seconds)
-
-    def fileno(self) -> int:
-        return self._states.fileno()
 
     def read(self) -> RobotState | None:
         for message in reversed(self._odometry.drain()):

@@ -55,6 +55,9 @@ class Deploy:
     at: tuple[str, ...] = ()
     """What to ask for, and how many seconds after tracking has begun: `4:clip:2` (over to clip 2),
     `4:queue:2` (clip 2 afterwards), `6:next`, `6:loop`, `8:hold`, `9:track`, `9:stop`."""
+    live: Path | None = None
+    """Follow poses that come in while the robot moves, in place of clips: a socket is made here,
+    and `mimic stream - --live` sends to it. Without them the robot stands."""
     hold: float = 3.0
     """Seconds of holding the last frame, after which the deployment ends."""
     seconds: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from mimic.deploy.foreign import notes_of, open_policy
 from mimic.deploy.gates import check_contract, check_observed
 from mimic.deploy.guard_process import GuardConfig
 from mimic.deploy.kinematics import Chain
+from mimic.deploy.live import LivePlaylist, LiveStream
 from mimic.deploy.loop import LoopSettings, PilotLoop
 from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.modes import Mode
@@ -78,9 +80,17 @@ def deploy(options: Deploy) -> int:
     timetable = Timetable.of(options.at, len(clips) + len(library))
     anchor = Chain.of(robot, player.contract.anchor_body, player.contract.joint_names)
     rest = Rest.of(player.contract, robot, [*clips, *library])
-    pilot = make_pilot(player, identity, clips, anchor, settings, library=library, rest=rest)
+    stream, playlist = None, None
+    if options.live is not None:
+        stream = LiveStream(options.live, robot, time.monotonic)
+        playlist = live_playlist(stream, player, robot, rest, settings)
+    pilot = make_pilot(
+        player, identity, clips, anchor, settings, library=library, rest=rest, playlist=playlist
+    )
     results: dict[str, Any] | None = None
     with ExitStack() as stack:
+        if stream is not None:
+            stack.callback(stream.close)
         simulated, config, where = None, None, target.network
         if target.simulated:
             folder = str(stack.enter_context(short_folder()))
@@ -147,6 +157,8 @@ def deploy(options: Deploy) -> int:
         if simulated is not None:
             results = simulated.end()
     tell(loop, results, session, recorder)
+    if stream is not None and playlist is not None:
+        print(f"{playlist.latency_line()}; {stream.bad} lines could not be used")
     if dry is not None:
         print(dry.line())
     if options.video is not None and results is not None:
@@ -173,6 +185,29 @@ def player_of(options: Deploy) -> PolicyPlayer:
     for line in notes_of(player):
         print(line)
     return player
+
+
+def live_playlist(
+    stream: LiveStream, player: PolicyPlayer, robot: Robot, rest: Rest, settings: DeploySettings
+) -> LivePlaylist:
+    """A playlist that follows a stream and stands without one."""
+    contract = player.contract
+
+    def frames(seconds: float) -> int:
+        return max(1, round(seconds / contract.control_dt))
+
+    return LivePlaylist(
+        stream.newest,
+        time.monotonic,
+        robot,
+        contract,
+        rest.pose,
+        body=contract.body_names.index(contract.anchor_body),
+        blend=frames(settings.pilot.blend_s),
+        settle=frames(settings.pilot.settle_s),
+        control_dt=contract.control_dt,
+        rest=rest,
+    )
 
 
 def robot_config(
@@ -246,6 +281,8 @@ def check_options(options: Deploy) -> Target:
         value = getattr(options, name)
         if value is not None and not (np.isfinite(value) and value >= 0):
             raise MimicError(f"--{name} must not be negative (found {value})")
+    if options.live is not None and (options.lock_step or options.pace != 1.0):
+        raise MimicError("--live runs by the clock; leave out --lock-step and --pace")
     if options.delay < 0:
         raise MimicError(f"--delay must not be negative (found {options.delay})")
     if not (np.isfinite(options.command_hz) and options.command_hz > 0):
@@ -319,6 +356,7 @@ def record_in(
     header: dict[str, Any] = {
         "velocity": list(options.velocity),
         "describe": options.describe is not None,
+        "live": options.live is not None,
         "joints": pilot.identity.num_joints,
         "observation": player.contract.observation_size,
         "policy": str(player.path.name),

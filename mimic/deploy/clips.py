@@ -40,6 +40,29 @@ def moved_to(reference: Reference, body: int, pos_w: Array | None, quat_w: Array
     )
 
 
+def turn_and_move(
+    reference: Reference, body: int, pos_w: Array, quat_w: Array
+) -> tuple[Array, Array]:
+    """The turn [4] about the vertical and the shift [3] after it that `moved_to` makes."""
+    yaw = yaw_of_quat(quat_w) - yaw_of_quat(reference.body_quat_w[0, body])
+    turn = quat_of_yaw(yaw)
+    pivot = reference.body_pos_w[0, body] * [1.0, 1.0, 0.0]
+    goal = np.asarray(pos_w, np.float64) * [1.0, 1.0, 0.0]
+    return turn, goal - quat_rotate(turn, pivot)
+
+
+def turned_and_moved(reference: Reference, turn: Array, shift: Array) -> Reference:
+    """The reference turned by ``turn`` [4] about the origin, then moved by ``shift`` [3]."""
+    return Reference(
+        joint_pos=reference.joint_pos,
+        joint_vel=reference.joint_vel,
+        body_pos_w=quat_rotate(turn, reference.body_pos_w) + shift,
+        body_quat_w=quat_mul(turn, reference.body_quat_w),
+        body_lin_vel_w=quat_rotate(turn, reference.body_lin_vel_w),
+        body_ang_vel_w=quat_rotate(turn, reference.body_ang_vel_w),
+    )
+
+
 def held(reference: Reference, frame: int, frames: int) -> Reference:
     """One frame of a reference, at rest, for ``frames`` frames."""
     still = reference.frame(frame)

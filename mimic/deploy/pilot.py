@@ -111,6 +111,7 @@ class Pilot:
         *,
         library: Sequence[Reference] = (),
         rest: Rest | None = None,
+        playlist: Playlist | None = None,
     ) -> None:
         """Make a pilot.
 
@@ -119,6 +120,7 @@ class Pilot:
             anchor: from the base to the policy's anchor body, joints in the contract's order.
             library: further clips, played when asked for, numbered after ``clips``.
             rest: poses that are held at the end; None: the last frame, whatever it is.
+            playlist: in place of one of the clips.
         """
         contract = player.contract
         self.player, self.identity, self.settings = player, identity, settings or PilotSettings()
@@ -128,7 +130,7 @@ class Pilot:
         self._to_robot = [contract.joint_names.index(name) for name in identity.joint_names]
         self._root = contract.body_names.index(contract.root_body)
         self._anchor = contract.body_names.index(contract.anchor_body)
-        self.playlist = Playlist(
+        self.playlist = playlist or Playlist(
             clips,
             body=self._anchor,
             blend=max(1, round(self.settings.blend_s / contract.control_dt)),
@@ -232,6 +234,8 @@ class Pilot:
                 self._choose(now, event)
         if trip and not self._reset:
             self.fail(now, trip)
+        if self.mode == Mode.TRACK:
+            self.playlist.listen()
         if self.mode == Mode.TRACK and self.playlist.ended:
             self._end(now)
 

@@ -74,6 +74,9 @@ class Playlist:
         """Whether the last frame is reached."""
         return self.frame >= self.reference.num_frames - 1
 
+    def listen(self) -> None:
+        """Once in each control step of tracking; clips hear nothing."""
+
     def place(self, pos_w: Array | None, quat_w: Array) -> None:
         """Put the row where the body is, [3] m, and towards where it looks, [4]."""
         self.reference = moves.moved_to(self._whole, self._body, pos_w, quat_w)

@@ -95,6 +95,11 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
 
     record = read_record(_file(folder, RECORD))
     header = record.header
+    if header.get("live"):
+        raise MimicError(
+            f"{folder}: this session followed a live stream, whose poses are not in its record; "
+            "only sessions with clips are played again"
+        )
     describe = _file(folder, DESCRIPTION) if header.get("describe") else None
     player = open_policy(_file(folder, POLICY), describe, header.get("velocity", (0.0, 0.0, 0.0)))
     try:

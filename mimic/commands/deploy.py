@@ -1,6 +1,6 @@
 """``mimic deploy``: run a policy on a robot, a simulated one unless another is named.
 
-mimic deploy mimic/assets/policy_g1_demo.onnx --robot simulated --video walk.mp4
+mimic deploy mimic/assets/policy_g1_student.onnx --robot simulated --video walk.mp4
 mimic deploy policy.onnx --motion walk.npz turn.npz --loop 2
 mimic deploy policy.onnx --robot unitree_g1 --interface eth0
 mimic deploy check policy.onnx

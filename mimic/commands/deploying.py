@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 
 LATE = 0.05
 """Share of late control steps from which a note says what to do."""
+MOST_DELAY = 1000
+"""Ticks that a simulated robot's states and commands may be late."""
+MOST_COMMANDS = 5000.0
+"""Commands to the robot a second."""
 NEVER = 1e9
 """rad, a threshold that is not reached."""
 
@@ -163,7 +167,7 @@ def deploy(options: Deploy) -> int:
         print(dry.line())
     if options.video is not None and results is not None:
         write_video_of(options.video, player, robot, loop, results)
-    return 1 if loop.trip or pilot.stop or (results and results["unsafe"]) else 0
+    return 1 if loop.trip or loop.lost or pilot.stop or (results and results["unsafe"]) else 0
 
 
 def player_of(options: Deploy) -> PolicyPlayer:
@@ -285,8 +289,14 @@ def check_options(options: Deploy) -> Target:
         raise MimicError("--live runs by the clock; leave out --lock-step and --pace")
     if options.delay < 0:
         raise MimicError(f"--delay must not be negative (found {options.delay})")
+    if options.delay > MOST_DELAY:
+        raise MimicError(f"--delay must be at most {MOST_DELAY} ticks (found {options.delay})")
     if not (np.isfinite(options.command_hz) and options.command_hz > 0):
         raise MimicError(f"--command-hz must be positive (found {options.command_hz:g})")
+    if options.command_hz > MOST_COMMANDS:
+        raise MimicError(
+            f"--command-hz must be at most {MOST_COMMANDS:g} (found {options.command_hz:g})"
+        )
     if not (np.isfinite(options.joint_noise) and options.joint_noise >= 0):
         raise MimicError(f"--joint-noise must not be negative (found {options.joint_noise:g})")
     Pace(options.pace)
@@ -338,7 +348,13 @@ def record_in(
     while folder.exists():
         number += 1
         folder = options.out / f"{name}-{number}"
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise MimicError(
+            f"--out {options.out}: the session's folder cannot be made there "
+            f"({error.strerror}); name a folder that can be written"
+        ) from error
     shutil.copyfile(player.path, folder / POLICY)
     from mimic.deploy.setup import SHIPPED_CLIP
 

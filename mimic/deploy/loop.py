@@ -45,7 +45,7 @@ class PilotLoop:
 
     Attributes:
         times: of the stages. trip, told: what the guard said last.
-        ended: why the loop ended.
+        ended: why the loop ended. lost: whether that is because the guard is not there any more.
         kept: robot's time (s) and reference [7 + J] of each step, where ``keep_reference``.
     """
 
@@ -82,6 +82,7 @@ class PilotLoop:
         self._row = np.zeros((), step_layout(pilot.identity.num_joints, contract.observation_size))
         self._report: Any = None
         self.trip, self.told, self.ended = "", "", ""
+        self.lost = False
         guard.setblocking(False)
 
     def run(self) -> None:
@@ -142,12 +143,12 @@ class PilotLoop:
                 data = self.guard.recv(65536)
             except (BlockingIOError, TimeoutError):
                 if self.settings.lock_step and newest is None:
-                    self.ended = "the guard says nothing any more"
+                    self.ended, self.lost = "the guard says nothing any more", True
                 break
             except OSError:
                 data = b""
             if not data:
-                self.ended = "the guard has ended"
+                self.ended, self.lost = "the guard has ended", True
                 break
             newest = data
             if self.settings.lock_step:
@@ -195,7 +196,7 @@ class PilotLoop:
         except BlockingIOError:
             pass
         except OSError:
-            self.ended = "the guard has ended"
+            self.ended, self.lost = "the guard has ended", True
         self.times.end("ask")
         if self.on_report is not None and report is not None:
             self.on_report(report, pilot.mode.name.lower())

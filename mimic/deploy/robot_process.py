@@ -31,6 +31,8 @@ FRAME = 0.02
 """s between two frames of the trajectory that is kept."""
 ORPHANED = 5.0
 """s that a robot goes on whose starter is gone, so that it is seen to damp."""
+STARTER = os.getppid()
+"""The process that has started this one."""
 LOCK_STEP_WAIT = 20.0
 """s that a lock-step robot waits for a command before it ends."""
 
@@ -126,6 +128,9 @@ class RobotProcess:
         self._tell()
         waiting = time.monotonic()
         while not self._end:
+            # Nobody commands it, and nobody will: its starter is gone.
+            if os.getppid() != STARTER and not self.senders:
+                return
             if self._commands.wait(0.02):
                 self._step()
                 waiting = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,8 @@ from mimic.deploy.session import RobotHandle, ended, guard_process, short_folder
 from mimic.deploy.setup import SHIPPED_POLICY
 from mimic.deploy.simulated import SimulationSettings, identity_of
 from mimic.deploy.trips import Thresholds
+from mimic.deploy.wire.bus import Bus
+from mimic.deploy.wire.link import STATES
 from mimic_base.errors import InputError, MimicError
 from tests.conftest import TINY
 
@@ -295,6 +298,68 @@ def test_a_wire_that_fails_and_the_remote_are_seen_by_the_guard(told: Any, trip:
         assert counted["unsafe"] == 0 and counted["damped_since"] is not None
 
 
+STARTER = """
+import subprocess, sys, time
+robot = subprocess.Popen([sys.executable, "-m", "mimic.deploy.robot_process", sys.argv[1]])
+print(robot.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_robot_in_lock_step_ends_with_its_starter() -> None:
+    with short_folder() as folder:
+        config = RobotProcessConfig(bus=str(folder), robot=str(TINY), lock_step=True)
+        states = Bus(folder).subscribe(STATES)
+        starter = subprocess.Popen(
+            [sys.executable, "-c", STARTER, config.to_json()], cwd=REPO, stdout=subprocess.PIPE
+        )
+        assert starter.stdout is not None
+        robot = int(starter.stdout.readline())
+        try:
+            assert states.wait(60.0), "it did not come up"
+            starter.kill()
+            starter.wait()
+            end = time.monotonic() + 30.0
+            while runs(robot):
+                assert time.monotonic() < end, "it goes on without anybody"
+                time.sleep(0.05)
+        finally:
+            starter.kill()
+            starter.stdout.close()
+            states.close()
+            if runs(robot):
+                os.kill(robot, signal.SIGKILL)
+
+
+def runs(process: int) -> bool:
+    """Whether a process that is no child of ours is there, and no zombie."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+    return "State:\tZ" not in status
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_its_option(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(MimicError, match="--out .*file: the session's folder cannot be made there"):
+        run(["deploy", str(SHIPPED_POLICY), "--lock-step", "--out", str(tmp_path / "file")])
+
+
+def test_a_guard_that_is_gone_is_no_success(tmp_path: Path, monkeypatch, capsys) -> None:
+    from mimic.deploy.loop import PilotLoop
+
+    def gone(self: PilotLoop) -> float:
+        self.guard.shutdown(socket.SHUT_RDWR)
+        return hear(self)
+
+    hear = PilotLoop._hear
+    monkeypatch.setattr(PilotLoop, "_hear", gone)
+    words = ["deploy", str(SHIPPED_POLICY), "--lock-step", "--command-hz", "50"]
+    assert run([*words, "--seconds", "1", "--out", str(tmp_path)]) == 1
+    assert "the guard has ended" in capsys.readouterr().out
+
+
 # refusals ----------------------------------------------------------------------------------
 
 
@@ -332,6 +397,8 @@ def test_a_wire_that_fails_and_the_remote_are_seen_by_the_guard(told: Any, trip:
         ([str(SHIPPED_POLICY), "--gains", "1.5"], "gains is a share from 0 to 1"),
         ([str(SHIPPED_POLICY), "--loss", "3"], "is a share from 0 to 1"),
         ([str(SHIPPED_POLICY), "--hold", "-1"], "--hold must not be negative"),
+        ([str(SHIPPED_POLICY), "--delay", "1000000000000"], "--delay must be at most 1000 ticks"),
+        ([str(SHIPPED_POLICY), "--command-hz", "1e9"], "--command-hz must be at most 5000"),
         ([str(SHIPPED_POLICY), "--video", "walk.gif"], "a video's name must end in"),
         ([str(SHIPPED_POLICY), "--motion", "none.npz"], "none.npz"),
     ],

@@ -11,8 +11,11 @@ from typing import Any
 from mimic_base.errors import InputError, RobotError
 from mimic_base.json_text import parse_toml
 from mimic_base.reading import read_bounded
+from mimic_base.text import plain
 
 BUILTIN_DIR = Path(__file__).parent / "descriptions"
+NAME = 200
+"""Characters of a robot's name or path that a refusal shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +78,26 @@ class Description:
 
 def find(name_or_path: str | Path) -> Path:
     """Return the description file of a built-in name or of a user's own ``.toml``."""
-    path = Path(name_or_path)
+    path, told = Path(name_or_path), plain(name_or_path, NAME)
     if path.suffix == ".toml":
-        if not path.is_file():
-            raise RobotError(f"robot description '{path}' does not exist")
+        if not _is_file(path):
+            raise RobotError(f"robot description '{told}' does not exist")
         return path
     builtin = BUILTIN_DIR / f"{name_or_path}.toml"
-    if builtin.is_file():
+    if _is_file(builtin):
         return builtin
     known = ", ".join(sorted(p.stem for p in BUILTIN_DIR.glob("*.toml")))
     raise RobotError(
-        f"unknown robot '{name_or_path}'; known: {known}; "
-        "or give the path of a description file (.toml)"
+        f"unknown robot '{told}'; known: {known}; or give the path of a description file (.toml)"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read(path: Path) -> Description:

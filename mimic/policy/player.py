@@ -62,7 +62,10 @@ def open_session(path: Path, threads: int = 1) -> tuple[Any, dict[str, str]]:
     except InputError as error:
         raise MimicError(str(error)) from error
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Its fallback would print, and try the same once more.
+        session = onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
     except Exception as error:
         # onnxruntime's exceptions have no common base of their own.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

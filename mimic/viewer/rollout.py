@@ -25,9 +25,12 @@ from mimic_base.rotations import (
     quat_rotate,
     yaw_of_quat,
 )
+from mimic_base.text import plain
 from robots import Robot
 
 Array = NDArray[Any]
+SHOWN = 300
+"""Characters of a policy's names that a refusal shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,11 +185,13 @@ def check_robot(player: PolicyPlayer, robot: Robot) -> None:
         different = sorted(set(contract.joint_names) ^ set(robot.joint_names))
         raise MimicError(
             f"{player.path}: the joints of the policy and of robot '{robot.name}' differ: "
-            f"{', '.join(different)}"
+            f"{plain(', '.join(different), SHOWN)}"
         )
     missing = [name for name in contract.body_names if name not in robot.body_names]
     if missing:
-        raise MimicError(f"{player.path}: robot '{robot.name}' has no body {', '.join(missing)}")
+        raise MimicError(
+            f"{player.path}: robot '{robot.name}' has no body {plain(', '.join(missing), SHOWN)}"
+        )
     if contract.root_body not in contract.body_names:
         raise MimicError(
             f"{player.path}: root_body '{contract.root_body}' is not among the contract's "

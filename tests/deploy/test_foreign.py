@@ -303,3 +303,28 @@ def test_ours_are_opened_as_ever() -> None:
     assert type(player) is PolicyPlayer
     metadata = {each.key for each in onnx.load(SHIPPED_POLICY).metadata_props}
     assert {METADATA_KEY, GOLDEN_KEY} <= metadata
+
+
+def test_endless_names_are_cut(tmp_path: Path, ours: PolicyPlayer, clip: Reference) -> None:
+    tables = {each.name: getattr(clip, each.name) for each in fields(Reference)}
+    metadata = {**mjlab_metadata(ours), "body_names": csv(["pelvis", *["elbow of nobody"] * 500])}
+    path = as_theirs(tmp_path / "t.onnx", tables, metadata)
+    with pytest.raises(UserError) as refused:
+        open_policy(path)
+    assert len(str(refused.value)) < 1500 and "\n" not in str(refused.value)
+
+
+def test_bytes_that_are_no_text_print_nothing(theirs: Path, tmp_path: Path, capfd) -> None:
+    data = theirs.read_bytes()
+    at = data.index(b"joint_names")
+    (tmp_path / "t.onnx").write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+    with pytest.raises(UserError, match="not a readable ONNX file"):
+        open_policy(tmp_path / "t.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".toml", "a\0b"])
+def test_a_robot_of_no_possible_name_is_unknown(name: str) -> None:
+    with pytest.raises(UserError) as refused:
+        robots.load(name)
+    assert len(str(refused.value)) < 600 and "\n" not in str(refused.value)

@@ -16,12 +16,15 @@ from mimic.policy.contract import MotionInfo, ObservationInfo, PolicyContract, R
 from mimic.policy.observations import Reference, RobotState
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
+from mimic_base.text import plain
 from robots import Robot
 
 Network = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
 """From observations [1, D] and a time step to actions [1, A]."""
 STANDING_S = 10.0
 """s of standing that a policy without a clip is given as its reference."""
+SHOWN = 300
+"""Characters of a file's names that a refusal shows."""
 CONTROL_DT = 0.02
 """s of a control step where a file does not say."""
 
@@ -151,9 +154,10 @@ def _contract(found: Foreign) -> PolicyContract:
     robot, names = found.robot, found.joint_names
     unknown = [name for name in names if name not in robot.joint_names]
     if unknown or len(set(names)) != len(names):
+        told = plain(", ".join(unknown) or "twice", SHOWN)
         raise MimicError(
-            f"robot '{robot.name}' has no joint {', '.join(unknown) or 'twice'}; name the robot "
-            "that the policy is for in --describe"
+            f"robot '{robot.name}' has no joint {told}; name the robot that the policy is for in "
+            "--describe"
         )
     for name in ("default_joint_pos", "action_scale", "kp", "kd"):
         count = len(getattr(found, name))
@@ -162,7 +166,7 @@ def _contract(found: Foreign) -> PolicyContract:
     bodies = found.body_names
     missing = [body for body in bodies if body not in robot.body_names]
     if missing:
-        raise MimicError(f"robot '{robot.name}' has no body {', '.join(missing)}")
+        raise MimicError(f"robot '{robot.name}' has no body {plain(', '.join(missing), SHOWN)}")
     # The policy's joints first, then those that it leaves alone: they hold their default.
     rest = tuple(name for name in robot.joint_names if name not in names)
     order = [robot.joint_names.index(name) for name in (*names, *rest)]

@@ -305,9 +305,12 @@ def test_ours_are_opened_as_ever() -> None:
     assert {METADATA_KEY, GOLDEN_KEY} <= metadata
 
 
-def test_endless_names_are_cut(tmp_path: Path, ours: PolicyPlayer, clip: Reference) -> None:
+@pytest.mark.parametrize("key", ["body_names", "joint_names", "observation_names"])
+def test_endless_names_are_cut(
+    key: str, tmp_path: Path, ours: PolicyPlayer, clip: Reference
+) -> None:
     tables = {each.name: getattr(clip, each.name) for each in fields(Reference)}
-    metadata = {**mjlab_metadata(ours), "body_names": csv(["pelvis", *["elbow of nobody"] * 500])}
+    metadata = {**mjlab_metadata(ours), key: csv(["pelvis", *["elbow of nobody"] * 500])}
     path = as_theirs(tmp_path / "t.onnx", tables, metadata)
     with pytest.raises(UserError) as refused:
         open_policy(path)

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from mimic.policy.contract import METADATA_KEY
 from mimic.policy.player import PolicyPlayer, open_session
 from mimic_base.errors import MimicError
+from mimic_base.text import plain
 
 if TYPE_CHECKING:
     from mimic.deploy.foreign.description import Description
     from robots import Robot
 
+SHOWN = 1000
+"""Characters of a refusal."""
 READERS = ("mjlab", "holosoma", "described")
 """Modules of this package."""
 
@@ -99,8 +102,12 @@ def open_policy(
     from mimic.deploy.foreign.description import read_description
     from mimic.deploy.foreign.player import ForeignPlayer
 
+    try:
+        description = read_description(describe)
+    except MimicError as error:
+        raise MimicError(plain(error, SHOWN)) from error
     policy = PolicyFile(
-        path=path, session=session, metadata=metadata, description=read_description(describe),
+        path=path, session=session, metadata=metadata, description=description,
         described=describe is not None,
     )  # fmt: skip
     for name in READERS:
@@ -108,7 +115,8 @@ def open_policy(
         try:
             found = module.read(policy)
         except MimicError as error:
-            text = str(error)
+            # Names in a file are as long as its author likes.
+            text = plain(error, SHOWN)
             raise MimicError(text if str(path) in text else f"{path}: {text}") from error
         if found is not None:
             player = ForeignPlayer(path, found)

@@ -214,7 +214,10 @@ def reference_of(frames: Mapping[str, NDArray[Any]]) -> Reference:
     Raises:
         MimicError: a number that is none.
     """
-    arrays = {each.name: np.asarray(frames[each.name], np.float64) for each in fields(Reference)}
+    with np.errstate(invalid="ignore"):
+        arrays = {
+            each.name: np.asarray(frames[each.name], np.float64) for each in fields(Reference)
+        }
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             raise MimicError(f"the clip inside ({name}) holds a number that is not finite")

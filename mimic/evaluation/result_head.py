@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from mimic_base.files import atomic_write_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(ABC):
     """The outcome of something that plays a policy."""
 
     policy: str
@@ -45,9 +46,9 @@ class Result:
         """What the JSON of every outcome ends with."""
         return {"notes": list(self.notes), "details": dict(self.details)}
 
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Everything in plain numbers and texts."""
-        raise NotImplementedError
 
     def save_json(self, path: Path | str) -> None:
         """Write ``to_dict`` to a file, whole or not at all."""

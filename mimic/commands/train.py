@@ -107,6 +107,7 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
     )
     if args.engine.partition(":")[0] in PROGRAM_ENGINES:
         remember_program(args.engine)
+    _check_difficulties(env)
     notes = [note for each in _libraries(env) for note in short_clips(each)]
     runner = start_runner(env, config, device=group.device, seed=args.seed, ranks=group)
     judge = None
@@ -154,6 +155,15 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
         print(f"continue with: mimic train --resume {folder}")
         return 130
     return 0
+
+
+def _check_difficulties(env: Environment) -> None:
+    """Refuse a curriculum of clips that do not say how hard they are, before there is a run."""
+    from mimic.envs.mdp.curriculum import admit_by_difficulty
+
+    ramps = any(each.function is admit_by_difficulty for each in env.cfg.curriculum.values())
+    for library in _libraries(env) if ramps else ():
+        library.known_difficulty()
 
 
 FEWEST_STEPS = 10

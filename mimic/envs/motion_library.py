@@ -45,6 +45,9 @@ class MotionLibrary(FrameArrays[torch.Tensor]):
     length: torch.Tensor
     weight: torch.Tensor | None = None
     """[M] how often the frames of each clip are drawn, relative to others; None for all alike."""
+    difficulty: torch.Tensor | None = None
+    """[M] how hard each clip is to follow, see `motions.robot.curation.difficulty`; None where the
+    set does not say it of every clip."""
     object_names: tuple[str, ...] = ()
     """The K objects that some clip has."""
     object_pos_w: torch.Tensor | None = None
@@ -93,6 +96,15 @@ class MotionLibrary(FrameArrays[torch.Tensor]):
             found[name] = picked[first : first + size].unflatten(0, shape)
             first += size
         return found
+
+    def known_difficulty(self) -> torch.Tensor:
+        """[M] how hard each clip is to follow; raises `MimicError` where the set does not say."""
+        if self.difficulty is None:
+            raise MimicError(
+                "the motions do not say how hard they are; write a set that does: "
+                "mimic motions split FOLDER --difficulty --out SET.jsonl"
+            )
+        return self.difficulty
 
     @property
     def num_clips(self) -> int:
@@ -198,10 +210,18 @@ def load_library(
         start=start,
         length=length,
         weight=None if even else torch.tensor(weights, device=device),
+        difficulty=_difficulties(files, device),
         table=tensors.table,
         **_columns(tensors.table, tensors.shapes),
         **tensors.objects,
     )
+
+
+def _difficulties(files: Sequence[MotionSource], device: str) -> torch.Tensor | None:
+    """[M] difficulties of clips; None unless every one has it."""
+    found = [file.difficulty for file in files if isinstance(file, MotionFile)]
+    known = [each for each in found if each is not None]
+    return torch.tensor(known, device=device) if len(known) == len(files) else None
 
 
 def _mapped(
@@ -238,6 +258,7 @@ def _mapped(
         start=torch.from_numpy(pack.start[index]),
         length=torch.tensor([entry.frames for entry in entries]),
         weight=None if even else torch.tensor(weights),
+        difficulty=_difficulties(clips, "cpu"),
         table=table,
         mapped=True,
         **_columns(table, [torch.Size(shapes[name][1:]) for name in FRAME_FIELDS]),

@@ -81,6 +81,25 @@ class StartSampler:
         self.visits = torch.zeros(self.num_bins, device=device)
         self.missed = torch.zeros(self.num_bins, device=device)
         self._neighbours = self._kernel_index(device)
+        self._admitted: torch.Tensor | None = None
+
+    def admit(self, share: float) -> None:
+        """Draw from the easiest ``share`` (0 to 1) of the clips alone, at least from one.
+
+        Clips of equal difficulty come in by their order in the set; 1 is the whole set.
+
+        Raises:
+            MimicError: the set does not say how hard its clips are.
+        """
+        difficulty = self.library.known_difficulty()
+        count = max(1, min(len(difficulty), math.ceil(share * len(difficulty))))
+        if count == len(difficulty):
+            self._admitted = None
+            return
+        easiest = torch.argsort(difficulty, stable=True)[:count]
+        admitted = torch.zeros(len(difficulty), dtype=torch.bool, device=difficulty.device)
+        admitted[easiest] = True
+        self._admitted = admitted
 
     def bin_of(self, rows: torch.Tensor) -> torch.Tensor:
         """The bins [n] of library rows [n], each a row of one of the library's clips."""
@@ -131,7 +150,16 @@ class StartSampler:
             self.missed.mul_(1 - alpha).add_(lost, alpha=alpha)
 
     def probabilities(self) -> torch.Tensor:
-        """[bins] probability of starting in each bin."""
+        """[bins] probability of starting in each bin; 0 in clips that are not admitted yet."""
+        found = self._of_all_clips()
+        if self._admitted is None:
+            return found
+        inside = self._admitted[self.clip_of_bin]
+        # Where all the weight is in other clips, those admitted are drawn uniformly.
+        kept = torch.where((found * inside).sum() > 0, found, self.uniform) * inside
+        return kept / kept.sum()
+
+    def _of_all_clips(self) -> torch.Tensor:
         config = self.config
         uniform = self.uniform
         if config.mode == "uniform" or config.mode == "start":
@@ -159,7 +187,10 @@ class StartSampler:
         length = self.library.length
         if self.config.mode == "start":
             weight = self.library.weight
-            if weight is None:
+            if self._admitted is not None:
+                chances = self._admitted.float() * (1.0 if weight is None else weight)
+                clip = torch.multinomial(chances, count, replacement=True, generator=self.generator)
+            elif weight is None:
                 clip = torch.randint(
                     self.library.num_clips, (count,), generator=self.generator, device=device
                 )

@@ -169,6 +169,19 @@ def with_randomisation_ramp(config: TaskConfig, start: float, iterations: int) -
     return replace(config, curriculum={**config.curriculum, "randomisation": ramp})
 
 
+def with_difficulty_ramp(config: TaskConfig, iterations: int, start: float = 0.2) -> TaskConfig:
+    """The same task that begins with the easiest clips of its set.
+
+    Args:
+        iterations: over which all others come in. start: share of the clips at first.
+    """
+    term = CurriculumTerm(
+        function=curriculum.admit_by_difficulty,
+        parameters={"start": start, "iterations": iterations},
+    )
+    return replace(config, curriculum={**config.curriculum, "difficulty": term})
+
+
 def _randomisation_ramp(start: float, iterations: int) -> CurriculumTerm:
     return CurriculumTerm(
         function=curriculum.ramp_randomisation,

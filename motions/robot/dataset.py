@@ -6,6 +6,7 @@ A manifest is a text file beside the clips that says which of them belong to a s
     {"file": "walk/walk1.npz", "split": "train", "weight": 2.0, "tags": ["walk", "slow"]}
 
 or as a table (``.csv``) with a heading ``file,split,weight,tags`` and tags separated by spaces.
+and, where ``mimic motions split --difficulty`` has written it, `difficulty`.
 Only `file` is needed; it is relative to the manifest. ``--motion set.jsonl`` means all its clips,
 ``--motion set.jsonl:train`` those of one split. A pack (`motions.robot.pack`) is named likewise.
 """
@@ -44,7 +45,7 @@ PACK = ".pack"
 """File name ending of packs (`motions.robot.pack`)."""
 _HEAD_BYTES = 1 << 16
 """Bytes of an array's beginning in which its head stands."""
-_KEYS = ("file", "split", "weight", "tags", "name")
+_KEYS = ("file", "split", "weight", "tags", "name", "difficulty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class MotionFile(os.PathLike[str]):
     weight: float = 1.0
     """How often the clip's frames are drawn, relative to others."""
     tags: tuple[str, ...] = ()
+    difficulty: float | None = None
+    """How hard the clip is to follow, see `motions.robot.curation.difficulty`; None: not said."""
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -244,10 +247,10 @@ def _table_rows(path: Path, table: csv.DictReader[str]) -> Iterator[tuple[int, d
             raise input_error(path, f"line {table.line_num} has other columns than the heading")
         row: dict[str, Any] = {key: value.strip() for key, value in values.items() if value.strip()}
         row["tags"] = row.get("tags", "").split()
-        if "weight" in row:
+        for key in ("weight", "difficulty"):
             # What is no number is refused by the rule for both kinds of manifest.
-            with suppress(ValueError):
-                row["weight"] = float(row["weight"])
+            with suppress(ValueError, KeyError):
+                row[key] = float(row[key])
         yield table.line_num, row
 
 
@@ -264,11 +267,16 @@ def _clip(manifest: Path, line: int, values: dict[str, Any]) -> MotionFile:
     file, weight, tags = values.get("file", ""), values.get("weight", 1.0), values.get("tags", [])
     if not file:
         raise input_error(manifest, f"line {line} names no file")
-    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-    if not number or not (math.isfinite(weight) and weight > 0):
+    if not _is_number(weight) or not weight > 0:
         raise input_error(
             manifest, f"line {line}: weight must be a number above zero", found=repr(weight)
         )
+    difficulty = values.get("difficulty")
+    if difficulty is not None and (not _is_number(difficulty) or difficulty < 0):
+        raise input_error(
+            manifest, f"line {line}: difficulty must be a number that is not negative",
+            found=repr(difficulty),
+        )  # fmt: skip
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise input_error(manifest, f"line {line}: tags must be a list of texts", found=repr(tags))
     path = manifest.parent / file
@@ -284,7 +292,12 @@ def _clip(manifest: Path, line: int, values: dict[str, Any]) -> MotionFile:
         split=values.get("split", ""),
         weight=float(weight),
         tags=tuple(tags),
+        difficulty=None if difficulty is None else float(difficulty),
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 # -- a look at a file without reading it ---------------------------------------------------------

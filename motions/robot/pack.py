@@ -8,7 +8,7 @@ it too. With F frames of all M clips end to end, J joints, B bodies, K objects:
 
 - ``about.json``: schema, robot, fps, joint_names, body_names, object_names;
 - ``clips.jsonl``: one clip a line: name, frames, source_fps, hash, weight, split, tags, source,
-  licence, objects, scene;
+  licence, objects, scene, difficulty;
 - ``frames.npy`` float32 [F, 2 J + 13 B]: the six arrays of `mimic_base.frame_fields` side by side;
 - ``contact.npy`` float32 [F, 2]; ``objects.npy`` float32 [F, 13 K]: position, quaternion (wxyz),
   linear and angular velocity of each object, the origin where a clip lacks it.
@@ -76,6 +76,8 @@ class ClipEntry:
     """Those of the pack's objects that this clip has."""
     scene: Mapping[str, Any] = field(default_factory=dict)
     """Terrain and shapes of objects, see `motions.robot.scene`; empty for a plane."""
+    difficulty: float | None = None
+    """See `motions.robot.curation.difficulty`; None where the manifest does not say."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +140,7 @@ class MotionPack:
         entry = self.entries[index]
         return PackedClip(
             path=self.path, name=entry.name, split=entry.split, weight=entry.weight,
-            tags=entry.tags, pack=self, index=index,
+            tags=entry.tags, difficulty=entry.difficulty, pack=self, index=index,
         )  # fmt: skip
 
     def select(self, split: str | None = None) -> list[PackedClip]:
@@ -355,6 +357,9 @@ def _entries(path: Path, text: str) -> list[ClipEntry]:
         for key, least in (("source_fps", LEAST_FPS), ("weight", 0.0)):
             most = GREATEST_FPS if key == "source_fps" else math.inf
             values[key] = _number(path, values.get(key, 1.0), f"{where}: {key}", least, most)
+        if values.get("difficulty") is not None:
+            what = f"{where}: difficulty"
+            values["difficulty"] = _number(path, values["difficulty"], what, 0.0, math.inf)
         if values["name"] in names:
             raise input_error(path, f"{where} names a clip again", found=values["name"][:80])
         names.add(values["name"])

@@ -160,7 +160,7 @@ def _in_its_split(entry: ClipEntry, shares: Mapping[str, float] | None) -> ClipE
 
 
 def _line(entry: ClipEntry) -> str:
-    plain = {key: value for key, value in asdict(entry).items() if value not in ("", (), {})}
+    plain = {key: value for key, value in asdict(entry).items() if value not in ("", (), {}, None)}
     return json.dumps(plain) + "\n"
 
 
@@ -208,7 +208,7 @@ def _read(file: MotionFile, robot: Robot, bodies: tuple[str, ...], fps: float) -
     entry = ClipEntry(
         name=name, frames=count, source_fps=source_fps, hash=digest, weight=file.weight,
         split=file.split, tags=file.tags, source=motion.source, licence=motion.licence,
-        objects=tuple(objects), scene=motion.scene,
+        objects=tuple(objects), scene=motion.scene, difficulty=file.difficulty,
     )  # fmt: skip
     if not np.isfinite(frames).all():
         raise input_error(file.path, "numbers that single precision cannot hold")
@@ -273,6 +273,23 @@ def split_of(digest: str, shares: Mapping[str, float], salt: str = "") -> str:
             return name
         number -= share
     return "train"
+
+
+def with_difficulties(files: Sequence[MotionFile], robot: Robot) -> list[MotionFile]:
+    """The clips with `motions.robot.curation.difficulty`; one that has it already keeps it.
+
+    Raises `InputError` for a clip of another robot.
+    """
+    from motions.robot.curation.difficulty import difficulty_of
+
+    found = []
+    for file in files:
+        if file.difficulty is None:
+            motion = file.load()
+            check_fits(motion, robot, bodies=robot.key_bodies, where=str(file))
+            file = replace(file, difficulty=round(difficulty_of(motion, robot), 4))
+        found.append(file)
+    return found
 
 
 def with_splits(

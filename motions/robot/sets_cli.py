@@ -67,6 +67,11 @@ class SplitOptions:
     """Share of clips that are held out."""
     salt: str = ""
     """Another text deals them anew."""
+    difficulty: bool = False
+    """Also say how hard each clip is to follow, by the measures of `mimic motions curate`: 0 rests
+    on its feet, 1 would be refused. `mimic train --difficulty-ramp N` begins with easy clips."""
+    robot: str = "unitree_g1"
+    """Robot name, or a description file (.toml): whose motions they are, for --difficulty."""
 
 
 def pack(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions pack") -> int:
@@ -119,6 +124,11 @@ def split(arguments: Sequence[str] | None = None, *, prog: str = "mimic motions 
         raise InputError("a pack has its splits inside; pack the clips again with --validation")
     check_writable(options.out)
     files = with_splits(files, shares, options.salt)
+    if options.difficulty:
+        import robots
+        from motions.robot.packing import with_difficulties
+
+        files = with_difficulties(files, robots.load(options.robot))
     folder = options.out.absolute().parent
     atomic_write_text(options.out, "".join(_line(file, folder) for file in files))
     count = Counter(file.split for file in files)
@@ -144,7 +154,10 @@ def _line(file: MotionFile, folder: Path) -> str:
     values = {
         "file": os.path.relpath(file.path.absolute(), folder), "name": file.name,
         "split": file.split, "tags": list(file.tags),
-        "weight": file.weight,
     }  # fmt: skip
-    kept = {k: v for k, v in values.items() if v not in ("", [], 1.0)}
+    kept = {key: value for key, value in values.items() if value not in ("", [])}
+    if file.weight != 1.0:
+        kept["weight"] = file.weight
+    if file.difficulty is not None:
+        kept["difficulty"] = file.difficulty
     return json.dumps(kept) + "\n"

@@ -265,3 +265,33 @@ def test_clips_are_drawn_by_their_weights(mode: SamplingMode) -> None:
     assert (clip == 0).float().mean().item() == pytest.approx(0.75, abs=0.03)
     alike = StartSampler(config, library(100, 100), torch.Generator().manual_seed(0))
     assert (alike.draw(4000)[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def with_difficulty(*values: float, **config: object) -> StartSampler:
+    clips = replace(library(*(100 for _ in values)), difficulty=torch.tensor(values))
+    generator = torch.Generator().manual_seed(0)
+    return StartSampler(SamplingConfig(**config), clips, generator)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["adaptive", "uniform", "start", "beyondmimic", "return"])
+def test_easy_clips_come_first(mode: SamplingMode) -> None:
+    ours = with_difficulty(0.9, 0.1, 0.5, 0.3, mode=mode)
+    for share, expected in ((0.0, {1}), (0.3, {1, 3}), (0.75, {1, 2, 3}), (1.0, {0, 1, 2, 3})):
+        ours.admit(share)
+        assert set(ours.draw(400)[0].tolist()) == expected
+        assert ours.probabilities().sum() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_failures_of_clips_that_are_not_admitted_do_not_matter() -> None:
+    ours = with_difficulty(0.9, 0.1, mode="adaptive", uniform_share=0.0)
+    ours.record(torch.tensor([150, 10]), torch.tensor([False, True]))
+    ours.admit(0.5)
+    # All that failed lies in the other clip.
+    assert set(ours.draw(50)[0].tolist()) == {1}
+    ours.admit(1.0)
+    assert set(ours.draw(50)[0].tolist()) == {0}
+
+
+def test_a_set_that_does_not_say_how_hard_it_is_is_refused() -> None:
+    with pytest.raises(MimicError, match="mimic motions split FOLDER --difficulty"):
+        sampler(100, 100).admit(0.5)

@@ -9,9 +9,11 @@ import torch
 
 from mimic.envs.commands.motion import motion_command
 from mimic.evaluation.protocols import get_protocol
-from mimic.tasks.tracking import tracking, with_randomisation_ramp
+from mimic.tasks.tracking import tracking, with_difficulty_ramp, with_randomisation_ramp
 from mimic_base.errors import MimicError
-from tests.envs.conftest import MakeEnv
+from motions import RobotMotion
+from robots import Robot
+from tests.envs.conftest import MakeEnv, sway
 
 
 def test_randomisation_grows_with_the_iterations(build: MakeEnv) -> None:
@@ -62,3 +64,22 @@ def test_physics_is_coarser_in_training_alone() -> None:
 def test_a_ramp_begins_at_a_share(build: MakeEnv) -> None:
     with pytest.raises(MimicError, match=r"start must lie in \[0, 1\]"):
         build(with_randomisation_ramp(tracking(), 2.0, 10)).begin_iteration(0)
+
+
+def test_clips_come_in_from_the_easiest_to_the_hardest(
+    build: MakeEnv, g1: Robot, motion: RobotMotion
+) -> None:
+    task = with_difficulty_ramp(tracking(), 10, start=0.0)
+    with pytest.raises(MimicError, match="do not say how hard"):
+        build(task).begin_iteration(0)
+    env = build(task, motions=[motion, sway(g1, seconds=1.0, name="short")])
+    command = motion_command(env)
+    object.__setattr__(command.library, "difficulty", torch.tensor([0.8, 0.2]))
+    drawn = []
+    for iteration in (0, 5, 6, 10):
+        env.begin_iteration(iteration)
+        drawn.append(set(command.sampler.draw(100)[0].tolist()))
+    assert drawn == [{1}, {1}, {0, 1}, {0, 1}]
+    build(with_difficulty_ramp(tracking(), 0)).begin_iteration(0)
+    with pytest.raises(MimicError, match=r"share must lie in \[0, 1\]"):
+        build(with_difficulty_ramp(tracking(), 5, start=1.5)).begin_iteration(0)

@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 
 from mimic.cli import run
+from mimic.envs.motion_library import load_library
 from mimic_base.errors import InputError
 from mimic_base.frame_fields import FRAME_FIELDS
 from motions import RobotMotion
+from motions.robot.curation.difficulty import difficulty_of, used
+from motions.robot.curation.measures import Measures
+from motions.robot.curation.settings import Thresholds
 from motions.robot.dataset import MotionFile, find_motion_files, read_manifest
 from motions.robot.motion import content_hash
 from motions.robot.objects import ObjectTracks
@@ -132,6 +136,44 @@ def test_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
         assert [c.name for c in chosen] == [n for n in sorted(splits) if splits[n] == split]
     with pytest.raises(InputError, match="no clip of this split"):
         find_motion_files([f"{out}:absent"])
+
+
+def test_a_set_says_how_hard_its_clips_are(
+    folder: Path, tiny: Robot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = str(Path(__file__).parents[1] / "robots" / "tiny.toml")
+    manifest, out = tmp_path / "set.jsonl", tmp_path / "set.pack"
+    wanted = ["motions", "split", str(folder), "--out", str(manifest), "--difficulty"]
+    assert run([*wanted, "--robot", toml]) == 0
+    files = read_manifest(manifest)
+    hard = [file.difficulty for file in files]
+    assert hard == [pytest.approx(difficulty_of(file.load(), tiny), abs=1e-4) for file in files]
+    assert all(each is not None and each >= 0.0 for each in hard)
+    write_pack(files, out, tiny)
+    assert [entry.difficulty for entry in MotionPack.open(out).entries] == hard
+    for found in (files, find_motion_files([out])):
+        library = load_library(found, tiny, 50.0)
+        assert library.known_difficulty().tolist() == pytest.approx(hard)
+    # One clip that does not say so, and the set does not.
+    assert load_library([*files, clip(tiny, 9)], tiny, 50.0).difficulty is None
+    with pytest.raises(InputError, match="difficulty must be a number"):
+        manifest.write_text('{"file": "set/walk/a.npz", "difficulty": -1}')
+        read_manifest(manifest)
+
+
+def test_what_uses_more_of_a_limit_is_harder() -> None:
+    rest = Measures(
+        contact_score=1.0, root_jerk=0.0, base_height_min=1.0, base_height_max=1.0,
+        support_distance=0.0, penetration=0.0, penetration_rate=0.0, limit_excess=0.0,
+        fast_rate=0.0,
+    )  # fmt: skip
+    limits = Thresholds()
+    assert used(rest, limits) == 0.0
+    for name, value, expected in (
+        ("root_jerk", 40.0, 0.5), ("support_distance", 0.06, 1.0), ("contact_score", 0.8, 0.5),
+        ("base_height_min", 0.45, 1.0), ("fast_rate", 0.02, 2.0), ("penetration", 1.0, 0.0),
+    ):  # fmt: skip
+        assert used(replace(rest, **{name: value}), limits) == pytest.approx(expected)
 
 
 def test_shards_hold_every_clip_once_and_are_even(tiny: Robot, tmp_path: Path) -> None:

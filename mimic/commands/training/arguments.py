@@ -56,6 +56,9 @@ class TrainArguments:
     drift_limit: float | None = None
     """Episodes also end when the robot's anchor is this far from the reference's, horizontally, m.
     0: never, as in BeyondMimic. By default 0.7 (preset cpu) or never (gpu)."""
+    difficulty_ramp: int = 0
+    """Begin with the easiest fifth of the clips, and let the others in over so many iterations, by
+    the difficulties that `mimic motions split --difficulty` writes into a set; 0: all at once."""
     randomisation: str = ""
     """Physics that is drawn for each environment instead of the task's own: none, beyondmimic,
     holosoma, omnih2o, twist, pbhc, hard (mimic.tasks.randomisation); empty: the task's own."""

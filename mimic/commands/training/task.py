@@ -56,7 +56,24 @@ def with_numbers(task: TaskConfig, numbers: Mapping[str, Any]) -> TaskConfig:
 def resolved_task(args: TrainArguments) -> TaskConfig:
     """The task as it is trained, with every option of the command line."""
     task = args.task_config if args.task_config is not None else base_task(args)
+    if args.difficulty_ramp:
+        task = with_difficulties(task, args.difficulty_ramp)
     return task if args.drift_limit is None else limited(task, args.drift_limit)
+
+
+def with_difficulties(task: TaskConfig, iterations: int) -> TaskConfig:
+    """The task beginning with its easy clips; a ramp that it has already gets its iterations.
+
+    Raises:
+        MimicError: a number below 0, or a task without clips.
+    """
+    from mimic.tasks.tracking import motion_commands, with_difficulty_ramp
+
+    if iterations < 0:
+        raise MimicError(f"--difficulty-ramp must not be negative, got {iterations}")
+    if not motion_commands(task):
+        raise MimicError(f"--difficulty-ramp: the task '{task.task}' has no clips to begin with")
+    return with_difficulty_ramp(task, iterations)
 
 
 def limited(task: TaskConfig, limit: float) -> TaskConfig:

@@ -12,6 +12,8 @@ from tensordict import TensorDict
 from mimic.envs.actions import Action, ActionConfig, ActionDelay, JointPositionConfig
 from mimic.envs.commands.base import Command, CommandConfig, InitialState
 from mimic.envs.compiled import Compiled
+from mimic.envs.demonstrations import Demonstrations, demonstrations
+from mimic.envs.features import BodyState
 from mimic.envs.imagination import Imagination
 from mimic.envs.observing import ObservationGroups
 from mimic.envs.parts import StepParts
@@ -157,6 +159,7 @@ class Environment:
     Attributes:
         commands: the task's commands by name.
         actions, previous_actions: [N, A] the policy's last two outputs; zero after a restart.
+        key_body_ids: [B] places of the robot's key bodies among all bodies.
         default_joint_pos: [J] the robot's; default_joint_pos_of_env: [N, J] each environment's.
         number: [N] each environment's own number, from 0.
         episode_length_buf: [N] control steps since the restart.
@@ -167,7 +170,10 @@ class Environment:
     """
 
     shared_tensors = frozenset(
-        {"default_joint_pos", "joint_action_scale", "action_scale", "soft_lower", "soft_upper"}
+        {
+            "default_joint_pos", "joint_action_scale", "action_scale", "soft_lower", "soft_upper",
+            "key_body_ids",
+        }  # fmt: skip
     )
     """Tensors that all environments have in common, see ``mimic.envs.rows``."""
 
@@ -193,6 +199,10 @@ class Environment:
         self.joint_action_scale = constant(self.robot.action_scale)
         self.soft_lower = constant(self.robot.soft_lower)
         self.soft_upper = constant(self.robot.soft_upper)
+        names = list(self.robot.body_names)
+        self.key_body_ids = torch.tensor(
+            [names.index(name) for name in self.robot.key_bodies], device=self.device
+        )
         n = self.num_envs
         self.default_joint_pos_of_env = self.default_joint_pos.repeat(n, 1)
         self._actions: dict[str, Action] = {
@@ -403,6 +413,19 @@ class Environment:
             self._observations = self.parts.observations(again=True)
         return self._observations
 
+    def frames_before(self, env_ids: torch.Tensor, count: int) -> BodyState | None:
+        """The ``count`` frames [n, count, ...] of a clip before those that episodes of the
+        environments ``env_ids`` [n] begin at; None where they do not begin on a clip."""
+        return None if self._starter is None else self._starter.frames_before(env_ids, count)
+
+    def demonstrations(self, group: str) -> Demonstrations:
+        """The task's clips as the observation group ``group`` would show them.
+
+        Raises:
+            MimicError: no such group, no clips, or observations that clips cannot be told by.
+        """
+        return demonstrations(self, group)
+
     def default_state(self, count: int) -> InitialState:
         """The robot's default pose over the origin, standing on the terrain, ``count`` times."""
 
@@ -458,6 +481,7 @@ class Environment:
             action_scale=tuple(self.action_scale.tolist()),
             reflect=lambda: reflections(self),
             imagine=lambda: Imagination(self),
+            demonstrate=self.demonstrations,
         )
 
     def observation_layout(self, group: str) -> list[dict[str, Any]]:

@@ -157,3 +157,38 @@ def body_pos_heading(state: State) -> Any:
     floor = joined(root[..., :2], 0.0 * root[..., 2:])
     offset = state.body_pos_w - floor[..., None, :]
     return flat(rotations_of(quat).quat_inv_rotate(quat[..., None, :], offset))
+
+
+def root_ori_heading(state: State) -> Any:
+    """Orientation of the floating base in its own heading frame, the first two columns of its
+    matrix, [..., 6]: tilt without heading."""
+    r, quat = rotations_of(state.root_quat_w), state.root_quat_w
+    return r.first_two_columns(r.quat_mul(r.quat_conj(r.yaw_quat(quat)), quat))
+
+
+def root_vel_heading(state: State) -> Any:
+    """Velocity (m/s) and angular velocity (rad/s) of the floating base in its heading frame,
+    [..., 6]."""
+    r, quat = rotations_of(state.root_quat_w), state.root_quat_w
+    heading = r.yaw_quat(quat)
+    linear = r.quat_inv_rotate(heading, state.root_lin_vel_w)
+    spin = r.quat_inv_rotate(heading, r.quat_rotate(quat, state.root_ang_vel_b))
+    return joined(linear, spin)
+
+
+def motion_frame(state: State) -> Any:
+    """A frame of motion as discriminators of motion priors see it, [..., 13 + 2 J + 3 B].
+
+    Height and tilt of the floating base, its velocities in its heading frame, joint positions and
+    velocities, positions of the bodies in the heading frame. Nothing of it tells where the robot
+    is or which way it faces (AMP, arXiv 2104.02180, section 5.2; joint angles in place of
+    rotations of joints, which a robot of hinges does not need).
+    """
+    return joined(
+        root_height(state),
+        root_ori_heading(state),
+        root_vel_heading(state),
+        state.joint_pos,
+        state.joint_vel,
+        body_pos_heading(state),
+    )

@@ -42,6 +42,7 @@ class TermMemory:
         length = term.history + term.delay[1] + 1
         self._values = torch.zeros(num_envs, length, size, device=device)
         self._fresh = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._begun: torch.Tensor | None = None
         self.latency = torch.zeros(num_envs, dtype=torch.long, device=device)
         """[N] control steps by which each environment's values are late."""
         self._offsets = torch.arange(term.history, device=device) - term.history
@@ -50,13 +51,30 @@ class TermMemory:
     def reset(self, env_ids: torch.Tensor) -> None:
         """Forget what the environments ``env_ids`` [n] have seen, and draw their delays."""
         self._fresh[env_ids] = True
+        if self._begun is not None:
+            self._begun[env_ids] = False
         self._draw(env_ids)
+
+    @property
+    def length(self) -> int:
+        """Values that are kept, L."""
+        return self._values.shape[1]
+
+    def begin(self, env_ids: torch.Tensor, past: torch.Tensor) -> None:
+        """Have episodes of the environments ``env_ids`` [n] begin with a past [n, L, d] of L
+        values, the oldest first; the one that is seen next follows the last of them."""
+        if self._begun is None:
+            self._begun = torch.zeros_like(self._fresh)
+        self._values = self._values.index_copy(0, env_ids, past)
+        self._fresh[env_ids] = False
+        self._begun[env_ids] = True
 
     def take(self, other: TermMemory) -> None:
         """Remember what another environment's memory of the same term does."""
         device = self._values.device
         self._values = other._values.to(device, copy=True)
         self._fresh = other._fresh.to(device, copy=True)
+        self._begun = None if other._begun is None else other._begun.to(device, copy=True)
         self.latency = other.latency.to(device, copy=True)
 
     def see(self, values: torch.Tensor, *, again: bool = False) -> torch.Tensor:
@@ -66,13 +84,21 @@ class TermMemory:
             again: the values replace those of the same control step instead of following them.
         """
         if again:
+            before = self._values if self._begun is None else self._values.clone()
             self._values[:, -1] = self._filtered(self._values[:, -2], values)
+            if self._begun is not None:
+                # An episode that has only a past so far goes on, whoever asks first.
+                newest = self._filtered(before[:, -1], values)
+                ahead = torch.cat([before[:, 1:], newest[:, None]], 1)
+                self._values = torch.where(self._begun[:, None, None], ahead, self._values)
         else:
             newest = self._filtered(self._values[:, -1], values)
             self._values = torch.cat([self._values[:, 1:], newest[:, None]], 1)
         # Without a question to the device: where nothing is fresh nothing changes.
         self._values = torch.where(self._fresh[:, None, None], values[:, None], self._values)
         self._fresh = torch.zeros_like(self._fresh)
+        if self._begun is not None:
+            self._begun = torch.zeros_like(self._begun)
         return self._shown(self._values, self.latency)
 
     def would_see(self, env_ids: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

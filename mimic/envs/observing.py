@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tensordict import TensorDict
 
+from mimic.envs.mdp.motion_frames import feature_of
 from mimic.envs.memory import TermMemory
 from mimic.envs.observation import reference_to
 from mimic.envs.rows import Rows
@@ -42,6 +43,7 @@ class ObservationGroups:
         self._num_envs = env.num_envs
         self._device = env.device
         self._noisy = noise
+        self._terms = groups
         self._distinct: list[ObservationTerm] = []
         self._columns: dict[str, list[tuple[int, float]]] = {}
         self.entries: dict[str, tuple[ObservationEntry, ...]] = {}
@@ -63,6 +65,7 @@ class ObservationGroups:
         # the random numbers of what goes on.
         self._final_generator = torch.Generator(device=env.device).manual_seed(seed + 1)
         self._rows_agree = self._check_rows()
+        self._begin(torch.arange(self._num_envs, device=self._device))
 
     def terms(self, env: Any) -> Groups:
         """Every group [n, d] of an environment or of a view of its rows; nothing is kept.
@@ -133,6 +136,19 @@ class ObservationGroups:
             for memory in memories:
                 if memory is not None:
                     memory.reset(env_ids)
+        self._begin(env_ids)
+
+    def _begin(self, env_ids: torch.Tensor) -> None:
+        """Let histories begin with the frames of the clip before the one that episodes of the
+        environments ``env_ids`` [n] begin at, where there is one and the term can be told of it."""
+        for group, memories in self._memories.items():
+            for entry, memory in zip(self.entries[group], memories, strict=True):
+                feature = feature_of(self._terms[group][entry.name].function)
+                if memory is None or feature is None:
+                    continue
+                past = self._env.frames_before(env_ids, memory.length)
+                if past is not None:
+                    memory.begin(env_ids, entry.scale * feature(past))
 
     def take(self, other: ObservationGroups) -> None:
         """Remember what the same observations of another environment do."""

@@ -11,6 +11,7 @@ import torch
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
+    from mimic.envs.demonstrations import Demonstrations
     from mimic.envs.imagination import Imagination
     from mimic.envs.symmetry import Reflection
 
@@ -34,6 +35,15 @@ def no_imagination() -> Imagination:
         MimicError: always.
     """
     raise MimicError("this environment cannot be imagined; train by --algorithm ppo")
+
+
+def no_demonstrations(group: str) -> Demonstrations:
+    """The demonstrations of an environment that has none.
+
+    Raises:
+        MimicError: always.
+    """
+    raise MimicError(f"this environment has no clips to show as observations '{group}'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +105,11 @@ class EnvSpec:
     imagine: Callable[[], Imagination] = field(default=no_imagination, repr=False, compare=False)
     """Makes the task's terms as functions of states that are not simulated."""
 
+    demonstrate: Callable[[str], Demonstrations] = field(
+        default=no_demonstrations, repr=False, compare=False
+    )
+    """Makes the clips as an observation group would show them; see ``demonstrations``."""
+
     @property
     def sizes(self) -> dict[str, int]:
         """Width of every observation group."""
@@ -111,6 +126,15 @@ class EnvSpec:
             RobotError: the robot is not symmetric.
         """
         return self.reflect()
+
+    def demonstrations(self, group: str) -> Demonstrations:
+        """Windows of the task's clips as its observation group ``group`` would show a robot that
+        moves like them: what discriminators and motion models learn from.
+
+        Raises:
+            MimicError: no such group, no clips, or observations that clips cannot be told by.
+        """
+        return self.demonstrate(group)
 
     def command_feedthrough(self, group: str = "actor") -> tuple[list[float], list[float]]:
         """Offset and gain [A] that turn the group's commanded joint positions into actions.

@@ -50,6 +50,11 @@ ALGORITHMS: Mapping[str, Entry] = {
         "mimic.learning.student_config:SupervisedThenRLConfig",
         "mimic.learning.student_config:SUPERVISED_THEN_RL_PRESETS",
     ),
+    "amp": Entry(
+        "mimic.learning.algorithms.amp:AMP",
+        "mimic.learning.prior_config:AMPConfig",
+        "mimic.learning.prior_config:AMP_PRESETS",
+    ),
 }
 
 METHODS = ("build", "act", "observe", "update", "policy", "state_dict", "load_state_dict")

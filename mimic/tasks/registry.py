@@ -8,7 +8,7 @@ from pathlib import Path
 
 import robots
 from mimic.configuration import imported
-from mimic.envs.commands import MotionCommandConfig
+from mimic.envs.commands import TakesMotions
 from mimic.envs.compiled import wants_compilation
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.motion_library import MotionSource
@@ -16,6 +16,7 @@ from mimic.envs.sampling import SamplingConfig
 from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
 from mimic.tasks.exbody import exbody
+from mimic.tasks.heading import heading, heading_privileged
 from mimic.tasks.interfaces import student_with_interfaces
 from mimic.tasks.student import student, student_with_heading, teacher, teacher_of_states
 from mimic.tasks.tracking import faithful, tracking, with_sampling, without_state_estimation
@@ -32,6 +33,8 @@ TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "tracking-student-heading": student_with_heading,
     "tracking-student-interfaces": student_with_interfaces,
     "exbody": exbody,
+    "heading": heading,
+    "heading-privileged": heading_privileged,
 }
 """Tasks by name; any other is named by the function that makes it, ``package.module:function``."""
 
@@ -102,7 +105,7 @@ def with_motions(config: TaskConfig, motions: Sequence[MotionSource]) -> TaskCon
     commands = dict(config.commands)
     taken = False
     for name, each in commands.items():
-        if isinstance(each, MotionCommandConfig) and not each.motions:
+        if isinstance(each, TakesMotions) and not each.motions:
             commands[name] = each.with_motions(motions)
             taken = True
     if motions and not taken:
@@ -124,7 +127,7 @@ def with_motion_scene(config: TaskConfig, motions: Sequence[MotionSource] = ()) 
     """
     if not config.motion_scene:
         return config
-    commands = [each for each in config.commands.values() if isinstance(each, MotionCommandConfig)]
+    commands = [each for each in config.commands.values() if isinstance(each, TakesMotions)]
     named = [motion for each in commands for motion in each.motions]
     scene = motion_scene.with_motion_scene(config.scene, [*named, *motions] if commands else [])
     return replace(config, scene=scene)

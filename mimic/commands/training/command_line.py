@@ -21,7 +21,13 @@ from typing import Annotated, Any
 import tyro
 
 from mimic.commands.training.arguments import GROUPED, TrainArguments
-from mimic.commands.training.defaults import default_algorithm, preset_arguments, suited, task_of
+from mimic.commands.training.defaults import (
+    WITHOUT_CLIP,
+    default_algorithm,
+    preset_arguments,
+    suited,
+    task_of,
+)
 from mimic.commands.training.saved import saved_arguments
 from mimic.commands.training.task import base_task
 from mimic.learning.run_dir import CONFIG
@@ -62,7 +68,7 @@ def parse(arguments: Sequence[str], *, prog: str = "mimic train") -> TrainArgume
         algorithm = algorithm or default_algorithm(arguments)
         defaults = preset_arguments(preset or "cpu", algorithm)
         defaults = dataclasses.replace(defaults, randomisation=drawn or "")
-        if ":" in task_of(arguments):
+        if ":" in task_of(arguments) or task_of(arguments) in WITHOUT_CLIP:
             defaults = suited(defaults, task_of(arguments))
     if given(arguments, "--algorithm.teacher") is not None and not hasattr(
         defaults.algorithm_config, "teacher"

@@ -16,6 +16,8 @@ from mimic_base.options import given
 
 QUICKEST = {("tracking", "cpu"): "world-model"}
 """Algorithms that have been measured to learn a task with a preset sooner than PPO does."""
+WITHOUT_CLIP = ("heading", "heading-privileged")
+"""Tasks of the program whose actor is shown no clip."""
 ALGORITHM_GROUP = "--algorithm."
 
 
@@ -66,7 +68,7 @@ def preset_arguments(preset: str, algorithm: str) -> TrainArguments:
 
 
 def suited(defaults: TrainArguments, name: str) -> TrainArguments:
-    """The defaults of a new run of a task of one's own: an actor that is not shown commanded joint
+    """The defaults of a new run of a task that may show its actor no clip: an actor that is not shown commanded joint
     positions cannot pass them on."""
     from mimic.envs.spec import COMMAND
 

@@ -1,10 +1,19 @@
 """Commands: what each environment is asked to do."""
 
 from mimic.envs.commands.base import Command, CommandConfig, InitialState, PolicyAssets
+from mimic.envs.commands.heading import HeadingCommand, HeadingCommandConfig
 from mimic.envs.commands.interface import Interface, InterfaceCommand, InterfaceCommandConfig
-from mimic.envs.commands.motion import MotionCommand, MotionCommandConfig, ResetNoise
+from mimic.envs.commands.motion import (
+    MotionCommand,
+    MotionCommandConfig,
+    ResetNoise,
+    TakesMotions,
+)
+from mimic.envs.commands.motion_set import MotionSet, MotionSetConfig
 
 __all__ = [
-    "Command", "CommandConfig", "InitialState", "Interface", "InterfaceCommand",
-    "InterfaceCommandConfig", "MotionCommand", "MotionCommandConfig", "PolicyAssets", "ResetNoise",
+    "Command", "CommandConfig", "HeadingCommand", "HeadingCommandConfig", "InitialState",
+    "Interface", "InterfaceCommand", "InterfaceCommandConfig", "MotionCommand",
+    "MotionCommandConfig", "MotionSet", "MotionSetConfig", "PolicyAssets", "ResetNoise",
+    "TakesMotions",
 ]  # fmt: skip

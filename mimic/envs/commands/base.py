@@ -14,6 +14,7 @@ from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
     from mimic.envs.environment import Environment
+    from mimic.envs.features import BodyState
 
 Wrap = Callable[[Callable[..., Any], str], Callable[..., Any]]
 """Gives a compiled or timed version of a function and what it computes."""
@@ -84,6 +85,12 @@ class Command(RowsOfEnvironments, ABC):
         One command of a task at most answers this; without one, robots start in their default
         pose. ``noise=False`` asks for the same without what is drawn.
         """
+        return None
+
+    def frames_before(self, env_ids: torch.Tensor, count: int) -> BodyState | None:
+        """What was before the states that ``initial_state`` has given: ``count`` control steps
+        [n, count, ...] of the environments ``env_ids`` [n], the oldest first; None: nothing is
+        known of it."""
         return None
 
     def advance(self) -> None:  # noqa: B027

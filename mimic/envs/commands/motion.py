@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
@@ -15,6 +15,7 @@ from mimic.envs.commands.base import (
     PolicyAssets,
     Wrap,
 )
+from mimic.envs.features import BodyState
 from mimic.envs.motion_library import MotionLibrary, MotionSource, find_motion_files, load_library
 from mimic.envs.sampling import SamplingConfig, StartSampler
 from mimic.sim.states import free_objects
@@ -76,12 +77,34 @@ class ResetNoise:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MotionCommandConfig(CommandConfig):
-    """Track reference clips, starting on them (reference-state initialisation)."""
+class TakesMotions(CommandConfig):
+    """A command that needs clips."""
 
     motions: tuple[MotionSource, ...] = ()
     """Motion files, folders of them, manifests, or clips in memory; those given to ``make_env``
     where it is empty."""
+
+    def with_motions(self, motions: Sequence[MotionSource]) -> Self:
+        """The same command over other clips."""
+        return replace(self, motions=tuple(motions))
+
+    def library(self, env: Environment) -> MotionLibrary:
+        """The clips at the control rate of an environment.
+
+        Raises:
+            MimicError, InputError: no clip, a file that cannot be read, another robot's motion.
+        """
+        clips: list[MotionSource] = [c for c in self.motions if isinstance(c, RobotMotion)]
+        paths = [c for c in self.motions if not isinstance(c, RobotMotion)]
+        if paths or not clips:
+            clips += find_motion_files(paths)
+        return load_library(clips, env.robot, 1.0 / env.control_dt, str(env.device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionCommandConfig(TakesMotions):
+    """Track reference clips, starting on them (reference-state initialisation)."""
+
     sampling: SamplingConfig = SamplingConfig()
     """How start frames are drawn."""
     reset_noise: ResetNoise = ResetNoise()
@@ -95,7 +118,7 @@ class MotionCommandConfig(CommandConfig):
             raise MimicError(f"reference_lead must not be negative, got {self.reference_lead}")
 
     def build(self, env: Environment) -> MotionCommand:
-        return MotionCommand(self, env, self._library(env))
+        return MotionCommand(self, env, self.library(env))
 
     def quiet(self, start_noise: float = 0.0) -> MotionCommandConfig:
         return replace(
@@ -103,17 +126,6 @@ class MotionCommandConfig(CommandConfig):
             sampling=SamplingConfig(mode="start"),
             reset_noise=self.reset_noise.scaled(start_noise),
         )
-
-    def with_motions(self, motions: Sequence[MotionSource]) -> MotionCommandConfig:
-        """The same command over other clips."""
-        return replace(self, motions=tuple(motions))
-
-    def _library(self, env: Environment) -> MotionLibrary:
-        clips: list[MotionSource] = [c for c in self.motions if isinstance(c, RobotMotion)]
-        paths = [c for c in self.motions if not isinstance(c, RobotMotion)]
-        if paths or not clips:
-            clips += find_motion_files(paths)
-        return load_library(clips, env.robot, 1.0 / env.control_dt, str(env.device))
 
 
 def motion_command(env: Any, name: str = "motion") -> MotionCommand:
@@ -154,6 +166,16 @@ def clip_assets(library: Any, reference_lead: int, choice: str | None) -> Policy
         contract={**contract, "clip_inside": clip},
         clip={name: getattr(library, name)[rows].cpu().float() for name in FRAME_FIELDS},
     )
+
+
+def clip_before(
+    library: MotionLibrary, clip: torch.Tensor, frame: torch.Tensor, count: int
+) -> BodyState:
+    """The ``count`` frames [n, count, ...] before the frames [n] of clips [n], the oldest first; a
+    clip's first frame stands for those before it."""
+    back = torch.arange(-count, 0, device=frame.device)
+    rows = library.start[clip][:, None] + (frame[:, None] + back).clamp_min(0)
+    return BodyState.of_frames(library, rows)
 
 
 class MotionCommand(Command):
@@ -302,6 +324,9 @@ class MotionCommand(Command):
             if name in moving
         }
         return states or None
+
+    def frames_before(self, env_ids: torch.Tensor, count: int) -> BodyState:
+        return clip_before(self.library, self.clip[env_ids], self.frame[env_ids], count)
 
     def record(self, terminated: torch.Tensor) -> None:
         """Count visits, failures and missed rewards for the sampler."""

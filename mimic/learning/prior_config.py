@@ -1,0 +1,116 @@
+"""Numbers of the algorithms that imitate clips without tracking them: motion priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from mimic.learning.config import PRESETS as PPO_PRESETS
+from mimic.learning.config import (
+    PPOConfig,
+    Preset,
+    _at_least_one,
+    _in_unit_interval,
+    _positive,
+)
+from mimic_base.errors import MimicError
+
+
+def _not_negative(config: Any, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(config, name) < float("inf"):
+            raise MimicError(f"{name} must not be negative, got {getattr(config, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(PPOConfig):
+    """PPO with a reward from a discriminator; the numbers are MimicKit's for the G1."""
+
+    task_weight: float = 0.5
+    """Weight of the task's own reward."""
+    style_weight: float = 0.5
+    """Weight of the discriminator's reward."""
+    reward_scale: float = 2.0
+    """Factor of the discriminator's reward."""
+    discriminator_hidden: tuple[int, ...] = (1024, 512)
+    """Widths of the discriminator's hidden layers."""
+    discriminator_learning_rate: float = 1e-4
+    """AdamW's, of the discriminator."""
+    discriminator_decay: float = 1e-4
+    """AdamW's weight decay, of the discriminator."""
+    discriminator_epochs: int = 2
+    """Passes of the discriminator over an iteration's windows."""
+    discriminator_batch: int = 4096
+    """Windows of the robot in a gradient step of the discriminator, with as many remembered and as
+    many demonstrated ones."""
+    discriminator_batches: int = 64
+    """Most gradient steps in a pass."""
+    gradient_penalty: float = 10.0
+    """Weight of the squared slope of the discriminator at what it looks at."""
+    logit_penalty: float = 0.01
+    """Weight of the squared weights of the discriminator's last layer."""
+    remembered: int = 200_000
+    """Windows of earlier iterations that the discriminator goes on seeing."""
+    remembered_per_iteration: int = 1000
+    """Windows of each iteration that replace some of them, once they are so many."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least_one(
+            self, "discriminator_epochs", "discriminator_batch", "discriminator_batches",
+            "remembered_per_iteration",
+        )  # fmt: skip
+        _positive(self, "discriminator_learning_rate", "reward_scale")
+        _not_negative(
+            self, "task_weight", "style_weight", "discriminator_decay", "gradient_penalty",
+            "logit_penalty", "remembered",
+        )  # fmt: skip
+        if not self.discriminator_hidden or min(self.discriminator_hidden) < 1:
+            raise MimicError(
+                f"discriminator_hidden must be one or more widths, got {self.discriminator_hidden}"
+            )
+
+
+_CPU, _GPU = PPO_PRESETS["cpu"], PPO_PRESETS["gpu"]
+SMALL: Mapping[str, Any] = {
+    "discriminator_hidden": (256, 128),
+    "discriminator_epochs": 1,
+    "discriminator_batch": 512,
+    "discriminator_batches": 6,
+    "remembered": 10_000,
+    "remembered_per_iteration": 500,
+}
+"""Numbers of a discriminator that a processor can train beside the simulation."""
+
+
+def presets_of(kind: type[PPOConfig], **numbers: Any) -> Mapping[str, Preset]:
+    """The presets of an algorithm on top of PPO's: its own defaults, smaller ones on a CPU.
+
+    Args:
+        numbers: of the CPU's preset, beside PPO's own there.
+    """
+
+    def of(preset: Preset, **further: Any) -> Preset:
+        ppo = {name: getattr(preset.algorithm, name) for name in PPOConfig.__dataclass_fields__}
+        return replace(preset, algorithm=kind(**{**ppo, **further}))
+
+    return {"cpu": of(_CPU, **numbers), "gpu": of(_GPU)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AMPConfig(DiscriminatorConfig):
+    """Adversarial motion priors (Peng et al. 2021, arXiv 2104.02180)."""
+
+    frames: int = 10
+    """Control steps of a window; the publication has 2, the authors' later code 10."""
+    loss: Literal["cross-entropy", "least-squares"] = "cross-entropy"
+    """What the discriminator learns by: the authors' later code, or the publication's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.frames < 2:
+            raise MimicError(f"frames must be at least 2, got {self.frames}")
+
+
+AMP_PRESETS = presets_of(AMPConfig, **SMALL)

@@ -38,7 +38,8 @@ class Play:
     pelvis-path, exbody, velocity); by default the one that its file says."""
     velocity: tuple[float, float, float] | None = None
     """Command this velocity instead of a clip for ten seconds: forwards and to the left (m/s), turn
-    to the left (rad/s). Through the interface velocity, unless --interface says another."""
+    to the left (rad/s). Through the interface velocity, unless --interface says another; a policy
+    that is commanded a heading is asked for it by its own command."""
     video: Path | None = None
     """Write this video (.mp4), the reference as a blue ghost."""
     picture: Path | None = None
@@ -120,6 +121,7 @@ class Play:
         from mimic.viewer.task_rollout import (
             roll_out_task,
             task_of,
+            with_clips_of,
             write_task_picture,
             write_task_video,
         )
@@ -130,7 +132,8 @@ class Play:
                 "--viewer shows policies that track clips; watch this one with --video out.mp4"
             )
         task = task_of(playable.config, playable.player, self.policy)
-        rollout = roll_out_task(playable.player, task, playable.robot)
+        task = with_clips_of(task, playable.config)
+        rollout = roll_out_task(playable.player, task, playable.robot, velocity=playable.velocity)
         print(rollout.summary(), flush=True)
         robot, scene, size, fps = playable.robot, task.scene, self.size, self.fps
         if self.video is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,11 +18,34 @@ if TYPE_CHECKING:
     from mimic.envs.terms import ObservationTerm
 
 
-@dataclass(frozen=True)
+KEPT = 2**24
+"""Numbers of features that are computed once for all frames, 64 MB; larger sets of clips have them
+computed with every window."""
+
+
+@dataclass(frozen=True, eq=False)
 class _Column:
     feature: Feature
     scale: float
     history: int
+    table: torch.Tensor | None = None
+    """[F, d] of every frame of the library."""
+
+    def values(self, library: MotionLibrary, rows: torch.Tensor) -> torch.Tensor:
+        """[n, H, d] of rows [n, H]."""
+        if self.table is not None:
+            return self.table[rows]
+        return self.scale * self.feature(BodyState.of_frames(library, rows))
+
+    def kept(self, library: MotionLibrary) -> _Column:
+        """With the values of all frames at hand, where they are few."""
+        frames = len(library.joint_pos)
+        width = self.values(library, library.start[:1, None]).shape[-1]
+        if frames * width > KEPT:
+            return self
+        every = torch.arange(frames, device=library.start.device)
+        table = torch.cat([self.values(library, rows) for rows in every.split(4096)])
+        return replace(self, table=table)
 
 
 class Demonstrations:
@@ -48,7 +71,8 @@ class Demonstrations:
         group: str = "style",
     ) -> None:
         self.library = library
-        self._columns = [_column(group, name, term) for name, term in terms.items()]
+        columns = [_column(group, name, term) for name, term in terms.items()]
+        self._columns = [each.kept(library) for each in columns]
         self.frames = max(each.history for each in self._columns)
         # Windows lie within one clip; of a shorter clip its first frame stands for those before.
         self._first = torch.minimum(
@@ -73,11 +97,10 @@ class Demonstrations:
         clip, row = ends
         back = torch.arange(self.frames - 1, -1, -1, device=row.device)
         rows = torch.maximum(row[:, None] - back, self.library.start[clip][:, None])
-        state = BodyState.of_frames(self.library, rows)
-        parts = []
-        for each in self._columns:
-            values = each.feature(state)[:, self.frames - each.history :]
-            parts.append((each.scale * values).flatten(1))
+        parts = [
+            each.values(self.library, rows[:, self.frames - each.history :]).flatten(1)
+            for each in self._columns
+        ]
         return torch.cat(parts, -1)
 
     def _drawn(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:

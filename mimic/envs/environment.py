@@ -171,7 +171,11 @@ class Environment:
 
     shared_tensors = frozenset(
         {
-            "default_joint_pos", "joint_action_scale", "action_scale", "soft_lower", "soft_upper",
+            "default_joint_pos",
+            "joint_action_scale",
+            "action_scale",
+            "soft_lower",
+            "soft_upper",
             "key_body_ids",
         }  # fmt: skip
     )

@@ -1,10 +1,10 @@
 """PPO whose reward comes, in part or wholly, from a discriminator that learns beside it.
 
-What every method of this family shares: the discriminator's windows are kept through a rollout, its
-reward is added to the task's at each step (it does not learn meanwhile, so that this is the same as
-rewarding the whole rollout), and before PPO's update it is trained on the windows of the rollout, on
-some of earlier ones, and on what is demonstrated. What a method is lies in its own file: which
-observations it looks at, its loss and its reward.
+What every method of this family shares: the discriminator's windows are kept through a rollout;
+its reward is added to the task's at each step (it does not learn meanwhile, so that this is the
+same as rewarding the whole rollout); before PPO's update it is trained on the windows of the
+rollout, on some of earlier ones, and on what is demonstrated. What a method is lies in its own
+file: which observations it looks at, its loss and its reward.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.modules.discriminator import Discriminator
 from mimic.learning.prior_config import DiscriminatorConfig
 from mimic.learning.storage.past_samples import PastSamples
+
+SCALED = 2048
+"""Windows of each side that the normaliser takes in an iteration."""
 
 
 class AdversarialPPO(PPO):
@@ -51,7 +54,7 @@ class AdversarialPPO(PPO):
         found = super().build(spec, config, device, ranks)
         found.spec, found.ranks, found.device = spec, ranks, device
         found._demonstrations = None
-        found._seen, found._rewards = [], []
+        found._seen, found._rewards, found._scaled = [], [], False
         size = spec.sizes.get(cls.group, 0)
         if not size:
             # Only the policy is wanted, from a run whose windows are not computed here.
@@ -71,6 +74,7 @@ class AdversarialPPO(PPO):
     _demonstrations: Demonstrations | None
     _seen: list[torch.Tensor]
     _rewards: list[torch.Tensor]
+    _scaled: bool
 
     # what a method is ------------------------------------------------------------------------
 
@@ -100,9 +104,10 @@ class AdversarialPPO(PPO):
         """Record a control step with ``r = w_task r_task + w_style r_style dt``."""
         c = self.config
         windows = transition.following_obs(self.group)
-        if not self._seen and not len(self.past):
+        if not self._scaled:
             # Without this the first rollout would be rewarded by raw windows.
             self._learn_scale(windows)
+            self._scaled = True
         style = self.reward_of(windows)
         self._seen.append(windows)
         self._rewards.append(style.mean())
@@ -127,7 +132,9 @@ class AdversarialPPO(PPO):
 
     def _learn_scale(self, windows: torch.Tensor) -> None:
         # As many of each side, so that neither is the middle.
-        self.discriminator.learn_scale(torch.cat([windows, self.demonstrated(len(windows))]))
+        count = min(len(windows), SCALED)
+        rows = torch.randint(len(windows), (count,), device=windows.device)
+        self.discriminator.learn_scale(torch.cat([windows[rows], self.demonstrated(count)]))
 
     def _batches(self, windows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The robot's windows, half of them remembered ones where there are any, and as many that
@@ -147,7 +154,9 @@ class AdversarialPPO(PPO):
         network, optimizer = self.discriminator, self.discriminator_optimizer
         parameters = [each for each in network.parameters() if each.requires_grad]
         for robot, demonstrated in self._batches(windows):
-            loss, figures = self.loss_of(network.normalised(robot), network.normalised(demonstrated))
+            loss, figures = self.loss_of(
+                network.normalised(robot), network.normalised(demonstrated)
+            )
             optimizer.zero_grad()
             loss.backward()
             self.ranks.average_gradients(parameters)
@@ -182,3 +191,4 @@ class AdversarialPPO(PPO):
         super().load_networks(state)
         if self.group in self.spec.sizes:
             self.discriminator.load_state_dict(state["discriminator"])
+            self._scaled = True

@@ -11,7 +11,6 @@ from mimic.learning.config import (
     PPOConfig,
     Preset,
     _at_least_one,
-    _in_unit_interval,
     _positive,
 )
 from mimic_base.errors import MimicError

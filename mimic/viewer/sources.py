@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import robots
+from mimic.policy.contract import PolicyContract
 from mimic.policy.interfaces import VELOCITY
 from mimic.policy.observations import Reference
 from mimic.policy.opener import PolicySource, find_policy, open_player
@@ -42,6 +43,8 @@ class Playable:
     """What the user should know, one line each."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """What ``config.json`` of its run holds; empty for a file that lies alone."""
+    velocity: tuple[float, float, float] | None = None
+    """What is commanded where it tracks no clip."""
 
 
 def find_playable(
@@ -78,6 +81,9 @@ def find_playable(
     if found.kind == "checkpoint" and found.config.get("motion") != [] and velocity is None:
         files = files or _trained_on(found)
     player = open_player(found, files, body)
+    if velocity is not None and interface is None and takes_velocity(player.contract):
+        body = body or robots.load(player.contract.robot.name)
+        return Playable(player, body, (), _notes(player, body), found.config, velocity)
     if velocity is not None:
         interface = interface or VELOCITY
     if interface is not None:
@@ -99,6 +105,15 @@ def find_playable(
     motion_scene = motion_scene and trained.get("motion_scene", True)
     clips = _clips(player, files, motion_scene) if player.contract.motions else ()
     return Playable(player, body, clips, _notes(player, body), found.config)
+
+
+HEADING = "mimic.envs.commands.heading:HeadingCommand"
+
+
+def takes_velocity(contract: PolicyContract) -> bool:
+    """Whether one of a policy's commands is a direction and a speed."""
+    kinds = (each.get("kind") for each in contract.commands.values() if isinstance(each, Mapping))
+    return HEADING in kinds
 
 
 def _motion_files(paths: Sequence[Path]) -> list[MotionFile]:

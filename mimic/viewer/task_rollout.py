@@ -7,8 +7,9 @@ pushes and randomised physics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mimic.envs.commands import MotionCommandConfig
+from mimic.envs.commands import HeadingCommand, MotionCommandConfig, MotionSetConfig
 from mimic.envs.environment import Environment, TaskConfig, quiet_task
 from mimic.policy.player import PolicyPlayer
 from mimic.sim.scene import SceneConfig
@@ -26,6 +27,7 @@ from mimic.tasks.registry import task_config
 from mimic.viewer.camera import View, heading, smooth_path
 from mimic.viewer.painter import Painter, Pose
 from mimic_base.errors import MimicError
+from mimic_base.rotations_torch import quat_rotate, yaw_quat
 from robots import Robot
 
 Array = NDArray[Any]
@@ -84,16 +86,62 @@ def task_of(config: Mapping[str, Any], player: PolicyPlayer, source: Path) -> Ta
     return task_config(player.contract.task)
 
 
+def with_clips_of(task: TaskConfig, config: Mapping[str, Any]) -> TaskConfig:
+    """The task with the clips that its run was trained on, where episodes begin at frames of clips
+    and the files are still there; otherwise they begin in the default pose.
+
+    Args:
+        config: as of ``task_of``.
+    """
+    files = [Path(each) for each in config.get("motion") or ()]
+    files = files if all(each.exists() for each in files) else []
+    commands = {
+        name: replace(each, motions=each.motions or tuple(files), optional=True)
+        if isinstance(each, MotionSetConfig)
+        else each
+        for name, each in task.commands.items()
+    }
+    return replace(task, commands=commands)
+
+
+class SteadyHeading:
+    """Has a heading command ask for one velocity: its direction turns as time passes."""
+
+    def __init__(self, env: Environment, velocity: tuple[float, float, float]) -> None:
+        found = [each for each in env.commands.values() if isinstance(each, HeadingCommand)]
+        if not found:
+            raise MimicError(f"task '{env.task_name}' is commanded no velocity")
+        self._command, self._velocity, self._env = found[0], velocity, env
+        self._start = yaw_quat(env.state.robot.root_quat_w)
+
+    def ask(self, time_s: float) -> None:
+        """Command what is wanted ``time_s`` seconds after the beginning."""
+        forward, left, turn = self._velocity
+        angle = torch.tensor([math.atan2(left, forward) + turn * time_s])
+        ahead = torch.stack([torch.cos(angle), torch.sin(angle), 0.0 * angle], -1)
+        direction = quat_rotate(self._start, ahead.to(self._start))[:, :2]
+        speed = direction.new_tensor([[math.hypot(forward, left)]])
+        self._command.hold(direction, speed)
+
+
 def roll_out_task(
-    player: PolicyPlayer, task: TaskConfig, robot: Robot, *, seconds: float = 0.0, seed: int = 0
+    player: PolicyPlayer,
+    task: TaskConfig,
+    robot: Robot,
+    *,
+    seconds: float = 0.0,
+    seed: int = 0,
+    velocity: tuple[float, float, float] | None = None,
 ) -> TaskRollout:
     """Play one episode, deterministically but for what the command draws.
 
     Args:
         seconds: longest duration; 0: the task's own episode.
+        velocity: of a task with a heading command: ask for this velocity (m/s ahead and to the left
+            of the first heading, rad/s that it turns) instead of what the command draws.
 
     Raises:
-        MimicError: the policy does not fit the task as it is now.
+        MimicError: the policy does not fit the task as it is now, or has no velocity to command.
     """
     if any(isinstance(each, MotionCommandConfig) for each in task.commands.values()):
         raise MimicError(f"task '{task.task}' tracks clips; name one with --motion")
@@ -107,9 +155,15 @@ def roll_out_task(
         )
     steps = round((seconds or task.episode_length_s) / env.control_dt)
     obs, _ = env.reset()
+    steady = None if velocity is None else SteadyHeading(env, velocity)
+    if steady is not None:
+        steady.ask(0.0)
+        obs = env.observe()
     states, rewards, ended_by = [_state(env)], [], ""
     success = False
-    for _ in range(steps):
+    for step in range(steps):
+        if steady is not None:
+            steady.ask((step + 1) * env.control_dt)
         action = torch.as_tensor(player.act(obs["actor"].cpu().numpy()))
         before = _state(env)
         obs, reward, dones, extras = env.step(action)

@@ -68,7 +68,7 @@ def preset_arguments(preset: str, algorithm: str) -> TrainArguments:
 
 
 def suited(defaults: TrainArguments, name: str) -> TrainArguments:
-    """The defaults of a new run of a task that may show its actor no clip: an actor that is not shown
+    """The defaults of a new run of a task that may show its actor no clip: one that is not shown
     commanded joint positions cannot pass them on."""
     from mimic.envs.spec import COMMAND
 

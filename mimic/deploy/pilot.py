@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from mimic.deploy.guard import UP, Request
 from mimic.deploy.kinematics import Chain
-from mimic.deploy.messages import Array, Odometry, RobotIdentity, RobotState, array
+from mimic.deploy.messages import Array, RobotIdentity, RobotState, array
 from mimic.deploy.modes import Mode, ModeMachine
 from mimic.deploy.playlist import Playlist
 from mimic.deploy.rest import Rest
+from mimic.deploy.skill import Skill, Stander
 from mimic.policy.observations import Reference
 from mimic.policy.observations import RobotState as Measured
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
-from mimic_base.rotations import matrix_to_quat, quat_inv_rotate, quat_mul, quat_rotate
+from mimic_base.rotations import quat_inv_rotate
 
 
 class Event(StrEnum):
@@ -112,6 +113,7 @@ class Pilot:
         library: Sequence[Reference] = (),
         rest: Rest | None = None,
         playlist: Playlist | None = None,
+        stander: Stander | None = None,
     ) -> None:
         """Make a pilot.
 
@@ -121,18 +123,17 @@ class Pilot:
             library: further clips, played when asked for, numbered after ``clips``.
             rest: poses that are held at the end; None: the last frame, whatever it is.
             playlist: in place of one of the clips.
+            stander: holds in the policy's place.
         """
         contract = player.contract
         self.player, self.identity, self.settings = player, identity, settings or PilotSettings()
         self.anchor = anchor
-        # Joints of the robot in the contract's order, and the other way round.
-        self._to_policy = [identity.joint_names.index(name) for name in contract.joint_names]
-        self._to_robot = [contract.joint_names.index(name) for name in identity.joint_names]
-        self._root = contract.body_names.index(contract.root_body)
-        self._anchor = contract.body_names.index(contract.anchor_body)
+        self.stander = stander
+        self._tracker = Skill(player, identity, anchor, self.settings.gains)
+        self.skill = self._tracker
         self.playlist = playlist or Playlist(
             clips,
-            body=self._anchor,
+            body=self._tracker.body,
             blend=max(1, round(self.settings.blend_s / contract.control_dt)),
             settle=max(1, round(self.settings.settle_s / contract.control_dt)),
             control_dt=contract.control_dt,
@@ -144,15 +145,15 @@ class Pilot:
         self.stop = ""
         self._number = 0
         self._reset = False
-        self._action = np.zeros(contract.num_joints)
-        self._kp = np.asarray(contract.kp)[self._to_robot] * self.settings.gains
-        self._kd = np.asarray(contract.kd)[self._to_robot] * self.settings.gains
-        self._standing = self._in_limits(np.asarray(contract.default_joint_pos)[self._to_robot])
+        standing = np.asarray(contract.default_joint_pos)[self._tracker.to_robot]
+        self._standing = self._in_limits(standing)
         self._from = self._standing
         self._target = self._standing
-        self._gain = 1.0
+        self._gain, self._from_gain = 1.0, 1.0
         self._taken = 0.0
         """s since the policy began to take over."""
+        self._left: Skill | None = None
+        """Whose gains are left while the policy takes over."""
 
     @property
     def mode(self) -> Mode:
@@ -161,16 +162,21 @@ class Pilot:
     @property
     def reference(self) -> Reference:
         """What is tracked, where the robot stood when it began."""
-        return self.playlist.reference
+        return self._playing.reference
 
     @property
     def frame(self) -> int:
         """Frame of the reference that the robot should be in."""
-        return self.playlist.frame
+        return self._playing.frame
 
     @frame.setter
     def frame(self, frame: int) -> None:
-        self.playlist.frame = frame
+        self._playing.frame = frame
+
+    @property
+    def _playing(self) -> Playlist:
+        stands = self.stander is not None and self.skill is self.stander.skill
+        return self.stander.playlist if self.stander is not None and stands else self.playlist
 
     # one step ------------------------------------------------------------------------------
 
@@ -219,11 +225,13 @@ class Pilot:
             elif event == Event.RESET and machine.reset(now):
                 self.stop, self._reset = "", True
             elif event == Event.STAND and machine.go(Mode.STAND, now):
+                self.skill = self._tracker
                 self._latch(state)
             elif event == Event.READY and self._stood(now) and machine.go(Mode.READY, now):
                 self._from = self._target
                 self._place(state)
             elif event == Event.TRACK and self.mode == Mode.HOLD and machine.go(Mode.TRACK, now):
+                self._take_back(state)
                 self.playlist.switch(0)
             elif event == Event.TRACK and self._may_track(now) and machine.go(Mode.TRACK, now):
                 self._place(state)
@@ -231,31 +239,31 @@ class Pilot:
             elif event == Event.PASSIVE:
                 machine.go(Mode.PASSIVE, now)
             else:
-                self._choose(now, event)
+                self._choose(now, event, state)
         if trip and not self._reset:
             self.fail(now, trip)
         if self.mode == Mode.TRACK:
             self.playlist.listen()
         if self.mode == Mode.TRACK and self.playlist.ended:
-            self._end(now)
+            self._end(now, state)
 
     def observe(self, state: RobotState) -> NDArray[np.float32]:
         """The network's observation [D] of a state."""
-        return self.player.observe(self.measured(state), self.reference, self.frame, self._action)
+        return self.skill.observe(state, self.reference, self.frame)
 
     def act(self, observation: NDArray[Any]) -> Array:
         """The network's action [A]; the next observation remembers it."""
-        self._action = np.asarray(self.player.act(observation), np.float64)
-        return self._action
+        return self.skill.act(observation)
 
     def remember(self, action: Array) -> None:
         """Let the next observation remember this action [A], whatever the network gave."""
-        self._action = np.asarray(action, np.float64)
+        self.skill.last = np.asarray(action, np.float64)
 
     def request(self, now: float, action: Array, overruns: int = 0) -> Request:
         """What the guard is asked for, after `change_mode`, and with an action in track and hold;
         the reference moves on to its next frame."""
-        since, settings = now - self.machine.since, self.settings
+        since, settings, skill = now - self.machine.since, self.settings, self.skill
+        kp, kd = skill.kp, skill.kd
         up, reference = UP, self._target
         if self.mode == Mode.STAND:
             share = _smooth(since / settings.stand_s)
@@ -263,28 +271,32 @@ class Pilot:
             self._gain, reference = settings.stand_gain, self._target
         elif self.mode == Mode.READY:
             share = _smooth(since / settings.ready_s)
-            first = self._in_limits(self.reference.joint_pos[0][self._to_robot])
+            first = self._in_limits(self.reference.joint_pos[0][skill.to_robot])
             self._target = self._from + share * (first - self._from)
             self._gain, reference = settings.stand_gain, self._target
         elif self.mode in (Mode.TRACK, Mode.HOLD) and len(action):
-            wanted = self.player.joint_targets(action)[self._to_robot]
+            wanted = skill.targets(action)
             share = 1.0
             if self._taken < settings.fade_s:
                 share = _smooth(self._taken / settings.fade_s)
                 self._taken += self.player.contract.control_dt
             self._target = wanted if share >= 1.0 else self._held + share * (wanted - self._held)
-            self._gain = settings.stand_gain + share * (1.0 - settings.stand_gain)
+            self._gain = self._from_gain + share * (1.0 - self._from_gain)
+            if self._left is not None:
+                kp = self._left.kp + share * (kp - self._left.kp)
+                kd = self._left.kd + share * (kd - self._left.kd)
+                self._left = self._left if share < 1.0 else None
             now_frame = self.reference.frame(self.frame)
-            reference = now_frame.joint_pos[self._to_robot]
-            up = quat_inv_rotate(now_frame.body_quat_w[self._root], UP)
-            self.playlist.advance()
+            reference = now_frame.joint_pos[skill.to_robot]
+            up = quat_inv_rotate(now_frame.body_quat_w[skill.root], UP)
+            self._playing.advance()
         self._number += 1
         return Request(
             number=self._number,
             mode=self.mode,
             joint_pos=self._target,
-            kp=self._gain * self._kp,
-            kd=self._gain * self._kd,
+            kp=self._gain * kp,
+            kd=self._gain * kd,
             up_b=up,
             reference=reference,
             overruns=overruns,
@@ -294,20 +306,7 @@ class Pilot:
 
     def measured(self, state: RobotState) -> Measured:
         """A robot's state as the policy's observations read it."""
-        joints = array(state.joint_pos)[self._to_policy]
-        quat = array(state.imu_quat_w)
-        offset, turn = self.anchor.pose(joints)
-        known: Odometry | None = state.odometry
-        return Measured(
-            joint_pos=joints,
-            joint_vel=array(state.joint_vel)[self._to_policy],
-            root_ang_vel_b=state.gyro,
-            anchor_quat_w=quat_mul(quat, matrix_to_quat(turn)),
-            anchor_pos_w=None if known is None else known.pos_w + quat_rotate(quat, offset),
-            root_lin_vel_b=None if known is None else known.lin_vel_b,
-            root_pos_w=None if known is None else known.pos_w,
-            root_quat_w=quat,
-        )
+        return self.skill.measured(state)
 
     # parts ---------------------------------------------------------------------------------
 
@@ -336,28 +335,49 @@ class Pilot:
 
     def _start(self) -> None:
         self.playlist.start()
-        self._taken = 0.0
+        self._taken, self._from_gain = 0.0, self.settings.stand_gain
         self._held = self._target
-        self._action = np.zeros(len(self._action))
-        self.player.restart()
+        self.skill.restart()
 
-    def _end(self, now: float) -> None:
+    def _hand_over(self, skill: Skill) -> None:
+        """Another policy takes over, within `PilotSettings.fade_s`, from what is commanded now."""
+        self._left, self.skill = self.skill, skill
+        self._taken, self._from_gain, self._held = 0.0, 1.0, self._target
+        skill.restart(self._target)
+
+    def _hold(self, now: float, state: RobotState) -> None:
+        """From the present frame into a pose in which the robot can stay."""
+        self.machine.go(Mode.HOLD, now)
+        if self.stander is None:
+            self.playlist.settle()
+            return
+        self.stander.take_over(self._tracker, self.reference, self.frame, state)
+        self.playlist.settle()
+        self._hand_over(self.stander.skill)
+
+    def _take_back(self, state: RobotState) -> None:
+        """Let the tracker go on from the pose in which a stander holds."""
+        if self.stander is not None and self.skill is self.stander.skill:
+            self.playlist.reference = self.stander.give_back(self._tracker, state)
+            self.playlist.frame = 0
+            self._hand_over(self._tracker)
+
+    def _end(self, now: float, state: RobotState) -> None:
         """What is played is over: what comes after it, or hold."""
         if not self.playlist.follow():
-            self.playlist.settle()
-            self.machine.go(Mode.HOLD, now)
+            self._hold(now, state)
 
-    def _choose(self, now: float, event: str) -> None:
+    def _choose(self, now: float, event: str, state: RobotState) -> None:
         """What is asked of the clips, while the policy runs; anything else is nothing."""
         playlist = self.playlist
         if self.mode not in (Mode.TRACK, Mode.HOLD):
             return
         if event == Event.HOLD and self.mode == Mode.TRACK:
-            playlist.settle()
-            self.machine.go(Mode.HOLD, now)
+            self._hold(now, state)
         elif event == Event.LOOP:
             playlist.looping = not playlist.looping
         elif event == Event.NEXT:
+            self._take_back(state)
             playlist.next()
             self.machine.go(Mode.TRACK, now)
         elif event.startswith((CLIP, QUEUE)):
@@ -367,6 +387,7 @@ class Pilot:
             if event.startswith(QUEUE) and self.mode == Mode.TRACK:
                 playlist.queue(int(number))
             else:
+                self._take_back(state)
                 playlist.switch(int(number))
                 self.machine.go(Mode.TRACK, now)
 

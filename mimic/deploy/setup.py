@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +17,15 @@ from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.pilot import Pilot, PilotSettings
 from mimic.deploy.playlist import Playlist
 from mimic.deploy.rest import Rest
+from mimic.deploy.skill import Stander, check_stander
 from mimic.deploy.trips import Thresholds
 from mimic.policy.observations import Reference
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from motions import RobotMotion
+
+if TYPE_CHECKING:
+    from robots import Robot
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SHIPPED_POLICY = ASSETS / "policy_g1_demo.onnx"
@@ -81,25 +86,55 @@ def gains_of(player: PolicyPlayer, identity: RobotIdentity) -> tuple[np.ndarray,
 
 
 def command_limits(
-    player: PolicyPlayer, identity: RobotIdentity, settings: DeploySettings
+    player: PolicyPlayer,
+    identity: RobotIdentity,
+    settings: DeploySettings,
+    stander: PolicyPlayer | None = None,
 ) -> CommandLimits:
-    """What commands of this policy to this robot are kept within.
+    """What commands of this policy to this robot are kept within, and of another that holds.
 
     The largest stiffness is scaled as the gains are: in a gantry, the guard holds to it too.
     """
     kp, kd = gains_of(player, identity)
+    if stander is not None:
+        other = gains_of(stander, identity)
+        kp, kd = np.maximum(kp, other[0]), np.maximum(kd, other[1])
     limits = limits_of(identity, kp, kd, 1.0 / settings.command_hz, settings.limits)
     return replace(limits, kp_cap=settings.pilot.gains * limits.kp_cap)
 
 
-def make_guard(player: PolicyPlayer, identity: RobotIdentity, settings: DeploySettings) -> Guard:
-    """The guard of a policy on a robot.
+def make_guard(
+    player: PolicyPlayer,
+    identity: RobotIdentity,
+    settings: DeploySettings,
+    stander: PolicyPlayer | None = None,
+) -> Guard:
+    """The guard of a policy on a robot, and of another that holds.
 
     Raises:
-        MimicError: the policy is not for this robot.
+        MimicError: a policy is not for this robot.
     """
     check_contract(player.contract, identity, player.path)
-    return Guard(identity, command_limits(player, identity, settings), settings.thresholds)
+    limits = command_limits(player, identity, settings, stander)
+    return Guard(identity, limits, settings.thresholds)
+
+
+def make_stander(
+    player: PolicyPlayer,
+    tracker: PolicyPlayer,
+    robot: Robot,
+    identity: RobotIdentity,
+    settings: DeploySettings,
+) -> Stander:
+    """A policy that holds what another one has tracked.
+
+    Raises:
+        MimicError: it is not for this robot, tracks nothing, or runs at another rate.
+    """
+    check_contract(player.contract, identity, player.path)
+    check_stander(player, tracker)
+    pilot = settings.pilot
+    return Stander(player, robot, identity, settle_s=pilot.settle_s, gains=pilot.gains)
 
 
 def make_pilot(
@@ -112,6 +147,7 @@ def make_pilot(
     library: Sequence[Reference] = (),
     rest: Rest | None = None,
     playlist: Playlist | None = None,
+    stander: Stander | None = None,
 ) -> Pilot:
     """The pilot of a policy on a robot; see `Pilot`.
 
@@ -128,4 +164,5 @@ def make_pilot(
         library=library,
         rest=rest,
         playlist=playlist,
+        stander=stander,
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +37,8 @@ LIN_VEL, ANG_VEL = np.array([0.5, 0.5, 0.2]), np.array([0.52, 0.52, 0.78])
 """m/s, rad/s: the widest kick, along the world's axes."""
 EVERY = (1.0, 3.0)
 """s between two kicks."""
-NOISE = {"joint_pos_noise": 0.01, "joint_vel_noise": 0.5, "gyro_noise": 0.2, "tilt_noise": 0.02}
-"""Standard deviations in each state."""
+NOISE = Imperfections(joint_pos_noise=0.01, joint_vel_noise=0.5, gyro_noise=0.2, tilt_noise=0.02)
+"""That of training: standard deviations in each state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def episode(
     robot = robots.load(contract.robot.name)
     name, reference = clip
     dt = contract.control_dt
-    flaws = Imperfections(**NOISE, seed=seed) if noise else Imperfections()
+    flaws = replace(NOISE, seed=seed) if noise else Imperfections()
     settings = SimulationSettings(tick=dt, physics_hz=4.0 / dt)
     simulated = SimulatedRobot(robot, settings, flaws)
     deploy = DeploySettings(command_hz=1.0 / dt, pilot=PilotSettings(stand_s=0.6, ready_s=0.4))

@@ -58,6 +58,9 @@ class Deploy:
     live: Path | None = None
     """Follow poses that come in while the robot moves, in place of clips: a socket is made here,
     and `mimic stream - --live` sends to it. Without them the robot stands."""
+    hold_policy: Path | None = None
+    """A policy file that takes over where the robot is to hold: one that stands well, such as
+    `mimic/assets/policy_g1_student.onnx`. By default the policy itself holds."""
     hold: float = 3.0
     """Seconds of holding the last frame, after which the deployment ends."""
     seconds: float | None = None

@@ -27,12 +27,19 @@ from mimic.deploy.operator import HELP, Operator, Timetable
 from mimic.deploy.pace import Pace
 from mimic.deploy.pilot import Pilot, PilotSettings
 from mimic.deploy.recorder import Recorder
-from mimic.deploy.replay import DESCRIPTION, POLICY, RECORD, identity_to
+from mimic.deploy.replay import DESCRIPTION, HOLD_POLICY, POLICY, RECORD, identity_to
 from mimic.deploy.rest import Rest
 from mimic.deploy.robot_process import RobotProcessConfig
 from mimic.deploy.session import ended, guard_process, short_folder, simulated_robot
-from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, references_of
+from mimic.deploy.setup import (
+    DeploySettings,
+    command_limits,
+    make_pilot,
+    make_stander,
+    references_of,
+)
 from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_of, physics_rate
+from mimic.deploy.skill import Stander
 from mimic.deploy.start import check_alone, check_seen, confirm, look_at
 from mimic.deploy.target import Target, as_reached, target_of
 from mimic.deploy.wire.network import open_network
@@ -77,6 +84,7 @@ def deploy(options: Deploy) -> int:
     if not target.simulated:
         identity = replace(identity, mode_machine=as_reached(identity))
     check_contract(player.contract, identity, player.path)
+    stander = stander_of(options, player, robot, identity, settings)
     files = [each.path for each in find_motion_files(options.motion)] if options.motion else []
     clips = references_of(player, files)
     further = [each.path for each in find_motion_files(options.library)] if options.library else []
@@ -89,8 +97,9 @@ def deploy(options: Deploy) -> int:
         stream = LiveStream(options.live, robot, time.monotonic)
         playlist = live_playlist(stream, player, robot, rest, settings)
     pilot = make_pilot(
-        player, identity, clips, anchor, settings, library=library, rest=rest, playlist=playlist
-    )
+        player, identity, clips, anchor, settings, library=library, rest=rest, playlist=playlist,
+        stander=stander,
+    )  # fmt: skip
     results: dict[str, Any] | None = None
     with ExitStack() as stack:
         if stream is not None:
@@ -101,11 +110,11 @@ def deploy(options: Deploy) -> int:
             where = where or folder
             config = robot_config(options, target, settings, folder)
             simulated = stack.enter_context(simulated_robot(config))
-        check_robot(options, target, where, player, identity, settings)
+        check_robot(options, target, where, pilot, settings)
         guard = GuardConfig(
             bus=where,
             identity=identity,
-            limits=command_limits(player, identity, settings),
+            limits=command_limits(player, identity, settings, holding(pilot)),
             thresholds=settings.thresholds,
             tick=1.0 / settings.command_hz,
             every=every,
@@ -191,6 +200,32 @@ def player_of(options: Deploy) -> PolicyPlayer:
     return player
 
 
+def stander_of(
+    options: Deploy,
+    player: PolicyPlayer,
+    robot: Robot,
+    identity: RobotIdentity,
+    settings: DeploySettings,
+) -> Stander | None:
+    """The policy that is to hold; None where it is the policy itself.
+
+    Raises:
+        MimicError: no policy file of ours, or one that cannot hold on this robot what is tracked.
+    """
+    path = options.hold_policy
+    if path is None:
+        return None
+    source = find_policy(path)
+    if source.kind != "onnx":
+        raise MimicError(f"--hold-policy {path}: only policy files (.onnx) can hold")
+    return make_stander(PolicyPlayer(source.file), player, robot, identity, settings)
+
+
+def holding(pilot: Pilot) -> PolicyPlayer | None:
+    """The policy of its own that holds, if there is one."""
+    return None if pilot.stander is None else pilot.stander.skill.player
+
+
 def live_playlist(
     stream: LiveStream, player: PolicyPlayer, robot: Robot, rest: Rest, settings: DeploySettings
 ) -> LivePlaylist:
@@ -245,8 +280,7 @@ def check_robot(
     options: Deploy,
     target: Target,
     where: str,
-    player: PolicyPlayer,
-    identity: RobotIdentity,
+    pilot: Pilot,
     settings: DeploySettings,
 ) -> None:
     """The gates of a robot that is there: alone, well, enough of it measured, and meant.
@@ -254,13 +288,16 @@ def check_robot(
     Raises:
         MimicError, RobotError: the first gate that refuses; nothing was sent.
     """
+    identity, stander = pilot.identity, holding(pilot)
     bus, pace = open_network(where, 1.0 / settings.command_hz), Pace(options.pace)
     thresholds, waits = settings.thresholds, options.lock_step
     check_alone(bus)
     seen = look_at(bus, identity, pace)
     check_seen(seen, identity, thresholds, waits=waits or target.simulated)
     known = options.estimate or seen.state.odometry is not None
-    check_observed(player.contract, odometry=known)
+    for policy in (pilot.player, stander):
+        if policy is not None:
+            check_observed(policy.contract, odometry=known)
     if not target.simulated and target.send:
         confirm(identity.name, where, options.confirm)
         # It took a while to type that.
@@ -369,12 +406,16 @@ def record_in(
         shutil.copyfile(path, folder / also[-1])
     if options.describe is not None:
         shutil.copyfile(options.describe, folder / DESCRIPTION)
+    stander = holding(pilot)
+    if stander is not None:
+        shutil.copyfile(stander.path, folder / HOLD_POLICY)
     header: dict[str, Any] = {
         "velocity": list(options.velocity),
         "describe": options.describe is not None,
         "live": options.live is not None,
         "joints": pilot.identity.num_joints,
-        "observation": player.contract.observation_size,
+        "observation": pilot.observation_size,
+        "hold_policy": stander is not None,
         "policy": str(player.path.name),
         "policy_sha256": hashlib.sha256(player.path.read_bytes()).hexdigest(),
         "motions": kept,
@@ -438,10 +479,7 @@ def write_video_of(
     times = np.array([at for at, _ in loop.kept])
     at = np.clip(np.searchsorted(times, results["time"], "right") - 1, 0, len(times) - 1)
     rows = np.array([row for _, row in loop.kept])[at]
-    order = [contract.joint_names.index(name) for name in robot.joint_names]
-    reference = States(
-        root_pos_w=rows[:, :3], root_quat_w=rows[:, 3:7], joint_pos=rows[:, 7:][:, order]
-    )
+    reference = States(root_pos_w=rows[:, :3], root_quat_w=rows[:, 3:7], joint_pos=rows[:, 7:])
     keys = [robot.body_names.index(name) for name in contract.body_names]
     places = [
         robot.body_poses(each.root_pos_w, each.root_quat_w, each.joint_pos)[0][:, keys]

@@ -46,7 +46,8 @@ class PilotLoop:
     Attributes:
         times: of the stages. trip, told: what the guard said last.
         ended: why the loop ended. lost: whether that is because the guard is not there any more.
-        kept: robot's time (s) and reference [7 + J] of each step, where ``keep_reference``.
+        kept: robot's time (s) and reference [7 + J] of each step (`Pilot.reference_pose`), where
+            ``keep_reference``.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class PilotLoop:
         self.deadlines = Deadlines(contract.control_dt, clock, pace.sleep)
         self.times = StageTimes(STAGES, clock)
         self.rows = Rows(pilot.identity.num_joints)
-        self._row = np.zeros((), step_layout(pilot.identity.num_joints, contract.observation_size))
+        self._row = np.zeros((), step_layout(pilot.identity.num_joints, pilot.observation_size))
         self._report: Any = None
         self.trip, self.told, self.ended = "", "", ""
         self.lost = False
@@ -184,10 +185,7 @@ class PilotLoop:
         if step is None:
             return
         if self.keep_reference and state is not None:
-            frame = pilot.reference.frame(pilot.frame)
-            root = pilot.player.contract.body_names.index(pilot.player.contract.root_body)
-            parts = (frame.body_pos_w[root], frame.body_quat_w[root], frame.joint_pos)
-            self.kept.append((state.tick * 1e-3, np.concatenate(parts)))
+            self.kept.append((state.tick * 1e-3, pilot.reference_pose))
         if mode != pilot.mode:
             # Before the request: in lock-step a robot hears of it before the next command.
             self.on_mode(mode, pilot.mode)
@@ -211,7 +209,8 @@ class PilotLoop:
         row["overruns"] = step.request.overruns
         row["events"] = ",".join(step.events).encode()[:64]
         row["trip"], row["state"] = report["trip"], report["state"]
-        row["observation"] = step.observation if len(step.observation) else 0.0
+        row["observation"] = 0.0
+        row["observation"][: len(step.observation)] = step.observation
         row["action"] = step.action if len(step.action) else 0.0
         row["frame"] = self.pilot.frame
         self.rows.of_request(step.request, row["request"])

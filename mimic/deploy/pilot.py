@@ -174,6 +174,24 @@ class Pilot:
         self._playing.frame = frame
 
     @property
+    def reference_pose(self) -> Array:
+        """[7 + J] of the present frame: the base's place (m), its orientation (wxyz), and the
+        joints (rad) in the robot's order."""
+        frame, skill = self.reference.frame(self.frame), self.skill
+        parts = (
+            frame.body_pos_w[skill.root],
+            frame.body_quat_w[skill.root],
+            frame.joint_pos[skill.to_robot],
+        )
+        return np.concatenate(parts)
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers that a network of this deployment observes at most."""
+        skills = [self._tracker] + ([self.stander.skill] if self.stander is not None else [])
+        return max(skill.contract.observation_size for skill in skills)
+
+    @property
     def _playing(self) -> Playlist:
         stands = self.stander is not None and self.skill is self.stander.skill
         return self.stander.playlist if self.stander is not None and stands else self.playlist

@@ -28,13 +28,21 @@ from mimic.deploy.packing import Rows
 from mimic.deploy.pilot import Pilot
 from mimic.deploy.recorder import Record, read_record
 from mimic.deploy.rest import Rest
-from mimic.deploy.setup import DeploySettings, command_limits, make_pilot, references_of
+from mimic.deploy.setup import (
+    DeploySettings,
+    command_limits,
+    make_pilot,
+    make_stander,
+    references_of,
+)
+from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError, input_error
 
 if TYPE_CHECKING:
     from robots import Robot
 
 RECORD, POLICY, DESCRIPTION = "session.rec", "policy.onnx", "policy.toml"
+HOLD_POLICY = "hold_policy.onnx"
 BOUNDARIES = (
     "signals -> observation", "observation -> action", "action -> request", "request -> command",
     "command -> state",
@@ -112,18 +120,23 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
         raise input_error(
             record.path, "the record's header is incomplete", found=str(error)
         ) from error
-    if (identity.num_joints, player.contract.observation_size) != (
-        header["joints"], header["observation"],
-    ):  # fmt: skip
-        raise MimicError(f"{folder}: {POLICY} is not the policy of this session")
-    robot = robots.load(player.contract.robot.name)
+    robot, stander = robots.load(player.contract.robot.name), None
+    if header.get("hold_policy"):
+        holds = PolicyPlayer(_file(folder, HOLD_POLICY))
+        stander = make_stander(holds, player, robot, identity, settings)
     anchor = Chain.of(robot, player.contract.anchor_body, player.contract.joint_names)
     clips = references_of(player, motions)
     library = references_of(player, further) if further else []
     # Sessions of before say nothing of where a robot can stay, and held their last frame.
     rest = Rest.of(player.contract, robot, [*clips, *library]) if header.get("rests") else None
-    pilot = make_pilot(player, identity, clips, anchor, settings, library=library, rest=rest)
-    limits = command_limits(player, identity, settings)
+    pilot = make_pilot(
+        player, identity, clips, anchor, settings, library=library, rest=rest, stander=stander,
+    )  # fmt: skip
+    if (identity.num_joints, pilot.observation_size) != (header["joints"], header["observation"]):
+        raise MimicError(f"{folder}: {POLICY} is not the policy of this session")
+    limits = command_limits(
+        player, identity, settings, None if stander is None else stander.skill.player
+    )
     again = _Again(pilot, limits, record)
     difference, states = again.run(), 0
     if simulate and lock_step and header.get("robot_process"):
@@ -197,11 +210,12 @@ class _Again:
             except MimicError as error:
                 pilot.fail(now, str(error))
             else:
-                differs = _differ(observation, row["observation"])
+                seen = row["observation"][: len(observation)]
+                differs = _differ(observation, seen)
                 if differs or not row["acted"]:
                     return self._told(0, step, now, "the observation", differs)
                 action = np.array(row["action"])
-                differs = _differ(pilot.act(row["observation"]), action)
+                differs = _differ(pilot.act(seen), action)
                 if differs:
                     return self._told(1, step, now, "the action", differs)
                 pilot.remember(action)

@@ -176,6 +176,10 @@ def root_vel_heading(state: State) -> Any:
     return joined(linear, spin)
 
 
+JOINTS_FROM = 13
+"""First column of ``motion_frame`` that is a joint position."""
+
+
 def motion_frame(state: State) -> Any:
     """A frame of motion as discriminators of motion priors see it, [..., 13 + 2 J + 3 B].
 

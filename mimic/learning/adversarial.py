@@ -55,10 +55,8 @@ class AdversarialPPO(PPO):
         found.spec, found.ranks, found.device = spec, ranks, device
         found._demonstrations = None
         found._seen, found._rewards, found._scaled = [], [], False
-        size = spec.sizes.get(cls.group, 0)
-        if not size:
-            # Only the policy is wanted, from a run whose windows are not computed here.
-            size = 1
+        # Where only the policy is wanted, windows may not be computed.
+        size = found.window_size(spec, config) if cls.group in spec.sizes else 1
         found.discriminator = found.network(size).to(device)
         ranks.same_start([found.discriminator])
         c = config
@@ -77,6 +75,15 @@ class AdversarialPPO(PPO):
     _scaled: bool
 
     # what a method is ------------------------------------------------------------------------
+
+    @classmethod
+    def window_size(cls, spec: EnvSpec, config: Any) -> int:
+        """Columns of a window."""
+        return spec.sizes[cls.group]
+
+    def windows_of(self, transition: Transition) -> torch.Tensor:
+        """The windows [N, D] that a control step has led to."""
+        return transition.following_obs(self.group)
 
     def network(self, size: int) -> Discriminator:
         """The discriminator of windows [B, size]."""
@@ -103,7 +110,7 @@ class AdversarialPPO(PPO):
     def observe(self, transition: Transition) -> None:
         """Record a control step with ``r = w_task r_task + w_style r_style dt``."""
         c = self.config
-        windows = transition.following_obs(self.group)
+        windows = self.windows_of(transition)
         if not self._scaled:
             # Without this the first rollout would be rewarded by raw windows.
             self._learn_scale(windows)

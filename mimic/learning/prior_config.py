@@ -112,4 +112,42 @@ class AMPConfig(DiscriminatorConfig):
             raise MimicError(f"frames must be at least 2, got {self.frames}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ADDConfig(DiscriminatorConfig):
+    """Adversarial differential discriminator (Zhang et al. 2025, arXiv 2505.04961)."""
+
+    task_weight: float = 0.0
+    """Weight of the task's own reward: none of its kernels is needed."""
+    style_weight: float = 1.0
+    """Weight of the discriminator's reward."""
+    gradient_penalty: float = 2.0
+    """Weight of the squared slope of the discriminator at what it looks at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GAILConfig(DiscriminatorConfig):
+    """Generative adversarial imitation learning (Ho and Ermon 2016, arXiv 1606.03476)."""
+
+    sees: Literal["transition", "action"] = "transition"
+    """Whether the discriminator sees a state and the next, or a state and an action."""
+    task_weight: float = 0.0
+    """Weight of the task's own reward."""
+    style_weight: float = 1.0
+    """Weight of the discriminator's reward."""
+    reward_scale: float = 1.0
+    """Factor of the discriminator's reward."""
+    discriminator_hidden: tuple[int, ...] = (100, 100)
+    """Widths of the discriminator's hidden layers."""
+    discriminator_decay: float = 0.0
+    """AdamW's weight decay, of the discriminator."""
+    discriminator_epochs: int = 1
+    """Passes of the discriminator over an iteration's windows."""
+    gradient_penalty: float = 0.0
+    """Weight of the squared slope of the discriminator at what is demonstrated."""
+    remembered: int = 0
+    """Windows of earlier iterations that the discriminator goes on seeing."""
+
+
 AMP_PRESETS = presets_of(AMPConfig, **SMALL)
+ADD_PRESETS = presets_of(ADDConfig, **SMALL)
+GAIL_PRESETS = presets_of(GAILConfig, discriminator_batch=512, discriminator_batches=6)

@@ -55,6 +55,16 @@ ALGORITHMS: Mapping[str, Entry] = {
         "mimic.learning.prior_config:AMPConfig",
         "mimic.learning.prior_config:AMP_PRESETS",
     ),
+    "add": Entry(
+        "mimic.learning.algorithms.add:ADD",
+        "mimic.learning.prior_config:ADDConfig",
+        "mimic.learning.prior_config:ADD_PRESETS",
+    ),
+    "gail": Entry(
+        "mimic.learning.algorithms.gail:GAIL",
+        "mimic.learning.prior_config:GAILConfig",
+        "mimic.learning.prior_config:GAIL_PRESETS",
+    ),
 }
 
 METHODS = ("build", "act", "observe", "update", "policy", "state_dict", "load_state_dict")

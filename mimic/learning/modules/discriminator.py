@@ -47,6 +47,30 @@ class Discriminator(nn.Module):
         self.normalizer.eval()
 
 
+class DifferenceDiscriminator(Discriminator):
+    """``D = MLP(x / max(mean |x|, 1e-4))``: of differences, whose zero stays zero."""
+
+    mean: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, size: int, hidden: Sequence[int]) -> None:
+        super().__init__(size, hidden)
+        self.normalizer = None
+        self.register_buffer("mean", torch.ones(size))
+        self.register_buffer("count", torch.zeros(()))
+
+    def normalised(self, x: torch.Tensor) -> torch.Tensor:
+        return x / self.mean.clamp_min(LEAST)
+
+    def learn_mean(self, mean: torch.Tensor, count: int) -> None:
+        """Take the mean absolute values [D] of ``count`` inputs into the running ones."""
+        self.count += count
+        self.mean += (mean - self.mean) * (count / self.count)
+
+    def learn_scale(self, x: torch.Tensor) -> None:
+        self.learn_mean(x.abs().mean(0), len(x))
+
+
 def rectifier(size: int, hidden: Sequence[int]) -> nn.Sequential:
     """Linear layers with rectified linear units after each."""
     layers: list[nn.Module] = []

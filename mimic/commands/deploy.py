@@ -106,7 +106,7 @@ class CheckDeployment:
     older: ClassVar[Mapping[str, str]] = {}
 
     policy: Annotated[Path, tyro.conf.Positional]
-    """policy.onnx."""
+    """policy.onnx, or a run directory that has one."""
     describe: Path | None = None
     """A description (.toml) of another program's policy, where that says too little itself."""
     robot: str | None = None
@@ -118,17 +118,15 @@ class CheckDeployment:
     def run(self) -> int:
         """0 where every rung is passed, 1 where one is not."""
         import robots
+        from mimic.commands.deploying import policy_file
         from mimic.deploy.check import ladder, table
         from motions.robot.dataset import find_motion_files
 
-        if not self.policy.is_file():
-            from mimic_base.errors import MimicError
-
-            raise MimicError(f"policy file '{self.policy}' does not exist")
+        policy = policy_file(self.policy, described=self.describe is not None)
         files = [each.path for each in find_motion_files(self.motion)] if self.motion else []
         robot = robots.load(self.robot) if self.robot else None
         rungs = []
-        for rung in ladder(self.policy, files, robot, self.describe):
+        for rung in ladder(policy, files, robot, self.describe):
             rungs.append(rung)
             print(table([replace(rung, name=f"{rung.name:31}")])[0], flush=True)
         passed = sum(rung.go for rung in rungs)

@@ -43,9 +43,10 @@ from mimic.deploy.skill import Stander
 from mimic.deploy.start import check_alone, check_seen, confirm, look_at
 from mimic.deploy.target import Target, as_reached, target_of
 from mimic.deploy.wire.network import open_network
-from mimic.policy.opener import find_policy
+from mimic.policy.opener import CONFIG, EXPORTED, find_policy
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError, RobotError
+from mimic_base.files import check_folder_writable, check_writable
 from motions.robot.dataset import find_motion_files
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def deploy(options: Deploy) -> int:
             estimate=target.robot if options.estimate else "",
         )
         session, recorder = record_in(
-            options, player, files, further, pilot, settings, config, every
+            options, player, files, further, pilot, settings, config, guard
         )
         operator = Operator(keys=True, timetable=timetable)
         told = f"a simulated {robot.title}" if target.simulated else identity.name
@@ -185,15 +186,7 @@ def player_of(options: Deploy) -> PolicyPlayer:
     Raises:
         MimicError: no policy file, or one that says too little of itself.
     """
-    path = options.policy
-    if options.describe is None:
-        source = find_policy(path)
-        if source.kind != "onnx":
-            raise MimicError(
-                f"{path}: only policy files (.onnx) are deployed; make one with "
-                f"mimic export {path}, or say what another program's is with --describe"
-            )
-        path = source.file
+    path = policy_file(options.policy, described=options.describe is not None)
     player = open_policy(path, options.describe, options.velocity)
     for line in notes_of(player):
         print(line)
@@ -224,6 +217,39 @@ def stander_of(
 def holding(pilot: Pilot) -> PolicyPlayer | None:
     """The policy of its own that holds, if there is one."""
     return None if pilot.stander is None else pilot.stander.skill.player
+
+
+def policy_file(named: Path, *, described: bool = False) -> Path:
+    """The policy file that is meant: itself, or that of a run's folder.
+
+    Args:
+        described: whether another file says what it is, so that it need not be an ONNX file.
+
+    Raises:
+        MimicError: nothing there, a folder without one, or a file that is no policy file.
+    """
+    if not named.exists():
+        raise MimicError(
+            f"policy '{named}' does not exist; name a policy.onnx, or the folder of a run that was "
+            "exported"
+        )
+    if named.is_dir():
+        if (named / EXPORTED).is_file():
+            return named / EXPORTED
+        if not (named / CONFIG).is_file() and not (named / "checkpoints").is_dir():
+            raise MimicError(
+                f"{named}: a folder without {EXPORTED}, and no run's; name a policy file, or a "
+                "run's folder"
+            )
+        raise MimicError(
+            f"{named}: this run has no {EXPORTED} yet; make it with mimic export {named}"
+        )
+    if not described and find_policy(named).kind != "onnx":
+        raise MimicError(
+            f"{named}: only policy files (.onnx) are deployed; make one with "
+            f"mimic export {named}, or say what another program's is with --describe"
+        )
+    return named
 
 
 def live_playlist(
@@ -343,6 +369,8 @@ def check_options(options: Deploy) -> Target:
         from mimic.viewer.video import FPS, SIZE, check_video
 
         check_video(options.video, SIZE, FPS)
+        check_writable(options.video)
+    check_folder_writable(options.out)
     return target
 
 
@@ -377,7 +405,7 @@ def record_in(
     pilot: Pilot,
     settings: DeploySettings,
     config: RobotProcessConfig | None,
-    every: int,
+    guard: GuardConfig,
 ) -> tuple[Path, Recorder]:
     """A folder for the session, with what a replay needs, and the recorder in it."""
     name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -424,9 +452,9 @@ def record_in(
         "identity": identity_to(pilot.identity),
         "settings": asdict(settings),
         "lock_step": options.lock_step,
-        "every": every,
+        "every": guard.every,
         "pace": options.pace,
-        "estimate": config.robot if config is not None and options.estimate else "",
+        "estimate": guard.estimate,
         "robot_process": config and {**asdict(config), "bus": "", "network": "", "results": ""},
     }
     return folder, Recorder(folder / RECORD, header)

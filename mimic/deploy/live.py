@@ -7,10 +7,11 @@ the ``time`` (s, monotonic clock of this computer) at which its source was read.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ LONGEST = 1 << 16
 """Bytes of a line at most."""
 LOST_S = 0.15
 """s without a frame after which the stream is lost."""
+COAST_S = 0.6
+"""s within which the reference comes to a halt where the stream is lost."""
 AHEAD_S = 0.05
 """s by which a pose is carried on at its speed until the next one comes."""
 
@@ -64,6 +67,7 @@ class LiveStream:
         self.bad = self.frames = 0
         self._names: list[str] | None = None
         self._buffer, self._sender = b"", None
+        _make_room(path)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._listening.bind(str(path))
@@ -160,6 +164,51 @@ class LiveStream:
         return [str(name) for name in names]
 
 
+def _make_room(path: Path) -> None:
+    """Take away a socket of ours on which nobody listens any more; refuse everything else.
+
+    Raises:
+        RobotError: a file of another program, or a socket on which somebody listens.
+    """
+    if not os.path.lexists(path):
+        return
+    if not path.is_socket():
+        what = "a folder" if path.is_dir() else "another program's file"
+        raise RobotError(f"--live {path}: {what} is there; name a place where nothing is")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(1.0)
+        try:
+            asking.connect(str(path))
+        except ConnectionRefusedError:
+            # Left behind by a deployment that was killed.
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            return
+        except OSError as error:
+            raise RobotError(
+                f"--live {path}: another program's socket is there ({error.strerror or error}); "
+                "name a place where nothing is"
+            ) from error
+    raise RobotError(
+        f"--live {path}: another program listens there already; end it, or name another place"
+    )
+
+
+def _coasting(
+    reference: Reference, frame: int, velocity: Array, frames: int, dt: float
+) -> Reference:
+    """A frame that moves on as a whole at ``velocity`` [3] m/s, slowing down within `COAST_S`."""
+    time = np.minimum(dt * np.arange(frames), COAST_S)
+    way = time - time**2 / (2.0 * COAST_S)
+    still = moves.held(reference, frame, frames)
+    slower = (1.0 - time / COAST_S)[:, None, None] * velocity
+    return replace(
+        still,
+        body_pos_w=still.body_pos_w + way[:, None, None] * velocity,
+        body_lin_vel_w=np.broadcast_to(slower, still.body_lin_vel_w.shape).copy(),
+    )
+
+
 class LivePlaylist(Playlist):
     """A playlist whose reference is what has come last.
 
@@ -229,6 +278,17 @@ class LivePlaylist(Playlist):
     def follow(self) -> bool:
         self.following = False
         return False
+
+    def settle(self) -> None:
+        """As for clips; the robot is let coast, since a walker who stops at once falls over."""
+        if self._moving is not None and self._moved is not None:
+            live = moves.turned_and_moved(self._moving, *self._moved)
+            velocity = live.body_lin_vel_w[0, self._body] * [1.0, 1.0, 0.0]
+            self.reference = _coasting(
+                self.reference, self.frame, velocity, self._settle + 2, self._dt
+            )
+            self.frame = 0
+        super().settle()
 
     def listen(self) -> None:
         """Take what has come into the reference; once in each control step, while tracking."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +32,9 @@ from mimic.deploy.simulated import SimulatedRobot, SimulationSettings
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError, RobotError
 from motions import RobotMotion
+from tests.retarget.stream_helpers import lines_of
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def line(robot: robots.Robot, **changes: object) -> bytes:
 def test_frames_come_over_the_socket_and_bad_lines_are_counted(robot, tmp_path: Path) -> None:
     path = tmp_path / "live"
     stream = LiveStream(path, robot, lambda: 9.0)
-    with pytest.raises(RobotError, match="no socket can be made"):
+    with pytest.raises(RobotError, match="another program listens there already"):
         LiveStream(path, robot, lambda: 9.0)
     assert stream.newest() is None
     sender = socket.socket(socket.AF_UNIX)
@@ -77,6 +84,33 @@ def test_frames_come_over_the_socket_and_bad_lines_are_counted(robot, tmp_path: 
     again.close()
     stream.close()
     assert not path.exists()
+
+
+def test_what_is_at_its_place_is_told_apart(robot, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(RobotError, match="another program's file is there"):
+        LiveStream(tmp_path / "notes", robot, lambda: 9.0)
+    with pytest.raises(RobotError, match="a folder is there"):
+        LiveStream(tmp_path, robot, lambda: 9.0)
+    with pytest.raises(RobotError, match="no socket can be made there .No such file"):
+        LiveStream(tmp_path / "none" / "live", robot, lambda: 9.0)
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    other.bind(str(tmp_path / "datagrams"))
+    with pytest.raises(RobotError, match="another program's socket is there"):
+        LiveStream(tmp_path / "datagrams", robot, lambda: 9.0)
+    other.close()
+    # Left behind by a deployment that was killed: nobody listens on it.
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "left"))
+    left.close()
+    stream = LiveStream(tmp_path / "left", robot, lambda: 9.0)
+    sender = socket.socket(socket.AF_UNIX)
+    sender.connect(str(tmp_path / "left"))
+    sender.sendall(header(robot) + line(robot))
+    assert stream.newest() is not None
+    sender.close()
+    stream.close()
+    assert (tmp_path / "notes").read_text() == "mine"
 
 
 def test_it_follows_what_comes_and_stands_when_the_stream_is_lost(robot) -> None:
@@ -128,3 +162,89 @@ def test_it_follows_what_comes_and_stands_when_the_stream_is_lost(robot) -> None
     assert np.linalg.norm(simulated.body.data.qvel[:2]) < 0.2
     assert simulated.body.state.root_pos_w[2] > 0.7
     assert "170 frames" in playlist.latency_line() and " 10.0 ms p50" in playlist.latency_line()
+
+
+def test_a_person_at_the_stream_is_followed_and_its_loss_blends_to_standing(
+    robot, tmp_path: Path
+) -> None:
+    """A clip of a person through ``mimic stream - --live``, a process of its own, to the robot; a
+    frame is read when its moment has come in the robot's time, so that it is the same everywhere.
+    """
+    from motions.human import demo
+
+    human = demo.generate("walk")
+    lines = lines_of(human)[: 1 + round(2.5 * human.fps)]
+    player = PolicyPlayer(SHIPPED_POLICY)
+    contract = player.contract
+    settings = DeploySettings(command_hz=50.0, pilot=PilotSettings(stand_s=0.6, ready_s=0.5))
+    simulated = SimulatedRobot(robot, SimulationSettings(tick=0.02, physics_hz=200.0))
+    clips = references_of(player, ())
+    rest = Rest.of(contract, robot, clips)
+    live = LiveStream(tmp_path / "live", robot, time.monotonic)
+    source = subprocess.Popen(
+        [sys.executable, "-m", "mimic.cli", "stream", "-", "--live", str(tmp_path / "live")],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=REPO,
+    )
+    assert source.stdin is not None and source.stderr is not None
+    sent: list[int] = [0]
+    begun: list[float] = []
+
+    def newest() -> LivePose | None:
+        """The frames whose moment has come, each waited for."""
+        if not begun:
+            begun.append(simulated.time)
+        found, moment = None, simulated.time - begun[0]
+        while source.stdin is not None and sent[0] < len(lines):
+            if sent[0] and (sent[0] - 1) / human.fps > moment:
+                break
+            source.stdin.write(lines[sent[0]].encode() + b"\n")
+            source.stdin.flush()
+            sent[0] += 1
+            end = time.monotonic() + 60.0
+            while sent[0] > 1 and (pose := live.newest()) is None and time.monotonic() < end:
+                time.sleep(0.001)
+            if sent[0] > 1:
+                assert pose is not None and live.bad == 0, source.stderr.read1().decode()
+                found = replace(pose, time=simulated.time)
+        return found
+
+    playlist = LivePlaylist(
+        newest, lambda: simulated.time, robot, contract, rest.pose,
+        body=contract.body_names.index(contract.anchor_body), blend=20, settle=40,
+        control_dt=contract.control_dt, rest=rest,
+    )  # fmt: skip
+    pilot = make_pilot(
+        player, simulated.identity, clips,
+        Chain.of(robot, contract.anchor_body, contract.joint_names), settings,
+        rest=rest, playlist=playlist,
+    )  # fmt: skip
+    steps = LockStep(simulated, make_guard(player, simulated.identity, settings), pilot, 1)
+    try:
+        while pilot.mode != Mode.TRACK:
+            steps.tick()
+        errors = []
+        while pilot.mode == Mode.TRACK:
+            steps.tick()
+            if playlist.following:
+                order = [robot.joint_names.index(name) for name in contract.joint_names]
+                joints = simulated.body.state.joint_pos[order]
+                errors.append(np.abs(joints - playlist.reference.joint_pos[0]).mean())
+        assert live.frames == len(lines) - 1
+        assert simulated.time - begun[0] == pytest.approx(2.5 + 0.15, abs=0.1)
+        walked = float(np.linalg.norm(simulated.body.state.root_pos_w[:2]))
+        person = human.pos_w[len(lines) - 2, 0] - human.pos_w[0, 0]
+        assert walked > 0.5 * float(np.linalg.norm(person[:2])) > 0.3
+        assert np.mean(errors) < 0.12, np.mean(errors)
+        for _ in range(250):
+            steps.tick()
+    finally:
+        source.stdin.close()
+        told = source.stderr.read().decode()
+        assert source.wait(60.0) == 0, told
+        live.close()
+    assert f"{len(lines) - 1} frames" in told
+    assert pilot.mode == Mode.HOLD and steps.guard.trip == "" and simulated.inspector.unsafe == 0
+    assert np.linalg.norm(simulated.body.data.qvel[:2]) < 0.2
+    assert simulated.body.state.root_pos_w[2] > 0.7

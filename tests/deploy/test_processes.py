@@ -340,10 +340,21 @@ def runs(process: int) -> bool:
     return "State:\tZ" not in status
 
 
-def test_a_folder_that_cannot_be_made_is_named_with_its_option(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(MimicError, match="--out .*file: the session's folder cannot be made there"):
+    with pytest.raises(InputError, match="file: cannot write: "):
         run(["deploy", str(SHIPPED_POLICY), "--lock-step", "--out", str(tmp_path / "file")])
+
+
+def test_a_folder_that_is_no_run_is_told_from_one_that_was_not_exported(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for words in (["deploy"], ["deploy", "check"]):
+        with pytest.raises(MimicError, match="a folder without policy.onnx, and no run's; name a"):
+            run([*words, str(tmp_path)])
+        with pytest.raises(MimicError, match="no policy.onnx yet; make it with mimic export .*run"):
+            run([*words, str(tmp_path / "run")])
+        with pytest.raises(MimicError, match="a folder without policy.onnx"):
+            run([*words, str(tmp_path), "--describe", str(TINY)])
 
 
 def test_a_guard_that_is_gone_is_no_success(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -400,6 +411,9 @@ def test_a_guard_that_is_gone_is_no_success(tmp_path: Path, monkeypatch, capsys)
         ([str(SHIPPED_POLICY), "--delay", "1000000000000"], "--delay must be at most 1000 ticks"),
         ([str(SHIPPED_POLICY), "--command-hz", "1e9"], "--command-hz must be at most 5000"),
         ([str(SHIPPED_POLICY), "--video", "walk.gif"], "a video's name must end in"),
+        ([str(SHIPPED_POLICY), "--video", "/proc/none/x.mp4"], "/proc/none/x.mp4: cannot write"),
+        ([str(SHIPPED_POLICY), "--video", "/dev/null/x.mp4"], "/dev/null/x.mp4: cannot write"),
+        ([str(SHIPPED_POLICY), "--out", "/proc/none"], "/proc/none: cannot write"),
         ([str(SHIPPED_POLICY), "--motion", "none.npz"], "none.npz"),
     ],
 )

@@ -20,6 +20,8 @@ from mimic.deploy.gates import check_start
 from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.pace import Pace
 from mimic.deploy.packing import Rows
+from mimic.deploy.recorder import read_record
+from mimic.deploy.replay import RECORD
 from mimic.deploy.robot_process import RobotProcessConfig
 from mimic.deploy.session import RobotHandle, short_folder, simulated_robot
 from mimic.deploy.setup import SHIPPED_POLICY
@@ -201,13 +203,15 @@ def words_for(folder: Path, out: Path) -> list[str]:
 
 
 def test_a_robot_that_is_there_gets_nothing_in_a_dry_run(tmp_path: Path, capsys) -> None:
-    with robot_on(pace=0.1) as (folder, handle):
-        words = words_for(folder, tmp_path)
+    with robot_on(pace=0.1, settings=SimulationSettings(odometry=False)) as (folder, handle):
+        words = [*words_for(folder, tmp_path), "--estimate"]
         assert run([*words, "--pace", "0.1", "--seconds", "0.2"]) in (0, 1)
         said = capsys.readouterr().out
         assert "dry run: nothing is sent" in said and "none of them sent" in said
         counted = handle.end()
     assert counted["commands"] == 0 and counted["senders"] == 0 and counted["limp"]
+    (session,) = tmp_path.iterdir()
+    assert read_record(session / RECORD).header["estimate"] == "unitree_g1"
 
 
 def test_a_robot_that_is_there_moves_where_that_is_confirmed(tmp_path: Path, capsys) -> None:

@@ -80,6 +80,15 @@ DEPLOY = Group(
     },
     default="run",
 )
+COMPARE = Group(
+    "trainings side by side",
+    {
+        "methods": Command(
+            "mimic.commands.compare:CompareMethods", "every method, same budget, one table"
+        ),
+    },
+    default="methods",
+)
 SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
     "motions": {
         "retarget": Command("retarget.command.cli:main", "human clips into motions of a robot"),
@@ -93,6 +102,7 @@ SECTIONS: Mapping[str, Mapping[str, Command | Group]] = {
         "train": Command("mimic.commands.train:main", "train a policy, or go on training"),
         "play": Command("mimic.commands.play:Play", "watch a policy: figures, video, window"),
         "evaluate": Command("mimic.commands.evaluate:Evaluate", "success and errors of a policy"),
+        "compare": COMPARE,
         "refine": Command("mimic.commands.refine:Refine", "clips as a policy physically does them"),
         "robustness": Command("mimic.commands.robustness:Robustness", "what makes a policy fall"),
         "deploy": DEPLOY,

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mimic_base.errors import MimicError
 from mimic_base.rotations import quat_rotate
 from motions import RobotMotion
 from robots import Robot
 
 BUNDLED = "assets/motions"
+WALK, WALKER = "assets/walk_g1_demo.npz", "unitree_g1"
 
 
 def default_motions(robot: Robot) -> list[Path | RobotMotion]:
@@ -21,6 +23,21 @@ def default_motions(robot: Robot) -> list[Path | RobotMotion]:
         path for path in sorted(folder.glob("*.npz")) if RobotMotion.load(path).robot == robot.name
     ]
     return [*found] or [squat(robot)]
+
+
+def demo_walk(robot: Robot) -> Path:
+    """The walk that comes with the program.
+
+    Raises:
+        MimicError: there is none for this robot.
+    """
+    file = Path(str(resources.files("mimic"))) / WALK
+    if robot.name != WALKER:
+        raise MimicError(
+            f"no clip comes with the program for robot '{robot.name}', only for '{WALKER}'; name "
+            "one with --motion FILE"
+        )
+    return file
 
 
 def squat(robot: Robot, seconds: float = 6.0, fps: float = 50.0) -> RobotMotion:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,16 +24,24 @@ from mimic_base.errors import MimicError
 if TYPE_CHECKING:
     from mimic.envs.environment import Environment
     from mimic.envs.motion_library import MotionLibrary
+    from mimic.evaluation.judge import TrainingJudge
     from mimic.learning.distributed import Ranks
-    from mimic.learning.runner import Runner
+    from mimic.learning.runner import Callback, Runner
+
+    Watch = Callable[[TrainingJudge | None, Runner], Callback]
 
 __all__ = ["TrainArguments", "check_saved_engine", "main", "parse", "resolved_task", "train"]
 
 SCHEMA = "humanoid-mimic/run/2"
 
 
-def train(args: TrainArguments) -> int:
-    """Train, or go on training, and leave a policy in the run directory."""
+def train(args: TrainArguments, watch: Watch | None = None) -> int:
+    """Train, or go on training, and leave a policy in the run directory.
+
+    Args:
+        watch: makes of the run's judge and its runner what is called after every iteration instead
+            of the judge.
+    """
     # Loading torch takes seconds; help and mistyped options should not wait for it.
     import torch
 
@@ -61,10 +69,10 @@ def train(args: TrainArguments) -> int:
     # The loop itself names the checkpoint; this is for what fails before and after it.
     where = f"{args.loop.num_envs} environments on {device}"
     with ranks(device) as group, one_line_of_device_trouble(where):
-        return _train(args, group)
+        return _train(args, group, watch)
 
 
-def _train(args: TrainArguments, group: Ranks) -> int:
+def _train(args: TrainArguments, group: Ranks, watch: Watch | None) -> int:
     with ExitStack() as stack:
         if args.resume is not None and group.first:
             # Asked for before the minutes that engines and programs take.
@@ -72,7 +80,7 @@ def _train(args: TrainArguments, group: Ranks) -> int:
 
             find_checkpoint(args.resume)
             stack.enter_context(run_lock(_resumed(args.resume)))
-        return _train_locked(args, group, stack)
+        return _train_locked(args, group, stack, watch)
 
 
 def _resumed(path: Path) -> Path:
@@ -80,7 +88,7 @@ def _resumed(path: Path) -> Path:
     return path if path.is_dir() else path.parent.parent
 
 
-def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
+def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack, watch: Watch | None) -> int:
     from mimic.evaluation.judge import TrainingJudge
     from mimic.learning.runner import start_runner
     from mimic.tasks import make_env
@@ -148,7 +156,7 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack) -> int:
         f"{args.loop.iterations}\n{folder}",
         flush=True,
     )
-    outcome = runner.learn(judge)
+    outcome = runner.learn(judge if watch is None else watch(judge, runner))
     print(f"{outcome} after {runner.iteration} iterations, {runner.samples:,} samples, "
           f"{runner.wall_s:.0f} s\n{folder / 'policy.onnx'}")  # fmt: skip
     if outcome == "interrupted":

@@ -75,6 +75,10 @@ FIGURES: Mapping[str, Figure] = {
         heading="joint acceleration", unit="rad/s^2",
         about="sqrt of the mean of ((qd - qd')/dt)^2 from one control step to the next",
     ),
+    "joint_jerk_rms": Figure(
+        heading="joint jerk", unit="rad/s^3",
+        about="sqrt of the mean of ((qd - 2 qd' + qd'')/dt^2)^2 over three control steps",
+    ),
     "action_rate_rms": Figure(
         heading="action change", unit="1/step",
         about="sqrt of the mean of (a - a')^2 from one control step to the next",
@@ -158,6 +162,8 @@ def figures(signals: Signals) -> dict[str, float]:
         "joint_acceleration_rms": root_mean_square(
             np.diff(s.joint_velocity, axis=0) / s.control_dt
         ),
+        "joint_jerk_rms": root_mean_square(np.diff(s.joint_velocity, n=2, axis=0))
+        / s.control_dt**2,
         "action_rate_rms": root_mean_square(np.diff(s.action, axis=0)),
         "action_high_share": high_share(s.action, s.control_dt, SHAKY_HZ, np.inf),
         "foot_impact_weights": impact / s.weight,

@@ -239,7 +239,8 @@ class Preset:
     loop: LoopConfig
     """Numbers of the loop."""
     task: Mapping[str, float] = field(default_factory=dict)
-    """Numbers of the task that it sets, by their short names."""
+    """Numbers of the task that it sets, by their short names or by their paths in the task
+    (``rewards.action_rate.weight``); those of terms that a task has not are left out."""
     drift_limit: float = 0.0
     """Episodes of a tracking task also end when the robot's anchor is this far from the
     reference's, horizontally, m. Without it, stepping in place pays nearly as well as walking.

@@ -30,6 +30,26 @@ class Entry:
 
 ALGORITHMS: Mapping[str, Entry] = {
     "ppo": Entry("mimic.learning.algorithms.ppo:PPO", "mimic.learning.config:PPOConfig"),
+    "lcp": Entry(
+        "mimic.learning.algorithms.lcp:LCP",
+        "mimic.learning.lcp_config:LCPConfig",
+        "mimic.learning.lcp_config:PRESETS",
+    ),
+    "awr": Entry(
+        "mimic.learning.algorithms.awr:AWR",
+        "mimic.learning.off_policy_config:AWRConfig",
+        "mimic.learning.off_policy_config:AWR_PRESETS",
+    ),
+    "fast-td3": Entry(
+        "mimic.learning.algorithms.fast_td3:FastTD3",
+        "mimic.learning.off_policy_config:FastTD3Config",
+        "mimic.learning.off_policy_config:FAST_TD3_PRESETS",
+    ),
+    "fast-sac": Entry(
+        "mimic.learning.algorithms.fast_sac:FastSAC",
+        "mimic.learning.off_policy_config:FastSACConfig",
+        "mimic.learning.off_policy_config:FAST_SAC_PRESETS",
+    ),
     "world-model": Entry(
         "mimic.learning.algorithms.world_model:WorldModel",
         "mimic.learning.world_model_config:WorldModelConfig",

@@ -56,3 +56,30 @@ def lambda_returns(
         after = torch.where(t < length, alive[t] * (rewards[t] + gamma * ahead), values[t])
         found.append(after)
     return torch.stack(found[::-1])
+
+
+def replay_returns(
+    rewards: torch.Tensor,
+    terminated: torch.Tensor,
+    truncated: torch.Tensor,
+    values: torch.Tensor,
+    gamma: float,
+    lam: float,
+) -> torch.Tensor:
+    """[T, N] TD(lambda) targets of states that environments lived through, one after the other.
+
+    ``R_t = r_t + gamma (1 - terminated_t) ((1 - lam) V_{t+1} + lam R_{t+1})``, and ``R_t = V_t``
+    for the newest state and for one whose episode was cut off: what followed is not known.
+
+    Args:
+        rewards, terminated, truncated: [T, N] of the steps, the oldest first. values: [T, N] V of
+            the states they start from.
+    """
+    after = values[-1]
+    found = [after]
+    for t in reversed(range(len(rewards) - 1)):
+        ahead = (1.0 - lam) * values[t + 1] + lam * after
+        after = rewards[t] + gamma * (~terminated[t]).float() * ahead
+        after = torch.where(truncated[t], values[t], after)
+        found.append(after)
+    return torch.stack(found[::-1])

@@ -88,6 +88,7 @@ def test_all_figures_of_an_episode_are_told_and_a_rough_one_is_worse() -> None:
     assert smooth["torque_rms"] == pytest.approx(10 / math.sqrt(2), rel=0.05)
     assert smooth["torque_peak_share"] == pytest.approx(0.2, abs=1e-3)
     assert smooth["joint_acceleration_rms"] == pytest.approx(2 / math.sqrt(2), rel=0.05)
+    assert smooth["joint_jerk_rms"] == pytest.approx(4 / math.sqrt(2), rel=0.05)
     assert smooth["foot_impact_weights"] == pytest.approx(0.75)
     assert smooth["stance_slip_p95"] == pytest.approx(0.01)
     assert root_mean_square(np.array([3.0, 4.0, 0.0, 0.0])) == 2.5

@@ -44,10 +44,12 @@ TASK_NUMBERS = ("physics_hz", "randomisation_start", "randomisation_ramp")
 
 
 def with_numbers(task: TaskConfig, numbers: Mapping[str, Any]) -> TaskConfig:
-    """A task with the numbers that have short names; a curriculum it has not is left out."""
+    """A task with numbers by their short names, or by their paths in it; what belongs to a term
+    that it has not is left out."""
     for name, value in numbers.items():
-        _, _, path = SHORT_NAMES[name].partition(".")
-        if path.startswith("curriculum.") and path.split(".")[1] not in task.curriculum:
+        path = SHORT_NAMES[name].partition(".")[2] if name in SHORT_NAMES else name
+        group, _, rest = path.partition(".")
+        if rest and rest.split(".")[0] not in getattr(task, group):
             continue
         task = with_values(task, {path: value})
     return task

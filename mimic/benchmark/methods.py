@@ -35,6 +35,10 @@ METHODS: Mapping[str, Method] = {
         task="tracking", algorithm="ppo",
         about="PPO on BeyondMimic's kernels (arXiv 1707.06347, 2508.08241)",
     ),
+    "deepmimic": Method(
+        task="deepmimic", algorithm="ppo",
+        about="PPO on five kernels of summed errors (arXiv 1804.02717, as in MimicKit)",
+    ),
     "lcp": Method(
         task="tracking", algorithm="lcp",
         about="a Lipschitz penalty instead of rewards for smoothness (arXiv 2410.11825)",

@@ -12,12 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimic.benchmark.methods import Budget
 from mimic_base.command_line import exit_on_user_error
 from mimic_base.errors import MimicError
 from mimic_base.files import append_line, atomic_write_text
+
+if TYPE_CHECKING:
+    from mimic.evaluation.judge import TrainingJudge
+    from mimic.learning.runner import Runner
 
 CLOCK, COMPLETE = "budget.jsonl", "complete.json"
 """In the run's folder: seconds used at iterations; that the budget is used up."""
@@ -113,10 +117,12 @@ def main() -> int:
     except (IndexError, ValueError, TypeError) as error:
         raise MimicError(f"this is started by mimic compare methods ({error})") from error
     budget = Budget.parse(order.budget)
-    return train(
-        parse(order.words),
-        watch=lambda judge, runner: Watch(judge, runner, budget, order.judgements),
-    )
+
+    def watch(judge: TrainingJudge | None, runner: Runner) -> Watch:
+        assert judge is not None  # ``common_words`` ask for one
+        return Watch(judge, runner, budget, order.judgements)
+
+    return train(parse(order.words), watch)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from mimic.envs.motion_library import MotionSource
 from mimic.envs.sampling import SamplingConfig
 from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
+from mimic.tasks.deepmimic import deepmimic, deepmimic_product
 from mimic.tasks.exbody import exbody
 from mimic.tasks.heading import heading, heading_privileged
 from mimic.tasks.interfaces import student_with_interfaces
@@ -33,6 +34,8 @@ TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "tracking-student-heading": student_with_heading,
     "tracking-student-interfaces": student_with_interfaces,
     "exbody": exbody,
+    "deepmimic": deepmimic,
+    "deepmimic-product": deepmimic_product,
     "heading": heading,
     "heading-privileged": heading_privileged,
 }

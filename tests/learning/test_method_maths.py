@@ -16,7 +16,7 @@ from mimic.learning.algorithms.fast_sac import FastSAC, bounded, squashed_log_pr
 from mimic.learning.algorithms.fast_td3 import FastTD3
 from mimic.learning.distributed import SINGLE
 from mimic.learning.lcp_config import PRESETS, LCPConfig
-from mimic.learning.modules.distributional import TwinCritics, of_both, projected
+from mimic.learning.modules.distributional import CriticPair, of_both, projected
 from mimic.learning.modules.squashed_actor import SquashedActor
 from mimic.learning.off_policy_config import (
     AWRConfig,
@@ -250,7 +250,8 @@ def test_the_projection_by_hand() -> None:
     assert of(-0.25, 0.5) == [0.75, 0.25, 0.0]
     assert of(1.0, 0.0) == [0.0, 1.0, 0.0]  # nothing follows: the reward alone
     assert of(7.0, 1.0) == [0.0, 0.0, 1.0] and of(-7.0, 1.0) == [1.0, 0.0, 0.0]
-    found = projected(torch.tensor([[0.5, 0.0, 0.5]]), *torch.tensor([[0.5], [0.5]]), atoms)
+    half = torch.tensor([0.5])
+    found = projected(torch.tensor([[0.5, 0.0, 0.5]]), half, half, atoms)
     torch.testing.assert_close(found, torch.tensor([[0.25, 0.5, 0.25]]))
 
 
@@ -274,7 +275,7 @@ def test_the_pessimist_of_two_critics_is_believed_or_their_mixture() -> None:
     both = torch.tensor([[[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.4, 0.6]]])
     torch.testing.assert_close(of_both(both, atoms, True), torch.tensor([[0.9, 0.1], [0.4, 0.6]]))
     torch.testing.assert_close(of_both(both, atoms, False), torch.tensor([[0.7, 0.3], [0.3, 0.7]]))
-    critics = TwinCritics(3, (8,), "swish", True, (0.0, 1.0), 2)
+    critics = CriticPair(3, (8,), "swish", True, (0.0, 1.0), 2)
     logits = critics(torch.zeros(4, 2), torch.zeros(4, 1))
     assert logits.shape == (2, 4, 2)
     torch.testing.assert_close(critics.values(logits), torch.softmax(logits, -1)[..., 1])
@@ -366,8 +367,10 @@ def test_off_policy_numbers_that_make_no_sense_are_refused() -> None:
             ("batch", 0), ("exploration", (0.5, 0.1)), ("remembered", 4), ("tau", 1.5),
             ("weight_decay", -1.0),
         ):  # fmt: skip
+            wrong: dict[str, Any] = {name: value}
             with pytest.raises(MimicError, match=name):
-                kind(**{name: value})
+                kind(**wrong)
+
     with pytest.raises(MimicError, match="two values, the smaller first"):
         OffPolicyNetworks(values=(1.0, -1.0))
     with pytest.raises(MimicError, match="log_std"):
@@ -432,5 +435,6 @@ def test_lcp_has_no_reward_for_smoothness_and_ppos_numbers() -> None:
 
 def test_numbers_of_awr_that_make_no_sense_are_refused() -> None:
     for name, value in (("temperature", 0.0), ("batch", 0), ("td_lambda", 1.5)):
+        wrong: dict[str, Any] = {name: value}
         with pytest.raises(MimicError, match=name):
-            AWRConfig(**{name: value})
+            AWRConfig(**wrong)

@@ -29,7 +29,7 @@ from mimic.envs.spec import EnvSpec
 from mimic.learning.algorithm import Transition
 from mimic.learning.descent import gradient_step
 from mimic.learning.distributed import Ranks
-from mimic.learning.modules.distributional import TwinCritics, of_both, projected
+from mimic.learning.modules.distributional import CriticPair, of_both, projected
 from mimic.learning.modules.squashed_actor import SquashedActor
 from mimic.learning.off_policy_config import FastTD3Config
 from mimic.learning.storage.experience import Experience, Steps
@@ -46,7 +46,7 @@ class FastTD3:
     """Whether the actor's network says how widely it explores."""
 
     def __init__(
-        self, actor: SquashedActor, critics: TwinCritics, normaliser: nn.Module,
+        self, actor: SquashedActor, critics: CriticPair, normaliser: nn.Module,
         memory: Experience, config: Any, ranks: Ranks,
     ) -> None:  # fmt: skip
         self.actor, self.critics, self.critic_normaliser = actor, critics, normaliser
@@ -86,7 +86,7 @@ class FastTD3:
             spread=cls.SPREAD,
             feedthrough=spec.command_feedthrough() if n.command_feedthrough else None,
         )  # fmt: skip
-        critics = TwinCritics(
+        critics = CriticPair(
             sizes["critic"] + spec.num_actions, n.critic_hidden, n.activation, n.layer_norm,
             n.values, n.atoms,
         )  # fmt: skip

@@ -24,7 +24,7 @@ def layered(
     return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
 
-class TwinCritics(nn.Module):
+class CriticPair(nn.Module):
     """Two networks of state and action whose outputs are the logits of K atoms."""
 
     atoms: torch.Tensor

@@ -239,3 +239,20 @@ def test_students_at_toy_size(tmp_path: Path, here: Script) -> None:
     # What is done is not done again.
     again = here("students", *toy)
     assert again.stdout.count("there already") == 6 + 15 + 11
+
+
+@pytest.mark.slow
+def test_methods_at_toy_size(tmp_path: Path, here: Script) -> None:
+    folder = tmp_path / "methods-toy"
+    toy = ["--toy", "--engine", "mujoco", "--out", tmp_path, "--methods", "awr", "fast-sac"]
+    run = here("methods", *toy)
+    log = folder / "methods.log"
+    assert "awr (0), fast-sac (0): there (status 0)" in run.stdout, run.stdout + log.read_text()
+    rows = json.loads((folder / "table.json").read_text())["results"]
+    assert [row["samples"] for row in rows] == [16, 16]
+    assert {row["budget"] for row in [json.loads((folder / "settings.json").read_text())]} == {
+        "samples=16"
+    }
+    assert (folder / "curves.png").is_file() and "| fast-sac | 0 |" in (
+        folder / "README.md"
+    ).read_text()

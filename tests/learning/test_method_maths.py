@@ -222,7 +222,7 @@ def worth(runner: Runner) -> float:
 @pytest.mark.parametrize("algorithm", list(LEARNING))
 def test_a_method_learns_what_can_be_learnt(algorithm: str) -> None:
     """Without physics and without the commanded pose in its output: the reward rises."""
-    config = config_of(algorithm, num_envs=64, iterations=60)
+    config = config_of(algorithm, num_envs=64, iterations=120)
     networks = replace(
         config.algorithm.networks, command_feedthrough=False, actor_hidden=(64,),
         critic_hidden=(64,),

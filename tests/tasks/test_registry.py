@@ -42,7 +42,8 @@ def test_known_tasks() -> None:
     assert task_names() == list(TASKS) == [
         "tracking", "tracking-no-state-estimation", "tracking-teacher",
         "tracking-teacher-states", "tracking-student", "tracking-student-heading",
-        "tracking-student-interfaces", "exbody", "heading", "heading-privileged",
+        "tracking-student-interfaces", "exbody", "deepmimic", "deepmimic-product", "heading",
+        "heading-privileged",
     ]  # fmt: skip
     for name in task_names():
         assert task_config(name).task == name

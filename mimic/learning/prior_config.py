@@ -11,6 +11,7 @@ from mimic.learning.config import (
     PPOConfig,
     Preset,
     _at_least_one,
+    _in_unit_interval,
     _positive,
 )
 from mimic_base.errors import MimicError
@@ -23,13 +24,23 @@ def _not_negative(config: Any, *names: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscriminatorConfig(PPOConfig):
-    """PPO with a reward from a discriminator; the numbers are MimicKit's for the G1."""
+class PriorConfig(PPOConfig):
+    """PPO with a reward for how the robot moves, beside the task's."""
 
     task_weight: float = 0.5
     """Weight of the task's own reward."""
     style_weight: float = 0.5
-    """Weight of the discriminator's reward."""
+    """Weight of the reward for the motion."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _not_negative(self, "task_weight", "style_weight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(PriorConfig):
+    """PPO with a reward from a discriminator; the numbers are MimicKit's for the G1."""
+
     reward_scale: float = 2.0
     """Factor of the discriminator's reward."""
     discriminator_hidden: tuple[int, ...] = (1024, 512)
@@ -62,9 +73,8 @@ class DiscriminatorConfig(PPOConfig):
         )  # fmt: skip
         _positive(self, "discriminator_learning_rate", "reward_scale")
         _not_negative(
-            self, "task_weight", "style_weight", "discriminator_decay", "gradient_penalty",
-            "logit_penalty", "remembered",
-        )  # fmt: skip
+            self, "discriminator_decay", "gradient_penalty", "logit_penalty", "remembered"
+        )
         if not self.discriminator_hidden or min(self.discriminator_hidden) < 1:
             raise MimicError(
                 f"discriminator_hidden must be one or more widths, got {self.discriminator_hidden}"
@@ -148,6 +158,77 @@ class GAILConfig(DiscriminatorConfig):
     """Windows of earlier iterations that the discriminator goes on seeing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ASEConfig(AMPConfig):
+    """Adversarial skill embeddings (Peng et al. 2022, arXiv 2205.01906)."""
+
+    task_weight: float = 0.0
+    """Weight of the task's own reward: skills have no goal."""
+    skill_weight: float = 0.5
+    """Weight of the encoder's reward."""
+    gradient_penalty: float = 5.0
+    """Weight of the squared slope of the discriminator at what it looks at."""
+    encoder_hidden: tuple[int, ...] = (1024, 512)
+    """Widths of the encoder's hidden layers."""
+    encoder_learning_rate: float = 1e-4
+    """AdamW's, of the encoder."""
+    diversity: float = 0.01
+    """Weight of the loss by which different skills do different things."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive(self, "encoder_learning_rate")
+        _not_negative(self, "skill_weight", "diversity")
+        if not self.encoder_hidden or min(self.encoder_hidden) < 1:
+            raise MimicError(
+                f"encoder_hidden must be one or more widths, got {self.encoder_hidden}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SMPConfig(PriorConfig):
+    """A frozen diffusion model of the clips as the reward for motion (MimicKit's SMP)."""
+
+    frames: int = 10
+    """Control steps of a window."""
+    diffusion_steps: int = 50
+    """Steps of the diffusion."""
+    judged_steps: tuple[int, ...] = (22, 15, 8)
+    """Those at which the robot's windows are judged."""
+    prior_scale: float = 6.0
+    """Factor of the errors in the reward's exponent."""
+    prior_hidden: tuple[int, ...] = (1024, 1024)
+    """Widths of the diffusion model's hidden layers."""
+    prior_iterations: int = 20_000
+    """Gradient steps of the diffusion model, before the training begins."""
+    prior_batch: int = 1024
+    """Windows of each."""
+    prior_learning_rate: float = 3e-4
+    """Adam's, of the diffusion model; it falls to 0 along a cosine."""
+    usual_decay: float = 0.99
+    """Decay per iteration of the running means that errors are divided by."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least_one(self, "prior_iterations", "prior_batch", "diffusion_steps")
+        _positive(self, "prior_scale", "prior_learning_rate")
+        _in_unit_interval(self, "usual_decay")
+        if self.frames < 2:
+            raise MimicError(f"frames must be at least 2, got {self.frames}")
+        steps = self.judged_steps
+        if not steps or min(steps) < 1 or max(steps) > self.diffusion_steps:
+            raise MimicError(
+                f"judged_steps must be some of 1 to {self.diffusion_steps}, got {steps}"
+            )
+        if not self.prior_hidden or min(self.prior_hidden) < 1:
+            raise MimicError(f"prior_hidden must be one or more widths, got {self.prior_hidden}")
+
+
 AMP_PRESETS = presets_of(AMPConfig, **SMALL)
+ASE_PRESETS = presets_of(ASEConfig, **SMALL, encoder_hidden=(256, 128))
+SMP_PRESETS = presets_of(
+    SMPConfig, prior_hidden=(256, 256), prior_iterations=2000, prior_batch=256,
+    prior_learning_rate=1e-3,
+)  # fmt: skip
 ADD_PRESETS = presets_of(ADDConfig, **SMALL)
 GAIL_PRESETS = presets_of(GAILConfig, discriminator_batch=512, discriminator_batches=6)

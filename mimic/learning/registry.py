@@ -85,6 +85,16 @@ ALGORITHMS: Mapping[str, Entry] = {
         "mimic.learning.prior_config:GAILConfig",
         "mimic.learning.prior_config:GAIL_PRESETS",
     ),
+    "ase": Entry(
+        "mimic.learning.algorithms.ase:ASE",
+        "mimic.learning.prior_config:ASEConfig",
+        "mimic.learning.prior_config:ASE_PRESETS",
+    ),
+    "smp": Entry(
+        "mimic.learning.algorithms.smp:SMP",
+        "mimic.learning.prior_config:SMPConfig",
+        "mimic.learning.prior_config:SMP_PRESETS",
+    ),
 }
 
 METHODS = ("build", "act", "observe", "update", "policy", "state_dict", "load_state_dict")

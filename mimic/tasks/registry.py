@@ -19,6 +19,7 @@ from mimic.tasks.deepmimic import deepmimic, deepmimic_product
 from mimic.tasks.exbody import exbody
 from mimic.tasks.heading import heading, heading_privileged
 from mimic.tasks.interfaces import student_with_interfaces
+from mimic.tasks.skills import skills
 from mimic.tasks.student import student, student_with_heading, teacher, teacher_of_states
 from mimic.tasks.tracking import faithful, tracking, with_sampling, without_state_estimation
 from mimic_base.errors import MimicError
@@ -38,6 +39,7 @@ TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "deepmimic-product": deepmimic_product,
     "heading": heading,
     "heading-privileged": heading_privileged,
+    "skills": skills,
 }
 """Tasks by name; any other is named by the function that makes it, ``package.module:function``."""
 

@@ -11,7 +11,8 @@ from tensordict import TensorDict
 from mimic.envs.spec import EnvSpec, ObservationEntry
 from tests.learning.fake_env import FRAMES, JOINTS, FakeEnv
 
-GROUPS = ("style", "transition", "difference")
+GROUPS = ("style", "transition", "difference", "skill")
+SKILLS = 3
 
 
 class FakeClips:
@@ -63,3 +64,40 @@ class FakeStyleEnv(FakeEnv):
     def step(self, actions: torch.Tensor) -> Any:
         self.state["before"] = self.state["joint_pos"].clone()
         return super().step(actions)
+
+
+class FakeSkillEnv(FakeStyleEnv):
+    """Also commands a skill of three numbers, which changes every seven steps."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        drawn = torch.randn(self.num_envs, SKILLS, generator=self.generator)
+        self.state["skill"] = drawn / drawn.norm(dim=-1, keepdim=True)
+        self.state["age"] = torch.arange(self.num_envs) % 7
+
+    @property
+    def spec(self) -> EnvSpec:
+        base = super().spec
+        skill = (ObservationEntry(name="skill", size=SKILLS),)
+        groups = dict(base.observations)
+        groups |= {name: (*groups[name], *skill) for name in ("actor", "critic")}
+        return dataclasses.replace(base, observations={**groups, "skill": skill})
+
+    def get_observations(self) -> TensorDict:
+        found = super().get_observations()
+        skill = self.state.get("skill", torch.zeros(self.num_envs, SKILLS))
+        for group in ("actor", "critic"):
+            found[group] = torch.cat([found[group], skill], -1)
+        found["skill"] = skill
+        return found
+
+    def step(self, actions: torch.Tensor) -> Any:
+        _, rewards, dones, extras = super().step(actions)
+        s = self.state
+        s["age"] = s["age"] + 1
+        due = s["age"] >= 7
+        drawn = torch.randn(self.num_envs, SKILLS, generator=self.generator)
+        drawn = drawn / drawn.norm(dim=-1, keepdim=True)
+        s["skill"] = torch.where(due[:, None], drawn, s["skill"])
+        s["age"] = torch.where(due, torch.zeros_like(s["age"]), s["age"])
+        return self.get_observations(), rewards, dones, extras

@@ -23,7 +23,7 @@ from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from tests.conftest import TINY
 from tests.envs.conftest import sway
-from tests.learning.fake_style import FakeStyleEnv
+from tests.learning.fake_style import FakeSkillEnv, FakeStyleEnv
 from tests.learning.test_runner import assert_same
 
 NETWORKS = ActorCriticConfig(actor_hidden=(16,), critic_hidden=(16,))
@@ -35,8 +35,19 @@ METHODS: dict[str, dict[str, Any]] = {
     "amp": DISCRIMINATOR,
     "add": DISCRIMINATOR,
     "gail": {**DISCRIMINATOR, "remembered": 0},
+    "ase": {**DISCRIMINATOR, "encoder_hidden": (8,)},
+    "smp": {"prior_hidden": (16,), "prior_iterations": 20, "prior_batch": 32},
 }
-NUMBERS = {"style/told_apart", "style/reward", "loss/discriminator"}
+LEARNT = {"style/told_apart", "style/reward", "loss/discriminator"}
+NUMBERS = {
+    **dict.fromkeys(METHODS, LEARNT),
+    "ase": {*LEARNT, "style/skill_told", "loss/diversity"},
+    "smp": {"style/reward", "style/error"},
+}
+
+
+def made(name: str, seed: int) -> FakeStyleEnv:
+    return (FakeSkillEnv if name == "ase" else FakeStyleEnv)(seed=seed)
 
 
 def configured(name: str, **numbers: Any) -> RunConfig:
@@ -48,10 +59,10 @@ def configured(name: str, **numbers: Any) -> RunConfig:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_resumes_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
     config = configured(name)
-    start_runner(FakeStyleEnv(seed=5), config, tmp_path / "whole", seed=5).learn()
+    start_runner(made(name, 5), config, tmp_path / "whole", seed=5).learn()
     first = replace(config, loop=replace(config.loop, iterations=2))
-    start_runner(FakeStyleEnv(seed=5), first, tmp_path / "cut", seed=5).learn()
-    resumed = start_runner(FakeStyleEnv(seed=99), config, tmp_path / "cut", seed=99)
+    start_runner(made(name, 5), first, tmp_path / "cut", seed=5).learn()
+    resumed = start_runner(made(name, 99), config, tmp_path / "cut", seed=99)
     resumed.resume(tmp_path / "cut")
     assert resumed.iteration == 2 and resumed.learn() == "finished"
     a, b = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "cut")
@@ -60,13 +71,13 @@ def test_a_run_resumes_as_if_nothing_had_happened(name: str, tmp_path: Path) -> 
             del state[key]
     assert_same(a, b)
     lines = (tmp_path / "cut" / "progress.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1]).keys() >= NUMBERS
+    assert json.loads(lines[-1]).keys() >= NUMBERS[name]
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_policy_is_made_without_windows(name: str) -> None:
     """Who plays a run has its observation groups by name only, and no clips."""
-    env = FakeStyleEnv(seed=1)
+    env = made(name, 1)
     trained = start_runner(env, configured(name), seed=1)
     trained._iterate(env.get_observations(), _Pace())  # type: ignore[arg-type]
     state = trained.algorithm.state_dict()
@@ -161,7 +172,12 @@ def trained(task: str, algorithm: str, clips: Path, out: Path, *options: str) ->
 
 @pytest.mark.parametrize(
     ("algorithm", "task", "options"),
-    [("add", "tracking", FEW), ("gail", "heading-privileged", FEW[:2])],
+    [
+        ("add", "tracking", FEW),
+        ("gail", "heading-privileged", FEW[:2]),
+        ("ase", "skills", [*FEW, "--algorithm.encoder-hidden", "8"]),
+        ("smp", "heading", ["--algorithm.prior-hidden", "8", "--algorithm.prior-iterations", "9"]),
+    ],
 )
 def test_a_method_trains_resumes_and_exports_through_the_program(
     algorithm: str, task: str, options: list[str], clips: Path, tmp_path: Path
@@ -170,6 +186,11 @@ def test_a_method_trains_resumes_and_exports_through_the_program(
     assert mimic(["train", "--resume", str(run), "--loop.iterations", "2"]) == 0
     assert PolicyPlayer(run / "policy.onnx").contract.task == task
     assert mimic(["play", str(run)]) == 0
+
+
+def test_ase_asks_for_a_skill(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(MimicError, match="task 'heading' does not; use task skills"):
+        trained("heading", "ase", clips, tmp_path)
 
 
 def test_add_asks_for_a_reference(clips: Path, tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from mimic.envs.commands.motion import (
     TakesMotions,
 )
 from mimic.envs.commands.motion_set import MotionSet, MotionSetConfig
+from mimic.envs.commands.skill import SkillCommand, SkillCommandConfig
 
 __all__ = [
     "Command", "CommandConfig", "HeadingCommand", "HeadingCommandConfig", "InitialState",
     "Interface", "InterfaceCommand", "InterfaceCommandConfig", "MotionCommand",
     "MotionCommandConfig", "MotionSet", "MotionSetConfig", "PolicyAssets", "ResetNoise",
-    "TakesMotions",
+    "SkillCommand", "SkillCommandConfig", "TakesMotions",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from torch import nn
 from mimic.learning.algorithm import NonFiniteError
 from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.parallel_ppo.guide import Guide, gaussian_kl
+from mimic.learning.parallel_ppo.regulariser import Regulariser
 from mimic.learning.parallel_ppo.rollout import Reflect, Rollout, shuffled_rollout
 
 MIN_ROWS = 256
@@ -93,6 +94,7 @@ class ParallelPPO(algorithms.PPO):
         self.lipschitz = lipschitz
         self.mirror, self.mirror_coef = mirror, mirror_coef
         self.guide: Guide | None = None
+        self.regulariser: Regulariser | None = None
         self.surrogate_coef = 1.0
         self._copies: list[_Networks] = []
         self._pool: ThreadPoolExecutor | None = None
@@ -139,6 +141,7 @@ class ParallelPPO(algorithms.PPO):
         names += [] if self.guide is None else [f"teacher_{self.guide.kind}"]
         names += ["lipschitz"] if self.lipschitz > 0 else []
         names += ["asymmetry"] if self.mirror is not None else []
+        names += [] if self.regulariser is None else [self.regulariser.name]
         return dict(zip(names, totals.tolist(), strict=True))
 
     def _shuffled_rollout(self) -> Rollout:
@@ -189,9 +192,9 @@ class ParallelPPO(algorithms.PPO):
         """Add the gradients of rows ``start`` to ``stop``, a share of a minibatch of ``total``.
 
         Returns:
-            [4 to 7] share of the minibatch's surrogate, value loss, KL divergence and entropy, of
-            the distance from a teacher, of the policy's squared slope and of its asymmetry where
-            they count.
+            [4 to 8] share of the minibatch's surrogate, value loss, KL divergence and entropy, of
+            the distance from a teacher, of the policy's squared slope, of its asymmetry and of a
+            regulariser where they count.
         """
         part = slice(start, stop)
         std = self._std(networks.std)
@@ -247,6 +250,10 @@ class ParallelPPO(algorithms.PPO):
             uneven = (image - self.mirror["actions"](mean.detach())).square().mean() * share
             loss = loss + self.mirror_coef * uneven
             further.append(uneven)
+        if self.regulariser is not None:
+            extra = self.regulariser(networks.actor, rollout, part, mean) * share
+            loss = loss + self.regulariser.weight * extra
+            further.append(extra.detach())
         loss.backward()
         with torch.no_grad():
             moved = (rollout.old_mean[part] - mean).square() + rollout.old_std.square()

@@ -44,7 +44,8 @@ class Deploy:
     """Robot motions (.npz) or folders of them, played one after the other; by default the clip in
     the policy file, and a walk for the policy that is shipped."""
     describe: Path | None = None
-    """A description (.toml) of another program's policy, where that says too little itself."""
+    """A description (.toml) of another program's policy, where that says too little itself, or the
+    deploy.yaml of unitree_rl_lab."""
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """What a policy without a clip is asked for: forwards, to the left (m/s), turning (rad/s)."""
     loop: int = 1
@@ -108,7 +109,8 @@ class CheckDeployment:
     policy: Annotated[Path, tyro.conf.Positional]
     """policy.onnx, or a run directory that has one."""
     describe: Path | None = None
-    """A description (.toml) of another program's policy, where that says too little itself."""
+    """A description (.toml) of another program's policy, where that says too little itself, or the
+    deploy.yaml of unitree_rl_lab."""
     robot: str | None = None
     """Robot name, or a description file (.toml); by default the policy's own."""
     motion: tuple[Path, ...] = ()

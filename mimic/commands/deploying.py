@@ -432,14 +432,17 @@ def record_in(
     for index, path in enumerate(further):
         also.append(f"library_{index}{path.suffix}")
         shutil.copyfile(path, folder / also[-1])
+    described = ""
     if options.describe is not None:
-        shutil.copyfile(options.describe, folder / DESCRIPTION)
+        # A deploy.yaml is known by its ending.
+        described = Path(DESCRIPTION).with_suffix(options.describe.suffix.lower()).name
+        shutil.copyfile(options.describe, folder / described)
     stander = holding(pilot)
     if stander is not None:
         shutil.copyfile(stander.path, folder / HOLD_POLICY)
     header: dict[str, Any] = {
         "velocity": list(options.velocity),
-        "describe": options.describe is not None,
+        "describe": described,
         "live": options.live is not None,
         "joints": pilot.identity.num_joints,
         "observation": pilot.observation_size,

@@ -108,7 +108,8 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
             f"{folder}: this session followed a live stream, whose poses are not in its record; "
             "only sessions with clips are played again"
         )
-    describe = _file(folder, DESCRIPTION) if header.get("describe") else None
+    named = header.get("describe")
+    describe = _file(folder, named if isinstance(named, str) else DESCRIPTION) if named else None
     player = open_policy(_file(folder, POLICY), describe, header.get("velocity", (0.0, 0.0, 0.0)))
     try:
         identity = identity_from(header["identity"])

@@ -298,6 +298,85 @@ def test_torchscript_runs_where_it_is_trusted_only(tmp_path: Path, monkeypatch) 
     assert found.act(np.zeros(SIZE)).shape == (29,)
 
 
+TWELVE = [
+    f"{side}_{joint}_joint"
+    for side in ("left", "right")
+    for joint in ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
+]
+GYM = f"""
+robot = "unitree_g1"
+action_scale = 0.25
+joint_names = {json.dumps(TWELVE)}
+observations = [
+  {{name = "base_ang_vel", scale = 0.25}}, {{name = "projected_gravity"}},
+  {{name = "velocity_command", scales = [2.0, 2.0, 0.25]}},
+  {{name = "joint_pos"}}, {{name = "joint_vel", scale = 0.05}}, {{name = "actions"}},
+  {{name = "phase", period = 0.8}},
+]
+"""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_recurrent_policy_of_the_legs_as_unitree_rl_gym_exports_it(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """47 observations, 12 of 29 joints, an LSTM whose memory is in buffers of the module."""
+    torch = pytest.importorskip("torch")
+
+    class Exported(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory = torch.nn.LSTM(47, 8, 1)
+            self.actor = torch.nn.Linear(8, 12)
+            self.register_buffer("hidden_state", torch.zeros(1, 1, 8))
+            self.register_buffer("cell_state", torch.zeros(1, 1, 8))
+
+        def forward(self, x):
+            out, (h, c) = self.memory(x.unsqueeze(0), (self.hidden_state, self.cell_state))
+            self.hidden_state[:] = h
+            self.cell_state[:] = c
+            return self.actor(out.squeeze(0))
+
+    torch.manual_seed(0)
+    made = Exported()
+    path, toml = tmp_path / "motion.pt", description(tmp_path / "gym.toml", GYM)
+    torch.jit.script(made).save(str(path))
+    monkeypatch.setenv("MIMIC_TRUST", "torchscript")
+    player = open_policy(path, toml, (0.5, 0.0, 0.1))
+    assert player.contract.joint_names[:12] == tuple(TWELVE)
+    assert player.contract.observation_size == 47
+    state, still = state_of(player), player.reference_inside()
+
+    def acts() -> np.ndarray:
+        player.restart()
+        last, found = np.zeros(29), []
+        for step in range(3):
+            last = player.act(player.observe(state, still, step, last))
+            found.append(last[:12])
+        return np.array(found)
+
+    first = acts()
+    assert np.abs(first[1] - first[0]).max() > 1e-4, "it has no memory"
+    assert np.array_equal(acts(), first), "its memory outlives its end"
+    # The same by hand.
+    memory, last, steps = None, np.zeros(12), []
+    up = -np.asarray([0.0, 0.0, 1.0])
+    joints = np.asarray(state.joint_pos)[:12] - player.contract.default_joint_pos[:12]
+    for step in range(3):
+        angle = 2 * np.pi * 0.02 * step / 0.8
+        obs = np.concatenate(
+            [
+                0.25 * np.asarray(state.root_ang_vel_b), up, [1.0, 0.0, 0.025], joints,
+                0.05 * np.asarray(state.joint_vel)[:12], last, [np.sin(angle), np.cos(angle)],
+            ]
+        )  # fmt: skip
+        with torch.no_grad():
+            out, memory = made.memory(torch.tensor(obs, dtype=torch.float32)[None, None], memory)
+            last = made.actor(out[0])[0].numpy()
+        steps.append(last)
+    assert np.allclose(first, steps, atol=1e-5)
+
+
 def test_ours_are_opened_as_ever() -> None:
     player = open_policy(SHIPPED_POLICY)
     assert type(player) is PolicyPlayer

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHOWN = 1000
 """Characters of a refusal."""
-READERS = ("mjlab", "holosoma", "described")
+READERS = ("unitree_rl_lab", "mjlab", "holosoma", "described")
 """Modules of this package."""
 
 
@@ -35,6 +35,7 @@ class PolicyFile:
     Attributes:
         session: of onnxruntime; None for a TorchScript file. metadata: of the ONNX file.
         description: what the user says of it. described: whether they say anything.
+        deploy: the ``deploy.yaml`` that they name instead.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class PolicyFile:
     metadata: Mapping[str, str]
     description: Description
     described: bool
+    deploy: Mapping[str, Any] | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -88,7 +90,8 @@ def open_policy(
     """A policy file of ours or of another program.
 
     Args:
-        describe: a TOML file that says what the policy file does not, see `Description`.
+        describe: a TOML file that says what the policy file does not, see `Description`, or the
+            ``deploy.yaml`` of unitree_rl_lab.
         velocity: m/s, m/s, rad/s that a policy without a clip is asked for.
 
     Raises:
@@ -102,13 +105,19 @@ def open_policy(
     from mimic.deploy.foreign.description import read_description
     from mimic.deploy.foreign.player import ForeignPlayer
 
+    yaml = describe is not None and describe.suffix.lower() in (".yaml", ".yml")
+    deploy = None
     try:
-        description = read_description(describe)
+        if yaml and describe is not None:
+            from mimic.deploy.foreign.unitree_rl_lab import read_deploy_yaml
+
+            deploy = read_deploy_yaml(describe)
+        description = read_description(None if yaml else describe)
     except MimicError as error:
         raise MimicError(plain(error, SHOWN)) from error
     policy = PolicyFile(
         path=path, session=session, metadata=metadata, description=description,
-        described=describe is not None,
+        described=describe is not None and not yaml, deploy=deploy,
     )  # fmt: skip
     for name in READERS:
         module = importlib.import_module(f"mimic.deploy.foreign.{name}")
@@ -124,5 +133,6 @@ def open_policy(
             return player
     raise MimicError(
         f"{path}: no contract of this program, none of BeyondMimic, mjlab or holosoma, and no "
-        "description; say with --describe policy.toml what it observes and commands"
+        "description; say with --describe policy.toml what it observes and commands, or name the "
+        "deploy.yaml of unitree_rl_lab there"
     )

@@ -1,13 +1,16 @@
 """Policies that say nothing themselves, described by a TOML file: legged_gym and its kin.
 
 TorchScript (``.pt``) or ONNX from an observation to actions. TorchScript is a program, and is run
-only where the user trusts it (``--trust torchscript``); torch is imported for it alone.
+only where the user trusts it (``--trust torchscript``); torch is imported for it alone. A recurrent
+network that keeps its memory in buffers, as unitree_rl_gym's exported LSTM does, begins anew where
+tracking begins.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +61,7 @@ def read(policy: PolicyFile) -> Foreign | None:
         given = getattr(said, name)
         return [float(given.get(joint, usual[index[joint]])) for joint in joints]
 
+    network, forget = _network(policy)
     return Foreign(
         format="described",
         robot=robot,
@@ -70,7 +74,8 @@ def read(policy: PolicyFile) -> Foreign | None:
         anchor_body=anchor,
         body_names=tuple(dict.fromkeys((robot.body_names[0], anchor, *robot.feet))),
         control_dt=said.control_dt,
-        network=_network(policy),
+        network=network,
+        forget=forget,
         missing=missing,
     )
 
@@ -102,14 +107,15 @@ def _term(term: Term, joints: int) -> ObservationInfo:
     return ObservationInfo(name=name, size=sizes[name], scale=term.scale, history=term.history)
 
 
-def _network(policy: PolicyFile) -> Network:
+def _network(policy: PolicyFile) -> tuple[Network, Callable[[], None] | None]:
+    """The network, and what puts its memory back: recurrent ones keep it in their buffers."""
     session = policy.session
     if session is not None:
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1:
             raise MimicError(f"the network takes {len(inputs)} inputs, expected one observation")
         name, out = inputs[0].name, outputs[0].name
-        return lambda obs, _: session.run([out], {name: obs})[0]
+        return lambda obs, _: session.run([out], {name: obs})[0], None
     check_program(f"torchscript:{policy.path.name}")
     import torch
 
@@ -127,4 +133,12 @@ def _network(policy: PolicyFile) -> Network:
         with torch.no_grad():
             return module(torch.from_numpy(np.ascontiguousarray(obs))).numpy()
 
-    return run
+    buffers = list(module.buffers())
+    first = [each.clone() for each in buffers]
+
+    def forget() -> None:
+        with torch.no_grad():
+            for each, value in zip(buffers, first, strict=True):
+                each.copy_(value)
+
+    return run, forget if buffers else None

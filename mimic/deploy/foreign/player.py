@@ -35,8 +35,10 @@ class Foreign:
 
     Attributes:
         format: whose file it is. joint_names: [A] of the network's actions, in its order.
+        acting: how many of these joints the network commands, the first ones; None: all.
         default_joint_pos, action_scale, kp, kd: [A] rad, rad, N m/rad, N m s/rad.
         observations: in the network's order. anchor_body, body_names: of the clip.
+        forget: puts the memory of a recurrent network back to its beginning.
         clip: inside of the file; None: the policy tracks none, and is asked for velocities.
         missing: what the file does not say, and what was taken in its place.
     """
@@ -53,6 +55,8 @@ class Foreign:
     body_names: tuple[str, ...]
     control_dt: float
     network: Network
+    acting: int | None = None
+    forget: Callable[[], None] | None = None
     clip: Reference | None = None
     missing: tuple[str, ...] = field(default=())
 
@@ -77,7 +81,8 @@ class ForeignPlayer(PolicyPlayer):
             *found.missing,
             f"the robot's model, joint ranges and motors: those of '{found.robot.name}'",
         )
-        self._network, self._acting = found.network, len(found.joint_names)
+        acting = len(found.joint_names) if found.acting is None else found.acting
+        self._network, self._acting, self._forget = found.network, acting, found.forget
         try:
             self.contract = _contract(found)
         except MimicError as error:
@@ -96,6 +101,8 @@ class ForeignPlayer(PolicyPlayer):
         self.golden_actions = self._run(["actions"], self.golden_obs, 0)[0]
         if not np.isfinite(self.golden_actions).all():
             raise MimicError(f"{path}: the network's output is not finite")
+        if self._forget is not None:
+            self._forget()
         self._builder = None
         self._frames = None
         self._default = np.asarray(self.contract.default_joint_pos)
@@ -105,6 +112,8 @@ class ForeignPlayer(PolicyPlayer):
     def restart(self) -> None:
         super().restart()
         self._steps = 0
+        if self._forget is not None:
+            self._forget()
 
     def observe(
         self,

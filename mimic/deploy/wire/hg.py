@@ -14,7 +14,6 @@ itself) left out.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +27,7 @@ from mimic.deploy.messages import (
     RobotState,
     array,
 )
+from mimic.deploy.wire.slots import G1_JOINTS
 from mimic_base.errors import RobotError
 
 SLOTS = 35
@@ -260,17 +260,6 @@ def decode_odometry(data: bytes) -> Odometry:
         raise WrongMessage(f"odometry of {len(data)} bytes, expected 48")
     values = np.frombuffer(data, "<f8")
     return Odometry(pos_w=values[:3], lin_vel_b=values[3:])
-
-
-G1_JOINTS: Sequence[str] = tuple(
-    [f"{side}_{joint}_joint" for side in ("left", "right") for joint in (
-        "hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")]
-    + [f"waist_{axis}_joint" for axis in ("yaw", "roll", "pitch")]
-    + [f"{side}_{joint}_joint" for side in ("left", "right") for joint in (
-        "shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll", "wrist_pitch",
-        "wrist_yaw")]
-)  # fmt: skip
-"""The G1's motors in the order of their slots: left leg, right leg, waist, left arm, right arm."""
 
 
 def check_slots(identity: RobotIdentity) -> None:

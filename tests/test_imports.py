@@ -49,7 +49,9 @@ FLOOR = {name: floor for floor, names in enumerate(MIMIC_ROOMS) for name in name
 # What runs on a robot's computer, where torch is not installed.
 # The simulated robot and what steps it need MuJoCo.
 DEPLOY = tuple(
-    f"mimic.deploy.{path.stem}" for path in sorted((REPO / "mimic" / "deploy").glob("[a-z]*.py"))
+    ".".join(path.relative_to(REPO).with_suffix("").parts)
+    for folder in ("", "page")
+    for path in sorted((REPO / "mimic" / "deploy" / folder).glob("[a-z]*.py"))
 )
 SIMULATED = tuple(f"mimic.deploy.{name}" for name in ("simulated", "lockstep", "robot_process"))
 TORCH_FREE = ("mimic.policy.player", "mimic.policy.observations", *DEPLOY)

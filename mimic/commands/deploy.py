@@ -88,6 +88,14 @@ class Deploy:
     """Share of the simulated robot's states and commands that are lost."""
     seed: int = 0
     """Seed of noise and losses."""
+    page: bool = False
+    """Serve a page for the operator in the browser: mode, tilt, temperatures, latencies, robot and
+    reference, a stop button, and buttons for what the keys ask for."""
+    port: int | None = None
+    """Port of the page; 8080 unless given, 0 takes any that is free."""
+    host: str | None = None
+    """Address to serve the page at: this machine alone unless given; 0.0.0.0 lets all others look
+    and steer, without a password."""
     video: Path | None = None
     """Write this video (.mp4), the reference as a blue ghost."""
     out: Path = Path("deployments")

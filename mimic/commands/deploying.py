@@ -20,11 +20,15 @@ from mimic.deploy.gates import check_contract, check_observed
 from mimic.deploy.guard_process import GuardConfig
 from mimic.deploy.kinematics import Chain
 from mimic.deploy.live import LivePlaylist, LiveStream
-from mimic.deploy.loop import LoopSettings, PilotLoop
+from mimic.deploy.loop import STAGES, LoopSettings, PilotLoop
 from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.modes import Mode
 from mimic.deploy.operator import HELP, Operator, Timetable
 from mimic.deploy.pace import Pace
+from mimic.deploy.page.link import PageLink
+from mimic.deploy.page.process import PageConfig
+from mimic.deploy.page.snapshot import SnapshotRows
+from mimic.deploy.page.start import PageHandle, page_process
 from mimic.deploy.pilot import Pilot, PilotSettings
 from mimic.deploy.recorder import Recorder
 from mimic.deploy.replay import DESCRIPTION, HOLD_POLICY, POLICY, RECORD, identity_to
@@ -45,6 +49,7 @@ from mimic.deploy.target import Target, as_reached, target_of
 from mimic.deploy.wire.network import open_network
 from mimic.policy.opener import CONFIG, EXPORTED, find_policy
 from mimic.policy.player import PolicyPlayer
+from mimic_base.browser_page import DEFAULT_PORT, check_port, require_viser, seen_by
 from mimic_base.errors import MimicError, RobotError
 from mimic_base.files import check_folder_writable, check_writable
 from motions.robot.dataset import find_motion_files
@@ -61,6 +66,9 @@ MOST_COMMANDS = 5000.0
 """Commands to the robot a second."""
 NEVER = 1e9
 """rad, a threshold that is not reached."""
+LOCALHOST = "127.0.0.1"
+MOST_SHOWN = 500
+"""Clips that can be chosen on the page, by their names."""
 
 
 def deploy(options: Deploy) -> int:
@@ -105,6 +113,10 @@ def deploy(options: Deploy) -> int:
     with ExitStack() as stack:
         if stream is not None:
             stack.callback(stream.close)
+        names = [path.stem for path in [*(files or [Path("the policy's")]), *further]]
+        page = None
+        if options.page:
+            page = start_page(stack, options, target, identity, player, settings, names)
         simulated, config, where = None, None, target.network
         if target.simulated:
             folder = str(stack.enter_context(short_folder()))
@@ -134,10 +146,10 @@ def deploy(options: Deploy) -> int:
         print(f"{player.path} on {told}, {rate if target.send else 'dry run: nothing is sent'}")
         if operator.keys:
             print(HELP)
-            names = [path.stem for path in [*(files or [Path("the policy's")]), *further]]
             print("clips: " + ", ".join(f"{n} {name}" for n, name in enumerate(names, 1)))
         dry = None if target.send else DryRun(identity)
-        with guard_process(guard) as (socket, process), operator.attached():
+        button = page.guard if page is not None else None
+        with guard_process(guard, button) as (socket, process), operator.attached():
 
             def changed(before: Mode, mode: Mode) -> None:
                 why = f": {loop.told or pilot.stop}" if mode == Mode.DAMPING else ""
@@ -145,6 +157,11 @@ def deploy(options: Deploy) -> int:
                 if mode == Mode.TRACK and simulated is not None:
                     simulated.tell(release=True)
 
+            link = None
+            if page is not None:
+                rows = SnapshotRows(identity.num_joints, STAGES)
+                link = PageLink(page.loop, rows, len(clips) + len(library), why=page.why)
+                operator.page = link.events
             loop = PilotLoop(
                 pilot,
                 socket,
@@ -159,6 +176,7 @@ def deploy(options: Deploy) -> int:
                 on_report=dry,
                 operator=operator,
                 pace=Pace(options.pace),
+                page=link,
             )
             loop.keep_reference = options.video is not None
             try:
@@ -166,6 +184,8 @@ def deploy(options: Deploy) -> int:
             finally:
                 loop.leave()
                 recorder.close()
+                if link is not None:
+                    link.ended(loop.ended or "with an error")
             if not ended(process, 30.0):
                 print("note: the guard has not ended; it goes on damping", file=sys.stderr)
         if simulated is not None:
@@ -178,6 +198,48 @@ def deploy(options: Deploy) -> int:
     if options.video is not None and results is not None:
         write_video_of(options.video, player, robot, loop, results)
     return 1 if loop.trip or loop.lost or pilot.stop or (results and results["unsafe"]) else 0
+
+
+def start_page(
+    stack: ExitStack,
+    options: Deploy,
+    target: Target,
+    identity: RobotIdentity,
+    player: PolicyPlayer,
+    settings: DeploySettings,
+    names: list[str],
+) -> PageHandle:
+    """The operator's page, served from now on, until ``stack`` is left.
+
+    Args:
+        names: of the clips.
+    """
+    host, port = page_address(options)
+    config = PageConfig(
+        host=host,
+        port=port,
+        robot=target.robot,
+        title=f"mimic deploy {player.path.stem}",
+        joint_names=identity.joint_names,
+        effort_limit=tuple(map(float, identity.effort_limit)),
+        temperature=settings.thresholds.temperature,
+        tilt=settings.thresholds.tilt,
+        clips=() if options.live is not None else tuple(names[:MOST_SHOWN]),
+        send=target.send,
+        auto=not options.manual,
+        lock_step=options.lock_step,
+        control_dt=player.contract.control_dt,
+        stages=STAGES,
+    )
+    page = stack.enter_context(page_process(config))
+    print(f"page: {page.address} ({seen_by(host)})", flush=True)
+    return page
+
+
+def page_address(options: Deploy) -> tuple[str, int]:
+    """Host and port of the page."""
+    port = DEFAULT_PORT if options.port is None else options.port
+    return options.host or LOCALHOST, port
 
 
 def player_of(options: Deploy) -> PolicyPlayer:
@@ -363,6 +425,12 @@ def check_options(options: Deploy) -> Target:
     if not (np.isfinite(options.joint_noise) and options.joint_noise >= 0):
         raise MimicError(f"--joint-noise must not be negative (found {options.joint_noise:g})")
     Pace(options.pace)
+    if options.page:
+        require_viser("the operator's page")
+        check_port(*page_address(options))
+    elif options.port is not None or options.host is not None:
+        name = "host" if options.port is None else "port"
+        raise MimicError(f"--{name} is for the operator's page; add --page, or leave it out")
     if not target.simulated:
         check_not_simulated(options, target)
     if options.video is not None:

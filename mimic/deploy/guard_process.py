@@ -10,9 +10,11 @@ for ``lonely_s``: as long as there is a robot that nobody looks after, it damps.
 from __future__ import annotations
 
 import json
+import select
 import signal
 import socket
 import sys
+import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -24,6 +26,7 @@ from mimic.deploy.limiter import CommandLimits
 from mimic.deploy.messages import RobotIdentity
 from mimic.deploy.pace import Pace
 from mimic.deploy.packing import Rows
+from mimic.deploy.page.stop_button import StopButton
 from mimic.deploy.trips import Thresholds
 from mimic.deploy.wire.link import WireRobot, at_time
 from mimic.deploy.wire.network import open_network
@@ -34,6 +37,10 @@ LEAVE = b"leave"
 """What the policy's process says when it ends properly."""
 LOCK_STEP_WAIT = 20.0
 """s that a lock-step guard waits for the others."""
+AFTER_STOP = 0.5
+"""s that it waits for a policy after the page's stop button was pressed."""
+PAGE = ("page", "the stop button of the page")
+"""The trip of the page's stop button."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +104,15 @@ def _plain(value: Any) -> Any:
 class GuardProcess:
     """The guard's loop over its sockets."""
 
-    def __init__(self, config: GuardConfig, pilot: socket.socket) -> None:
-        self.config, self.pilot = config, pilot
+    def __init__(
+        self, config: GuardConfig, pilot: socket.socket, button: socket.socket | None = None
+    ) -> None:
+        """Make it.
+
+        Args:
+            pilot: to the policy's loop. button: to the page's stop button.
+        """
+        self.config, self.pilot, self.button = config, pilot, StopButton(button)
         pilot.setblocking(False)
         self.rows = Rows(config.identity.num_joints)
         self.guard = Guard(config.identity, config.limits, config.thresholds)
@@ -113,6 +127,7 @@ class GuardProcess:
         self.request: Request | None = None
         self.gone = False
         self.leaving = False
+        self.pressed = False
         self.ticks = 0
         self._row = np.zeros((), self.rows.report)
 
@@ -137,6 +152,8 @@ class GuardProcess:
         while True:
             now = self.pace.now()
             self._hear(now)
+            if self.button.pressed():
+                self.guard.stop(now, *PAGE)
             state = self.see(self.robot.read())
             heard = state.time if state is not None else heard
             self._tick(now, state)
@@ -161,21 +178,40 @@ class GuardProcess:
                 continue
             before, now = state.tick, state.tick * 1e-3
             state = self.see(at_time(state, now))
-            if self.ticks % self.config.every == 0 and not (self.gone or self.leaving):
-                self._report(now, state, None)
-                asked = self.request.number if self.request else 0
-                self.pilot.setblocking(True)
-                self.pilot.settimeout(LOCK_STEP_WAIT)
-                while not (self.gone or self.leaving) and (
-                    self.request is None or self.request.number == asked
-                ):
-                    self._take(now)
-                self.pilot.setblocking(False)
+            if self.ticks % self.config.every == 0:
+                # At the beginning of a control step alone: a replay sees it in its request.
+                if self.pressed or self.button.pressed():
+                    self.guard.stop(now, *PAGE)
+                self.pressed = False
+                if not (self.gone or self.leaving):
+                    self._report(now, state, None)
+                    self._await(now)
             self._tick(now, state, tell=False)
             if self.leaving or self.gone:
                 end = now if end is None else end
                 if now - end >= self.config.leave_s:
                     return
+
+    def _await(self, now: float) -> None:
+        """Wait for the request of this control step; not for long after a stop on the page."""
+        asked = self.request.number if self.request else 0
+        end = time.monotonic() + LOCK_STEP_WAIT
+        while not (self.gone or self.leaving):
+            if self.request is not None and self.request.number != asked:
+                return
+            left = end - time.monotonic()
+            if left <= 0 and self.pressed:
+                self.guard.stop(now, *PAGE)
+                return
+            if left <= 0:
+                self._lose(now)
+                return
+            ends = [self.pilot, *([self.button.end] if self.button.end is not None else [])]
+            ready = select.select(ends, [], [], left)[0]
+            if self.pilot in ready:
+                self._take(now)
+            elif ready and self.button.pressed():
+                self.pressed, end = True, min(end, time.monotonic() + AFTER_STOP)
 
     def _hear(self, now: float) -> None:
         while not self.gone and self._take(now):
@@ -187,8 +223,6 @@ class GuardProcess:
             data = self.pilot.recv(65536)
         except BlockingIOError:
             return False
-        except TimeoutError:
-            data = b""
         except OSError:
             data = b""
         if data == LEAVE:
@@ -196,12 +230,15 @@ class GuardProcess:
             self.leaving = True
             return False
         if not data:
-            self.gone = True
-            self.guard.stop(now, "silent", "the process of the policy has ended")
+            self._lose(now)
             return False
         if len(data) == self.rows.request.itemsize:
             self.request = self.rows.to_request(np.frombuffer(data, self.rows.request)[0])
         return True
+
+    def _lose(self, now: float) -> None:
+        self.gone = True
+        self.guard.stop(now, "silent", "the process of the policy has ended")
 
     def _tick(self, now: float, state: Any, *, tell: bool = True) -> None:
         guard = self.guard
@@ -213,6 +250,7 @@ class GuardProcess:
         self._fill(now, state, before, verdict)
         if tell:
             self._tell()
+        self.button.tell(verdict.trip, verdict.told)
 
     def _report(self, now: float, state: Any, _: None) -> None:
         """Lock-step: tell the state, with the verdict of the tick before."""
@@ -220,6 +258,7 @@ class GuardProcess:
         row["now"], row["has_state"] = now, True
         self.rows.of_state(state, row["state"])
         row["trip"], row["told"] = self.guard.trip.encode(), self.guard.told.encode()[:160]
+        row["tripped_at"] = self.guard.tripped_at
         self._tell()
 
     def _fill(self, now: float, state: Any, before: Any, verdict: Any) -> None:
@@ -244,8 +283,7 @@ class GuardProcess:
             # It does not keep up; it will be silent before long.
             pass
         except OSError:
-            self.gone = True
-            self.guard.stop(self.pace.now(), "silent", "the process of the policy has ended")
+            self._lose(self.pace.now())
 
     def _damp_and_close(self) -> None:
         """One more damping command on every way out."""
@@ -258,13 +296,14 @@ class GuardProcess:
                 self.robot.write(verdict.command, self.ticks)
         self.robot.close()
         self.pilot.close()
+        self.button.close()
 
 
 def main() -> None:
     """Read the configuration from the socket and guard."""
-    pilot = socket.socket(fileno=int(sys.argv[1]))
+    pilot, *button = (socket.socket(fileno=int(each)) for each in sys.argv[1:])
     config = GuardConfig.from_json(pilot.recv(1 << 20).decode())
-    GuardProcess(config, pilot).run()
+    GuardProcess(config, pilot, *button).run()
 
 
 if __name__ == "__main__":

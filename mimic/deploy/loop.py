@@ -14,11 +14,12 @@ from mimic.deploy.modes import ACTIVE, Mode
 from mimic.deploy.operator import Operator
 from mimic.deploy.pace import Pace
 from mimic.deploy.packing import Rows
+from mimic.deploy.page.link import PageLink
 from mimic.deploy.pilot import Pilot, Step, next_event
 from mimic.deploy.recorder import Recorder, step_layout
 from mimic.deploy.timing import Deadlines, StageTimes
 
-STAGES = ("wake", "read", "decide", "ask", "record", "step")
+STAGES = ("wake", "read", "decide", "ask", "page", "record", "step")
 PATIENCE = 20.0
 """s that a loop in lock-step waits for the guard."""
 
@@ -61,6 +62,7 @@ class PilotLoop:
         on_report: Callable[[Any, str], None] | None = None,
         operator: Operator | None = None,
         pace: Pace | None = None,
+        page: PageLink | None = None,
     ) -> None:
         """Make a loop.
 
@@ -68,10 +70,11 @@ class PilotLoop:
             on_mode: told each change of the mode, from and to.
             on_report: told the guard's newest report and the mode in each control step.
             operator: who asks for what; nobody unless given.
+            page: told each control step.
         """
         self.pilot, self.guard, self.settings = pilot, guard, settings
         self.recorder, self.on_mode, self.operator = recorder, on_mode, operator
-        self.on_report = on_report
+        self.on_report, self.page = on_report, page
         self.keep_reference = False
         self.kept: list[tuple[float, np.ndarray]] = []
         pace = pace or Pace()
@@ -196,11 +199,24 @@ class PilotLoop:
         except OSError:
             self.ended, self.lost = "the guard has ended", True
         self.times.end("ask")
+        if self.page is not None and report is not None:
+            self._show(now, step, report, overruns)
+            self.times.end("page")
         if self.on_report is not None and report is not None:
             self.on_report(report, pilot.mode.name.lower())
         if self.recorder is not None and report is not None:
             self._record(now, step, report)
             self.times.end("record")
+
+    def _show(self, now: float, step: Step, report: np.ndarray, overruns: int) -> None:
+        assert self.page is not None
+        if not self.page.alive:
+            return
+        self.page.rows.fill(
+            self.page.row, now, self.pilot, step.request.up_b, self.times, self.deadlines.missed,
+            overruns, report,
+        )  # fmt: skip
+        self.page.tell()
 
     def _record(self, now: float, step: Step, report: np.ndarray) -> None:
         assert self.recorder is not None

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -101,6 +101,7 @@ class Operator:
 
     Attributes:
         ending: whether the operator wants the deployment to end, after damping.
+        page: tells what was pressed on a page since it was asked last.
     """
 
     def __init__(self, *, keys: bool, timetable: Timetable | None = None) -> None:
@@ -111,11 +112,14 @@ class Operator:
         self.ending = False
         self._asked: list[str] = []
         self._remote = NO_REMOTE
+        self.page: Callable[[], Sequence[str]] | None = None
 
     def __call__(self) -> Sequence[str]:
         """What was asked for since the last call."""
         if self.keys:
             self._asked += self._typed()
+        if self.page is not None:
+            self._asked += self.page()
         asked, self._asked = self._asked, []
         return asked
 

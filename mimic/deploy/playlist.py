@@ -70,6 +70,17 @@ class Playlist:
         return tuple(self._queue)
 
     @property
+    def playing(self) -> tuple[int, int, int]:
+        """Number of the clip that is played, from 1, the frame of it, and how many it has."""
+        number = self._part
+        clip = self.clips[number - 1]
+        into = self.frame - (self.reference.num_frames - clip.num_frames)
+        if not self.current:
+            into = self.frame - (self.reference.num_frames - self._whole.num_frames)
+            into -= int(self._ends[number - 2]) if number > 1 else 0
+        return number, min(max(into, 0), clip.num_frames - 1), clip.num_frames
+
+    @property
     def ended(self) -> bool:
         """Whether the last frame is reached."""
         return self.frame >= self.reference.num_frames - 1

@@ -185,6 +185,7 @@ class _Again:
         self.pilot, self.limits, self.record = pilot, limits, record
         self.rows = Rows(pilot.identity.num_joints)
         self.commands = 0
+        self._lock_step = bool(record.header["lock_step"])
         self._requests: dict[int, Request] = {}
 
     def run(self) -> Difference | None:
@@ -235,7 +236,9 @@ class _Again:
         number = int(told["request"])
         if not told["has_command"] or (number and number not in self._requests):
             return None
-        tripped = bool(told["trip"])
+        # In lock-step the page's stop button trips after the command that is told beside it.
+        after = self._lock_step and told["tripped_at"] == told["now"]
+        tripped = bool(told["trip"]) and not after
         request = None if tripped or not number else self._requests[number]
         before = self.rows.to_command(told["before"]) if told["has_before"] else None
         recorded = self.rows.to_command(told["command"])

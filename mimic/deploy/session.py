@@ -80,7 +80,7 @@ def simulated_robot(config: RobotProcessConfig) -> Iterator[RobotHandle]:
     listening = open_network(config.network or config.bus).subscribe(STATES)
     process = subprocess.Popen(
         [sys.executable, "-m", "mimic.deploy.robot_process", config.to_json()],
-        env=_environment(),
+        env=one_thread(),
         start_new_session=True,
     )
     try:
@@ -103,8 +103,13 @@ def _wait_for(heard: Any, process: subprocess.Popen[bytes], who: str) -> None:
 
 
 @contextmanager
-def guard_process(config: GuardConfig) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+def guard_process(
+    config: GuardConfig, button: socket.socket | None = None
+) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
     """A guard in its own process, and the socket to it.
+
+    Args:
+        button: the guard's end of a page's stop button, which is closed here once it is passed on.
 
     It is in a session of its own, where the terminal's Ctrl-C does not reach it. It is never
     killed: when the socket closes it damps, and it ends by itself.
@@ -116,13 +121,16 @@ def guard_process(config: GuardConfig) -> Iterator[tuple[socket.socket, subproce
     for each in (ours, theirs):
         for which in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             each.setsockopt(socket.SOL_SOCKET, which, 1 << 20)
+    given = [theirs.fileno(), *([button.fileno()] if button is not None else [])]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mimic.deploy.guard_process", str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
-        env=_environment(),
+        [sys.executable, "-m", "mimic.deploy.guard_process", *map(str, given)],
+        pass_fds=given,
+        env=one_thread(),
         start_new_session=True,
     )
     theirs.close()
+    if button is not None:
+        button.close()
     try:
         ours.send(config.to_json().encode())
         ours.settimeout(STARTING)
@@ -146,8 +154,9 @@ def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
-def _environment() -> dict[str, str]:
-    """One thread of every library: more would only be in each other's way."""
+def one_thread() -> dict[str, str]:
+    """The environment of a process of a deployment, with one thread for every library: more would
+    only be in each other's way."""
     ours = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH", "")]))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

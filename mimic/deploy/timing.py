@@ -12,26 +12,37 @@ MOST = 200_000
 
 
 class StageTimes:
-    """Durations of the stages of a loop, s."""
+    """Durations of the stages of a loop, s.
+
+    Attributes:
+        steps: that have begun. last, most: of each stage, the newest duration and the longest.
+    """
 
     def __init__(self, stages: Sequence[str], clock: Callable[[], float]) -> None:
         self.stages, self._clock = tuple(stages), clock
         self._kept: dict[str, deque[float]] = {name: deque(maxlen=MOST) for name in self.stages}
         self._at = 0.0
+        self.steps = 0
+        self._columns = {name: column for column, name in enumerate(self.stages)}
+        self.last, self.most = [0.0] * len(self.stages), [0.0] * len(self.stages)
 
     def begin(self) -> None:
         """A step of the loop begins."""
         self._at = self._clock()
+        self.steps += 1
 
     def end(self, stage: str) -> None:
         """A stage of it has ended; the next one begins."""
         now = self._clock()
-        self._kept[stage].append(now - self._at)
+        self.add(stage, now - self._at)
         self._at = now
 
     def add(self, stage: str, seconds: float) -> None:
         """A duration that was measured elsewhere."""
         self._kept[stage].append(seconds)
+        column = self._columns[stage]
+        self.last[column] = seconds
+        self.most[column] = max(self.most[column], seconds)
 
     def table(self) -> list[tuple[str, int, float, float, float]]:
         """Stage, number, and milliseconds at the median, at 99 % and at most."""

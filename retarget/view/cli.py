@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from mimic_base.errors import InputError, input_error
+from mimic_base.browser_page import (
+    address,
+    check_port,
+    close_server,
+    open_server,
+    require_viser,
+    seen_by,
+)
+from mimic_base.errors import InputError
 from mimic_base.options import parse
 from mimic_base.reading import real_path
 from motions.robot.formats.cli import SOURCE_OLDER, SourceOptions
 
 if TYPE_CHECKING:
     from retarget.view.sources import Pair
-
-INSTALL = "pip install -c constraints.txt -e '.[view]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +52,11 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     """Serve until Ctrl-C."""
     options = parse(Options, arguments, prog=prog, renamed=SOURCE_OLDER)
     require_viser()
-    if not 0 <= options.port < 65536:
-        raise input_error(None, "--port must be 0 to 65535", found=options.port)
     if not options.files:
         raise InputError("no motion given; say which: mimic view MOTION.npz [CLIP]")
+    check_port(options.host, options.port)
     reading = options.read_options()
     from retarget.view.app import Entry, Viewer
-    from retarget.view.server import address, close_server, open_server, seen_by
     from retarget.view.sources import find_pairs, load_show
 
     pairs = find_pairs(options.files, reading)
@@ -77,22 +81,6 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     finally:
         close_server(server)
     return 0
-
-
-def require_viser() -> None:
-    """Refuse to start without the package, or with one that is too old.
-
-    Raises:
-        InputError: names the command that installs it.
-    """
-    try:
-        import viser
-    except ImportError as error:
-        raise InputError(f"the viewer needs the package viser: {INSTALL}") from error
-    if tuple(map(int, viser.__version__.split(".")[:2])) < (1, 1):
-        raise InputError(
-            f"the viewer needs viser 1.1 or newer (found {viser.__version__}): {INSTALL}"
-        )
 
 
 def entry_names(pairs: Sequence[Pair]) -> list[str]:

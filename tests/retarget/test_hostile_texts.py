@@ -33,7 +33,7 @@ EVIL = f"{RUNS}{{document.title='RAN'}}<img src=x onerror=\"document.title='RAN'
 @contextmanager
 def server() -> Iterator[Any]:
     pytest.importorskip("viser", minversion="1.1")
-    from retarget.view.server import close_server, open_server
+    from mimic_base.browser_page import close_server, open_server
 
     opened = open_server("127.0.0.1", 0, "test")
     try:
@@ -164,7 +164,7 @@ def test_no_script_of_a_file_runs_in_a_page(tmp_path: Path) -> None:
 def test_the_viewer_says_that_it_serves_this_machine_only(host: str) -> None:
     pytest.importorskip("viser", minversion="1.1")
     from retarget.view.cli import Options
-    from retarget.view.server import seen_by
+    from mimic_base.browser_page import seen_by
 
     assert Options(files=()).host == "127.0.0.1"
     assert "this machine only" in seen_by(host)

@@ -1,0 +1,1 @@
+"""The operator's page: what a deployment does, in a browser, and buttons that ask for something."""

@@ -212,11 +212,15 @@ class PilotLoop:
         assert self.page is not None
         if not self.page.alive:
             return
-        self.page.rows.fill(
-            self.page.row, now, self.pilot, step.request.up_b, self.times, self.deadlines.missed,
-            overruns, report,
-        )  # fmt: skip
-        self.page.tell()
+        try:
+            self.page.rows.fill(
+                self.page.row, now, self.pilot, step.request.up_b, self.times,
+                self.deadlines.missed, overruns, report,
+            )  # fmt: skip
+            self.page.tell()
+        except Exception as error:
+            # Whatever is wrong with the page, the robot goes on.
+            self.page.leave(f"a mistake of ours, {error!r}")
 
     def _record(self, now: float, step: Step, report: np.ndarray) -> None:
         assert self.recorder is not None

@@ -196,18 +196,6 @@ class Pilot:
         stands = self.stander is not None and self.skill is self.stander.skill
         return self.stander.playlist if self.stander is not None and stands else self.playlist
 
-    @property
-    def reference_pose(self) -> Array:
-        """[7 + J] of the present frame: the base's place (m), its orientation (wxyz), and the
-        joints (rad) in the robot's order."""
-        frame = self.reference.frame(self.frame)
-        parts = (
-            frame.body_pos_w[self._root],
-            frame.body_quat_w[self._root],
-            frame.joint_pos[self._to_robot],
-        )
-        return np.concatenate(parts)
-
     # one step ------------------------------------------------------------------------------
 
     def tick(

@@ -172,6 +172,13 @@ def test_a_page_that_dies_is_told_once() -> None:
             page.tell()
         assert not page.alive and len(said) == 1
         assert "the page has ended (signal 9)" in said[0] and "the deployment goes on" in said[0]
+    with link() as (page, theirs, said):
+        # How it ended is not known yet: nothing waits for that.
+        theirs.close()
+        page.tell()
+        assert page.events() == [] and not page.alive and not said
+        page.ended("the clip has ended")
+        assert len(said) == 1 and "the page has ended;" in said[0]
 
 
 def test_a_page_that_hangs_costs_nothing_and_is_told_once(monkeypatch) -> None:

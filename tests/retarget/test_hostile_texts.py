@@ -163,8 +163,8 @@ def test_no_script_of_a_file_runs_in_a_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_the_viewer_says_that_it_serves_this_machine_only(host: str) -> None:
     pytest.importorskip("viser", minversion="1.1")
-    from retarget.view.cli import Options
     from mimic_base.browser_page import seen_by
+    from retarget.view.cli import Options
 
     assert Options(files=()).host == "127.0.0.1"
     assert "this machine only" in seen_by(host)

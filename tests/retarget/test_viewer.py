@@ -229,8 +229,8 @@ def test_time_passes_stops_and_repeats() -> None:
 
 @pytest.fixture(scope="module")
 def viewer(made: Path) -> Any:
-    from retarget.view.app import Entry, Viewer
     from mimic_base.browser_page import close_server, open_server
+    from retarget.view.app import Entry, Viewer
 
     server = open_server("127.0.0.1", 0, "test")
     pair = Pair(made / "clip.npz", made / "clip.bvh")
@@ -355,8 +355,8 @@ def test_controls_do_what_they_say(viewer: Any) -> None:
 def test_a_narrow_page_begins_with_the_curves_folded_away(
     made: Path, monkeypatch: pytest.MonkeyPatch, width: int, folds: int
 ) -> None:
-    from retarget.view.app import CONTROLS_WIDTH, CURVES_WIDTH, NARROW_PAGE, Entry, Viewer
     from mimic_base.browser_page import close_server, open_server
+    from retarget.view.app import CONTROLS_WIDTH, CURVES_WIDTH, NARROW_PAGE, Entry, Viewer
 
     assert NARROW_PAGE - CONTROLS_WIDTH - CURVES_WIDTH > 500, "the scene stays in sight"
     connected: list[Any] = []

@@ -20,6 +20,8 @@ MOST_EVENTS = 4
 """Messages of the page that are taken in a control step, however many there are."""
 LONGEST = 32
 """Bytes of an event."""
+PATIENCE = 0.5
+"""s after which a page that has died is told, though it is not known why."""
 HANGS = 2.0
 """s for which the page takes nothing, after which it is told to hang."""
 
@@ -47,7 +49,7 @@ class PageLink:
 
         Args:
             clips: how many there are, numbered from 1.
-            why: why the page's process ended, as far as that is known.
+            why: why the page's process ended, as far as that is known; waits for nothing.
             say: takes the line that tells of a page that died, once, and of one that hangs.
         """
         end.setblocking(False)
@@ -60,6 +62,7 @@ class PageLink:
         self.row = np.zeros((), rows.layout)
         self._took = time.monotonic()
         self._hang = 0
+        self._untold: tuple[float, str] | None = None
 
     def tell(self) -> None:
         """Send the row."""
@@ -68,6 +71,8 @@ class PageLink:
     def ended(self, why: str) -> None:
         """Tell why the deployment has ended."""
         self._send(ENDED + why.encode())
+        if self._untold is not None:
+            self._tell_end(0.0)
 
     def _send(self, data: bytes) -> None:
         if not self.alive:
@@ -83,7 +88,7 @@ class PageLink:
                 )
             return
         except OSError:
-            self._gone()
+            self.leave()
             return
         self._took = time.monotonic()
         if self._hang == 1:
@@ -93,6 +98,8 @@ class PageLink:
 
     def events(self) -> Sequence[str]:
         """What was pressed since the last call; what nobody knows is left out."""
+        if self._untold is not None:
+            self._tell_end()
         asked: list[str] = []
         for _ in range(MOST_EVENTS if self.alive else 0):
             try:
@@ -102,18 +109,26 @@ class PageLink:
             except OSError:
                 data = b""
             if not data:
-                self._gone()
+                self.leave()
                 break
             event = data.decode("ascii", "replace")
             if event in self._known:
                 asked.append(event)
         return asked
 
-    def _gone(self) -> None:
-        if not self.alive:
+    def leave(self, why: str = "") -> None:
+        """Tell the page nothing any more; the console is told why, if that is known soon."""
+        if self.alive:
+            self.alive, self._untold = False, (time.monotonic(), why)
+
+    def _tell_end(self, patience: float = PATIENCE) -> None:
+        assert self._untold is not None
+        since, why = self._untold
+        why = why or self._why()
+        # A process closes its sockets before it can be asked how it ended.
+        if not why and time.monotonic() - since < patience:
             return
-        self.alive = False
-        why = self._why()
+        self._untold = None
         self._say(
             f"note: the page has ended{f' ({why})' if why else ''}; its stop button is gone, the "
             "deployment goes on"

@@ -35,10 +35,10 @@ class PageHandle:
     errors: IO[bytes]
 
     def why(self) -> str:
-        """Why its process ended; empty while that is not known."""
-        if not ended(self.process, 0.2):
+        """Why its process ended; empty while that is not known. Waits for nothing."""
+        code = self.process.poll()
+        if code is None:
             return ""
-        code = self.process.returncode
         if code < 0:
             return f"signal {-code}"
         self.errors.seek(0)
@@ -85,6 +85,7 @@ def page_process(config: PageConfig) -> Iterator[PageHandle]:
             raise InputError(said[len(REFUSED) :].decode())
         handle = PageHandle(process, said[len(READY) :].decode(), ours, guard, errors)
         if not said.startswith(READY):
+            ended(process, 1.0)
             why = handle.why()
             raise RobotError(
                 f"the page did not start{f' ({why})' if why else ''}; leave out --page"

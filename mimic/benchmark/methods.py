@@ -55,6 +55,14 @@ METHODS: Mapping[str, Method] = {
         task="tracking", algorithm="fast-sac",
         about="off-policy, stochastic policy (arXiv 2512.01996)",
     ),
+    "amp": Method(
+        task="heading", algorithm="amp",
+        about="a discriminator of windows of motion beside the heading task (arXiv 2104.02180)",
+    ),
+    "add": Method(
+        task="tracking", algorithm="add",
+        about="a discriminator of differences instead of kernels (arXiv 2505.04961)",
+    ),
     "world-model": Method(
         task="tracking", algorithm="world-model",
         about="a learned model of the robot, policy by its gradient (arXiv 2610.28480)",

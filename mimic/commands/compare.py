@@ -56,7 +56,8 @@ class CompareMethods:
     device: str = "auto"
     """Where physics, environment and networks are computed: auto, cpu, cuda or cuda:N."""
     train_options: str = ""
-    """Further options of `mimic train` for every run, in one text."""
+    """Further options of `mimic train` for every run, in one text:
+    --train-options="--loop.checkpoint-interval 20"."""
     out: Path = Path("runs/methods")
     """Runs, README.md, table.json and curves.png are kept here."""
     show: bool = False
@@ -185,12 +186,7 @@ class CompareMethods:
             process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                process.send_signal(signal.SIGINT)
-                process.wait()
-                return 130
+            return waited(process)
 
     def _result(self, name: str, seed: int, run: Path, motions: tuple[Path, ...]) -> dict[str, Any]:
         from mimic.benchmark.judged import curve_of, judged_run
@@ -227,6 +223,28 @@ class CompareMethods:
         with atomic_path(self.out / CURVES) as path:
             draw(results, path)
         return results
+
+
+def waited(process: subprocess.Popen[bytes]) -> int:
+    """The exit status of a process that is told, once, to save and end when we are; 130 then.
+
+    Handlers of our own, since a shell's background job begins with Ctrl-C ignored.
+    """
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            process.send_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        status = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 130 if stopped else status
 
 
 def latest_run(folder: Path) -> Path | None:

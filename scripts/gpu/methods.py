@@ -41,7 +41,7 @@ def main() -> None:
     if args.toy:
         command += ["--seeds", "0", "--budget", "samples=16", "--num-envs", "2", "--episodes", "1"]
         command += ["--judge-episodes", "1", "--judgements", "1"]
-        command += ["--train-options", "--algorithm.steps 4"]
+        command += ["--train-options=--algorithm.steps 4"]
     else:
         command += ["--seeds", *args.seeds, "--budget", args.budget]
         if args.num_envs:

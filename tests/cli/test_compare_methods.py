@@ -77,7 +77,10 @@ def test_a_run_that_was_stopped_goes_on(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "methods"
     more = ["--methods", "awr", "--budget", "samples=1000000"]
     command = [sys.executable, "-m", "mimic.cli", *words(clip, out, *more)]
+    # As a shell starts a background job: with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 240
     while not list(out.glob("*/*/*/checkpoints/last.pt")):
         assert process.poll() is None and time.monotonic() < deadline
@@ -198,6 +201,9 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
 
         def wait(self) -> int:
             return 2
+
+        def send_signal(self, number: int) -> None:
+            raise AssertionError(number)
 
     monkeypatch.setattr(compare.subprocess, "Popen", Failing)
     assert run(words(clip, tmp_path, "--methods", "dagger", "ppo")) == 2

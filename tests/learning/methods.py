@@ -32,6 +32,7 @@ REPLAYED: dict[str, Any] = {
         actor_hidden=(16,), critic_hidden=(16,), values=(-0.5, 1.0), atoms=11
     ),
     "steps": STEPS, "updates": 3, "batch": 64, "remembered": 20, "learning_starts": 8,
+    "actor_starts": 2,
 }  # fmt: skip
 NUMBERS: dict[str, Any] = {
     "lcp": LCPConfig(networks=NETWORKS, steps=STEPS, workers=1, ema_decay=0.5),

@@ -279,6 +279,9 @@ def test_the_pessimist_of_two_critics_is_believed_or_their_mixture() -> None:
     logits = critics(torch.zeros(4, 2), torch.zeros(4, 1))
     assert logits.shape == (2, 4, 2)
     torch.testing.assert_close(critics.values(logits), torch.softmax(logits, -1)[..., 1])
+    untrained = CriticPair(3, (8,), "swish", True, (-2.0, 5.0), 101)
+    expected = untrained.values(untrained(torch.randn(64, 2), torch.randn(64, 1)))
+    assert expected.abs().max() < 0.15  # nothing, not the 1.5 of the range's middle
 
 
 def test_the_density_of_a_squashed_gaussian_is_torchs() -> None:

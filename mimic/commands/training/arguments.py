@@ -28,10 +28,11 @@ class TrainArguments:
     motion: tuple[Path, ...] = ()
     """Robot motions (.npz) or folders of them. A resumed run knows its own."""
     algorithm: str = "ppo"
-    """How it learns: ppo, world-model; from a teacher (--teacher RUN): dagger, ppo-kl,
-    supervised-then-rl; or package.module:Class of your own. By default world-model for the task
-    tracking with the preset cpu, unless an option is given that only ppo has, or a --randomisation
-    with late actions; that of the run named by --init-from; else ppo."""
+    """How it learns: ppo, world-model, another method (docs/training.md: lcp, awr, fast-td3,
+    fast-sac, ...); from a teacher (--teacher RUN): dagger, ppo-kl, supervised-then-rl; or
+    package.module:Class of your own. By default world-model for the task tracking with the preset
+    cpu, unless an option is given that only ppo has, or a --randomisation with late actions; that
+    of the run named by --init-from; else ppo."""
     preset: Literal["cpu", "gpu"] = "cpu"
     """Where the numbers below come from: sized for a laptop, or BeyondMimic's for a GPU."""
     resume: Path | None = None

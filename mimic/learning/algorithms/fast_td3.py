@@ -139,7 +139,7 @@ class FastTD3:
         for _ in range(c.updates):
             batch = memory.draw(c.batch, c.n_steps, c.gamma)
             told = self._critic_step(batch)
-            if self.updates % c.actor_every == 0:
+            if self.updates >= c.actor_starts and self.updates % c.actor_every == 0:
                 told |= self._actor_step(batch)
             self._follow()
             self.updates += 1

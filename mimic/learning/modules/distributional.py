@@ -25,7 +25,13 @@ def layered(
 
 
 class CriticPair(nn.Module):
-    """Two networks of state and action whose outputs are the logits of K atoms."""
+    """Two networks of state and action whose outputs are the logits of K atoms.
+
+    Untrained they expect about nothing, in every state and of every action: logits are
+    ``-(z / width)^2 / 2`` with a twentieth of the range as width. Uniform atoms would promise the
+    middle of the range, and an actor would follow what is left of that promise until the critics
+    have forgotten it.
+    """
 
     atoms: torch.Tensor
 
@@ -38,6 +44,13 @@ class CriticPair(nn.Module):
             layered(inputs, hidden, count, activation, layer_norm) for _ in range(2)
         )
         self.register_buffer("atoms", torch.linspace(values[0], values[1], count))
+        width = (values[1] - values[0]) / 20.0
+        for network in self.networks:
+            last = list(network.children())[-1]
+            assert isinstance(last, nn.Linear)
+            with torch.no_grad():
+                last.weight.mul_(0.1)
+                last.bias.copy_(-0.5 * (self.atoms / width).square())
 
     def forward(self, state: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Logits [2, B, K] of states [B, D], normalised, and actions [B, A]."""

@@ -56,12 +56,24 @@ METHODS: Mapping[str, Method] = {
         about="off-policy, stochastic policy (arXiv 2512.01996)",
     ),
     "amp": Method(
-        task="heading", algorithm="amp",
-        about="a discriminator of windows of motion beside the heading task (arXiv 2104.02180)",
+        task="heading-privileged", algorithm="amp",
+        about="a discriminator of windows of motion beside the task's reward (arXiv 2104.02180)",
+    ),
+    "gail": Method(
+        task="heading-privileged", algorithm="gail",
+        about="a discriminator of transitions, its reward alone (arXiv 1606.03476, 1807.06158)",
     ),
     "add": Method(
         task="tracking", algorithm="add",
         about="a discriminator of differences instead of kernels (arXiv 2505.04961)",
+    ),
+    "ase": Method(
+        task="skills", algorithm="ase",
+        about="latent skills that an encoder tells apart (arXiv 2205.01906)",
+    ),
+    "smp": Method(
+        task="heading-privileged", algorithm="smp",
+        about="a frozen diffusion model of motion as the reward, after MimicKit",
     ),
     "world-model": Method(
         task="tracking", algorithm="world-model",

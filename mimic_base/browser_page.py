@@ -6,7 +6,9 @@ import contextlib
 import io
 import ipaddress
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mimic_base.errors import InputError, input_error
 
@@ -77,12 +79,71 @@ def open_server(host: str, port: int, label: str) -> viser.ViserServer:
     # The library would take the next free port without a word.
     check_port(host, port)
     # Its banner would name the address a second time.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), _own_pages_alone(host):
         server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
     if port and server.get_port() != port:
         close_server(server)
         raise InputError(f"--port {port} was taken in this moment; choose another")
     return server
+
+
+@contextlib.contextmanager
+def _own_pages_alone(host: str) -> Iterator[None]:
+    """Let the server that is made within the block answer its own pages alone.
+
+    A browser lets any site open a WebSocket to this machine; it only says whose page asks. The
+    library takes them all, so that a stranger's site could press the buttons of ours.
+    """
+    import inspect
+
+    from websockets.asyncio import server as module
+
+    serve = module.serve
+
+    def checked(*given: Any, process_request: Any = None, **options: Any) -> Any:
+        async def answer(connection: Any, request: Any) -> Any:
+            if not is_own(request.headers.get("Origin"), request.headers.get("Host"), host):
+                return connection.respond(403, "asked by a page of another site\n")
+            found = process_request(connection, request) if process_request else None
+            return await found if inspect.isawaitable(found) else found
+
+        return serve(*given, process_request=answer, **options)
+
+    module.serve = checked  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        module.serve = serve
+
+
+def is_own(origin: str | None, asked: str | None, host: str) -> bool:
+    """Whether a request comes from a page of the server at ``host``.
+
+    Args:
+        origin: whose page asks, as browsers say; programs that are none say nothing.
+        asked: the name and port by which the server was reached. At an address of this machine
+            alone, it has to be one of this machine's: other names may be made to lead here.
+    """
+    if origin is not None and urlsplit(origin).netloc != asked:
+        return False
+    return not _is_loopback(host) or asked is None or _is_loopback(_name_of(asked))
+
+
+def _name_of(asked: str) -> str:
+    try:
+        return urlsplit(f"//{asked}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or number alone; nobody is asked."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def close_server(server: viser.ViserServer) -> None:

@@ -552,3 +552,49 @@ def test_a_browser_shows_the_modes_and_its_stop_button_damps_the_robot(
     assert results["damped_since"] is not None and results["unsafe"] == 0
     assert found["loop"].trip == "page" and found["code"] == 1
     assert replay(found["session"]).difference is None
+
+
+def test_only_its_own_pages_may_press_its_buttons(viser: Any) -> None:
+    """A browser lets a page of any site connect to this machine, and says whose page it is."""
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    from mimic_base.browser_page import close_server, open_server
+
+    server = open_server("127.0.0.1", 0, "test")
+    port = server.get_port()
+    try:
+        options: dict[str, Any] = {"subprotocols": [f"viser-v{viser.__version__}"]}
+        options |= {"max_size": None, "open_timeout": 30}
+        own: Any
+        stranger: Any
+        for own in (f"http://127.0.0.1:{port}", None):
+            with connect(f"ws://127.0.0.1:{port}", origin=own, **options) as page:
+                assert page.recv(30)
+        for stranger in ("https://example.org", f"http://127.0.0.1:{port + 1}", "null"):
+            with pytest.raises(InvalidStatus, match="403"):
+                connect(f"ws://127.0.0.1:{port}", origin=stranger, **options)
+    finally:
+        close_server(server)
+
+
+@pytest.mark.parametrize(
+    ("origin", "asked", "host", "own"),
+    [
+        (None, "localhost:8080", "127.0.0.1", True),
+        ("http://localhost:8080", "localhost:8080", "127.0.0.1", True),
+        ("http://[::1]:8080", "[::1]:8080", "::1", True),
+        ("http://localhost:9", "localhost:8080", "127.0.0.1", False),
+        ("https://example.org", "localhost:8080", "127.0.0.1", False),
+        # A name of a stranger that was made to lead to this machine.
+        ("http://example.org:8080", "example.org:8080", "127.0.0.1", False),
+        (None, "example.org:8080", "localhost", False),
+        (None, "[:8080", "localhost", False),
+        ("http://robot.lan:8080", "robot.lan:8080", "0.0.0.0", True),
+        ("https://example.org", "robot.lan:8080", "0.0.0.0", False),
+    ],
+)
+def test_whose_page_asks(origin: str | None, asked: str, host: str, own: bool) -> None:
+    from mimic_base.browser_page import is_own
+
+    assert is_own(origin, asked, host) == own

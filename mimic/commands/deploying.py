@@ -52,6 +52,7 @@ from mimic.policy.player import PolicyPlayer
 from mimic_base.browser_page import DEFAULT_PORT, check_port, require_viser, seen_by
 from mimic_base.errors import MimicError, RobotError
 from mimic_base.files import check_folder_writable, check_writable
+from mimic_base.text import plain
 from motions.robot.dataset import find_motion_files
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def start_page(
         effort_limit=tuple(map(float, identity.effort_limit)),
         temperature=settings.thresholds.temperature,
         tilt=settings.thresholds.tilt,
-        clips=() if options.live is not None else tuple(names[:MOST_SHOWN]),
+        clips=tuple(plain(name, 60) for name in names[:MOST_SHOWN] if options.live is None),
         send=target.send,
         auto=not options.manual,
         lock_step=options.lock_step,

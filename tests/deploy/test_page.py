@@ -598,3 +598,12 @@ def test_whose_page_asks(origin: str | None, asked: str, host: str, own: bool) -
     from mimic_base.browser_page import is_own
 
     assert is_own(origin, asked, host) == own
+
+
+def test_many_clips_with_long_names_reach_the_page() -> None:
+    from mimic_base.text import plain
+
+    names = tuple(plain("雪" * 255, 60) for _ in range(deploying.MOST_SHOWN))
+    sent = config(clips=names).to_json().encode()
+    # The datagram that the page's process takes.
+    assert len(sent) < 1 << 18 and PageConfig.from_json(sent.decode()).clips == names

@@ -13,7 +13,8 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((REPO / "examples").glob("[0-9]*.py"))
-MODULES = [REPO / "examples" / name for name in ("push_box.py", "stand_still.py")]
+PARTS = ("push_box.py", "stand_still.py", "nearest_window.py")
+MODULES = [REPO / "examples" / name for name in PARTS]
 LONGEST = 110
 
 # What an example prints that shows it did its work, as regular expressions.
@@ -61,6 +62,12 @@ SAYS = {
         r"\d\.\d\d s  hold",
         r"damping  button B of the remote",
         r"motors damp: True; \d+ commands, 0 outside the limits",
+    ),
+    "18_motion_prior": (
+        "finished after 2 iterations",
+        "finished after 3 iterations",
+        r"commanded: direction_w, \[2\] of length one",
+        r"heading: .* after \d+\.\d s",
     ),
     "12_objective": (r"\d+ cm before, [0-4]\.\d cm now", "pelvis at most 0.7", "climbs 0.2"),
 }

@@ -389,3 +389,94 @@ def stream() -> tuple[Seed, ...]:
 
     lines = lines_of(demo.generate("walk").crop(0, FRAMES))
     return (Seed("stream.jsonl", "\n".join(lines).encode() + b"\n", {}),)
+
+
+@cache
+def foreign() -> tuple[Seed, ...]:
+    """Policies of mjlab's and holosoma's kind with a clip inside, of small networks."""
+    import onnx
+
+    from mimic.deploy.setup import SHIPPED_CLIP, SHIPPED_POLICY
+    from mimic.policy.player import PolicyPlayer
+    from motions import RobotMotion
+    from tests.deploy.test_foreign import mjlab_metadata, small
+
+    player = PolicyPlayer(SHIPPED_POLICY)
+    contract = player.contract
+    clip = player.reference(RobotMotion.load(SHIPPED_CLIP)).frame_fields()
+    frames = {name: values[:FRAMES] for name, values in clip.items()}
+    anchor = contract.body_names.index(contract.anchor_body)
+    theirs = {
+        "joint_pos": frames["joint_pos"],
+        "joint_vel": frames["joint_vel"],
+        "ref_pos_xyz": frames["body_pos_w"][:, anchor],
+        "ref_quat_xyzw": frames["body_quat_w"][:, anchor][:, [1, 2, 3, 0]],
+    }
+    lists = (("dof_names", contract.joint_names), ("kp", contract.kp), ("kd", contract.kd))
+
+    def written(folder: Path, name: str, size: int, tables: Any, metadata: Any) -> Path:
+        model = onnx.load(small(folder / name, size, 29, tables))
+        for key, value in metadata.items():
+            model.metadata_props.add(key=key, value=value)
+        onnx.save(model, folder / name)
+        return folder / name
+
+    return (
+        _made(lambda folder: written(folder, "mjlab.onnx", 160, frames, mjlab_metadata(player))),
+        _made(
+            lambda folder: written(
+                folder, "holosoma.onnx", 154, theirs, {k: json.dumps(list(v)) for k, v in lists}
+            )
+        ),
+    )
+
+
+@cache
+def described() -> tuple[Seed, ...]:
+    """What is said of a policy that says nothing itself: a TOML file, a deploy.yaml."""
+    import yaml
+
+    from tests.deploy.test_foreign import DESCRIBED, SIZE, description, small
+    from tests.deploy.test_unitree_rl_lab import deploy_yaml, network
+
+    def toml(folder: Path) -> Path:
+        small(folder / "policy.onnx", SIZE, 4)
+        return description(folder / "policy.toml", DESCRIBED)
+
+    def lab(folder: Path) -> Path:
+        network(folder / "policy.onnx", 480)
+        text = yaml.dump(deploy_yaml(), default_flow_style=None, sort_keys=False)
+        (folder / "deploy.yaml").write_text(text)
+        return folder / "deploy.yaml"
+
+    return (_made(toml, "policy.onnx"), _made(lab, "policy.onnx"))
+
+
+@cache
+def torchscript() -> tuple[Seed, ...]:
+    """A network in TorchScript with its description beside it."""
+    import warnings
+
+    import torch
+
+    from tests.deploy.test_foreign import SIZE, description
+
+    def script(folder: Path) -> Path:
+        description(folder / "policy.toml")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.jit.script(torch.nn.Linear(SIZE, 4)).save(str(folder / "legs.pt"))
+        return folder / "legs.pt"
+
+    return (_made(script, "policy.toml"),)
+
+
+@cache
+def live() -> tuple[Seed, ...]:
+    """Poses as ``mimic stream --live`` sends them."""
+    import robots
+    from tests.deploy.test_live import header, line
+
+    robot = robots.load("unitree_g1")
+    lines = header(robot) + b"".join(line(robot, time=0.02 * k) for k in range(FRAMES))
+    return (Seed("poses.jsonl", lines, {}),)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,6 +298,54 @@ def _run_config(content: bytes, rng: random.Random) -> bytes:
     return damaged
 
 
+def _plays(policy: Path, describe: Path | None = None) -> None:
+    from mimic.deploy.foreign import notes_of, open_policy
+
+    player = open_policy(policy, describe)
+    notes_of(player)
+    action = player.act(np.zeros(player.contract.observation_size, np.float32))
+    if not np.isfinite(action).all():
+        raise ArithmeticError("an action is not finite")
+
+
+def _foreign(path: Path) -> None:
+    _plays(path)
+
+
+def _described(path: Path) -> None:
+    _plays(Path("policy.onnx"), path)
+
+
+def _torchscript(path: Path) -> None:
+    """A file that its user trusts, and which is damaged."""
+    os.environ["MIMIC_TRUST"] = "torchscript"
+    _plays(path, Path("policy.toml"))
+
+
+def _live(path: Path) -> None:
+    """A sender whose lines are damaged."""
+    import robots
+    from mimic.deploy.live import LiveStream
+
+    stream = LiveStream(Path("out/live"), robots.load("unitree_g1"), lambda: 0.0)
+    try:
+        with socket.socket(socket.AF_UNIX) as sender:
+            sender.connect("out/live")
+            sender.setblocking(False)
+            data = path.read_bytes()[: 1 << 22]
+            while data:
+                with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                    data = data[sender.send(data[: 1 << 15]) :]
+                pose = stream.newest()
+                if pose is None:
+                    continue
+                for values in (pose.root_pos, pose.root_quat, pose.joint_pos, pose.time):
+                    if not np.isfinite(values).all():
+                        raise ArithmeticError("a pose is not finite")
+    finally:
+        stream.close()
+
+
 TARGETS: Mapping[str, Target] = {
     "human clip": Target(seeds.human, _human, share=10),
     "retarget": Target(seeds.human, _retarget, share=1.5),
@@ -319,6 +370,12 @@ TARGETS: Mapping[str, Target] = {
     "motion pack": Target(seeds.pack, _pack, share=1.5),
     "batch manifest": Target(seeds.batch, _batch, share=0.5, several=True),
     "stream": Target(seeds.stream, _stream, share=1, reports=True),
+    "foreign policy": Target(seeds.foreign, _foreign, share=0.5),
+    "foreign metadata": Target(seeds.foreign, _foreign, _contract, share=1),
+    "foreign network": Target(seeds.foreign, _foreign, _network, share=0.7),
+    "foreign description": Target(seeds.described, _described, share=1.5),
+    "foreign TorchScript": Target(seeds.torchscript, _torchscript, share=0.3),
+    "live frames": Target(seeds.live, _live, share=1),
 }
 """Name -> way in."""
 

@@ -46,6 +46,7 @@ from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_o
 from mimic.deploy.skill import Stander
 from mimic.deploy.start import check_alone, check_seen, confirm, look_at
 from mimic.deploy.target import Target, as_reached, target_of
+from mimic.deploy.wire.codecs import family_of
 from mimic.deploy.wire.network import open_network
 from mimic.policy.opener import CONFIG, EXPORTED, find_policy
 from mimic.policy.player import PolicyPlayer
@@ -378,7 +379,8 @@ def check_robot(
         MimicError, RobotError: the first gate that refuses; nothing was sent.
     """
     identity, stander = pilot.identity, holding(pilot)
-    bus, pace = open_network(where, 1.0 / settings.command_hz), Pace(options.pace)
+    bus = open_network(where, 1.0 / settings.command_hz, family_of(identity.name))
+    pace = Pace(options.pace)
     thresholds, waits = settings.thresholds, options.lock_step
     check_alone(bus)
     seen = look_at(bus, identity, pace)

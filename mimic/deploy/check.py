@@ -235,10 +235,10 @@ def _through_bytes(simulated: object) -> None:
     """Let a simulated robot's states and commands pass Unitree's messages, in single precision."""
     from mimic.deploy.messages import RobotCommand, RobotState
     from mimic.deploy.simulated import SimulatedRobot
-    from mimic.deploy.wire.hg import HgCodec
+    from mimic.deploy.wire.codecs import codec_of
 
     assert isinstance(simulated, SimulatedRobot)
-    codec = HgCodec(joints=simulated.identity.num_joints)
+    codec = codec_of(simulated.identity)
     read: Callable[[], RobotState | None] = simulated.read
     write = simulated.write
 

@@ -28,6 +28,7 @@ from mimic.deploy.pace import Pace
 from mimic.deploy.packing import Rows
 from mimic.deploy.page.stop_button import StopButton
 from mimic.deploy.trips import Thresholds
+from mimic.deploy.wire.codecs import family_of
 from mimic.deploy.wire.link import WireRobot, at_time
 from mimic.deploy.wire.network import open_network
 
@@ -118,7 +119,7 @@ class GuardProcess:
         self.guard = Guard(config.identity, config.limits, config.thresholds)
         self.pace = Pace(config.pace)
         self.robot = WireRobot(
-            open_network(config.bus, config.tick),
+            open_network(config.bus, config.tick, family_of(config.identity.name)),
             config.identity,
             self.pace.now,
             send=config.send,

@@ -277,12 +277,12 @@ def _simulated(
     from mimic.deploy.guard import Guard
     from mimic.deploy.robot_process import RobotProcessConfig
     from mimic.deploy.simulated import SimulatedRobot
-    from mimic.deploy.wire.hg import HgCodec
+    from mimic.deploy.wire.codecs import codec_of
     from mimic.deploy.wire.link import at_time
 
     config = RobotProcessConfig.from_json(json.dumps(record.header["robot_process"]))
     simulated = SimulatedRobot(robot, config.settings, config.imperfections, rules=config.rules)
-    codec, rows = HgCodec(joints=identity.num_joints), Rows(identity.num_joints)
+    codec, rows = codec_of(identity), Rows(identity.num_joints)
     guard = Guard(identity, limits, settings.thresholds)
     every, states, released = int(record.header["every"]), 0, False
     see = estimating(str(record.header.get("estimate", "")))

@@ -23,7 +23,8 @@ from mimic.deploy.messages import Remote, RobotCommand, remote_bytes
 from mimic.deploy.pace import Pace
 from mimic.deploy.simulated import Imperfections, SimulatedRobot, SimulationSettings
 from mimic.deploy.wire.bus import Bus
-from mimic.deploy.wire.hg import HgCodec, WrongMessage, encode_odometry
+from mimic.deploy.wire.codecs import codec_of
+from mimic.deploy.wire.hg import WrongMessage, encode_odometry
 from mimic.deploy.wire.link import COMMANDS, CONTROL, ODOMETRY, STATES
 from mimic.deploy.wire.network import open_network
 
@@ -82,8 +83,10 @@ class RobotProcess:
         self.robot = SimulatedRobot(
             robots.load(config.robot), config.settings, config.imperfections, rules=config.rules
         )
-        self._codec = HgCodec(joints=self.robot.robot.num_joints)
-        network = open_network(config.network or config.bus, config.settings.tick)
+        self._codec = codec_of(self.robot.identity)
+        network = open_network(
+            config.network or config.bus, config.settings.tick, self._codec.family
+        )
         self._states, self._odometry = network.publisher(STATES), network.publisher(ODOMETRY)
         self._commands, self._control = network.subscribe(COMMANDS), bus.subscribe(CONTROL)
         self.wrong = 0

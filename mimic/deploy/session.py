@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimic.deploy.guard_process import READY, GuardConfig
 from mimic.deploy.wire.bus import Bus, Publisher
+from mimic.deploy.wire.codecs import family_of
 from mimic.deploy.wire.link import CONTROL, STATES
 from mimic.deploy.wire.network import open_network
 from mimic_base.errors import RobotError
@@ -77,7 +78,13 @@ def simulated_robot(config: RobotProcessConfig) -> Iterator[RobotHandle]:
         RobotError: it did not come up.
     """
     bus = Bus(Path(config.bus))
-    listening = open_network(config.network or config.bus).subscribe(STATES)
+    family = "hg"
+    if config.network:
+        import robots
+
+        family = family_of(robots.load(config.robot).name)
+    network = open_network(config.network or config.bus, family=family)
+    listening = network.subscribe(STATES)
     process = subprocess.Popen(
         [sys.executable, "-m", "mimic.deploy.robot_process", config.to_json()],
         env=one_thread(),

@@ -13,9 +13,10 @@ from mimic_base.errors import RobotError
 SIMULATED = "simulated"
 ROBOTS_DOMAIN, SIMULATED_DOMAIN = 0, 1
 """Domains of DDS: of Unitree's robots, and of what is simulated, which must not reach them."""
-MODE_MACHINES = {"unitree_g1": 5}
+MODE_MACHINES = {"unitree_g1": 5, "unitree_h1": 0}
 """Robots that are reached, and what each calls its kind (``mode_machine``): the G1 with 29 joints.
-One whose waist is locked calls itself otherwise, and is another robot for a policy too."""
+One whose waist is locked calls itself otherwise, and is another robot for a policy too. The H1's
+messages do not tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from mimic.deploy.start import check_alone
 from mimic.deploy.target import target_of
 from mimic.deploy.wire import dds
 from mimic.deploy.wire.dds import DdsBus, configuration, name_of
+from mimic.deploy.wire.go import GoCodec
 from mimic.deploy.wire.hg import HEADER
 from mimic.deploy.wire.link import WireRobot
 from mimic.deploy.wire.network import open_network
@@ -258,3 +259,33 @@ def test_our_commands_and_their_robot(bus: DdsBus) -> None:
     assert len(states) > 50 and ours.rejected == 0 and states[-1].mode_machine == 5
     assert np.allclose(states[-1].joint_pos, 0.01 * np.arange(29))
     assert said["got"] > 50 and said["bad"] == 0 and said["final"] == [0.25, 40.0, 5]
+
+
+def test_an_h1_s_messages_cross_and_are_read_by_their_own_classes() -> None:
+    """`unitree_go` over DDS: our bytes at our end, and Unitree's types at another participant."""
+    pytest.importorskip("cyclonedds")
+    messages = pytest.importorskip("unitree_sdk2py.idl.unitree_go.msg.dds_")
+    from cyclonedds.domain import DomainParticipant
+    from cyclonedds.sub import DataReader
+    from cyclonedds.topic import Topic
+
+    codec = GoCodec(identity_of(robots.load("unitree_h1")))
+    bus = open_network(name_of("lo", DOMAIN + 1), family="go")
+    commands, publisher = bus.subscribe("rt_lowcmd"), bus.publisher("rt_lowcmd")
+    participant = DomainParticipant(DOMAIN + 1)
+    reader = DataReader(participant, Topic(participant, "rt/lowcmd", messages.LowCmd_))
+    ones = np.ones(19)
+    data = codec.encode_command(
+        RobotCommand(joint_pos=0.1 * ones, joint_vel=ones, torque=ones, kp=70 * ones, kd=2 * ones)
+    )
+    found, end = [], time.monotonic() + 20.0
+    while not found and time.monotonic() < end:
+        publisher.send(data)
+        time.sleep(0.05)
+        found = reader.take(N=4)
+    assert found and found[0].motor_cmd[0].kp == 70.0 and found[0].motor_cmd[9].mode == 0
+    assert bytes(found[0].serialize()) == data
+    got = commands.drain()
+    assert got and all(message.data == data for message in got)
+    commands.close()
+    publisher.close()

@@ -384,6 +384,23 @@ def test_ours_are_opened_as_ever() -> None:
     assert {METADATA_KEY, GOLDEN_KEY} <= metadata
 
 
+@pytest.mark.parametrize("value", ['["x"]', "[[1.0]]", "7", "null"])
+def test_gains_of_holosoma_that_are_no_numbers(
+    tmp_path: Path, ours: PolicyPlayer, clip: Reference, value: str
+) -> None:
+    c = ours.contract
+    tables = {
+        "joint_pos": clip.joint_pos, "joint_vel": clip.joint_vel,
+        "ref_pos_xyz": clip.body_pos_w[:, 0], "ref_quat_xyzw": clip.body_quat_w[:, 0],
+    }  # fmt: skip
+    model = onnx.load(small(tmp_path / "h.onnx", 154, 29, tables))
+    for key, told in (("dof_names", json.dumps(c.joint_names)), ("kp", value), ("kd", value)):
+        model.metadata_props.add(key=key, value=told)
+    onnx.save(model, tmp_path / "h.onnx")
+    with pytest.raises(UserError, match="metadata 'kp' is no list of numbers"):
+        open_policy(tmp_path / "h.onnx")
+
+
 @pytest.mark.parametrize("key", ["body_names", "joint_names", "observation_names"])
 def test_endless_names_are_cut(
     key: str, tmp_path: Path, ours: PolicyPlayer, clip: Reference

@@ -127,6 +127,10 @@ def open_policy(
             # Names in a file are as long as its author likes.
             text = plain(error, SHOWN)
             raise MimicError(text if str(path) in text else f"{path}: {text}") from error
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
+            # Of tables whose shapes or kinds no reader has thought of.
+            reason = plain(f"{type(error).__name__}: {error}", 160)
+            raise MimicError(f"{path}: a damaged policy of {name}'s kind ({reason})") from error
         if found is not None:
             player = ForeignPlayer(path, found)
             player.velocity = (float(velocity[0]), float(velocity[1]), float(velocity[2]))

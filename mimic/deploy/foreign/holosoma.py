@@ -63,7 +63,7 @@ def read(policy: PolicyFile) -> Foreign | None:
         missing = (*missing, "default_joint_pos: the robot's own")
     if "action_scale" in policy.metadata:
         found = plain(policy, "action_scale")
-        scale = [float(x) for x in (found if isinstance(found, list) else [found] * len(joints))]
+        scale = numbers("action_scale", found if isinstance(found, list) else [found] * len(joints))
     else:
         scale = [said.action_scale] * len(joints)
         missing = (*missing, f"action_scale: {said.action_scale:g} for all")
@@ -73,8 +73,8 @@ def read(policy: PolicyFile) -> Foreign | None:
         joint_names=joints,
         default_joint_pos=default,
         action_scale=scale,
-        kp=[float(each) for each in plain(policy, "kp")],
-        kd=[float(each) for each in plain(policy, "kd")],
+        kp=numbers("kp", plain(policy, "kp")),
+        kd=numbers("kd", plain(policy, "kd")),
         observations=terms,
         anchor_body=anchor,
         body_names=tuple(dict.fromkeys((robot.body_names[0], anchor))),
@@ -117,6 +117,14 @@ def clip_of(
             "body_ang_vel_w": angular_velocity(body_quat, 1.0 / dt),
         }
     )
+
+
+def numbers(key: str, told: Any) -> list[float]:
+    """The numbers of a JSON list."""
+    try:
+        return [float(each) for each in told]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MimicError(f"metadata '{key}' is no list of numbers ({error})") from error
 
 
 def plain(policy: PolicyFile, key: str) -> Any:

@@ -19,6 +19,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from mimic.deploy.wire import go
 from mimic.deploy.wire.bus import Message
 from mimic.deploy.wire.hg import HEADER
 from mimic_base.errors import RobotError
@@ -108,11 +109,14 @@ class DdsBus:
 
     listening = LISTENING
 
-    def __init__(self, interface: str, domain: int, tick: float = 0.002) -> None:
+    def __init__(
+        self, interface: str, domain: int, tick: float = 0.002, family: str = "hg"
+    ) -> None:
         """Join a domain.
 
         Args:
             tick: s between two commands: their numbers travel as times.
+            family: of Unitree's messages, ``hg`` or ``go``.
 
         Raises:
             RobotError: see `check_network`; or it cannot be joined.
@@ -120,7 +124,7 @@ class DdsBus:
         check_network(interface)
         self._participant, self._types = _participant(interface, domain)
         self._topics: dict[str, Any] = {}
-        self._tick = round(1e9 * tick)
+        self._tick, self._family = round(1e9 * tick), family
 
     def publisher(self, topic: str) -> DdsPublisher:
         """Who may send on a topic."""
@@ -148,7 +152,8 @@ class DdsBus:
         if topic not in self._topics:
             told = TOPICS[topic]
             made = import_module("cyclonedds.topic").Topic
-            self._topics[topic] = made(self._participant, told.name, self._types[told.kind])
+            kind = self._types[f"{self._family}.{told.kind}"]
+            self._topics[topic] = made(self._participant, told.name, kind)
         return self._topics[topic]
 
 
@@ -318,8 +323,62 @@ def _message_types() -> dict[str, Any]:
         "imu_state": imu, "motor_state": vector(motor, 35), "wireless_remote": vector(u8, 40),
         "reserve": vector(u32, 4), "crc": u32,
     }  # fmt: skip
-    return {
-        "LowCmd": message(f"{space}LowCmd_", command),
-        "LowState": message(f"{space}LowState_", state),
-        "Odometry": message("mimic.msg.Odometry_", {"pos_w_lin_vel_b": vector(types.float64, 6)}),
+    odometry = message("mimic.msg.Odometry_", {"pos_w_lin_vel_b": vector(types.float64, 6)})
+    made = {
+        "hg.LowCmd": message(f"{space}LowCmd_", command),
+        "hg.LowState": message(f"{space}LowState_", state),
+        "hg.Odometry": odometry,
+        "go.Odometry": odometry,
     }
+    kinds = {"u1": u8, "<u2": types.uint16, "<u4": u32, "<i2": i16, "<i4": types.int32,
+             "<f4": f32}  # fmt: skip
+    space = "unitree_go.msg.dds_."
+
+    def parts(fields: Any) -> dict[str, Any]:
+        """Fields of `mimic.deploy.wire.go` as DDS names their types."""
+        return {
+            name: kinds[kind] if count == 1 else vector(kinds[kind], count)
+            for name, kind, count in fields
+        }
+
+    first = parts(go.FIRST)
+    command = message(f"{space}MotorCmd_", parts(go.MOTOR_COMMAND), whole=False)
+    motor = message(
+        f"{space}MotorState_",
+        {
+            "mode": u8, "q": f32, "dq": f32, "ddq": f32, "tau_est": f32, "q_raw": f32,
+            "dq_raw": f32, "ddq_raw": f32, "temperature": u8, "lost": u32,
+            "reserve": vector(u32, 2),
+        },
+        whole=False,
+    )  # fmt: skip
+    imu = message(f"{space}IMUState_", parts(go.IMU), whole=False)
+    battery = message(
+        f"{space}BmsState_",
+        {
+            "version_high": u8, "version_low": u8, "status": u8, "soc": u8, "current": types.int32,
+            "cycle": types.uint16, "bq_ntc": vector(u8, 2), "mcu_ntc": vector(u8, 2),
+            "cell_vol": vector(types.uint16, 15),
+        },
+        whole=False,
+    )  # fmt: skip
+    supply = message(f"{space}BmsCmd_", {"off": u8, "reserve": vector(u8, 3)}, whole=False)
+    made["go.LowCmd"] = message(
+        f"{space}LowCmd_",
+        {
+            **first, "motor_cmd": vector(command, 20), "bms_cmd": supply,
+            "wireless_remote": vector(u8, 40), "led": vector(u8, 12), "fan": vector(u8, 2),
+            "gpio": u8, "reserve": u32, "crc": u32,
+        },
+    )  # fmt: skip
+    made["go.LowState"] = message(
+        f"{space}LowState_",
+        {
+            **first, "imu_state": imu, "motor_state": vector(motor, 20), "bms_state": battery,
+            "foot_force": vector(i16, 4), "foot_force_est": vector(i16, 4), "tick": u32,
+            "wireless_remote": vector(u8, 40), "bit_flag": u8, "adc_reel": f32,
+            "temperature_ntc1": u8, "temperature_ntc2": u8, "power_v": f32, "power_a": f32,
+            "fan_frequency": vector(types.uint16, 4), "reserve": u32, "crc": u32,
+        },
+    )  # fmt: skip
+    return made

@@ -130,6 +130,7 @@ class HgCodec:
     """
 
     joints: int
+    family = "hg"
 
     def __post_init__(self) -> None:
         if not 0 < self.joints <= SLOTS:
@@ -176,7 +177,7 @@ class HgCodec:
         message["tick"] = state.tick
         message["quaternion"], message["gyroscope"] = state.imu_quat_w, state.gyro
         message["accelerometer"] = state.accelerometer
-        message["rpy"] = _roll_pitch_yaw(array(state.imu_quat_w))
+        message["rpy"] = roll_pitch_yaw(array(state.imu_quat_w))
         message["temperature"] = 40
         motor = message["motor"][: self.joints]
         motor["mode"] = 1
@@ -231,7 +232,8 @@ def _checked(data: bytes, size: int, layout: np.dtype, first: int) -> np.ndarray
     return message
 
 
-def _roll_pitch_yaw(quat: Array) -> Array:
+def roll_pitch_yaw(quat: Array) -> Array:
+    """Roll, pitch and yaw, [3] rad, of an orientation wxyz."""
     w, x, y, z = quat
     return np.array(
         [

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mimic.deploy.messages import Odometry, RobotCommand, RobotIdentity, RobotState
-from mimic.deploy.wire.hg import HgCodec, WrongMessage, check_slots, decode_odometry
+from mimic.deploy.wire.codecs import codec_of
+from mimic.deploy.wire.hg import WrongMessage, decode_odometry
 from mimic.deploy.wire.network import Network
 from mimic_base.errors import RobotError
 
@@ -33,9 +34,8 @@ class WireRobot:
         *,
         send: bool = True,
     ) -> None:
-        check_slots(identity)
         self._identity, self._clock = identity, clock
-        self._codec = HgCodec(joints=identity.num_joints)
+        self._codec = codec_of(identity)
         self._states, self._odometry = bus.subscribe(STATES), bus.subscribe(ODOMETRY)
         self._commands = bus.publisher(COMMANDS) if send else None
         self._known: Odometry | None = None

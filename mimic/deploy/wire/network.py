@@ -56,16 +56,17 @@ class Network(Protocol):
         ...
 
 
-def open_network(where: str, tick: float = 0.002) -> Network:
+def open_network(where: str, tick: float = 0.002, family: str = "hg") -> Network:
     """The network of a name: a folder, or ``dds:INTERFACE:DOMAIN``.
 
     Args:
         tick: s between two commands.
+        family: of the messages that the robot speaks, ``hg`` or ``go``.
 
     Raises:
         RobotError: it is not there, or not to be used.
     """
     if where.startswith(PREFIX):
         interface, _, domain = where[len(PREFIX) :].rpartition(":")
-        return DdsBus(interface, int(domain), tick)
+        return DdsBus(interface, int(domain), tick, family)
     return Bus(Path(where))

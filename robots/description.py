@@ -27,6 +27,8 @@ class Motor:
     effort: float
     velocity: float
     joints: tuple[str, ...]
+    damping_ratio: float | None = None
+    """Of its servo; None: that of the robot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,7 @@ def read(path: Path) -> Description:
                     effort=float(m["effort"]),
                     velocity=float(m["velocity"]),
                     joints=tuple(m["joints"]),
+                    damping_ratio=float(m["damping_ratio"]) if "damping_ratio" in m else None,
                 )
                 for m in data["motors"]
             ),

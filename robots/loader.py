@@ -86,10 +86,10 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
     edits = _edits(desc)
     vendor = compile_spec(skeleton(vendor_spec(xml, edits)), xml)
     joints, bodies = _names(vendor, xml)
-    armature, effort, velocity = _motor_constants(desc, joints)
+    armature, effort, velocity, ratio = _motor_constants(desc, joints)
     omega = 2.0 * np.pi * desc.natural_frequency_hz
     kp = armature * omega**2
-    kd = 2.0 * desc.damping_ratio * armature * omega
+    kd = 2.0 * ratio * armature * omega
     motors = Motors(joint_names=joints, armature=armature, effort=effort, kp=kp, kd=kd)
     ranges = descriptions.match_joints(desc.joint_ranges, joints, f"{path}: joint_ranges")
     edits = replace(edits, joint_ranges=tuple(ranges.items()))
@@ -237,8 +237,13 @@ def _motor_constants(desc: Description, joints: tuple[str, ...]) -> tuple[NDArra
     missing = [joint for joint in joints if joint not in motors]
     if missing:
         raise RobotError(f"{desc.path}: motors: no motor drives {missing}")
-    table = [(motors[j].armature, motors[j].effort, motors[j].velocity) for j in joints]
-    armature, effort, velocity = np.array(table).T.copy()
-    if not (np.all(armature > 0) and np.all(effort > 0) and np.all(velocity > 0)):
-        raise RobotError(f"{desc.path}: motors: armature, effort and velocity must be positive")
-    return armature, effort, velocity
+    table = []
+    for motor in (motors[joint] for joint in joints):
+        ratio = desc.damping_ratio if motor.damping_ratio is None else motor.damping_ratio
+        table.append((motor.armature, motor.effort, motor.velocity, ratio))
+    constants = np.array(table).T.copy()
+    if not np.all(constants > 0):
+        raise RobotError(
+            f"{desc.path}: motors: armature, effort, velocity and damping_ratio must be positive"
+        )
+    return tuple(constants)

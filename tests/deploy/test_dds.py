@@ -263,17 +263,17 @@ def test_our_commands_and_their_robot(bus: DdsBus) -> None:
 
 def test_an_h1_s_messages_cross_and_are_read_by_their_own_classes() -> None:
     """`unitree_go` over DDS: our bytes at our end, and Unitree's types at another participant."""
-    pytest.importorskip("cyclonedds")
     messages = pytest.importorskip("unitree_sdk2py.idl.unitree_go.msg.dds_")
-    from cyclonedds.domain import DomainParticipant
-    from cyclonedds.sub import DataReader
-    from cyclonedds.topic import Topic
+    participants = pytest.importorskip("cyclonedds.domain")
+    subscribers = pytest.importorskip("cyclonedds.sub")
+    topics = pytest.importorskip("cyclonedds.topic")
 
     codec = GoCodec(identity_of(robots.load("unitree_h1")))
     bus = open_network(name_of("lo", DOMAIN + 1), family="go")
     commands, publisher = bus.subscribe("rt_lowcmd"), bus.publisher("rt_lowcmd")
-    participant = DomainParticipant(DOMAIN + 1)
-    reader = DataReader(participant, Topic(participant, "rt/lowcmd", messages.LowCmd_))
+    participant = participants.DomainParticipant(DOMAIN + 1)
+    topic = topics.Topic(participant, "rt/lowcmd", messages.LowCmd_)
+    reader = subscribers.DataReader(participant, topic)
     ones = np.ones(19)
     data = codec.encode_command(
         RobotCommand(joint_pos=0.1 * ones, joint_vel=ones, torque=ones, kp=70 * ones, kd=2 * ones)

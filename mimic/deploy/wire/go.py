@@ -111,8 +111,8 @@ def _type(fields: _Fields, *, struct: bool) -> np.dtype:
 
 def _bytes_of(from_: np.dtype, to: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Which bytes of one layout are which of the other."""
-    one_by: dict[str, Any] = dict(from_.fields or {})
-    two_by: dict[str, Any] = dict(to.fields or {})
+    one_by: Mapping[Any, Any] = from_.fields or {}
+    two_by: Mapping[Any, Any] = to.fields or {}
     a, b = [], []
     for name in from_.names or ():
         kind, one = one_by[name][:2]

@@ -112,12 +112,10 @@ def _type(fields: _Fields, *, struct: bool) -> np.dtype:
 
 def _bytes_of(from_: np.dtype, to: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Which bytes of one layout are which of the other."""
-    one_by: Mapping[Any, Any] = from_.fields or {}
-    two_by: Mapping[Any, Any] = to.fields or {}
     a, b = [], []
-    for name in from_.names or ():
-        kind, one = one_by[name][:2]
-        two = two_by[name][1]
+    others = to.fields or {}
+    for name, (kind, one, *_) in (from_.fields or {}).items():
+        two = others[name][1]
         a.append(one + np.arange(kind.itemsize))
         b.append(two + np.arange(kind.itemsize))
     return np.concatenate(a), np.concatenate(b)

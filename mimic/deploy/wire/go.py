@@ -12,7 +12,6 @@ w_pelvis = Rz(q) w_torso - (0, 0, dq), a_pelvis = Rz(q) a_torso without the leve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np

@@ -22,6 +22,7 @@ SCRIPTS = ("train.py", "play.py", "demo.py")
 
 # Needed at run time without an import of ours: other packages load these.
 LOADED_BY_OTHERS = {
+    "booster-robotics-sdk-python": "loaded by name in mimic.deploy.wire.booster",
     "cmeel-assimp": "a shared library, opened by motions.native.assimp",
     "cyclonedds": "loaded by name in mimic.deploy.wire.dds, so that types check without it",
     "daqp": "mink solves its quadratic programs with it",
@@ -43,7 +44,7 @@ FROM_ELSEWHERE = {
 ONLY_CANDIDATES = {"isaacgym-stubs"}
 
 # Pinned, but not part of the tested set: what they bring has no pins.
-NOT_INSTALLED = {"ray", "cyclonedds"}
+NOT_INSTALLED = {"ray", "cyclonedds", "booster-robotics-sdk-python"}
 
 # Which of these torch asks for depends on its build, and it pins them itself.
 ACCELERATOR = ("cuda-", "nvidia-", "triton")

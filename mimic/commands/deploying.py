@@ -44,9 +44,11 @@ from mimic.deploy.setup import (
 )
 from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_of, physics_rate
 from mimic.deploy.skill import Stander
-from mimic.deploy.start import check_alone, check_seen, confirm, look_at
+from mimic.deploy.start import Seen, check_alone, check_seen, confirm, watch
 from mimic.deploy.target import Target, as_reached, target_of
+from mimic.deploy.wire import booster
 from mimic.deploy.wire.codecs import family_of
+from mimic.deploy.wire.link import open_robot
 from mimic.deploy.wire.network import open_network
 from mimic.policy.opener import CONFIG, EXPORTED, find_policy
 from mimic.policy.player import PolicyPlayer
@@ -93,7 +95,7 @@ def deploy(options: Deploy) -> int:
     robot = robots.load(target.robot)
     identity = identity_of(robot)
     if not target.simulated:
-        identity = replace(identity, mode_machine=as_reached(identity))
+        identity = replace(identity, mode_machine=as_reached(identity, target.network))
     check_contract(player.contract, identity, player.path)
     stander = stander_of(options, player, robot, identity, settings)
     files = [each.path for each in find_motion_files(options.motion)] if options.motion else []
@@ -379,11 +381,17 @@ def check_robot(
         MimicError, RobotError: the first gate that refuses; nothing was sent.
     """
     identity, stander = pilot.identity, holding(pilot)
-    bus = open_network(where, 1.0 / settings.command_hz, family_of(identity.name))
-    pace = Pace(options.pace)
+    tick, pace = 1.0 / settings.command_hz, Pace(options.pace)
+
+    def seen_alone() -> Seen:
+        if not where.startswith(booster.PREFIX):
+            check_alone(open_network(where, tick, family_of(identity.name)))
+        return watch(open_robot(where, identity, pace.now, tick=tick, send=False), pace)
+
     thresholds, waits = settings.thresholds, options.lock_step
-    check_alone(bus)
-    seen = look_at(bus, identity, pace)
+    if where.startswith(booster.PREFIX):
+        print(booster.NOT_KNOWN, file=sys.stderr)
+    seen = seen_alone()
     check_seen(seen, identity, thresholds, waits=waits or target.simulated)
     known = options.estimate or seen.state.odometry is not None
     for policy in (pilot.player, stander):
@@ -392,8 +400,7 @@ def check_robot(
     if not target.simulated and target.send:
         confirm(identity.name, where, options.confirm)
         # It took a while to type that.
-        check_alone(bus)
-        check_seen(look_at(bus, identity, pace), identity, thresholds, waits=waits)
+        check_seen(seen_alone(), identity, thresholds, waits=waits)
 
 
 def check_options(options: Deploy) -> Target:

@@ -28,9 +28,7 @@ from mimic.deploy.pace import Pace
 from mimic.deploy.packing import Rows
 from mimic.deploy.page.stop_button import StopButton
 from mimic.deploy.trips import Thresholds
-from mimic.deploy.wire.codecs import family_of
-from mimic.deploy.wire.link import WireRobot, at_time
-from mimic.deploy.wire.network import open_network
+from mimic.deploy.wire.link import at_time, open_robot
 
 READY = b"ready"
 """What the guard says first: it is there, and on its guard."""
@@ -118,10 +116,11 @@ class GuardProcess:
         self.rows = Rows(config.identity.num_joints)
         self.guard = Guard(config.identity, config.limits, config.thresholds)
         self.pace = Pace(config.pace)
-        self.robot = WireRobot(
-            open_network(config.bus, config.tick, family_of(config.identity.name)),
+        self.robot = open_robot(
+            config.bus,
             config.identity,
             self.pace.now,
+            tick=config.tick,
             send=config.send,
         )
         self.see = estimating(config.estimate)

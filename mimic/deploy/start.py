@@ -11,7 +11,8 @@ from mimic.deploy.gates import check_start
 from mimic.deploy.messages import RobotIdentity, RobotState
 from mimic.deploy.pace import Pace
 from mimic.deploy.trips import Thresholds
-from mimic.deploy.wire.link import COMMANDS, STATES, WireRobot
+from mimic.deploy.wire.booster import BoosterRobot
+from mimic.deploy.wire.link import COMMANDS, WireRobot
 from mimic.deploy.wire.network import Network
 from mimic_base.errors import RobotError
 
@@ -61,7 +62,11 @@ def look_at(bus: Network, identity: RobotIdentity, pace: Pace, seconds: float = 
     Raises:
         RobotError: nothing was heard, or nothing that could be read.
     """
-    robot = WireRobot(bus, identity, pace.now, send=False)
+    return watch(WireRobot(bus, identity, pace.now, send=False), pace, seconds)
+
+
+def watch(robot: WireRobot | BoosterRobot, pace: Pace, seconds: float = LOOKING) -> Seen:
+    """`look_at` a robot that is only listened to, which is closed in the end."""
     try:
         began = first = now = pace.now()
         states, state, advanced = 0, None, began
@@ -87,15 +92,12 @@ def look_at(bus: Network, identity: RobotIdentity, pace: Pace, seconds: float = 
         robot.close()
 
 
-def _unheard(robot: WireRobot) -> str:
+def _unheard(robot: WireRobot | BoosterRobot) -> str:
     if robot.rejected:
-        return (
-            f"{robot.rejected} messages came on '{STATES}', each with a wrong size, header or "
-            "checksum; this robot does not speak unitree_hg, or the network is bad"
-        )
+        return f"{robot.rejected} messages came on '{robot.heard_on}', {robot.wrong}"
     return (
-        f"no robot was heard on '{STATES}' within {PATIENCE:g} s; is it on, and is --interface the "
-        "network that it is on?"
+        f"no robot was heard on '{robot.heard_on}' within {PATIENCE:g} s; is it on, and is "
+        "--interface the network that it is on?"
     )
 
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic.deploy.messages import RobotIdentity
+from mimic.deploy.wire import booster
 from mimic.deploy.wire.dds import check_network, is_loopback, name_of
 from mimic_base.errors import RobotError
 
 SIMULATED = "simulated"
 ROBOTS_DOMAIN, SIMULATED_DOMAIN = 0, 1
 """Domains of DDS: of Unitree's robots, and of what is simulated, which must not reach them."""
-MODE_MACHINES = {"unitree_g1": 5, "unitree_h1": 0}
+MODE_MACHINES = {"unitree_g1": 5, "unitree_h1": 0, "booster_t1": 0}
 """Robots that are reached, and what each calls its kind (``mode_machine``): the G1 with 29 joints.
 One whose waist is locked calls itself otherwise, and is another robot for a policy too. The H1's
-messages do not tell it."""
+messages do not tell it, and a Booster T1's SDK has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,8 @@ class Target:
     Attributes:
         robot: name or description file; empty: the policy's own.
         simulated: whether this program simulates it, for this deployment alone.
-        network: a folder, or ``dds:INTERFACE:DOMAIN``; empty: a folder of its own.
+        network: a folder, ``dds:INTERFACE:DOMAIN`` or ``booster:INTERFACE:DOMAIN``; empty: a
+            folder of its own.
         loopback: whether only simulated robots of this computer can be there.
         send: whether commands are sent; else they are computed and told (dry run).
     """
@@ -67,7 +69,10 @@ def target_of(
         )
     if confirm and not real:
         raise RobotError("--confirm goes with --real: without it nothing is sent anyway")
-    network, loopback = _network(interface, simulated, domain)
+    if robot in booster.ROBOTS and interface:
+        network, loopback = _through_sdk(interface, domain), False
+    else:
+        network, loopback = _network(interface, simulated, domain)
     return Target(
         robot=name if simulated else robot,
         simulated=simulated,
@@ -75,6 +80,14 @@ def target_of(
         loopback=loopback,
         send=simulated or real,
     )
+
+
+def _through_sdk(interface: str, domain: int | None) -> str:
+    """Name of the network of a robot that is reached through its vendor's SDK."""
+    if domain is not None and not 0 <= domain <= 230:
+        raise RobotError(f"--domain {domain}: a number from 0 to 230")
+    booster.check_interface(interface)
+    return booster.name_of(interface, ROBOTS_DOMAIN if domain is None else domain)
 
 
 def _network(interface: str | None, simulated: bool, domain: int | None) -> tuple[str, bool]:
@@ -110,7 +123,7 @@ def _network(interface: str | None, simulated: bool, domain: int | None) -> tupl
     return name_of(interface, domain), loopback
 
 
-def as_reached(identity: RobotIdentity) -> int:
+def as_reached(identity: RobotIdentity, network: str) -> int:
     """The ``mode_machine`` that a robot on a network has to tell.
 
     Raises:
@@ -120,5 +133,10 @@ def as_reached(identity: RobotIdentity) -> int:
         raise RobotError(
             f"robot '{identity.name}' is not reached over a network so far, only "
             f"{', '.join(MODE_MACHINES)}; try --robot simulated:{identity.name}"
+        )
+    if (identity.name in booster.ROBOTS) != network.startswith(booster.PREFIX):
+        raise RobotError(
+            f"robot '{identity.name}' is not reached on {network}, but through its vendor's SDK; "
+            f"give --robot {identity.name} --interface NAME"
         )
     return MODE_MACHINES[identity.name]

@@ -391,8 +391,8 @@ def test_a_guard_that_is_gone_is_no_success(tmp_path: Path, monkeypatch, capsys)
             "--confirm goes with --real",
         ),
         (
-            [str(SHIPPED_POLICY), "--robot", "booster_t1", "--interface", "/"],
-            "robot 'booster_t1' is not reached over a network so far, only unitree_g1, unitree_h1",
+            [str(SHIPPED_POLICY), "--robot", "robotis_op3", "--interface", "/"],
+            "robot 'robotis_op3' is not reached over a network so far, only unitree_g1, unitree_h1",
         ),
         (
             [str(SHIPPED_POLICY), "--robot", "unitree_g1", "--interface", "/", "--loss", "0.1"],

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mimic.deploy.messages import Odometry, RobotCommand, RobotIdentity, RobotState
-from mimic.deploy.wire.codecs import codec_of
+from mimic.deploy.wire import booster
+from mimic.deploy.wire.codecs import codec_of, family_of
 from mimic.deploy.wire.hg import WrongMessage, decode_odometry
-from mimic.deploy.wire.network import Network
+from mimic.deploy.wire.network import Network, open_network
 from mimic_base.errors import RobotError
 
 COMMANDS = "rt_lowcmd"
@@ -24,7 +25,14 @@ class WireRobot:
     Attributes:
         rejected_in_row: messages with a wrong size, header or checksum since the last good one.
         rejected: all of them.
+        heard_on, wrong: the topic of states, and what is wrong with those that were rejected.
     """
+
+    heard_on = STATES
+    wrong = (
+        "each with a wrong size, header or checksum; this robot does not speak unitree_hg, or the "
+        "network is bad"
+    )
 
     def __init__(
         self,
@@ -81,6 +89,29 @@ class WireRobot:
         for each in (self._states, self._odometry, self._commands):
             if each is not None:
                 each.close()
+
+
+def open_robot(
+    where: str,
+    identity: RobotIdentity,
+    clock: Callable[[], float],
+    *,
+    tick: float = 0.002,
+    send: bool = True,
+) -> WireRobot | booster.BoosterRobot:
+    """The robot on a network.
+
+    Args:
+        where: the network's name.
+        tick: s between two commands.
+
+    Raises:
+        RobotError: the network is not there, or not to be used.
+    """
+    if where.startswith(booster.PREFIX):
+        return booster.BoosterRobot(where, identity, clock, send=send)
+    network = open_network(where, tick, family_of(identity.name))
+    return WireRobot(network, identity, clock, send=send)
 
 
 def at_time(state: RobotState, time: float) -> RobotState:

@@ -450,8 +450,13 @@ def deployed(viser: Any, monkeypatch, tmp_path: Path) -> Callable[..., dict[str,
                     os.kill(os.getpid(), signal.SIGINT)
 
         given = ["deploy", str(SHIPPED_POLICY), "--lock-step", "--command-hz", "50", "--page"]
-        with beside(beside_it):
-            kept["code"] = run([*given, "--port", "0", "--out", str(tmp_path / "out"), *words])
+        # An interrupt that comes when the deployment has ended by itself is nobody's.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with beside(beside_it):
+                kept["code"] = run([*given, "--port", "0", "--out", str(tmp_path / "out"), *words])
+        finally:
+            signal.signal(signal.SIGINT, before)
         return {**kept, "page": pages[0]}
 
     return deploy

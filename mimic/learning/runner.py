@@ -426,6 +426,9 @@ class Runner:
             yield
         except (InputError, OSError) as error:
             text = user_error_text(error) or str(error)
+            if isinstance(error, OSError) and error.filename is None:
+                # As the writer of curves says it, which does not know the file.
+                text = f"{self.run_dir}: cannot write: {text}"
             raise self._failed(text, "make room, then go on with --resume") from error
 
     def _diverged(self, reason: str) -> MimicError:

@@ -9,6 +9,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -263,7 +264,10 @@ def test_a_place_that_takes_no_more_ends_the_training_with_one_line(
 
         def trouble() -> object:
             rest = os.statvfs(runs)
-            return (runs / "filling").write_bytes(bytes(rest.f_bavail * rest.f_frsize))
+            # The writer of curves may take some of it meanwhile.
+            with suppress(OSError):
+                (runs / "filling").write_bytes(bytes(rest.f_bavail * rest.f_frsize))
+            return None
 
         def room() -> object:
             (runs / "filling").unlink(missing_ok=True)
@@ -284,6 +288,18 @@ def test_a_place_that_takes_no_more_ends_the_training_with_one_line(
     assert train("--resume", run, "--iterations", 4)[0] == 0
     assert checkpoints.load_checkpoint(run)["iteration"] == 4
     assert not list(run.rglob(".*"))
+
+
+def test_trouble_with_a_file_that_is_not_named_names_the_run(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> object:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    _saved_twice_then(full, monkeypatch)
+    code, text = train("--iterations", 4)
+    assert code == 2 and len(text.splitlines()) == 1, text
+    assert f"{only_run(tmp_path)}: cannot write: No space left on device" in text
 
 
 def test_a_run_directory_that_disappears_is_one_line(

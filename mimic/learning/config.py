@@ -33,6 +33,12 @@ def _positive(config: Any, *names: str) -> None:
             raise MimicError(f"{name} must be positive, got {getattr(config, name)}")
 
 
+def _not_negative(config: Any, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(config, name) < float("inf"):
+            raise MimicError(f"{name} must not be negative, got {getattr(config, name)}")
+
+
 def _in_unit_interval(config: Any, *names: str) -> None:
     for name in names:
         if not 0 <= getattr(config, name) <= 1:

@@ -17,15 +17,10 @@ from mimic.learning.config import (
     Preset,
     _at_least_one,
     _in_unit_interval,
+    _not_negative,
     _positive,
 )
 from mimic_base.errors import MimicError
-
-
-def _not_negative(config: Any, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(config, name) < float("inf"):
-            raise MimicError(f"{name} must not be negative, got {getattr(config, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -43,10 +41,10 @@ from mimic.deploy.simulated import SimulationSettings, identity_of
 from mimic.deploy.trips import Thresholds
 from mimic.policy.observations import Reference
 from mimic_base.errors import InputError, MimicError
+from tests.browser import CHROMIUM, browser, until
 from tests.conftest import TINY
 
 REPO = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SHOWN = Robot(
     joint_names=("hip", "<b>knee"), effort_limit=np.array([50.0, 100.0]), temperature=90.0,
     tilt=0.8, clips=("walk", "<i>turn"), send=True, auto=False, lock_step=False,
@@ -334,12 +332,29 @@ def test_the_page_says_who_is_gone_and_that_a_stop_was_not_heard() -> None:
     (loop, its_loop), (guard, its_guard) = pairs
     page = PageProcess(config(), its_loop, its_guard)
     page.stop()
-    assert guard.recv(16) == STOP and loop.recv(16) == b"stop"
+    assert guard.recv(16) == STOP
     assert page.pressed is not None and not page.notes(page.pressed + 0.1)
+    # The policy hears of it where the guard does not answer, and not before: once.
+    page.insist(page.pressed + 0.1)
+    loop.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        loop.recv(16)
     assert "the guard has not answered" in page.notes(page.pressed + 1.0)[0]
+    page.insist(page.pressed + 1.0)
+    page.insist(page.pressed + 1.1)
+    assert loop.recv(16) == b"stop"
+    with pytest.raises(BlockingIOError):
+        loop.recv(16)
+    # In lock-step the policy waits for the guard, and would only be heard in its place.
+    page.config, page.insisted = config(lock_step=True), False
+    page.insist(page.pressed + 1.0)
+    with pytest.raises(BlockingIOError):
+        loop.recv(16)
     guard.send(b"page\nthe stop button of the page")
     page.hear(1.0)
     assert page.trip[0] == "page" and not page.notes(time.monotonic() + 9.0)
+    page.stop()
+    assert guard.recv(16) == STOP and not page.notes(time.monotonic() + 9.0)
     page.ask("clip:1")
     assert loop.recv(16) == b"clip:1"
     loop.close()
@@ -388,14 +403,6 @@ def test_a_page_that_cannot_be_is_refused_before_anything_starts(
     with pytest.raises(InputError, match=r"the operator's page needs the package viser: .*\[view"):
         run([*words, "--port", "0"])
     assert not (tmp_path / "out").exists()
-
-
-def until(holds: Callable[[], Any], seconds: float = 90.0) -> None:
-    """Wait until something holds; fail when it does not in this time."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came to pass"
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -476,45 +483,6 @@ def test_a_page_that_is_killed_or_stopped_does_not_disturb(
     assert replay(found["session"]).difference is None
     said = capsys.readouterr().err
     assert said.count("the page has ended (signal 9)") == 1, said
-
-
-@contextmanager
-def browser(page: str, profile: Path) -> Iterator[Callable[[str], Any]]:
-    """A page in a browser without a window; what is given asks it for an expression's value."""
-    from websockets.sync.client import connect
-
-    assert CHROMIUM is not None
-    process = subprocess.Popen(
-        [
-            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader",
-            "--enable-unsafe-swiftshader", "--window-size=900,600", "--remote-debugging-port=0",
-            f"--user-data-dir={profile}", page,
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        said = profile / "DevToolsActivePort"
-        until(lambda: said.is_file() and said.read_text().count("\n") > 0)
-        port = said.read_text().split()[0]
-
-        def pages() -> list[dict[str, str]]:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=20) as answer:
-                return [each for each in json.load(answer) if each["type"] == "page"]
-
-        until(lambda: bool(pages()))
-        with connect(pages()[0]["webSocketDebuggerUrl"], max_size=None) as tools:
-
-            def ask(expression: str) -> Any:
-                order = {"id": 1, "method": "Runtime.evaluate"}
-                tools.send(json.dumps({**order, "params": {"expression": expression}}))
-                while "result" not in (answer := json.loads(tools.recv(60))):
-                    pass
-                return answer["result"]["result"].get("value")
-
-            yield ask
-    finally:
-        process.kill()
-        process.wait()
 
 
 PRESS = "[...document.querySelectorAll('button')].find(b => b.innerText.trim() == '{}').click()"

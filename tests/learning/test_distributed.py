@@ -33,16 +33,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    out = tmp_path_factory.mktemp("ranks")
+def train_two_ranks(out: Path, *words: str) -> list[dict[str, Any]]:
+    """Start a module of the tests as two ranks that train into ``out``; what each has saved."""
     common = {
         **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.learning.two_ranks", str(out)], cwd=REPO,
+            [sys.executable, "-m", *words], cwd=REPO,
             env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
@@ -56,7 +55,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, 
     finally:
         for process in processes:
             process.kill()
-    return out, [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    return [torch.load(out / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    out = tmp_path_factory.mktemp("ranks")
+    return out, train_two_ranks(out, "tests.learning.two_ranks", str(out))
 
 
 def assert_alike(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:

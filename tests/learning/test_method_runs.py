@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from mimic.learning.runner import start_runner
 from mimic.policy.player import PolicyPlayer
 from tests.learning.fake_env import FakeEnv
 from tests.learning.methods import NUMBERS, config_of
-from tests.learning.test_distributed import assert_alike, free_port
+from tests.learning.test_distributed import assert_alike, train_two_ranks
 from tests.learning.test_distributed import pytestmark as needs_shared_normalisers
 from tests.learning.test_runner import REPO, assert_same
 
@@ -65,26 +64,7 @@ def test_the_exported_policy_is_the_trained_one(algorithm: str, tmp_path: Path) 
 @pytest.mark.parametrize("algorithm", [name for name in METHODS if name != "lcp"])
 @needs_shared_normalisers
 def test_two_ranks_train_one_policy(algorithm: str, tmp_path: Path) -> None:
-    common = {
-        **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    processes = [
-        subprocess.Popen(
-            command(algorithm, tmp_path), cwd=REPO,
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        for rank, process in enumerate(processes):
-            _, stderr = process.communicate(timeout=300)
-            assert process.returncode == 0, f"rank {rank}: {stderr[-2000:]}"
-    finally:
-        for process in processes:
-            process.kill()
-    zero, one = (torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in range(2))
+    zero, one = train_two_ranks(tmp_path, "tests.learning.methods", algorithm, str(tmp_path))
     assert not torch.equal(zero["noise"], one["noise"])
     assert not torch.equal(
         zero["algorithm"]["memory"]["rewards"], one["algorithm"]["memory"]["rewards"]

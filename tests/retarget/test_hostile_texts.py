@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,8 +20,8 @@ from retarget import retarget
 from retarget.batch.jobs import read_manifest
 from retarget.page.page import ClipEntry, clip_page, dataset_page
 from robots.robot import Robot
+from tests.browser import CHROMIUM, browser, until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 RUNS = "<iframe srcdoc=\"<script>parent.document.title='RAN'</script>\"></iframe>"
 """Script that runs where HTML in a viewer's text is taken for HTML."""
 EVIL = f"{RUNS}{{document.title='RAN'}}<img src=x onerror=\"document.title='RAN'\">\x1b]0;t\x07"
@@ -48,53 +45,6 @@ def evil_motion(g1: Robot, walk: HumanMotion, tmp_path_factory: pytest.TempPathF
     motion: RobotMotion = retarget(walk.crop(20, 30), g1)
     replace(motion, source=EVIL, name=EVIL, licence=EVIL).save(path)
     return path
-
-
-@contextmanager
-def browser(page: str, profile: Path) -> Iterator[Callable[[str], Any]]:
-    """A page in a browser without a window; what is given asks it for an expression's value."""
-    from websockets.sync.client import connect
-
-    assert CHROMIUM is not None
-    process = subprocess.Popen(
-        [
-            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader",
-            "--enable-unsafe-swiftshader", "--window-size=400,300", "--remote-debugging-port=0",
-            f"--user-data-dir={profile}", page,
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        said = profile / "DevToolsActivePort"
-        until(lambda: said.is_file() and said.read_text().count("\n") > 0)
-        port = said.read_text().split()[0]
-
-        def pages() -> list[dict[str, str]]:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as answer:
-                return [each for each in json.load(answer) if each["type"] == "page"]
-
-        until(lambda: bool(pages()))
-        with connect(pages()[0]["webSocketDebuggerUrl"], max_size=None) as tools:
-
-            def ask(expression: str) -> Any:
-                order = {"id": 1, "method": "Runtime.evaluate"}
-                tools.send(json.dumps({**order, "params": {"expression": expression}}))
-                while "result" not in (answer := json.loads(tools.recv(30))):
-                    pass
-                return answer["result"]["result"].get("value")
-
-            yield ask
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something holds; fail when it does not in this time."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came to pass"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,8 @@ from mimic_base.errors import UserError
 READY, REFUSED = b"ready ", b"refused "
 """What the page says first: its address, or why there is none."""
 PICTURES_HZ, TEXTS_HZ = 15.0, 4.0
+ANSWER_S = 0.3
+"""s in which the guard answers the stop button, or is told of as silent."""
 NICE = 5
 """The page gives way to guard and loop where they share a core."""
 
@@ -94,17 +96,33 @@ class PageProcess:
         self.trip = ("", "")
         self.ended = ""
         self.pressed: float | None = None
+        self.insisted = False
         self._told_latencies = ""
         self._old_trip = ("", "")
 
     # what the buttons do, in the server's threads ----------------------------------------------
 
     def stop(self) -> None:
-        """Ask the guard, and the policy too, to stop."""
-        self.pressed = time.monotonic()
-        for each, message in ((self.guard, STOP), (self.loop, Event.STOP.encode())):
-            with contextlib.suppress(OSError, AttributeError):
-                each.send(message)  # pyright: ignore[reportOptionalMemberAccess]
+        """Ask the guard to stop; where it takes nothing, the policy at once."""
+        self.pressed, self.insisted = None if self.trip[0] else time.monotonic(), False
+        try:
+            self.guard.send(STOP)  # pyright: ignore[reportOptionalMemberAccess]
+        except (OSError, AttributeError):
+            self.ask(Event.STOP)
+
+    def insist(self, now: float) -> None:
+        """Ask the policy to stop too, once, where the guard does not answer.
+
+        Not before, and not in lock-step, where the policy waits for the guard: it might be heard
+        first, and tell its operator as the reason instead of this button.
+        """
+        if self.unanswered(now) and not (self.insisted or self.config.lock_step):
+            self.insisted = True
+            self.ask(Event.STOP)
+
+    def unanswered(self, now: float) -> bool:
+        """Whether the guard should have answered a press by now."""
+        return self.pressed is not None and now - self.pressed > ANSWER_S
 
     def ask(self, event: str) -> None:
         """Ask the policy's loop for something."""
@@ -156,7 +174,7 @@ class PageProcess:
             found.append("the policy's process is gone; the guard damps")
         if self.guard is None and not self.ended:
             found.append("the guard is gone: nothing is sent any more, this stop button is dead")
-        if self.pressed is not None and now - self.pressed > 0.3:
+        if self.unanswered(now):
             found.append("stop was pressed, and the guard has not answered: use the robot's own")
         return found
 
@@ -193,6 +211,7 @@ class PageProcess:
         while self.loop is not None or self.guard is not None:
             began = time.monotonic()
             self.hear(1.0 / PICTURES_HZ)
+            self.insist(time.monotonic())
             if server.get_clients():
                 if scenes and self.newest is not None and self.newest is not drawn:
                     scenes[0].show(self.newest)

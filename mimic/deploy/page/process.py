@@ -242,6 +242,8 @@ def main() -> None:
         PageProcess(config, loop, guard).run(server)
     finally:
         close_server(server)
+    # Threads that still draw, in native code, may crash in an interpreter that is taken down.
+    os._exit(0)
 
 
 if __name__ == "__main__":

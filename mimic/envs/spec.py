@@ -118,6 +118,22 @@ class EnvSpec:
             for group, entries in self.observations.items()
         }
 
+    def need(self, who: str, *groups: str) -> None:
+        """Refuse a task without observation groups that somebody learns from.
+
+        Args:
+            who: needs them; the beginning of the refusal.
+
+        Raises:
+            MimicError: one of them is absent.
+        """
+        if any(group not in self.observations for group in groups):
+            named = f"group{'s' * (len(groups) > 1)} {' and '.join(groups)}"
+            raise MimicError(
+                f"{who} needs the observation {named}; task '{self.task}' has "
+                f"{', '.join(self.observations)}"
+            )
+
     def reflections(self) -> Mapping[str, Reflection]:
         """Left-right reflections by observation group, and of ``actions``.
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,8 +18,10 @@ import pytest
 import torch
 
 import robots
+from mimic.envs.spec import ObservationEntry
 from mimic.learning import LoopConfig, RunConfig, algorithm, load_policy, registry, start_runner
 from mimic.learning.checkpoints import load_checkpoint
+from mimic.learning.distributed import SINGLE
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
 from tests.conftest import TINY
@@ -144,6 +147,13 @@ def test_an_algorithm_without_its_methods_is_refused(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MimicError, match="lacks build, observe, update, policy, state_dict"):
         registry.algorithm_class("half_done:Mine")
+
+
+@pytest.mark.parametrize("name", sorted(registry.ALGORITHMS))
+def test_a_task_without_what_an_algorithm_sees_is_refused(name: str) -> None:
+    spec = replace(FakeEnv().spec, observations={"camera": (ObservationEntry(name="a", size=2),)})
+    with pytest.raises(MimicError, match=r"needs the observation groups? .*actor.* has camera"):
+        registry.algorithm_class(name).build(spec, registry.config_class(name)(), "cpu", SINGLE)
 
 
 def test_a_transition_tells_ended_episodes_apart() -> None:

@@ -32,7 +32,6 @@ from mimic.learning.modules.average import WeightAverage
 from mimic.learning.off_policy_config import AWRConfig
 from mimic.learning.returns import replay_returns
 from mimic.learning.storage.experience import Experience
-from mimic_base.errors import MimicError
 
 GROUPS = ("actor", "critic")
 
@@ -64,12 +63,7 @@ class AWR:
         Raises:
             MimicError: an observation group is absent.
         """
-        missing = [group for group in GROUPS if group not in spec.sizes]
-        if missing:
-            raise MimicError(
-                f"AWR needs the observation groups actor and critic; task '{spec.task}' has "
-                f"{', '.join(spec.sizes)}"
-            )
+        spec.need("AWR", *GROUPS)
         n = config.networks
         feedthrough = spec.command_feedthrough() if n.command_feedthrough else None
         actor, critic = build_networks(

@@ -71,11 +71,7 @@ class Dagger:
         Raises:
             MimicError: no observation group ``actor``, or more minibatches than states.
         """
-        if "actor" not in spec.sizes:
-            raise MimicError(
-                f"a student needs the observation group actor; task '{spec.task}' has "
-                f"{', '.join(spec.sizes)}"
-            )
+        spec.need("a student", "actor")
         states = spec.num_envs * config.steps
         if spec.num_envs and config.minibatches > states:
             raise MimicError(

@@ -33,7 +33,6 @@ from mimic.learning.modules.distributional import CriticPair, of_both, projected
 from mimic.learning.modules.squashed_actor import SquashedActor
 from mimic.learning.off_policy_config import FastTD3Config
 from mimic.learning.storage.experience import Experience, Steps
-from mimic_base.errors import MimicError
 
 GROUPS = ("actor", "critic")
 
@@ -73,12 +72,7 @@ class FastTD3:
         Raises:
             MimicError: an observation group is absent.
         """
-        missing = [group for group in GROUPS if group not in spec.sizes]
-        if missing:
-            raise MimicError(
-                f"{cls.__name__} needs the observation groups actor and critic; task "
-                f"'{spec.task}' has {', '.join(spec.sizes)}"
-            )
+        spec.need(cls.__name__, *GROUPS)
         n, sizes = config.networks, {group: spec.sizes[group] for group in GROUPS}
         actor = SquashedActor(
             sizes["actor"], n.actor_hidden, spec.num_actions, n.activation,

@@ -53,12 +53,7 @@ class PPO:
                 mirror image where ``symmetry`` is wanted.
         """
         c, sizes = config, spec.sizes
-        missing = [group for group in GROUPS if group not in sizes]
-        if missing:
-            raise MimicError(
-                f"PPO needs the observation groups actor and critic; task '{spec.task}' has "
-                f"{', '.join(sizes)}"
-            )
+        spec.need("PPO", *GROUPS)
         samples = spec.num_envs * c.steps
         if spec.num_envs and c.minibatches > samples:
             raise MimicError(

@@ -63,13 +63,19 @@ class CheckGeometry:
 
 
 def check_geometry(robot: Robot) -> CheckGeometry:
-    """Geometry of a robot's vendor model; compiled once per robot, and kept on disk."""
+    """Geometry of a robot's vendor model; compiled once per robot, and kept on disk.
+
+    A model whose feet have no geometry is judged by the lean geometry of its description.
+    """
     return _load(robot)
 
 
 @lru_cache(maxsize=8)
 def _load(robot: Robot) -> CheckGeometry:
     spec = colliding(robot.vendor_spec())
+    if not _feet_have_shape(spec, robot.feet):
+        # Nothing of the vendor's to judge by: the description's lean geometry stands in.
+        return _computed(compile_spec(colliding(robot.spec()), robot.vendor_xml), robot.feet)
     key = _key(robot, spec)
     kept = None if key is None else _kept(robot.name, key)
     if kept is not None:
@@ -78,6 +84,19 @@ def _load(robot: Robot) -> CheckGeometry:
     if key is not None:
         save_arrays(_CACHE, robot.name, key, *_packed(geometry))
     return geometry
+
+
+def _feet_have_shape(spec: mujoco.MjSpec, feet: tuple[str, str]) -> bool:
+    """Whether each foot, or a body on it, has geometry with points."""
+    pointed = {MESH, SPHERE, CAPSULE, CYLINDER, BOX, ELLIPSOID}
+    for name in feet:
+        foot = spec.body(name)
+        if foot is None:
+            return True  # what is wrong then is said where it is used
+        shapes = [g for part in (foot, *foot.bodies) for g in part.geoms]
+        if not any(int(shape.type) in pointed for shape in shapes):
+            return False
+    return True
 
 
 def _computed(model: mujoco.MjModel, feet: tuple[str, str]) -> CheckGeometry:

@@ -76,6 +76,8 @@ class Description:
     human: Mapping[str, str]
     collision: tuple[CollisionGeom, ...]
     points: tuple[KeyPoint, ...]
+    doubts: tuple[str, ...] = ()
+    """What was derived on split or absent evidence, a line each; retargeting repeats it."""
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -126,8 +128,12 @@ def read(path: Path) -> Description:
         for key, value in control.items():
             if not float(value) > 0:
                 raise ValueError(f"control.{key} must be positive, is {value}")
+        doubts = data.get("doubts", [])
+        if not isinstance(doubts, list) or not all(isinstance(d, str) for d in doubts):
+            raise TypeError(f"doubts must be a list of texts, is {doubts!r}")
         return Description(
             path=path,
+            doubts=tuple(doubts),
             name=str(data["name"]),
             title=str(data.get("title", data["name"])),
             model=data["model"],

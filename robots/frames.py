@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from mimic_base.vectors import Array, across, rotate_about, unit
+from mimic_base.vectors import Array, across, rotate_about
+from robots.flexion import SURE, Bend, Side, sides_of_flexion
+from robots.limb_axes import bone_axes
 from robots.robot import Robot
 from robots.segments import LIMBS, SIDES
 
-_SNAP_DEG = 30.0
 _OVER_EXTENSION_DEG = 2.0
 
 
@@ -52,6 +53,7 @@ class RobotFrames:
             is bent the human way or straight; within the joint's own range.
         foot_turns: per foot the rotation from its link frame to the anatomical one.
         rigid: segments that no hinge moves against the one before; they follow no target.
+        doubts: decisions for which the model speaks as much for as against, a clause each.
     """
 
     links: dict[str, LinkFrame]
@@ -65,6 +67,7 @@ class RobotFrames:
     flexion: dict[int, tuple[float, float]]
     foot_turns: tuple[Array, Array]
     rigid: frozenset[str] = frozenset()
+    doubts: tuple[str, ...] = ()
 
     @property
     def leg_length(self) -> float:
@@ -74,16 +77,16 @@ class RobotFrames:
 def robot_frames(robot: Robot) -> RobotFrames:
     """Derive limb axes, flexion axes and feet of a robot from its zero pose.
 
-    A limb's axis is the direction between its joints at the zero pose, snapped to the world axis
-    it is within 30 degrees of: links are drawn along the axes, and the small offsets of the joints
-    from that line are mechanics, not anatomy.
+    A limb's axis is the direction between its joints at the zero pose, or the world axis that it
+    is drawn along: the small offsets of the joints from that line are mechanics, not anatomy, see
+    `limb_axes`. Which way knees and elbows bend is weighed in `flexion`.
     """
     model = robot.model
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     body = {role: model.body(name).id for role, name in robot.human_map.items()}
     pos, mat = data.xpos.copy(), data.xmat.reshape(-1, 3, 3).copy()
-    along = {seg: _snap(pos[body[b]] - pos[body[a]]) for seg, (a, b) in LIMBS.items()}
+    along, doubts = _bones(model, pos, mat, body)
     links: dict[str, LinkFrame] = {}
     flexion: dict[int, tuple[float, float]] = {}
 
@@ -96,6 +99,8 @@ def robot_frames(robot: Robot) -> RobotFrames:
     forward = np.array([1.0, 0.0, 0.0])
     add("pelvis", body["pelvis"], left, up)
     add("chest", body["chest"], up, left)
+    bends, told = _bends(robot, body, along, mat)
+    doubts += told
     for side in SIDES:
         sign = 1.0 if side == "left" else -1.0
         for upper, lower, joint_role in (
@@ -103,9 +108,11 @@ def robot_frames(robot: Robot) -> RobotFrames:
             ("upper_arm", "forearm", f"{side}_elbow"),
         ):
             first, second = f"{side}_{upper}", f"{side}_{lower}"
-            bones = along[first], along[second]
-            hinge, ranges = _flexion(model, body[joint_role], *bones, mat)
-            flexion.update(ranges)
+            hinge = across(np.array([0.0, 1.0, 0.0]), along[first])
+            if joint_role in bends:
+                bend, judged = bends[joint_role]
+                hinge, ranges = _flexion(bend, judged.sign, model)
+                flexion.update(ranges)
             add(first, body[LIMBS[first][0]], along[first], hinge)
             add(second, body[LIMBS[second][0]], along[second], hinge)
             if lower == "forearm":
@@ -142,6 +149,7 @@ def robot_frames(robot: Robot) -> RobotFrames:
         flexion=flexion,
         foot_turns=(turns[0], turns[1]),
         rigid=frozenset(rigid),
+        doubts=tuple(doubts),
     )
 
 
@@ -154,42 +162,106 @@ def _hinge_above(model: mujoco.MjModel, body: int, stop: int) -> bool:
     return False
 
 
-def _snap(v: Array) -> Array:
-    v = unit(v)
-    k = int(np.abs(v).argmax())
-    axis = np.zeros(3)
-    axis[k] = np.sign(v[k])
-    return axis if axis @ v > np.cos(np.radians(_SNAP_DEG)) else v
+def _bones(
+    model: mujoco.MjModel, pos: Array, mat: Array, body: dict[str, int]
+) -> tuple[dict[str, Array], list[str]]:
+    """Direction [3] of every limb segment at the zero pose, and what is doubtful about them."""
+    along: dict[str, Array] = {}
+    doubts = []
+    for side in SIDES:
+        for upper, lower, role in (("thigh", "shank", "knee"), ("upper_arm", "forearm", "elbow")):
+            bones = []
+            for segment in (f"{side}_{upper}", f"{side}_{lower}"):
+                first, second = LIMBS[segment]
+                bones.append(pos[body[second]] - pos[body[first]])
+            index = body[f"{side}_{role}"]
+            joint = _bending_hinge(model, index, bones[0], bones[1], mat)
+            hinge = None if joint is None else mat[index] @ model.jnt_axis[joint]
+            found = bone_axes(bones[0], bones[1], hinge)
+            for segment, axis in zip((upper, lower), found, strict=True):
+                along[f"{side}_{segment}"] = axis.along
+                if axis.doubt:
+                    doubts.append(f"{side} {segment.replace('_', ' ')}: {axis.doubt}")
+    return along, doubts
+
+
+def _bending_hinge(
+    model: mujoco.MjModel, body: int, upper: Array, lower: Array, mat: Array
+) -> int | None:
+    """The hinge of a body that is most across both bones; the first of equals."""
+    best, found = -1.0, None
+    for joint in range(model.njnt):
+        if int(model.jnt_bodyid[joint]) == body and int(model.jnt_type[joint]) == _HINGE:
+            axis = mat[body] @ model.jnt_axis[joint]
+            bent = min(
+                float(np.linalg.norm(np.cross(axis, bone)) / max(np.linalg.norm(bone), 1e-9))
+                for bone in (upper, lower)
+            )
+            if bent > best + 1e-6:
+                best, found = bent, joint
+    return found
+
+
+def _bends(
+    robot: Robot, body: dict[str, int], along: dict[str, Array], mat: Array
+) -> tuple[dict[str, tuple[Bend, Side]], list[str]]:
+    """Per role of knee and elbow its hinge and side of flexion, and what is doubtful about them."""
+    model = robot.model
+    found: dict[str, tuple[Bend, Side]] = {}
+    doubts = []
+    for upper, lower, role in (("thigh", "shank", "knee"), ("upper_arm", "forearm", "elbow")):
+        pair: dict[str, Bend] = {}
+        for side in SIDES:
+            index = body[f"{side}_{role}"]
+            bones = along[f"{side}_{upper}"], along[f"{side}_{lower}"]
+            joint = _bending_hinge(model, index, *bones, mat)
+            if joint is None:
+                continue
+            axis = mat[index] @ model.jnt_axis[joint]
+            reference = float(model.qpos0[model.jnt_qposadr[joint]])
+            limited = bool(model.jnt_limited[joint])
+            low, high = model.jnt_range[joint] if limited else (-np.pi, np.pi)
+            bend = Bend(
+                joint=joint,
+                axis=axis,
+                upper=bones[0],
+                lower=bones[1],
+                low=float(low) - reference,
+                high=float(high) - reference,
+                default=float(robot.default_joint_pos[joint - 1]) - reference,
+                knee=role == "knee",
+                side=1.0 if side == "left" else -1.0,
+            )
+            if bend.turns:
+                pair[f"{side}_{role}"] = bend
+        if len(pair) == 2:
+            left, right = pair.values()
+            judged = sides_of_flexion(left, right)
+        else:
+            judged = tuple(sides_of_flexion(bend, bend)[0] for bend in pair.values())
+        for (name, bend), side in zip(pair.items(), judged, strict=True):
+            found[name] = bend, side
+            if side.confidence < SURE:
+                doubts.append(f"{name.replace('_', ' ')}: {side.reason}")
+    return found, doubts
 
 
 def _flexion(
-    model: mujoco.MjModel, child: int, upper: Array, lower: Array, mat: Array
+    bend: Bend, sign: float, model: mujoco.MjModel
 ) -> tuple[Array, dict[int, tuple[float, float]]]:
-    """Flexion axis of the joint of body `child`, and its range without over-extension.
+    """Flexion axis of a knee or elbow, and its range without over-extension.
 
     The axis is in the world at the zero pose and points along upper x lower when bent.
     """
-    hinges = [
-        j
-        for j in range(model.njnt)
-        if int(model.jnt_bodyid[j]) == child and int(model.jnt_type[j]) == _HINGE
-    ]
-    if not hinges:
-        return across(np.array([0.0, 1.0, 0.0]), upper), {}
-    joint = hinges[0]
-    axis = mat[child] @ model.jnt_axis[joint]
-    low, high = model.jnt_range[joint] if model.jnt_limited[joint] else (-np.pi, np.pi)
-    angles = np.linspace(low, high, 361)
-    swept = rotate_about(lower[None], axis[None], angles)
-    normals = np.cross(upper, swept)
-    # The pose bent most clearly tells which way is flexion.
-    best = normals[np.linalg.norm(normals, axis=1).argmax()]
-    if abs(best @ axis) < 1e-6:
-        return across(np.array([0.0, 1.0, 0.0]), upper), {}
-    hinge = axis * np.sign(best @ axis)
-    bend = np.arctan2(normals @ hinge, swept @ upper)
-    human = angles[bend > -np.radians(_OVER_EXTENSION_DEG)]
-    return across(hinge, upper), {joint - 1: (float(human.min()), float(human.max()))}
+    angles = np.linspace(bend.low, bend.high, 361)
+    swept = rotate_about(bend.lower[None], bend.axis[None], angles)
+    hinge = bend.axis * sign
+    turned = np.arctan2(np.cross(bend.upper, swept) @ hinge, swept @ bend.upper)
+    human = angles[turned > -np.radians(_OVER_EXTENSION_DEG)]
+    if not len(human):
+        human = angles
+    human = human + float(model.qpos0[model.jnt_qposadr[bend.joint]])
+    return across(hinge, bend.upper), {bend.joint - 1: (float(human.min()), float(human.max()))}
 
 
 _HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)

@@ -160,6 +160,7 @@ def _load(path: Path, _modified: int, _root: str) -> Robot:
         feet=(left, right),
         sole_points=soles,
         human_map=dict(desc.human),
+        doubts=desc.doubts,
     )
 
 

@@ -33,6 +33,7 @@ class Robot:
         joint_lower, joint_upper: [J] rad hard limits; soft_lower, soft_upper: the inner part.
         sole_points: per foot (left, right) [K, 3] points of the sole in the foot's frame, m.
         human_map: human role -> body whose origin is that key point.
+        doubts: what its description says of itself that it is unsure of, a line each.
         content_hash: of the compiled model and description; stored in policy files.
     """
 
@@ -64,6 +65,7 @@ class Robot:
     feet: tuple[str, str]
     sole_points: tuple[NDArray[np.float64], NDArray[np.float64]]
     human_map: Mapping[str, str]
+    doubts: tuple[str, ...] = ()
 
     def spec(self) -> mujoco.MjSpec:
         """Return a fresh editable model (robot alone, overlay applied) for composing scenes."""

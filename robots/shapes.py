@@ -31,8 +31,12 @@ def drawn_model(robot: Robot) -> mujoco.MjModel:
 
 @lru_cache(maxsize=4)
 def vendor_model(robot: Robot) -> mujoco.MjModel:
-    """The vendor's own model, drawn and colliding geometry, compiled once per robot."""
-    return robot.vendor_spec().compile()
+    """The vendor's own model, drawn and colliding geometry, compiled once per robot.
+
+    A model whose geometry is absent altogether is seen as the lean shapes of its description.
+    """
+    model = robot.vendor_spec().compile()
+    return model if (model.geom_bodyid > 0).any() else drawn_model(robot)
 
 
 @dataclass(frozen=True)

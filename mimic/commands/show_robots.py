@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from mimic.commands.output import make_console, say
+from mimic_base.errors import RobotError
+
+if TYPE_CHECKING:
+    from robots.derive.write import Derived
 
 UNSURE = 0.5
 """Guesses below it are named after the work."""
@@ -60,6 +66,8 @@ class AddRobot:
     """PNG to write; beside the description unless given."""
     overwrite: bool = False
     """Replace files that exist."""
+    confirm: bool = False
+    """Take what the evidence is split about without being asked; the description says so."""
 
     def run(self) -> int:
         from rich.table import Table
@@ -72,6 +80,7 @@ class AddRobot:
             name=self.name,
             picture=self.picture,
             overwrite=self.overwrite,
+            confirm=self._ask,
         )
         console = make_console()
         robot, derived = added.robot, added.derived
@@ -97,6 +106,25 @@ class AddRobot:
             style = "yellow" if guess.confidence < UNSURE else None
             table.add_row(what, f"{guess.confidence:.2f}", guess.reason, style=style)
         console.print(table)
+        for doubt in derived.doubts():
+            say(console, f"unsure: {doubt}", style="yellow")
         say(console, f"wrote {added.out} and {added.picture}: look at the picture, then use")
         say(console, f"  mimic retarget CLIP --robot {added.out} --out DIR")
         return 0
+
+    def _ask(self, derived: Derived) -> None:
+        """Ask whether split evidence is to be taken; where nobody can be asked, say what does."""
+        split = list(derived.split())
+        if not split or self.confirm:
+            return
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            for doubt in split:
+                print(f"unsure: {doubt}")
+            if input("write the description so? [y/N] ").strip().lower() in ("y", "yes"):
+                return
+            raise RobotError(f"{self.file}: not confirmed, nothing is written")
+        more = f"; and {len(split) - 1} more" if len(split) > 1 else ""
+        raise RobotError(
+            f"{self.file}: the evidence is split: {split[0]}{more}; to take it so and check the "
+            "picture, add --confirm"
+        )

@@ -58,11 +58,14 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m retar
     if options.report is not None:
         check_writable(options.report)
     console = Console(soft_wrap=True)
+    from mimic_base.text import markup
+    from robots.doubts import doubts_of
+
+    for doubt in doubts_of(robot):
+        console.print(f"[yellow]{markup(robot.name)} is unsure: {markup(doubt)}[/yellow]")
     work = _work(options, robot, reading)
     if is_batch(options):
         return batch(options, robot, work, console)
-    from mimic_base.text import markup
-
     broken = 0
     entries: list[page.ClipEntry] = []
     for clip, out in zip(options.clips, output_files(options), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from robots.derive.shapes import limb_capsules
 from robots.derive.soles import Sole, find_sole
 from robots.derive.write import Derived, toml_text
 from robots.foreign import check_model
+from robots.frames import robot_frames
 from robots.heard import heard
 from robots.loader import load
 from robots.models import (
@@ -58,6 +60,7 @@ def add_robot(
     name: str | None = None,
     picture: Path | None = None,
     overwrite: bool = False,
+    confirm: Callable[[Derived], None] | None = None,
 ) -> Added:
     """Derive a description of the robot in an MJCF or URDF file and write it.
 
@@ -66,6 +69,7 @@ def add_robot(
         name: of the robot; the model's own unless given.
         picture: PNG to write; beside `out` unless given.
         overwrite: replace files that exist.
+        confirm: called before anything is written; may raise, where `Derived.split` says something.
 
     Raises:
         RobotError: the file is no humanoid robot that can be used; nothing is written.
@@ -84,11 +88,17 @@ def add_robot(
         if not path.resolve().parent.is_dir():
             raise RobotError(f"{path}: the folder '{path.parent}' does not exist")
     with heard() as remarks:
-        robot, derived = _made(file, name, out, picture)
+        robot, derived = _made(file, name, out, picture, confirm)
     return Added(robot, out, picture, derived, tuple(dict.fromkeys([*first, *remarks])))
 
 
-def _made(file: Path, name: str, out: Path, picture: Path) -> tuple[Robot, Derived]:
+def _made(
+    file: Path,
+    name: str,
+    out: Path,
+    picture: Path,
+    confirm: Callable[[Derived], None] | None,
+) -> tuple[Robot, Derived]:
     """The robot as its new description says, and what was derived; both files are written."""
     derived = derive(file, name)
     from robots.derive.picture import draw_robot
@@ -103,6 +113,11 @@ def _made(file: Path, name: str, out: Path, picture: Path) -> tuple[Robot, Deriv
             except RobotError as error:
                 # The user knows the model, not the draft.
                 raise RobotError(str(error).replace(str(draft), str(file))) from error
+            derived = replace(derived, frame_doubts=robot_frames(robot).doubts)
+            if confirm is not None:
+                confirm(derived)
+            if derived.doubts():
+                robot = replace(robot, doubts=derived.doubts())
             draw_robot(drawn, robot)
             draft.write_text(toml_text(derived, out), encoding="utf-8")
             _place(drawn, picture)

@@ -10,6 +10,9 @@ import numpy as np
 from robots.derive.anatomy import Array
 from robots.geom_types import CAPSULE, CYLINDER, MESH, PLANE, SPHERE
 
+STANDS_FOR = 0.4
+"""Share of what is seen of a body that its collision geometry must reach to stand for it."""
+
 
 def carrier(model: mujoco.MjModel, body: int, apart: Collection[int] = ()) -> int:
     """The body that carries `body` rigidly: itself, or the first above it with a joint.
@@ -31,7 +34,8 @@ def body_points(
 ) -> dict[int, Array]:
     """World points [K, 3] m on the surface of the geometry each moving body carries.
 
-    Collision geometry where a body has some, else what is seen. `data` holds the kinematics;
+    Collision geometry where a body has some that stands for what is seen; both where it is much
+    smaller (a ball in a joint is no forearm), else what is seen. `data` holds the kinematics;
     bodies of `apart` count as moving.
     """
     collides = (model.geom_contype | model.geom_conaffinity).astype(bool) | (model.geom_group >= 3)
@@ -47,7 +51,17 @@ def body_points(
             continue
         seen, solid = shapes.setdefault(carrier(model, body, apart), ([], []))
         (solid if collides[geom] else seen).append(points)
-    return {b: np.concatenate(solid or seen) for b, (seen, solid) in shapes.items()}
+    return {b: _cloud(seen, solid) for b, (seen, solid) in shapes.items()}
+
+
+def _cloud(seen: list[Array], solid: list[Array]) -> Array:
+    """Points [K, 3] m of what a body collides with, and of what is seen where that tells more."""
+    if not solid or not seen:
+        return np.concatenate(solid or seen)
+    colliding, visible = np.concatenate(solid), np.concatenate(seen)
+    if float(np.ptp(colliding, axis=0).max()) < STANDS_FOR * float(np.ptp(visible, axis=0).max()):
+        return np.concatenate([colliding, visible])
+    return colliding
 
 
 def geom_points(model: mujoco.MjModel, geom: int) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mimic_base.errors import RobotError
 from robots.derive.anatomy import Array, Guess, Limb, hinges, subtree, world_axis
+from robots.derive.named import by_name
 
 _TOES = 0.06
 """Share of the leg's length by which the last hinge lies ahead of the one before: toes."""
@@ -52,11 +53,13 @@ def find_leg(
         foot = moving[-1]
         way, bottom = way_down(model, start, foot), data.xpos[foot][2]
     best, knee = -np.inf, -1
+    scores: dict[int, float] = {}
     for body in moving[1:-1] or moving[1:]:
         for joint in hinges(model, body):
             across = abs(world_axis(data, model, joint)[1])
             share = (top - data.xpos[body][2]) / max(top - bottom, 1e-6)
             score = across - 2.0 * abs(share - 0.5)
+            scores[joint] = score
             if score > best:
                 best, knee = score, joint
     if knee < 0 or best < 0.1:
@@ -66,7 +69,7 @@ def find_leg(
             f"'{model.body(moving[0]).name}' to '{model.body(foot).name}'"
             + ("" if ankle else "; a leg needs a foot: a body of its own at the end of the shank")
         )
-    return make_limb(model, way, knee, end=foot)
+    return make_limb(model, way, by_name(model, moving, "knee", knee, scores)[0], end=foot)
 
 
 def _is_toe(model: mujoco.MjModel, data: mujoco.MjData, moving: list[int], length: float) -> bool:
@@ -94,6 +97,7 @@ def leg_guesses(
     across = abs(float(world_axis(data, model, leg.bend)[1]))
     height = max(top - bottom, 1e-6)
     sure = 0.95 if gap > 0.3 * height and len(leg.joints) >= 5 else 0.7
+    named = by_name(model, leg.bodies, "knee", leg.bend, {})[1]
     fixed = "" if hinges(model, leg.end) else "; the foot is fixed to the shank, without an ankle"
     return {
         "legs": Guess(
@@ -102,9 +106,11 @@ def leg_guesses(
             f"next ones{fixed}",
         ),
         "knees": Guess(
-            round(float(np.clip(across - abs(share - 0.5), 0.1, 0.95)), 2),
+            round(
+                float(np.clip(across - abs(share - 0.5), 0.1, 0.95)) * (0.4 if named else 1.0), 2
+            ),
             f"hinge across the leg (axis {across:.2f} to the left), {100 * share:.0f} % of the way "
-            "down to the ankle",
+            f"down to the ankle{named}",
         ),
     }
 

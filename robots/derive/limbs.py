@@ -18,6 +18,7 @@ from robots.derive.anatomy import (
 )
 from robots.derive.geometry import body_points
 from robots.derive.legs import find_leg, first_hinge, fixed_feet, leg_guesses, make_limb
+from robots.derive.named import by_name
 from robots.derive.pairing import pair_bodies
 
 ELBOW = 0.42
@@ -55,7 +56,10 @@ def find_anatomy(
         )
     lowest = {a: _lowest(model, data, points, a) for a, _ in limbs}
     ranked = sorted(limbs, key=lambda pair: lowest[pair[0]])
-    leg, middle_z = ranked[0], float(data.xpos[1, 2])
+    leg, middle_z, weight_z = ranked[0], float(data.xpos[1, 2]), float(data.subtree_com[1][2])
+    # The root's frame may lie on the floor; legs begin below the centre of mass, arms above it.
+    if float(data.xpos[leg[0]][2]) < weight_z + 0.05 * size:
+        middle_z = max(middle_z, weight_z)
     if lowest[leg[0]] > middle_z - 0.2 * size or _depth(model, leg[0]) < 3:
         raise RobotError(
             f"{what}: no legs: no pair of limbs with three hinges or more reaches below the root "
@@ -145,6 +149,9 @@ def _arm(
     origin = data.xpos[moving[0]]
     cloud = [points[b] for b in subtree(model, moving[0]) if b in points]
     tip = data.xpos[hand].copy()
+    assumed = ""
+    if not any(b in points for b in subtree(model, hand)):
+        tip, assumed = _assumed_tip(model, data, moving)
     if cloud:
         every = np.concatenate(cloud)
         distance = np.linalg.norm(every - origin, axis=1)
@@ -152,6 +159,7 @@ def _arm(
         if np.linalg.norm(far - origin) > np.linalg.norm(tip - origin):
             tip = far
     best, elbow, share = -np.inf, -1, 0.0
+    scores: dict[int, float] = {}
     lengths = _along(data, moving, tip)
     for body, part in zip(moving, lengths, strict=True):
         for joint in hinges(model, body):
@@ -161,17 +169,22 @@ def _arm(
                 _across(axis, data.xpos[body] - origin), _across(axis, tip - data.xpos[body])
             )
             score = cross - 2.0 * abs(part - ELBOW)
+            if part > 0.2:
+                scores[joint] = score
             if part > 0.2 and score > best:
                 best, elbow, share = score, joint, part
     if elbow < 0:
         elbow = hinges(model, hand)[-1]
+    elbow, named = by_name(model, moving, "elbow", elbow, scores)
     middle = int(model.jnt_bodyid[elbow])
+    best, share = scores.get(elbow, best), lengths[moving.index(middle)]
     forearm = float(np.linalg.norm(tip - data.xpos[middle]))
     wrist = float(np.linalg.norm(data.xpos[hand] - data.xpos[middle]))
     guesses = {
         "elbows": Guess(
-            round(float(np.clip(0.55 + 0.4 * best, 0.1, 0.95)), 2),
-            f"hinge across the forearm, {100 * share:.0f} % of the way from shoulder to hand",
+            round(float(np.clip(0.55 + 0.4 * best, 0.1, 0.95)) * (0.4 if named else 1.0), 2),
+            f"hinge across the forearm, {100 * share:.0f} % of the way from shoulder to hand"
+            f"{named}",
         )
     }
     if hand != middle and wrist > 0.3 * forearm:
@@ -179,10 +192,33 @@ def _arm(
         return make_limb(model, way, elbow), guesses
     end = data.xmat[middle].reshape(3, 3).T @ (0.8 * (tip - data.xpos[middle]))
     guesses["wrists"] = Guess(
-        0.6, f"no hinge there: a point at 80 % of the {forearm:.2f} m from elbow to finger tips"
+        0.3 if assumed else 0.6,
+        f"no hinge there: a point at 80 % of the {forearm:.2f} m from elbow to finger tips"
+        f"{assumed}",
     )
     stop = way[: way.index(middle) + 1]
     return make_limb(model, stop, elbow, tip=np.round(end, 4)), guesses
+
+
+def _assumed_tip(
+    model: mujoco.MjModel, data: mujoco.MjData, moving: list[int]
+) -> tuple[Array, str]:
+    """Where [3] the finger tips are of an arm whose last body shows nothing, and what says so.
+
+    A bar is twice as long as its centre of mass is far; without one, forearms are as long as upper
+    arms.
+    """
+    hand, start = data.xpos[moving[-1]], data.xpos[moving[0]]
+    reach = float(np.linalg.norm(hand - start))
+    heavy = np.asarray(data.xipos[moving[-1]]) - hand
+    if float(np.linalg.norm(heavy)) > 0.1 * max(reach, 1e-3):
+        return hand + 2.0 * heavy, "; it has no geometry: as long as its centre of mass says"
+    steps = [float(np.linalg.norm(data.xpos[b] - hand)) for b in moving]
+    apart = [k for k, step in enumerate(steps) if step > 0.1 * max(reach, 1e-3)]
+    if apart and moving[-1] != moving[0] and len(moving) > 3 and hinges(model, moving[-1]):
+        before = data.xpos[moving[apart[-1]]]
+        return hand + (hand - before), "; it has no geometry: as long as the bone before it"
+    return hand.copy(), ""
 
 
 def _across(axis: Array, bone: Array) -> float:

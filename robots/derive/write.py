@@ -40,6 +40,28 @@ class Derived:
     dropped: tuple[str, ...]
     turn: tuple[float, float, float, float]
     slides: tuple[str, ...]
+    frame_doubts: tuple[str, ...] = ()
+    """What retargeting would be unsure of, from `robots.frames`, a clause each."""
+
+    def split(self) -> tuple[str, ...]:
+        """Decisions for which the model speaks as much for as against, a line each: to confirm."""
+        guesses = self.guesses()
+        found = [
+            f"{name} [{guesses[name].confidence:.2f}]: {guesses[name].reason}"
+            for name in _TO_CONFIRM
+            if name in guesses and guesses[name].confidence < SPLIT
+        ]
+        return (*found, *self.frame_doubts)
+
+    def doubts(self) -> tuple[str, ...]:
+        """`split`, and what was assumed because the model shows nothing."""
+        guesses = self.guesses()
+        assumed = [
+            f"{name} [{guesses[name].confidence:.2f}]: {guesses[name].reason}"
+            for name in ("soles", "wrists")
+            if name in guesses and guesses[name].confidence < SPLIT
+        ]
+        return (*self.split(), *assumed)
 
     def guesses(self) -> dict[str, Guess]:
         """What was decided -> how sure; of motors and feet the least sure one."""
@@ -55,6 +77,11 @@ class Derived:
         if not arm.tip.any():
             return self.anatomy.name(arm.end)
         return ("left", "right")[side] + "_wrist_point"
+
+
+_TO_CONFIRM = ("sides", "legs", "knees", "elbows", "facing", "constraints")
+SPLIT = 0.4
+"""Confidence below which a decision is said to be doubtful."""
 
 
 def _confidence(guess: Guess) -> float:
@@ -98,6 +125,7 @@ def toml_text(derived: Derived, out: Path) -> str:
         '# "# [confidence] reason", from 0 to 1. Check the low ones, and the picture.',
         f"name = {_text(derived.name)}",
         f"title = {_text(f'{derived.name} ({len(derived.motors)} DoF, derived)')}",
+        *_doubts(derived),
         "",
         "[model]",
         f"file = {_text(Path(place).as_posix())}",
@@ -153,6 +181,17 @@ def toml_text(derived: Derived, out: Path) -> str:
     lines += [_note(a.guesses[key], key) for key in ("sides", "knees", "elbows", "wrists")]
     lines += _collision(derived)
     return "\n".join(lines) + "\n"
+
+
+def _doubts(derived: Derived) -> list[str]:
+    doubts = derived.doubts()
+    if not doubts:
+        return []
+    lines = [
+        "",
+        "# Check these against the picture; take out what is right. Retargeting repeats them.",
+    ]
+    return [*lines, "doubts = [", *(f"    {_text(doubt)}," for doubt in doubts), "]"]
 
 
 def _motors(derived: Derived) -> list[str]:

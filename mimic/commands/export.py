@@ -42,7 +42,7 @@ class Export:
     def run(self) -> int:
         from mimic.learning.loading import task_of
         from mimic.policy.contract import assets_of_env, contract_of_env
-        from mimic.policy.export import export_policy, frames_of
+        from mimic.policy.export import export_policy, frames_of, whole_policy
         from mimic.policy.opener import find_policy, open_checkpoint
         from mimic_base.errors import MimicError
 
@@ -71,7 +71,7 @@ class Export:
             run = self.run_dir
             out = run / "policy.onnx" if run.is_dir() else checkpoint.with_suffix(".onnx")
         export_policy(
-            policy,
+            whole_policy(policy, env),
             contract_of_env(env, training, assets),
             _observations(env, policy),
             out,
@@ -129,10 +129,13 @@ def _observations(env: Any, policy: Any) -> Any:
     """Real observations [n, D] of the policy at work."""
     import torch
 
-    rows = [env.get_observations()["actor"]]
+    from mimic.policy.export import whole_observations
+
+    seen = env.get_observations()
+    rows = [whole_observations(seen, env)]
     with torch.no_grad():
         for _ in range(ROLLOUT_STEPS):
-            result, *_ = env.step(policy(rows[-1]))
-            rows.append(result["actor"])
+            seen, *_ = env.step(policy(seen["actor"]))
+            rows.append(whole_observations(seen, env))
     # One environment after the other, so that the golden trace is a stretch of one episode.
     return torch.stack(rows, 1).flatten(0, 1)

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from mimic.envs.observation import Table, joint_table
+from mimic.envs.spec import ObservationEntry
 from mimic_base.errors import MimicError
 from robots.symmetry import MirrorMap
 
 if TYPE_CHECKING:
     from mimic.envs.environment import Environment
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inner:
+    """A frozen policy inside of an action term, which a policy file must hold too."""
+
+    group: str
+    """The observation group that it sees, without what the action tells it."""
+    entries: tuple[ObservationEntry, ...]
+    """That group as whoever plays a file computes it."""
+    default_joint_pos: tuple[float, ...]
+    """[J] rad: joint targets that its action of zero asks for."""
+    action_scale: tuple[float, ...]
+    """[J] rad that its action of one adds to them."""
+    whole: Callable[[Any, int], Any]
+    """Makes of a policy and the size d of its observations one policy: [N, d + D] -> [N, J]."""
+
+
+def inner_of(terms: Mapping[str, Any]) -> Inner | None:
+    """The frozen policy inside of action terms; None where there is none."""
+    found = (getattr(each, "inner", None) for each in terms.values())
+    return next((each for each in found if each is not None), None)
 
 
 class Action(ABC):
@@ -36,6 +60,11 @@ class Action(ABC):
         Args:
             actions: [N, size] the term's columns. targets: [N, J] rad, not to be written to.
         """
+
+    @property
+    def inner(self) -> Inner | None:
+        """The frozen policy that turns its columns into joint actions; None: there is none."""
+        return None
 
     def on(self, env: Any) -> Action:
         """The same term of other environments: of ``env``, that has what the term reads."""

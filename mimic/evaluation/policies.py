@@ -14,7 +14,10 @@ import robots
 from mimic.configuration import from_plain, to_plain
 from mimic.envs.commands import InterfaceCommandConfig
 from mimic.envs.environment import TaskConfig
-from mimic.envs.observation import reference_to
+from mimic.envs.observation import find_observation, reference_to
+from mimic.envs.terms import ObservationTerm
+from mimic.learning.skills import GROUP as SKILLS
+from mimic.learning.skills import whole_task
 from mimic.policy.contract import PolicyContract
 from mimic.policy.interfaces import check_interface, interface_names, interface_of
 from mimic.policy.opener import PolicySource, find_policy, open_checkpoint, open_player
@@ -45,6 +48,7 @@ class LoadedPolicy:
             should know.
         details: what else it says about itself.
         interface: the interface that it is judged through; empty where it knows of none.
+        contract: of a policy file, whose actions are the joints' whatever it was trained on.
     """
 
     act: PolicyFunction
@@ -57,6 +61,7 @@ class LoadedPolicy:
     check: Callable[[Environment], list[str]] = lambda env: []
     details: Mapping[str, Any] = field(default_factory=dict)
     interface: str = ""
+    contract: PolicyContract | None = None
 
 
 def open_policy(path: Path | str, interface: str | None = None) -> LoadedPolicy:
@@ -95,11 +100,12 @@ def _from_onnx(source: PolicySource, interface: str | None) -> LoadedPolicy:
         source=str(source.named),
         task=contract.task,
         robot=contract.robot.name,
-        motions=(_clip_inside(player),) if contract.clip_inside is not None else (),
+        motions=_own_motions(player, source),
         **_of_run(source),
         check=lambda env: _check_contract(player, env),
         details={"training": dict(contract.training), "trained_on": _names(contract.motions)},
         interface=_through(contract, interface, source.named),
+        contract=contract,
     )
 
 
@@ -192,9 +198,31 @@ def trained_task(policy: LoadedPolicy) -> TaskConfig:
     """
     if policy.run_task is None:
         found = task_config(policy.task)
+        if policy.contract is not None:
+            found = as_observed(found, policy.contract)
     else:
         found = from_plain(TaskConfig, policy.run_task, source=f"{policy.source}: task")
+        if policy.contract is not None:
+            found = whole_task(found)
     return with_interface(found, policy.interface) if policy.interface else found
+
+
+def as_observed(task: TaskConfig, contract: PolicyContract) -> TaskConfig:
+    """A task by its name as a policy file observes it: one that was trained on top of skills
+    observes more than the task shows by itself."""
+    if not any(each.name.startswith(f"{SKILLS}.") for each in contract.observations):
+        return task
+    seen = {
+        each.name: ObservationTerm(
+            function=find_observation(each.function),
+            scale=each.scale,
+            history=each.history,
+            filter=each.filter,
+            parameters=dict(each.parameters),
+        )
+        for each in contract.observations
+    }
+    return replace(task, observations={**task.observations, "actor": seen})
 
 
 def named_task(policy: LoadedPolicy) -> tuple[TaskConfig, list[str]]:
@@ -258,6 +286,14 @@ def _seen(task: TaskConfig) -> Any:
 
 def _names(motions: Any) -> list[str]:
     return [motion.name for motion in motions]
+
+
+def _own_motions(player: PolicyPlayer, source: PolicySource) -> tuple[Path | RobotMotion, ...]:
+    """The clip inside a file; of one that tracks none, those that its run's episodes begin on."""
+    contract = player.contract
+    if contract.clip_inside is not None:
+        return (_clip_inside(player),)
+    return () if contract.motions else tuple(source.trained_on)
 
 
 def _clip_inside(player: PolicyPlayer) -> RobotMotion:

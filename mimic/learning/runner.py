@@ -45,7 +45,7 @@ from mimic.learning.registry import algorithm_class
 from mimic.learning.run_dir import ProgressFile
 from mimic.learning.session import MeanLog, Pace, stop_requests
 from mimic.policy.contract import PolicyContract, assets_of_env, contract_of_env
-from mimic.policy.export import export_policy, frames_of
+from mimic.policy.export import export_policy, frames_of, whole_observations, whole_policy
 from mimic.sim.errors import EngineError, device_trouble
 from mimic_base.command_line import user_error_text
 from mimic_base.errors import InputError, MimicError
@@ -411,8 +411,9 @@ class Runner:
             choice: what a command offers that shall be inside, see ``assets_of_env``.
         """
         assets = assets_of_env(self.env, choice)
-        obs = self.env.get_observations()["actor"]
-        export_policy(self.policy(), self.contract(assets), obs, path, frames_of(assets))
+        obs = whole_observations(self.env.get_observations(), self.env)  # type: ignore[arg-type]
+        policy = whole_policy(self.policy(), self.env)
+        export_policy(policy, self.contract(assets), obs, path, frames_of(assets))
 
     # failures ------------------------------------------------------------------------------
 

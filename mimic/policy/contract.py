@@ -300,15 +300,22 @@ def contract_of_env(
         elif each.frames:
             inside[name] = {key: len(values) for key, values in each.frames.items()}
     of_commands["motions"] = tuple(MotionInfo(**each) for each in of_commands["motions"])
-    if spec.num_actions != len(robot.joint_names):
+    # What the policy acts on may hold a frozen one, which the file holds too.
+    found = (getattr(each, "inner", None) for each in getattr(env, "action_terms", {}).values())
+    inner = next((each for each in found if each is not None), None)
+    entries, acts = spec.observations["actor"], spec
+    if inner is not None:
+        entries, acts = (*entries, *inner.entries), inner
+    if len(acts.default_joint_pos) != len(robot.joint_names):
         raise MimicError(
-            f"task '{spec.task}' has {spec.num_actions} actions for {len(robot.joint_names)} "
-            "joints; a policy file promises a position target for every joint"
+            f"task '{spec.task}' has {len(acts.default_joint_pos)} actions for "
+            f"{len(robot.joint_names)} joints; a policy file promises a position target for every "
+            "joint"
         )
     per_joint: dict[str, Any] = {name: numbers(getattr(robot, name)) for name in PER_JOINT}
     per_joint |= {
-        "default_joint_pos": numbers(spec.default_joint_pos),
-        "action_scale": numbers(spec.action_scale),
+        "default_joint_pos": numbers(acts.default_joint_pos),
+        "action_scale": numbers(acts.action_scale),
     }
     return PolicyContract(
         task=spec.task,
@@ -317,9 +324,7 @@ def contract_of_env(
         **per_joint,
         control_dt=float(env.control_dt),
         physics_dt=float(env.scene.physics_dt),
-        observations=tuple(
-            ObservationInfo(**asdict(entry)) for entry in spec.observations["actor"]
-        ),
+        observations=tuple(ObservationInfo(**asdict(entry)) for entry in entries),
         anchor_body=robot.anchor_body,
         root_body=robot.root_body,
         body_names=tuple(robot.key_bodies),

@@ -14,6 +14,7 @@ import onnx
 import torch
 from torch import nn
 
+from mimic.envs.actions import inner_of
 from mimic.policy.contract import GOLDEN_KEY, METADATA_KEY, PolicyContract
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError
@@ -39,6 +40,21 @@ def frames_of(assets: Mapping[str, Any]) -> dict[str, torch.Tensor]:
             for name, values in each.frames.items()
         }
     return frames
+
+
+def whole_policy(policy: nn.Module, env: Any) -> nn.Module:
+    """The policy [N, D] -> joint actions [N, J] that a file holds: with the frozen one inside of
+    the environment's actions, where there is one. D are the columns of ``whole_observations``."""
+    inner = inner_of(getattr(env, "action_terms", {}))
+    return policy if inner is None else inner.whole(policy, env.spec.sizes["actor"])
+
+
+def whole_observations(seen: Mapping[str, torch.Tensor], env: Any) -> torch.Tensor:
+    """What ``whole_policy`` sees [N, D], from all observation groups of the environment."""
+    inner = inner_of(getattr(env, "action_terms", {}))
+    if inner is None:
+        return seen["actor"]
+    return torch.cat([seen["actor"], seen[inner.group]], -1)
 
 
 def export_policy(

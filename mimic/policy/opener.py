@@ -92,7 +92,10 @@ def open_player(
         return PolicyPlayer(source.file)
     policy, state = open_checkpoint(source)
     if state["contract"] is not None:
+        from mimic.learning.skills import whole_policy
+
         contract = PolicyContract.from_json(state["contract"])
+        policy = whole_policy(policy, state, source.file)
     else:
         from mimic.policy.contract import contract_of_env
         from mimic.tasks import make_env

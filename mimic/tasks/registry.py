@@ -17,8 +17,10 @@ from mimic.sim import make_engine, motion_scene
 from mimic.sim.scene import make_scene
 from mimic.tasks.deepmimic import deepmimic, deepmimic_product
 from mimic.tasks.exbody import exbody
+from mimic.tasks.get_up import get_up
 from mimic.tasks.heading import heading, heading_privileged
 from mimic.tasks.interfaces import student_with_interfaces
+from mimic.tasks.reach import reach
 from mimic.tasks.skills import skills
 from mimic.tasks.student import student, student_with_heading, teacher, teacher_of_states
 from mimic.tasks.tracking import faithful, tracking, with_sampling, without_state_estimation
@@ -40,6 +42,8 @@ TASKS: Mapping[str, Callable[[], TaskConfig]] = {
     "heading": heading,
     "heading-privileged": heading_privileged,
     "skills": skills,
+    "reach": reach,
+    "get-up": get_up,
 }
 """Tasks by name; any other is named by the function that makes it, ``package.module:function``."""
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from mimic.envs.commands import HeadingCommand, MotionCommandConfig, MotionSetConfig
 from mimic.envs.environment import Environment, TaskConfig, quiet_task
+from mimic.evaluation.policies import as_observed
+from mimic.learning.skills import whole_task
 from mimic.policy.player import PolicyPlayer
 from mimic.sim.scene import SceneConfig
 from mimic.sim.states import States, free_objects
@@ -82,8 +84,8 @@ def task_of(config: Mapping[str, Any], player: PolicyPlayer, source: Path) -> Ta
 
     plain = config.get("run", {}).get("task")
     if plain is not None:
-        return from_plain(TaskConfig, plain, source=f"{source}: task")
-    return task_config(player.contract.task)
+        return whole_task(from_plain(TaskConfig, plain, source=f"{source}: task"))
+    return as_observed(task_config(player.contract.task), player.contract)
 
 
 def with_clips_of(task: TaskConfig, config: Mapping[str, Any]) -> TaskConfig:

@@ -43,7 +43,7 @@ def test_known_tasks() -> None:
         "tracking", "tracking-no-state-estimation", "tracking-teacher",
         "tracking-teacher-states", "tracking-student", "tracking-student-heading",
         "tracking-student-interfaces", "exbody", "deepmimic", "deepmimic-product", "heading",
-        "heading-privileged", "skills",
+        "heading-privileged", "skills", "reach", "get-up",
     ]  # fmt: skip
     for name in task_names():
         assert task_config(name).task == name

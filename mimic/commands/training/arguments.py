@@ -43,6 +43,9 @@ class TrainArguments:
     init_from: Path | None = None
     """Run directory or checkpoint whose networks a new run starts from, to fine-tune on other
     motions."""
+    skills: Path | None = None
+    """Run directory or checkpoint of skills (--algorithm ase on the task skills): the policy acts
+    by choosing among them instead of moving joints. A resumed run knows its own."""
     robot: str = "unitree_g1"
     """Robot name, or a description file (.toml)."""
     engine: str = "auto"

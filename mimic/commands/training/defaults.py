@@ -16,7 +16,7 @@ from mimic_base.options import given
 
 QUICKEST = {("tracking", "cpu"): "world-model"}
 """Algorithms that have been measured to learn a task with a preset sooner than PPO does."""
-WITHOUT_CLIP = ("heading", "heading-privileged", "skills")
+WITHOUT_CLIP = ("heading", "heading-privileged", "skills", "reach", "get-up")
 """Tasks of the program whose actor is shown no clip."""
 ALGORITHM_GROUP = "--algorithm."
 

@@ -58,6 +58,12 @@ def with_numbers(task: TaskConfig, numbers: Mapping[str, Any]) -> TaskConfig:
 def resolved_task(args: TrainArguments) -> TaskConfig:
     """The task as it is trained, with every option of the command line."""
     task = args.task_config if args.task_config is not None else base_task(args)
+    if args.skills is not None:
+        from mimic.learning.skills import with_skills
+
+        if args.resume is not None:
+            raise MimicError("--skills cannot be changed when a run is resumed; leave it out")
+        task = with_skills(task, args.skills)
     if args.difficulty_ramp:
         task = with_difficulties(task, args.difficulty_ramp)
     return task if args.drift_limit is None else limited(task, args.drift_limit)

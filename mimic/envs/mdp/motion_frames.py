@@ -12,7 +12,19 @@ from typing import Any, TypeVar
 
 from mimic.envs import features
 from mimic.envs.features import BodyState
-from mimic.envs.observation import flat, joined, rotations_of
+from mimic.envs.observation import (
+    axial,
+    beside,
+    flat,
+    joined,
+    joints,
+    observable,
+    of_key_bodies,
+    polar,
+    rotations_of,
+    two_columns,
+    unchanged,
+)
 
 Feature = Callable[[features.State], Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,7 +54,13 @@ def robot_of(env: Any) -> BodyState:
     return BodyState.of_robot(env.state.robot, env.key_body_ids)
 
 
+_FRAME_RULE = beside(
+    unchanged(), two_columns(), polar(), axial(), joints(2), of_key_bodies("polar")
+)
+
+
 @of_state(features.motion_frame)
+@observable(mirror=_FRAME_RULE)
 def motion_frame(env: Any) -> Any:
     """Height, tilt, velocities, joints and key bodies of the robot without place and heading,
     [N, 13 + 2 J + 3 B]; see ``mimic.envs.features.motion_frame``."""

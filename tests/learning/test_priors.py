@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +27,7 @@ from mimic_base.errors import MimicError
 from tests.conftest import TINY
 from tests.envs.conftest import sway
 from tests.learning.fake_style import FakeSkillEnv, FakeStyleEnv
-from tests.learning.test_runner import assert_same
+from tests.learning.test_runner import REPO, assert_same
 
 NETWORKS = ActorCriticConfig(actor_hidden=(16,), critic_hidden=(16,))
 SMALL = {"networks": NETWORKS, "steps": 6, "workers": 1}
@@ -72,6 +75,24 @@ def test_a_run_resumes_as_if_nothing_had_happened(name: str, tmp_path: Path) -> 
     assert_same(a, b)
     lines = (tmp_path / "cut" / "progress.jsonl").read_text().splitlines()
     assert json.loads(lines[-1]).keys() >= NUMBERS[name]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_killed_run_resumes_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    start_runner(made(name, 5), configured(name), whole, seed=5).learn()
+    # A process of its own: one forked from threads that compute may wait for them for ever.
+    command = [sys.executable, "-m", "tests.learning.killed_prior", name, str(killed)]
+    done = subprocess.run(command, cwd=REPO, timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    assert load_checkpoint(killed)["iteration"] == 2
+    resumed = start_runner(made(name, 99), configured(name), killed, seed=99)
+    resumed.resume(killed)
+    assert resumed.learn() == "finished"
+    a, b = load_checkpoint(whole), load_checkpoint(killed)
+    for state in (a, b):
+        del state["wall_s"], state["seed"]
+    assert_same(a, b)
 
 
 @pytest.mark.parametrize("name", METHODS)

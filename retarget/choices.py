@@ -10,3 +10,5 @@ Backend = Literal["processes", "ray"]
 """What a batch runs on: a pool of processes of this machine, or the CPUs of a Ray cluster."""
 Means = Literal["both", "shift", "warp"]
 """How a reference is brought nearer to what a robot can do: move the base, slow down, or both."""
+FLOORS = ("follow", "fixed")
+"""Words for ``--ground`` that name no terrain: a floor that follows the feet, or stays."""

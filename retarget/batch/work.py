@@ -38,6 +38,7 @@ class Work:
         picture: whether a picture lies beside each result.
         ground, source_ground: terrains (see `motions.robot.scene`) that the robot and the person
             walk on; None as in `retarget.pipeline.retarget`.
+        follow: whether the floor is wherever the person's feet stand, see `retarget.feet.follow`.
     """
 
     robot: str
@@ -50,6 +51,7 @@ class Work:
     picture: bool = False
     ground: Mapping[str, Any] | None = None
     source_ground: Mapping[str, Any] | None = None
+    follow: bool = False
 
     @property
     def configuration(self) -> str:
@@ -67,6 +69,7 @@ class Work:
         ]
         parts += [repr(sorted(self.reading.items(), key=str)), repr((self.start, self.end))]
         parts += [json.dumps((self.ground, self.source_ground), sort_keys=True)]
+        parts += ["follow"] if self.follow else []
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -143,6 +146,10 @@ def retarget_clip(
     check_not_its_clip(path, job.clip)
     human = read_human_motion(job.clip, **work.reading)
     human = crop_job(human, job, work.start, work.end)
+    if work.follow:
+        from retarget.feet.follow import following
+
+        human = following(human)
     if read is not None:
         read(human)
     started = time.perf_counter()

@@ -164,8 +164,11 @@ def _one(
 
 def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:
     """What the options say of every clip."""
+    if options.ground == "follow" and options.source_ground:
+        raise InputError("--ground follow is for a floor: leave out --source-ground")
     from motions.robot.terrain_files import read_terrain
     from retarget.batch.work import Work
+    from retarget.choices import FLOORS
     from retarget.settings import RetargetSettings
 
     return Work(
@@ -177,7 +180,8 @@ def _work(options: Options, robot: Robot, reading: dict[str, Any]) -> Work:
         start=options.start,
         end=options.end,
         picture=options.picture,
-        ground=read_terrain(options.ground) if options.ground else None,
+        ground=read_terrain(options.ground) if options.ground not in ("", *FLOORS) else None,
+        follow=options.ground == "follow",
         source_ground=read_terrain(options.source_ground) if options.source_ground else None,
     )
 

@@ -57,7 +57,9 @@ class Options:
     """Solve all frames at once, or one after the other."""
     ground: str = ""
     """Ground that the robot walks on: slope:DEGREES, steps:RISE,TREAD,COUNT, ramp:..., rough:...,
-    or a file with a terrain (.json, .toml, .npz, .obj). The results carry it in their scene."""
+    or a file with a terrain (.json, .toml, .npz, .obj). The results carry it in their scene.
+    follow: the floor, wherever the person's feet stand (captures that hover, sink or drift);
+    fixed: the floor at one height, as without the option."""
     source_ground: str = ""
     """Ground that the person walked on, said likewise, in the clip's world (m); the robot walks on
     it at its own size unless --ground says otherwise."""

@@ -74,6 +74,11 @@ GOALS: tuple[Goal, ...] = (
         "of the stance skate.",
     ),
     Goal("stance float > 3 cm", ("source_contact", "float_rate_3cm"), 100, "% samples", 0.3, 2),
+    Goal(
+        "no foot near the ground", ("foot", "float_rate"), 100, "% frames", None, 1,
+        "Frames in which both of the robot's feet are more than 3 cm up: jumps, runs, lying, but "
+        "also a capture that hovers.",
+    ),  # fmt: skip
     Goal("self-collision > 1 cm", ("self_collision", "rate_deep"), 100, "% frames", 0),
     Goal("joint jumps > 0.5 rad per frame", ("jumps", "count"), 1, "", 0, 0),
     Goal(

@@ -18,7 +18,7 @@ from mimic_base.resample import check_fps
 from mimic_base.rotations import quat_continuous, quat_mul
 from mimic_base.stretches import by_stretches
 from motions.human.motion import REQUIRED_ROLES, ROLES, SIDES, HumanMotion, body_height
-from motions.human.readers import detect
+from motions.human.readers import detect, plausible
 from motions.human.readers.nameless import names_tell_nothing, other_side, roles_by_shape
 from motions.human.readers.raw import GREATEST_PERSON, LEAST_PERSON, SAY_FPS, RawClip
 from motions.human.readers.repair import lost_bones, toes_from_end_sites
@@ -89,6 +89,8 @@ def assemble(
         up, doubt = (clip.up, None) if clip.up else detect.detect_up(clip, roles)
         if doubt:
             warnings.append(doubt)
+    _check_two_legs(clip, roles, up, warnings, by_hand=bool(given))
+    clip = _root_in_unit(clip, roles, up, warnings)
     size = body_height(clip.pos, roles)
     if height is not None and not clip.sized:
         unit, unit_name = height / size, f"{height:g} m tall as given"
@@ -108,6 +110,9 @@ def assemble(
     rest_pos = clip.rest_pos
     if rest_pos is not None:
         rest_pos = to_z_up(rest_pos, clip.rest_up or up) * unit
+    hovers = plausible.hovering(pos_w, roles, clip.fps)
+    if hovers:
+        warnings.append(hovers)
     front = detect.forward_of(pos_w[:1], roles)[0]
     report = {
         **{k: v for k, v in clip.report.items() if k != "warnings"},
@@ -137,6 +142,49 @@ def assemble(
         licence=clip.licence,
         report=report,
     )
+
+
+def _check_two_legs(
+    clip: RawClip, roles: dict[str, int], up: str | None, warnings: list[str], *, by_hand: bool
+) -> None:
+    """Refuse an animal's clip; who maps its joints by hand gets a warning."""
+    every = max(1, len(clip.pos) // 1000)
+    rest = clip.rest_pos
+    score, said = plausible.four_legs(
+        to_z_up(clip.pos[::every], up),
+        None if rest is None else to_z_up(rest, clip.rest_up or up),
+        roles,
+        clip.joint_names,
+    )
+    if score < plausible.FOUR_LEGS:
+        return
+    if by_hand:
+        warnings.append(f"this may be an animal on four legs: {', '.join(said)}")
+        return
+    raise input_error(
+        clip.path,
+        "this is no person but an animal on four legs",
+        found=", ".join(said),
+        expected="a person's clip",
+        fix="if it is a person, map a joint by hand: --skeleton-map "
+        f"pelvis={clip.joint_names[roles['pelvis']]}",
+    )
+
+
+def _root_in_unit(
+    clip: RawClip, roles: dict[str, int], up: str | None, warnings: list[str]
+) -> RawClip:
+    """The clip with its root in the unit of its bones, and a warning where that was another."""
+    few = clip if len(clip.pos) <= 8000 else replace(clip, pos=clip.pos[:8000], quat=None)
+    factor, said = plausible.root_factor(to_z_up(few.pos, up), roles, clip.fps)
+    if factor == 1.0:
+        return clip
+    warnings.append(
+        f"the root is in another unit than the bones ({said}): its positions are taken times "
+        f"{factor:g}"
+    )
+    track = clip.pos[:, plausible.root_joint(clip.pos, roles)]
+    return replace(clip, pos=clip.pos + ((factor - 1.0) * track)[:, None])
 
 
 def to_z_up(pos: Array, up: str | None) -> Array:

@@ -79,6 +79,18 @@ METHODS: Mapping[str, Method] = {
         task="tracking", algorithm="world-model",
         about="a learned model of the robot, policy by its gradient (arXiv 2610.28480)",
     ),
+    "world-model-amp": Method(
+        task="heading-privileged", algorithm="world-model-amp",
+        about="AMP's discriminator, climbed through a learned model (arXiv 2104.02180)",
+    ),
+    "world-model-add": Method(
+        task="tracking", algorithm="world-model-add",
+        about="ADD's discriminator, climbed through a learned model (arXiv 2505.04961)",
+    ),
+    "world-model-smp": Method(
+        task="heading-privileged", algorithm="world-model-smp",
+        about="a frozen density of the clips as the reward, climbed through a learned model",
+    ),
     "exbody": Method(
         task="exbody", algorithm="ppo",
         about="upper body as the clip, legs by the root's command (arXiv 2402.16796)",

@@ -221,6 +221,7 @@ class Imagination:
         shared = (
             "robot", "device", "control_dt", "task_name", "default_joint_pos",
             "joint_action_scale", "action_offset", "action_scale", "soft_lower", "soft_upper",
+            "key_body_ids",
         )  # fmt: skip
         self._shared = {name: getattr(env, name) for name in shared}
         self.default_joint_pos: torch.Tensor = env.default_joint_pos
@@ -291,7 +292,7 @@ class Imagination:
         """[N, K] how far each failure's error is from its limit: 1 without error, 0 at the limit.
 
         A failure that does not tell its error (``mimic.envs.terms.limit_on``) is 1 or -1, without
-        a gradient.
+        a gradient; one that takes no threshold tells its error in units of its limit.
         """
         found = []
         for term in self.failures.values():
@@ -300,7 +301,7 @@ class Imagination:
                 found.append(1.0 - 2.0 * term.function(env, **term.parameters).float())
             else:
                 parameters = dict(term.parameters)
-                threshold = parameters.pop("threshold")
+                threshold = parameters.pop("threshold", 1.0)
                 found.append(1.0 - error(env, **parameters) / threshold)
         if not found:
             return torch.ones(env.num_envs, 1, device=self.device)

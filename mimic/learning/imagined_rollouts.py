@@ -40,6 +40,8 @@ class Rollouts:
     """[H, B] as the environment would give, before the control step is multiplied in."""
     margins: torch.Tensor
     """[H, B, K] distance of the failures' errors from their limits; see ``Imagination``."""
+    judged: torch.Tensor | None = None
+    """[H, B, d] what a judge of motion sees of the states, without memory."""
 
 
 class Remembering:
@@ -152,6 +154,7 @@ def unroll(
     limit: GradientLimit | None = None,
     memory: Remembering | None = None,
     remembered: torch.Tensor | None = None,
+    judged: str | None = None,
 ) -> Rollouts:
     """Follow a policy from replayed states through a model.
 
@@ -164,6 +167,7 @@ def unroll(
         limit: limits the gradient that goes back through a step.
         memory: what the policy sees of its observations' past, with what it had really seen of it
             at the start, ``remembered`` [B, m].
+        judged: an observation group that is wanted of the states besides.
 
     Returns:
         Rewards punish changes of the means, not of the noise on them.
@@ -195,12 +199,12 @@ def unroll(
     all_states, all_moments = torch.stack(states), torch.stack(moments)
     all_means = torch.stack(means)
     earlier = torch.cat([previous_actions[None], all_means[:-1]])
-    rewards, margins = judge(
-        imagination, all_states[1:], all_moments[1:], default, all_means, earlier
+    rewards, margins, shown = judge(
+        imagination, all_states[1:], all_moments[1:], default, all_means, earlier, judged
     )
     return Rollouts(
         all_states, all_moments, torch.stack(observations), all_means, torch.stack(actions),
-        rewards, margins,
+        rewards, margins, shown,
     )  # fmt: skip
 
 
@@ -211,8 +215,9 @@ def judge(
     default: torch.Tensor,
     actions: torch.Tensor,
     previous_actions: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rewards [H, B] and margins [H, B, K] of states [H, B, S].
+    group: str | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Rewards [H, B], margins [H, B, K] and an observation group [H, B, d] of states [H, B, S].
 
     Args:
         moments: [H, B, m]. default: [B, J]. actions, previous_actions: [H, B, A].
@@ -221,7 +226,10 @@ def judge(
     rows = StateRows(states.flatten(0, 1), default.repeat(steps, 1), moments.flatten(0, 1))
     env = imagination.environment(rows, actions.flatten(0, 1), previous_actions.flatten(0, 1))
     rewards, margins = imagination.rewards(env), imagination.margins(env)
-    return rewards.view(steps, count), margins.view(steps, count, -1)
+    shown = None
+    if group is not None:
+        shown = imagination.observations(env, group).view(steps, count, -1)
+    return rewards.view(steps, count), margins.view(steps, count, -1), shown
 
 
 def survival(margins: torch.Tensor, softness: float) -> torch.Tensor:

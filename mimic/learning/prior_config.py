@@ -33,8 +33,8 @@ class PriorConfig(PPOConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscriminatorConfig(PriorConfig):
-    """PPO with a reward from a discriminator; the numbers are MimicKit's for the G1."""
+class DiscriminatorNumbers:
+    """Numbers of a discriminator of motion, MimicKit's for the G1."""
 
     reward_scale: float = 2.0
     """Factor of the discriminator's reward."""
@@ -55,25 +55,61 @@ class DiscriminatorConfig(PriorConfig):
     """Weight of the squared slope of the discriminator at what it looks at."""
     logit_penalty: float = 0.01
     """Weight of the squared weights of the discriminator's last layer."""
+    discriminator_noise: float = 0.0
+    """Standard deviation of the noise on what the discriminator learns from, in units of the
+    normalised inputs: what is finer than it cannot be told apart, such as the jitter of
+    exploration."""
     remembered: int = 200_000
     """Windows of earlier iterations that the discriminator goes on seeing."""
     remembered_per_iteration: int = 1000
     """Windows of each iteration that replace some of them, once they are so many."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_discriminator(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            MimicError: naming the number.
+        """
         _at_least_one(
             self, "discriminator_epochs", "discriminator_batch", "discriminator_batches",
             "remembered_per_iteration",
         )  # fmt: skip
         _positive(self, "discriminator_learning_rate", "reward_scale")
         _not_negative(
-            self, "discriminator_decay", "gradient_penalty", "logit_penalty", "remembered"
-        )
+            self, "discriminator_decay", "gradient_penalty", "logit_penalty", "remembered",
+            "discriminator_noise",
+        )  # fmt: skip
         if not self.discriminator_hidden or min(self.discriminator_hidden) < 1:
             raise MimicError(
                 f"discriminator_hidden must be one or more widths, got {self.discriminator_hidden}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AMPNumbers(DiscriminatorNumbers):
+    """Numbers of AMP's discriminator."""
+
+    frames: int = 10
+    """Control steps of a window; the publication has 2, the authors' later code 10."""
+    loss: Literal["cross-entropy", "least-squares"] = "cross-entropy"
+    """What the discriminator learns by: the authors' later code, or the publication's."""
+    penalise: Literal["published", "both"] = "published"
+    """Where the discriminator's slope is punished: as published with the loss (least squares: at
+    the clips alone), or at the robot's windows too."""
+
+    def check_discriminator(self) -> None:
+        super().check_discriminator()
+        if self.frames < 2:
+            raise MimicError(f"frames must be at least 2, got {self.frames}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(DiscriminatorNumbers, PriorConfig):
+    """PPO with a reward from a discriminator."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_discriminator()
 
 
 _CPU, _GPU = PPO_PRESETS["cpu"], PPO_PRESETS["gpu"]
@@ -103,18 +139,8 @@ def presets_of(kind: type[PPOConfig], **numbers: Any) -> Mapping[str, Preset]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AMPConfig(DiscriminatorConfig):
+class AMPConfig(AMPNumbers, DiscriminatorConfig):
     """Adversarial motion priors (Peng et al. 2021, arXiv 2104.02180)."""
-
-    frames: int = 10
-    """Control steps of a window; the publication has 2, the authors' later code 10."""
-    loss: Literal["cross-entropy", "least-squares"] = "cross-entropy"
-    """What the discriminator learns by: the authors' later code, or the publication's."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.frames < 2:
-            raise MimicError(f"frames must be at least 2, got {self.frames}")
 
 
 @dataclass(frozen=True, kw_only=True)

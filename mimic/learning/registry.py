@@ -55,6 +55,21 @@ ALGORITHMS: Mapping[str, Entry] = {
         "mimic.learning.world_model_config:WorldModelConfig",
         "mimic.learning.world_model_config:PRESETS",
     ),
+    "world-model-amp": Entry(
+        "mimic.learning.algorithms.world_model_amp:WorldModelAMP",
+        "mimic.learning.world_model_prior_config:WorldModelAMPConfig",
+        "mimic.learning.world_model_prior_config:AMP_PRESETS",
+    ),
+    "world-model-add": Entry(
+        "mimic.learning.algorithms.world_model_add:WorldModelADD",
+        "mimic.learning.world_model_prior_config:WorldModelADDConfig",
+        "mimic.learning.world_model_prior_config:ADD_PRESETS",
+    ),
+    "world-model-smp": Entry(
+        "mimic.learning.algorithms.world_model_smp:WorldModelSMP",
+        "mimic.learning.world_model_prior_config:WorldModelSMPConfig",
+        "mimic.learning.world_model_prior_config:SMP_PRESETS",
+    ),
     "dagger": Entry(
         "mimic.learning.algorithms.dagger:Dagger",
         "mimic.learning.student_config:DaggerConfig",

@@ -73,6 +73,8 @@ def _heading(name: str, actor: Mapping[str, ObservationTerm]) -> TaskConfig:
         },
         terminations={
             "time_out": TerminationTerm(function=terminations.time_out, time_out=True),
-            "fallen": TerminationTerm(function=terms.fallen),
+            "fallen": TerminationTerm(
+                function=terms.fallen, parameters={"height": 0.6, "tilt": 0.5}
+            ),
         },
     )

@@ -145,7 +145,7 @@ def test_add_has_one_positive_sample_and_weighs_differences_by_their_size() -> N
     ones = network.normalised(network.mean[None])
     torch.testing.assert_close(ones, torch.ones(1, 4))
     seen = [torch.randn(5, 4), torch.randn(8, 4)]
-    fresh = algorithm.network(4)
+    fresh = algorithm.adversary.network_of(4)
     for each in seen:
         fresh.learn_scale(each)
     torch.testing.assert_close(fresh.mean, torch.cat(seen).abs().mean(0))
@@ -157,7 +157,7 @@ def test_gail_can_look_at_actions() -> None:
     config = config_class("gail")(sees="action", discriminator_hidden=(8,), workers=1)
     algorithm: Any = algorithm_class("gail").build(spec, config, "cpu", SINGLE)
     pair = torch.cat([torch.arange(17.0), torch.arange(100.0, 117.0)]).repeat(3, 1)
-    algorithm._demonstrations = SimpleNamespace(sample=lambda count: pair[:count])
+    algorithm.adversary._demonstrations = SimpleNamespace(sample=lambda count: pair[:count])
     state, action = algorithm.demonstrated(2).split([17, 4], -1)
     assert torch.equal(state[0], torch.arange(17.0))
     # The action's joint targets are the joint positions of the second frame.

@@ -21,14 +21,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_two_ranks_learn_one_model_and_one_policy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["world-model", "world-model-amp", "world-model-add"])
+def test_two_ranks_learn_one_model_and_one_policy(name: str, tmp_path: Path) -> None:
     common = {
         **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.learning.two_ranks_world_model", str(tmp_path)],
+            [sys.executable, "-m", "tests.learning.two_ranks_world_model", name, str(tmp_path)],
             cwd=REPO, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
@@ -43,8 +44,9 @@ def test_two_ranks_learn_one_model_and_one_policy(tmp_path: Path) -> None:
         for process in processes:
             process.kill()
     zero, one = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
-    for part in ("actor", "average", "dynamics", "value", "limit"):
+    for part in ("actor", "average", "dynamics", "value", "limit", "discriminator"):
         assert_alike(zero[part], one[part])
+    assert bool(zero["discriminator"]) == (name != "world-model")
     assert zero["horizon"] == one["horizon"]
     assert not torch.equal(zero["replayed"], one["replayed"]), "both saw the same robots"
     last = json.loads((tmp_path / "run" / "progress.jsonl").read_text().splitlines()[-1])

@@ -12,7 +12,7 @@ import torch
 import robots
 from mimic.learning.config import ActorCriticConfig, LoopConfig, RunConfig
 from mimic.learning.distributed import ranks
-from mimic.learning.registry import with_groups_of
+from mimic.learning.registry import config_class, with_groups_of
 from mimic.learning.runner import start_runner
 from mimic.learning.world_model_config import WorldModelConfig
 from mimic.tasks.registry import make_env, task_config
@@ -20,18 +20,33 @@ from tests.conftest import TINY
 from tests.envs.conftest import sway
 
 SEED = 3
-CONFIG = WorldModelConfig(
+NUMBERS: dict[str, Any] = dict(
     networks=ActorCriticConfig(actor_hidden=(16,), critic_hidden=(16,), activation="swish"),
     model_hidden=(16,), steps=6, warmup_steps=6, replay_steps=32, horizon=4, rollouts=8,
     model_batch=32, model_warmup_updates=5, diagnose_every=1, shortest_horizon=1,
 )  # fmt: skip
+CONFIG = WorldModelConfig(**NUMBERS)
+JUDGED: dict[str, Any] = dict(
+    discriminator_hidden=(8,), discriminator_batch=16, discriminator_batches=2, remembered=40,
+    recent=8,
+)  # fmt: skip
+TASKS = {
+    "world-model": ("tracking", NUMBERS),
+    "world-model-amp": ("heading-privileged", NUMBERS | JUDGED),
+    "world-model-add": ("tracking", NUMBERS | JUDGED),
+}
 
 
-def main(out: Path) -> None:
+def main(name: str, out: Path) -> None:
     robot = robots.load(TINY)
-    task = with_groups_of(task_config("tracking"), "world-model")
+    title, numbers = TASKS[name]
+    if title != "tracking":
+        networks = replace(numbers["networks"], command_feedthrough=False)
+        numbers = {**numbers, "networks": networks}
+    algorithm_config = config_class(name)(**numbers)
+    task = with_groups_of(task_config(title), name, algorithm_config, robot)
     config = RunConfig(
-        task=task, algorithm_name="world-model", algorithm=CONFIG,
+        task=task, algorithm_name=name, algorithm=algorithm_config,
         loop=replace(LoopConfig(), num_envs=8, iterations=4, checkpoint_interval=4),
     )  # fmt: skip
     with ranks("cpu") as group:
@@ -50,6 +65,7 @@ def main(out: Path) -> None:
                 "dynamics": learner.dynamics.state_dict(),
                 "value": learner.value.state_dict(),
                 "limit": {"scale": learner.improvement.limit.scale},
+                "discriminator": algorithm.state_dict().get("discriminator", {}),
                 "horizon": learner.horizon,
                 "replayed": learner.replay.fields["state"],
                 "samples": runner.samples,
@@ -59,4 +75,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

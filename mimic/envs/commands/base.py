@@ -128,7 +128,7 @@ class Command(RowsOfEnvironments, ABC):
         raise self._not_imagined("later")
 
     def steps_left(self, moment: torch.Tensor) -> torch.Tensor:
-        """[N] control steps until the command is ``finished``."""
+        """[N] control steps until the command is ``finished``, or another one is drawn."""
         raise self._not_imagined("steps_left")
 
     def imagined(self, moment: torch.Tensor, robot: Any) -> Any:

@@ -43,6 +43,20 @@ class HeadingCommandConfig(CommandConfig):
         return HeadingCommand(self, env)
 
 
+HELD_S = 1e6
+"""Seconds that a command stays which somebody holds."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImaginedHeading:
+    """A heading command as terms read it."""
+
+    direction_w: torch.Tensor
+    """[N, 2]"""
+    speed: torch.Tensor
+    """[N, 1] m/s"""
+
+
 class HeadingCommand(Command):
     """See ``HeadingCommandConfig``.
 
@@ -90,6 +104,25 @@ class HeadingCommand(Command):
         speed[ids] = env.uniform((len(ids), 1), *c.speed)
         left[ids] = env.uniform((len(ids),), *c.interval_s)
         self.direction_w, self.speed, self._left_s = direction, speed, left
+
+    # imagination ---------------------------------------------------------------------------
+
+    @property
+    def moment(self) -> torch.Tensor:
+        """[N, 4] direction, speed, and the seconds until others are drawn."""
+        left = torch.full_like(self._left_s, HELD_S) if self._held else self._left_s
+        return torch.cat([self.direction_w, self.speed, left[:, None]], -1)
+
+    def later(self, moment: torch.Tensor) -> torch.Tensor:
+        # What will be drawn is not known: the command stays. See steps_left.
+        return torch.cat([moment[:, :3], moment[:, 3:] - self.env.control_dt], -1)
+
+    def steps_left(self, moment: torch.Tensor) -> torch.Tensor:
+        """[N] control steps until another command is drawn."""
+        return torch.ceil(moment[:, 3] / self.env.control_dt - 1e-3).long().clamp_min(0)
+
+    def imagined(self, moment: torch.Tensor, robot: Any) -> ImaginedHeading:
+        return ImaginedHeading(direction_w=moment[:, :2], speed=moment[:, 2:3])
 
     def metrics(self) -> Mapping[str, torch.Tensor]:
         along = (self.env.state.robot.root_lin_vel_w[:, :2] * self.direction_w).sum(-1)

@@ -91,6 +91,22 @@ class MotionSet(Command):
     def update(self, env_ids: torch.Tensor | None = None) -> None:
         """Nothing of it depends on the state."""
 
+    # imagination: nothing of it changes, and nothing reads it --------------------------------
+
+    @property
+    def moment(self) -> torch.Tensor:
+        """[N, 0]"""
+        return torch.zeros(self.env.num_envs, 0, device=self.env.device)
+
+    def later(self, moment: torch.Tensor) -> torch.Tensor:
+        return moment
+
+    def steps_left(self, moment: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(moment),), 1 << 30, device=moment.device)
+
+    def imagined(self, moment: torch.Tensor, robot: Any) -> None:
+        return None
+
     def describe(self) -> dict[str, Any]:
         library = self.library
         found: Mapping[str, Any] = {}

@@ -18,7 +18,7 @@ MimicKit's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -26,30 +26,31 @@ from mimic.envs.commands import MotionCommandConfig
 from mimic.envs.mdp.motion_frames import motion_difference
 from mimic.envs.terms import ObservationTerm
 from mimic.learning.adversarial import AdversarialPPO
+from mimic.learning.adversary import Adversary
 from mimic.learning.modules.discriminator import (
     DifferenceDiscriminator,
+    confusion_climbed,
     confusion_reward,
     cross_entropy,
     gradient_penalty,
     told_apart,
 )
-from mimic.learning.prior_config import ADDConfig
+from mimic.learning.prior_config import ADDConfig, DiscriminatorNumbers
 from mimic_base.errors import MimicError
 
 if TYPE_CHECKING:
     from mimic.envs.environment import TaskConfig
 
 
-class ADD(AdversarialPPO):
-    """See the module."""
+class ADDAdversary(Adversary):
+    """ADD's discriminator."""
 
-    Config = ADDConfig
-    config: ADDConfig
-    group = "difference"
+    config: DiscriminatorNumbers
+    group: ClassVar[str] = "difference"
 
     @classmethod
     def groups_of(
-        cls, config: ADDConfig, task: TaskConfig, robot: Any
+        cls, config: DiscriminatorNumbers, task: TaskConfig
     ) -> dict[str, Mapping[str, ObservationTerm]]:
         """The differences that the discriminator looks at, unless the task has its own.
 
@@ -67,21 +68,21 @@ class ADD(AdversarialPPO):
         term = ObservationTerm(function=motion_difference, parameters={"command": tracked[0]})
         return {cls.group: {"motion_difference": term}}
 
-    def network(self, size: int) -> DifferenceDiscriminator:
+    def network_of(self, size: int) -> DifferenceDiscriminator:
         return DifferenceDiscriminator(size, self.config.discriminator_hidden)
 
     def demonstrated(self, count: int) -> torch.Tensor:
         """The only difference [1, D] that is right: none."""
         return torch.zeros(1, self.spec.sizes[self.group], device=self.device)
 
-    def _learn_scale(self, windows: torch.Tensor) -> None:
+    def learn_scale(self, windows: torch.Tensor) -> None:
         mean = self.ranks.average(windows.abs().mean(0))
-        self.discriminator.learn_mean(mean, len(windows))  # type: ignore[attr-defined]
+        self.network.learn_mean(mean, len(windows))  # type: ignore[attr-defined]
 
     def loss_of(
         self, robot: torch.Tensor, demonstrated: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        c, network = self.config, self.discriminator
+        c, network = self.config, self.network
         of_robot, of_zero = network(robot), network(demonstrated)
         penalty = gradient_penalty(network, robot) + gradient_penalty(network, demonstrated)
         loss = cross_entropy(of_robot, of_zero) + 0.5 * c.gradient_penalty * penalty
@@ -91,7 +92,17 @@ class ADD(AdversarialPPO):
             "style/slope": penalty.detach(),
         }
 
-    @torch.no_grad()
     def reward_of(self, windows: torch.Tensor) -> torch.Tensor:
-        logits = self.discriminator(self.discriminator.normalised(windows))
-        return self.config.reward_scale * confusion_reward(logits)
+        return self.config.reward_scale * confusion_reward(self.logits(windows))
+
+    def climbed(self, windows: torch.Tensor) -> torch.Tensor:
+        return confusion_climbed(self.logits(windows))
+
+
+class ADD(AdversarialPPO):
+    """See the module."""
+
+    Config = ADDConfig
+    config: ADDConfig
+    Judge = ADDAdversary
+    group = "difference"

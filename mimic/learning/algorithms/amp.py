@@ -25,37 +25,39 @@ can have.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from mimic.envs.mdp.motion_frames import motion_frame
 from mimic.envs.terms import ObservationTerm
 from mimic.learning.adversarial import AdversarialPPO
+from mimic.learning.adversary import Adversary
 from mimic.learning.modules.discriminator import (
+    confusion_climbed,
     confusion_reward,
     cross_entropy,
     gradient_penalty,
     least_squares,
+    least_squares_climbed,
     least_squares_reward,
     told_apart,
 )
-from mimic.learning.prior_config import AMPConfig
+from mimic.learning.prior_config import AMPConfig, AMPNumbers
 
 if TYPE_CHECKING:
     from mimic.envs.environment import TaskConfig
 
 
-class AMP(AdversarialPPO):
-    """See the module."""
+class AMPAdversary(Adversary):
+    """AMP's discriminator."""
 
-    Config = AMPConfig
-    config: AMPConfig
-    group = "style"
+    config: AMPNumbers
+    group: ClassVar[str] = "style"
 
     @classmethod
     def groups_of(
-        cls, config: AMPConfig, task: TaskConfig, robot: Any
+        cls, config: AMPNumbers, task: TaskConfig
     ) -> dict[str, Mapping[str, ObservationTerm]]:
         """The windows that the discriminator looks at, unless the task has its own."""
         term = ObservationTerm(function=motion_frame, history=config.frames)
@@ -64,13 +66,14 @@ class AMP(AdversarialPPO):
     def loss_of(
         self, robot: torch.Tensor, demonstrated: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        c, network = self.config, self.discriminator
+        c, network = self.config, self.network
         of_robot, of_clips = network(robot), network(demonstrated)
         penalty = gradient_penalty(network, demonstrated)
         if c.loss == "least-squares":
             loss = least_squares(of_robot, of_clips)
         else:
             loss = cross_entropy(of_robot, of_clips)
+        if c.loss == "cross-entropy" or c.penalise == "both":
             penalty = penalty + gradient_penalty(network, robot)
         loss = loss + 0.5 * c.gradient_penalty * penalty
         loss = loss + c.logit_penalty * network.logit.weight.square().sum()
@@ -79,9 +82,21 @@ class AMP(AdversarialPPO):
             "style/slope": penalty.detach(),
         }
 
-    @torch.no_grad()
     def reward_of(self, windows: torch.Tensor) -> torch.Tensor:
-        logits = self.discriminator(self.discriminator.normalised(windows))
         if self.config.loss == "least-squares":
-            return least_squares_reward(logits)
-        return self.config.reward_scale * confusion_reward(logits)
+            return least_squares_reward(self.logits(windows))
+        return self.config.reward_scale * confusion_reward(self.logits(windows))
+
+    def climbed(self, windows: torch.Tensor) -> torch.Tensor:
+        if self.config.loss == "least-squares":
+            return least_squares_climbed(self.logits(windows))
+        return confusion_climbed(self.logits(windows))
+
+
+class AMP(AdversarialPPO):
+    """See the module."""
+
+    Config = AMPConfig
+    config: AMPConfig
+    Judge = AMPAdversary
+    group = "style"

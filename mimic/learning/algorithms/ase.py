@@ -181,7 +181,7 @@ class ASE(AMP):
             for rows in order.split(c.discriminator_batch)[: c.discriminator_batches]:
                 encoded = self.encoder(self.discriminator.normalised(windows[rows]))
                 agreement = (skills[rows] * encoded).sum(-1).mean()
-                self._descend(self.encoder, self.encoder_optimizer, -agreement)
+                self.adversary.descend(self.encoder, self.encoder_optimizer, -agreement)
                 total.append(agreement.detach())
         return float(self.ranks.average(torch.stack(total).mean()[None]))
 

@@ -14,7 +14,7 @@ actions: there the action stands in that asks for the joint positions of the nex
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,6 +23,7 @@ from mimic.envs.mdp.motion_frames import motion_frame
 from mimic.envs.spec import EnvSpec
 from mimic.envs.terms import ObservationTerm
 from mimic.learning.adversarial import AdversarialPPO
+from mimic.learning.adversary import Adversary
 from mimic.learning.algorithm import Transition
 from mimic.learning.modules.discriminator import (
     confusion_reward,
@@ -36,19 +37,50 @@ if TYPE_CHECKING:
     from mimic.envs.environment import TaskConfig
 
 
-class GAIL(AdversarialPPO):
-    """See the module."""
+class GAILAdversary(Adversary):
+    """GAIL's discriminator."""
 
-    Config = GAILConfig
     config: GAILConfig
     group = "transition"
 
     @classmethod
     def groups_of(
-        cls, config: GAILConfig, task: TaskConfig, robot: Any
+        cls, config: GAILConfig, task: TaskConfig
     ) -> dict[str, Mapping[str, ObservationTerm]]:
         """Two control steps of what the robot does."""
         return {cls.group: {"motion_frame": ObservationTerm(function=motion_frame, history=2)}}
+
+    def demonstrated(self, count: int) -> torch.Tensor:
+        """(s, s') or (s, a) of the clips, [count, D]."""
+        pair = super().demonstrated(count)
+        if self.config.sees == "transition":
+            return pair
+        before, after = pair.chunk(2, -1)
+        wanted = after[:, JOINTS_FROM : JOINTS_FROM + self.spec.num_actions]
+        zero, scale = pair.new_tensor(self.spec.default_joint_pos), self.spec.action_scale
+        return torch.cat([before, (wanted - zero) / pair.new_tensor(scale)], -1)
+
+    def loss_of(
+        self, robot: torch.Tensor, demonstrated: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        c, network = self.config, self.network
+        of_robot, of_clips = network(robot), network(demonstrated)
+        loss = cross_entropy(of_robot, of_clips)
+        if c.gradient_penalty > 0:
+            loss = loss + 0.5 * c.gradient_penalty * gradient_penalty(network, demonstrated)
+        return loss, {"style/told_apart": told_apart(of_robot, of_clips)}
+
+    def reward_of(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.config.reward_scale * confusion_reward(self.logits(windows))
+
+
+class GAIL(AdversarialPPO):
+    """See the module."""
+
+    Config = GAILConfig
+    config: GAILConfig
+    Judge = GAILAdversary
+    group = "transition"
 
     @classmethod
     def window_size(cls, spec: EnvSpec, config: GAILConfig) -> int:
@@ -61,27 +93,3 @@ class GAIL(AdversarialPPO):
         if self.config.sees == "transition":
             return pair
         return torch.cat([pair[:, : pair.shape[1] // 2], transition.actions], -1)
-
-    def demonstrated(self, count: int) -> torch.Tensor:
-        pair = super().demonstrated(count)
-        if self.config.sees == "transition":
-            return pair
-        before, after = pair.chunk(2, -1)
-        wanted = after[:, JOINTS_FROM : JOINTS_FROM + self.spec.num_actions]
-        zero, scale = pair.new_tensor(self.spec.default_joint_pos), self.spec.action_scale
-        return torch.cat([before, (wanted - zero) / pair.new_tensor(scale)], -1)
-
-    def loss_of(
-        self, robot: torch.Tensor, demonstrated: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        c, network = self.config, self.discriminator
-        of_robot, of_clips = network(robot), network(demonstrated)
-        loss = cross_entropy(of_robot, of_clips)
-        if c.gradient_penalty > 0:
-            loss = loss + 0.5 * c.gradient_penalty * gradient_penalty(network, demonstrated)
-        return loss, {"style/told_apart": told_apart(of_robot, of_clips)}
-
-    @torch.no_grad()
-    def reward_of(self, windows: torch.Tensor) -> torch.Tensor:
-        logits = self.discriminator(self.discriminator.normalised(windows))
-        return self.config.reward_scale * confusion_reward(logits)

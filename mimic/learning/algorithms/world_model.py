@@ -26,6 +26,7 @@ from mimic.learning.distributed import SINGLE, Ranks
 from mimic.learning.modules.actor_critic import PlainActor, build_actor
 from mimic.learning.modules.average import WeightAverage
 from mimic.learning.world_model.learner import Learner
+from mimic.learning.world_model.payment import Payment
 from mimic.learning.world_model_config import WorldModelConfig
 from mimic_base.errors import MimicError
 
@@ -55,8 +56,12 @@ class WorldModel:
         self.average = WeightAverage(self.actor, config.ema_decay) if config.ema_decay else None
         self.learner: Learner | None = None
         if spec.num_envs:
-            self.learner = Learner(spec, config, self.actor, self.device, ranks)
+            self.learner = Learner(spec, config, self.actor, self.device, ranks, self.payment(spec))
             ranks.same_start([self.actor, self.learner.dynamics, self.learner.value])
+
+    def payment(self, spec: EnvSpec) -> Payment:
+        """What imagined steps are worth."""
+        return Payment()
 
     @classmethod
     def groups_of(

@@ -6,6 +6,7 @@ network is normalised by a running mean and standard deviation that both sides h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,9 +43,15 @@ class Discriminator(nn.Module):
 
     def learn_scale(self, x: torch.Tensor) -> None:
         """Take inputs [B, D] into the running mean and standard deviation."""
+        buffers = dict(self.normalizer.named_buffers())
         self.normalizer.train()
         self.normalizer.update(x)
         self.normalizer.eval()
+        # Some are replaced rather than written to; what is recorded reads the old ones.
+        for name, buffer in buffers.items():
+            new = getattr(self.normalizer, name)
+            if new is not buffer:
+                setattr(self.normalizer, name, buffer.copy_(new))
 
 
 class DifferenceDiscriminator(Discriminator):
@@ -118,3 +125,18 @@ def confusion_reward(logits: torch.Tensor) -> torch.Tensor:
 def least_squares_reward(logits: torch.Tensor) -> torch.Tensor:
     """``max(0, 1 - (D - 1)^2 / 4)`` (AMP, equation 8)."""
     return (1.0 - 0.25 * (logits - 1.0).square()).clamp_min(0.0)
+
+
+# the same for who follows their gradient ---------------------------------------------------------
+
+
+def confusion_climbed(logits: torch.Tensor) -> torch.Tensor:
+    """``-log(1 - sigmoid(D)) / log 4``: a half where the discriminator cannot tell, 1 at most."""
+    return functional.softplus(logits).div(math.log(4.0)).clamp_max(1.0)
+
+
+def least_squares_climbed(logits: torch.Tensor) -> torch.Tensor:
+    """``1 - (D - 1)^2 / 4``, and the line that goes on from it, ``1 + D``, below ``D = -1``; 1
+    above ``D = 1``."""
+    far = logits.clamp_max(1.0)
+    return torch.where(far < -1.0, far + 1.0, 1.0 - 0.25 * (far - 1.0).square())

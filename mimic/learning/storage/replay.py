@@ -67,6 +67,8 @@ class Windows:
     """[B] transitions that there really are, at least one."""
     earlier: Earlier | None = None
     """Before the first steps, where history or context is kept."""
+    judged: torch.Tensor | None = None
+    """[B, w] what a judge of motion remembered of the first states, where it is kept."""
 
     def filled_up(self, count: int) -> Windows:
         """The same with some of them again, so that there are ``count``."""
@@ -93,6 +95,7 @@ class Windows:
             seen=rows(self.seen),
             length=rows(self.length),
             earlier=None if self.earlier is None else self.earlier.again(again),
+            judged=None if self.judged is None else rows(self.judged),
         )
 
 
@@ -103,6 +106,7 @@ class Replay:
         capacity: control steps kept. sizes: widths of the stored fields; see ``FIELDS``;
             ``context`` may be left out.
         history: steps before that are handed out with each transition.
+        judged: width of ``Windows.judged``, and of how many of the last control steps it is kept.
     """
 
     FIELDS = ("state", "default_joint_pos", "moment", "actions", "noise", "change", "seen")
@@ -115,6 +119,7 @@ class Replay:
         sizes: Mapping[str, int],
         device: torch.device | str,
         history: int = 0,
+        judged: tuple[int, int] = (0, 0),
     ) -> None:
         self.capacity, self.num_envs, self.history = capacity, num_envs, history
         shape = (capacity, num_envs)
@@ -126,6 +131,9 @@ class Replay:
         """[T, N] whether the transition's end is known: nothing has blown up."""
         self.pure = torch.zeros(shape, dtype=torch.bool, device=device)
         """[T, N] whether besides the action alone has led to it: no push."""
+        # Windows of motion are wide, and stretches begin in the last steps only.
+        width, last = judged
+        self.judged = torch.zeros(last, num_envs, width, device=device) if width else None
         self.steps = 0
         """Control steps seen since the beginning."""
 
@@ -138,6 +146,7 @@ class Replay:
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         kept = [*self.fields.values(), self.age, self.whole, self.pure]
+        kept += [] if self.judged is None else [self.judged]
         return sum(each.numel() * each.element_size() for each in kept)
 
     def add(
@@ -146,11 +155,14 @@ class Replay:
         age: torch.Tensor,
         whole: torch.Tensor,
         pure: torch.Tensor,
+        judged: torch.Tensor | None = None,
     ) -> None:
         """Keep a control step: every field [N, ...], the oldest step being forgotten."""
         place = self.steps % self.capacity
         for name, field in self.fields.items():
             field[place] = values[name]
+        if self.judged is not None and judged is not None:
+            self.judged[self.steps % len(self.judged)] = judged
         self.age[place], self.whole[place], self.pure[place] = age.int(), whole, pure & whole
         self.steps += 1
 
@@ -224,6 +236,7 @@ class Replay:
             seen=f["seen"][first, env],
             length=length,
             earlier=self._earlier(step, env),
+            judged=None if self.judged is None else self.judged[step % len(self.judged), env],
         )
 
     def _earlier(self, step: torch.Tensor, env: torch.Tensor) -> Earlier | None:
@@ -254,6 +267,8 @@ class Replay:
             "age": self.age[places],
             "whole": self.whole[places],
             "pure": self.pure[places],
+            # A ring whose place follows from the number of steps.
+            **({} if self.judged is None else {"judged": self.judged}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -266,5 +281,7 @@ class Replay:
         places = torch.arange(self.steps - count, self.steps, device=kept.device) % self.capacity
         for name, field in self.fields.items():
             field[places] = state["fields"][name][len(kept) - count :]
+        if self.judged is not None and "judged" in state:
+            self.judged.copy_(state["judged"])
         for name in ("age", "whole", "pure"):
             getattr(self, name)[places] = state[name][len(kept) - count :]

@@ -11,6 +11,7 @@ from mimic.learning.imagined_rollouts import judge, survival
 from mimic.learning.modules.value import Value, state_values_input
 from mimic.learning.returns import discounted_return
 from mimic.learning.storage.replay import Replay
+from mimic.learning.world_model.payment import Payment
 from mimic.learning.world_model.replayed import Replayed, at_times
 from mimic.learning.world_model_config import WorldModelConfig
 
@@ -20,7 +21,11 @@ DIAGNOSED = 256
 
 @torch.no_grad()
 def diagnosed(
-    config: WorldModelConfig, replay: Replay, replayed: Replayed, value: Value
+    config: WorldModelConfig,
+    replay: Replay,
+    replayed: Replayed,
+    value: Value,
+    payment: Payment,
 ) -> dict[str, float]:
     """Errors on the newest stretches, which model and critic have hardly been fitted to.
 
@@ -57,19 +62,21 @@ def diagnosed(
     earlier = torch.cat([windows.previous_actions[None], windows.actions[:-1]])
     default, times = windows.default_joint_pos, torch.stack(moments)
     arguments = (times, default, windows.actions, earlier)
-    there, there_margins = judge(imagination, after, *arguments)
-    dreamt, _ = judge(imagination, torch.stack(imagined), *arguments)
+    there, there_margins, seen = judge(imagination, after, *arguments, payment.group)
+    dreamt, _, seen_there = judge(imagination, torch.stack(imagined), *arguments, payment.group)
     total = imagination.max_reward
     length = windows.length
-    real = (there * known).sum(0) / length / total
-    dream = (dreamt * known).sum(0) / length / total
+    there, _ = payment(there / total, seen, windows.judged)
+    dreamt, _ = payment(dreamt / total, seen_there, windows.judged)
+    real = (there * known).sum(0) / length
+    dream = (dreamt * known).sum(0) / length
     # The value of the first states against what followed.
     ends = length - 1
     last = at_times(after, ends)
     rows = StateRows(last, default, at_times(times, ends))
     env = imagination.environment(rows, at_times(windows.actions, ends), earlier[0])
     final = value(state_values_input(imagination.observations(env, "actor"), last))
-    paid = there / total * (1.0 - config.gamma)
+    paid = there * (1.0 - config.gamma)
     came = discounted_return(
         paid, survival(there_margins, config.softness), final, length, config.gamma
     )

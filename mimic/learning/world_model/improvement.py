@@ -23,6 +23,7 @@ from mimic.learning.muon import Muon
 from mimic.learning.returns import discounted_return, lambda_returns
 from mimic.learning.storage.replay import Replay
 from mimic.learning.world_model.gradients import clip_and_step
+from mimic.learning.world_model.payment import Payment
 from mimic.learning.world_model.replayed import Replayed, at_times
 from mimic.learning.world_model_config import WorldModelConfig
 
@@ -36,6 +37,7 @@ class Improvement:
     Args:
         policy: observations [B, D] -> mean actions [B, A] of ``actor``.
         value, target: the critic, and the one that follows it.
+        payment: what imagined steps are worth.
         frozen: the model that is imagined with.
         limit: of the gradient of states.
 
@@ -56,6 +58,7 @@ class Improvement:
         replay: Replay,
         replayed: Replayed,
         memory: Remembering,
+        payment: Payment,
         limit: GradientLimit,
         device: torch.device,
         ranks: Ranks,
@@ -64,6 +67,7 @@ class Improvement:
         self.actor, self.policy, self.value, self.target = actor, policy, value, target
         self.imagination, self.frozen = imagination, frozen
         self.replay, self.replayed, self.memory, self.limit = replay, replayed, memory, limit
+        self.payment = payment
         self.observation_noise = imagination.noise("actor").to(device)
         self.value_optimizer = torch.optim.Adam(
             value.parameters(), lr=config.critic_learning_rate, betas=(0.9, 0.99), fused=True
@@ -107,14 +111,16 @@ class Improvement:
             "noise": windows.noise,
             "seen": windows.seen,
         }
+        if windows.judged is not None:
+            given["judged"] = windows.judged
         if c.corrected:
             given["residual"] = self.replayed.residual(self.frozen, windows)
         past = self.replayed.past(windows)
         if past is not None:
             given |= {"past": past.inputs, "fresh": past.fresh, "context": past.context}
-        if not c.corrected:
-            left = self.imagination.steps_left(windows.rows.moment)
-            length = left.clamp(1, horizon)
+        left = self.imagination.steps_left(windows.rows.moment)
+        length = left.clamp(1, horizon) if not c.corrected else torch.minimum(length, left)
+        length = length.clamp_min(1)
         self.value.requires_grad_(False)
         self._anneal(lacking)
         found = self.climb({**given, "length": length}, (horizon, id(self.limit)))
@@ -146,6 +152,10 @@ class Improvement:
         return {
             "loss/value": value_loss,
             "imagined/objective": float(found["objective"]),
+            **{
+                f"imagined/{name}": float((found[name] * share).sum())
+                for name in self.payment.figures
+            },
             "imagined/reward": float((found["paid"] * share).sum()),
             "imagined/alive": float((alive * share).sum()),
             "imagined/length": float(length.float().mean()),
@@ -196,6 +206,7 @@ class Improvement:
         past: torch.Tensor | None = None,
         fresh: torch.Tensor | None = None,
         context: torch.Tensor | None = None,
+        judged: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Imagined rollouts, their objective and its gradient in the policy's parameters.
 
@@ -210,9 +221,13 @@ class Improvement:
         rollouts = unroll(
             self.policy, model, self.imagination, start, previous_actions, noise,
             residual=residual, observation_noise=self.observation_noise, limit=limit,
-            memory=self.memory, remembered=seen,
+            memory=self.memory, remembered=seen, judged=self.payment.group,
         )  # fmt: skip
-        rewards = rollouts.rewards / self.imagination.max_reward * (1.0 - c.gamma)
+        total = self.imagination.max_reward
+        means = rollouts.means
+        change = (means - torch.cat([previous_actions[None], means[:-1]])).square().sum(-1)
+        paid, more = self.payment(rollouts.rewards / total, rollouts.judged, judged, change)
+        rewards = paid * (1.0 - c.gamma)
         alive = survival(rollouts.margins, c.softness)
         last = at_times(rollouts.states, length)
         final = StateRows(last, default_joint_pos, at_times(rollouts.moments, length))
@@ -228,5 +243,5 @@ class Improvement:
             "objective": objective.detach(), "paid": rollouts.rewards.detach(),
             "rewards": rewards.detach(), "alive": alive.detach(),
             "observations": rollouts.observations.detach(), "states": rollouts.states.detach(),
-            "final_input": final_input.detach(), **figures,
+            "final_input": final_input.detach(), **figures, **more,
         }  # fmt: skip

@@ -24,6 +24,7 @@ from mimic.learning.world_model.diagnosis import diagnosed, guarded_horizon
 from mimic.learning.world_model.exploration import Exploration
 from mimic.learning.world_model.gradients import clip_and_step
 from mimic.learning.world_model.improvement import Improvement
+from mimic.learning.world_model.payment import Payment
 from mimic.learning.world_model.replayed import Replayed
 from mimic.learning.world_model_config import WorldModelConfig
 from mimic_base.errors import MimicError
@@ -49,6 +50,7 @@ class Learner:
         actor: MLPModel,
         device: torch.device,
         ranks: Ranks,
+        payment: Payment | None = None,
     ) -> None:
         c = config
         self.config, self.actor, self.device, self.ranks = c, actor, device, ranks
@@ -73,6 +75,7 @@ class Learner:
         entries = spec.observations["actor"]
         self.memory = Remembering(entries, spec.control_dt)
         inputs = sum(entry.size for entry in entries) + 4
+        self.payment = payment or Payment()
         self.value = Value(inputs, c.networks.critic_hidden).to(device)
         self.target = Value(inputs, c.networks.critic_hidden).to(device)
         self.target.load_state_dict(self.value.state_dict())
@@ -88,6 +91,7 @@ class Learner:
             },
             device,
             history=c.model_history,
+            judged=(self.payment.width, c.recent + 2 * c.horizon),
         )  # fmt: skip
         self.model_optimizer = torch.optim.Adam(
             self.dynamics.parameters(), lr=c.model_learning_rate, betas=(0.9, 0.99), fused=True
@@ -102,7 +106,7 @@ class Learner:
         self.improvement = Improvement(
             c, actor=actor, policy=self._mean, value=self.value, target=self.target,
             imagination=self.imagination, frozen=self.frozen, replay=self.replay,
-            replayed=self.replayed, memory=self.memory,
+            replayed=self.replayed, memory=self.memory, payment=self.payment,
             limit=GradientLimit(torch.ones(13 + 2 * joints, device=device), 1.0),
             device=device, ranks=ranks,
         )  # fmt: skip
@@ -146,6 +150,7 @@ class Learner:
             self.age,
             whole,
             ~transition.disturbed | transition.dones,
+            self.payment.remembered(transition.obs),
         )  # fmt: skip
         self._normalise(transition.next_obs["actor"])
         self.age = torch.where(transition.dones, torch.zeros_like(self.age), self.age + 1)
@@ -193,7 +198,7 @@ class Learner:
         mean, largest, limited = self.improvement.limit.figures()
         if self.iteration % c.diagnose_every == 0 or not self._diagnosis:
             self._diagnosis = self.ranks.average_log(
-                diagnosed(c, self.replay, self.replayed, self.value)
+                diagnosed(c, self.replay, self.replayed, self.value, self.payment)
             )
             self.horizon = guarded_horizon(c, self._diagnosis, self.horizon, self._say)
         return {

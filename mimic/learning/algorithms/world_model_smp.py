@@ -1,0 +1,108 @@
+"""A frozen density of the clips as the reward for motion, through a learnt model of the robot.
+
+As in SMP (``mimic.learning.algorithms.smp``) nothing plays against the policy. What SMP's diffusion
+model learns is here in closed form and so has an exact gradient
+(``mimic.learning.modules.smoothed_clips``):
+
+    r = w_task r_task / r_max + w_style r(x)
+
+``x`` is a frame of motion (``mimic.envs.features.motion_frame``), each of its quantities in units
+of an error that counts as one: ``UNITS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from mimic.envs.mdp.motion_frames import motion_frame
+from mimic.envs.spec import EnvSpec
+from mimic.envs.terms import ObservationTerm
+from mimic.learning.distributed import Ranks
+from mimic.learning.modules.smoothed_clips import SmoothedClips
+from mimic.learning.world_model.motion_prior import WorldModelWithPrior
+from mimic.learning.world_model_prior_config import WorldModelSMPConfig
+
+if TYPE_CHECKING:
+    from mimic.envs.environment import TaskConfig
+
+UNITS: Mapping[str, tuple[float, float]] = {
+    "height": (0.05, 1.0), "tilt": (0.15, 1.0), "velocity": (0.4, 1.0), "spin": (1.5, 0.5),
+    "joint_pos": (0.2, 2.0), "joint_vel": (4.0, 0.5), "bodies": (0.08, 2.0),
+}  # fmt: skip
+"""What counts as one (m, 1, m/s, rad/s, rad, rad/s, m), and the weight of each quantity's mean
+square."""
+
+
+def unit_of_columns(joints: int, size: int) -> torch.Tensor:
+    """[size] what counts as one in each column of a ``motion_frame``: then the mean square of all
+    columns is the weighted mean of the quantities' mean squares."""
+    counts = {
+        "height": 1, "tilt": 6, "velocity": 3, "spin": 3, "joint_pos": joints, "joint_vel": joints,
+    }  # fmt: skip
+    counts["bodies"] = size - sum(counts.values())
+    total = sum(weight for _, weight in UNITS.values())
+    parts = []
+    for name, count in counts.items():
+        unit, weight = UNITS[name]
+        parts.append(torch.full((count,), unit * (count * total / (weight * size)) ** 0.5))
+    return torch.cat(parts)
+
+
+class ClipDensity:
+    """Judges windows by the smoothed density of the clips; see ``MotionJudge``."""
+
+    group: ClassVar[str] = "style"
+
+    def __init__(
+        self, spec: EnvSpec, config: Any, size: int, device: torch.device | str, ranks: Ranks
+    ) -> None:
+        self.spec, self.config, self.device, self.ranks = spec, config, device, ranks
+        c = config
+        self.prior = SmoothedClips(size, c.prior_widths, c.prior_sharpness).to(device)
+        self._learnt = False
+
+    @classmethod
+    def groups_of(cls, config: Any, task: TaskConfig) -> dict[str, Mapping[str, ObservationTerm]]:
+        """The windows that are judged."""
+        term = ObservationTerm(function=motion_frame, history=config.frames)
+        return {cls.group: {"motion_frame": term}}
+
+    def climbed(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.prior.reward(windows)
+
+    def learn_first_scale(self, windows: torch.Tensor) -> None:
+        """Take the clips, once."""
+        if self._learnt:
+            return
+        c = self.config
+        found = self.spec.demonstrations(self.group).sample(c.prior_windows).to(self.device)
+        size = found.shape[1] // c.frames
+        self.prior.learn(found, unit_of_columns(self.spec.num_actions, size).repeat(c.frames))
+        # Every rank draws windows of its own.
+        self.ranks.same_start([self.prior])
+        self._learnt = True
+
+    def learn(self, windows: torch.Tensor) -> dict[str, float]:
+        """Nothing is learnt; how far windows are from the clips."""
+        return {"style/distance": float(self.prior.distance(windows).mean())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"prior": self.prior.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.load_networks(state)
+
+    def load_networks(self, state: Mapping[str, Any]) -> None:
+        self.prior.load_state_dict(state["prior"])
+        self._learnt = True
+
+
+class WorldModelSMP(WorldModelWithPrior):
+    """See the module."""
+
+    Config = WorldModelSMPConfig
+    config: Any
+    Judge = ClipDensity

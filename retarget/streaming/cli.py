@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -51,6 +51,13 @@ class Options:
     """Second of the clip to end at."""
     skeleton_map: SkeletonMap = ""
     """Joints of an unknown skeleton, such as pelvis=Root,left_hip=LHip."""
+    unit: float | None = None
+    """Metres per unit of the clip or the stream."""
+    up: Literal["x", "y", "z", "-y"] | None = None
+    """Vertical axis of the clip or the stream; --up=-y where y points down. A stream whose axis is
+    said begins at once, without waiting for the person to stand."""
+    quaternions: Literal["wxyz", "xyzw"] | None = None
+    """Order of a live stream's quaternions; wxyz unless given."""
 
 
 def main(
@@ -74,6 +81,8 @@ def main(
     from retarget.streaming.skeleton import Skeleton, frames_of
 
     skeleton_map = parse_skeleton_map(options.skeleton_map)
+    if options.unit is not None and not 0.0 < options.unit < float("inf"):
+        raise InputError(f"--unit must be metres per unit, above 0 (found {options.unit:g})")
     robot = robots.load(options.robot)
     grounds: dict[str, Any] = {
         "ground": _ground(options.ground),
@@ -92,7 +101,11 @@ def main(
     if options.live is not None:
         raise InputError("--live is for a live stream: give - and lines on standard input")
     console = Console(soft_wrap=True)
-    human = read_human_motion(Path(options.clip), skeleton_map=skeleton_map)
+    if options.quaternions is not None:
+        raise InputError("--quaternions is for a live stream; a clip's reader knows its order")
+    human = read_human_motion(
+        Path(options.clip), skeleton_map=skeleton_map, unit=options.unit, up=options.up
+    )
     human = crop_seconds(human, options.start, options.end)
     console.print(f"[bold]{markup(options.clip)}[/bold]: {markup(detection_line(human))}")
     retargeter = StreamingRetargeter(
@@ -116,7 +129,8 @@ def _ground(spec: str) -> Surface | None:
     from motions.robot.terrain import ground_of
     from motions.robot.terrain_files import read_terrain
 
-    return ground_of({"terrain": read_terrain(spec)}) if spec else None
+    # A stream's floor follows the resting soles as it is.
+    return ground_of({"terrain": read_terrain(spec)}) if spec not in ("", "follow") else None
 
 
 @contextmanager
@@ -153,9 +167,11 @@ def _serve(
 
     from mimic_base.surface import FLAT
     from mimic_base.text import markup
+    from retarget.streaming.door import Conventions
     from retarget.streaming.lines import LineStream
     from retarget.streaming.play import latency_table, motion_of, quiet
 
+    said = Conventions(up=options.up, unit=options.unit, quaternions=options.quaternions)
     console = Console(stderr=True, soft_wrap=True)
     # A live stream has no end in sight: poses are kept only where they are asked for.
     poses: list[RobotPose] | None = None if options.out is None else []
@@ -168,6 +184,7 @@ def _serve(
             robot,
             calibration=calibration,
             skeleton_map=skeleton_map,
+            conventions=said,
             **grounds,
         )
         stream.stamped = options.live is not None
@@ -181,6 +198,8 @@ def _serve(
             console.print("stopped: nobody reads the poses any more")
     if not stream.frames:
         raise gone or InputError("standard input: the stream ended before its first frame")
+    if stream.shut and gone is None:
+        raise InputError(f"standard input: no frame could be used: {stream.shut}")
     counts = ", ".join(f"{count} {status}" for status, count in stream.counts.items())
     console.print(f"{stream.frames} frames: {counts}; {stream.bad} lines could not be used")
     console.print(latency_table(stream.watch, stream.fps))

@@ -19,6 +19,7 @@ from mimic_base.resample import check_fps
 from mimic_base.surface import Surface
 from mimic_base.vectors import Array
 from motions import HumanMotion
+from retarget.streaming.door import Conventions
 from retarget.streaming.input_filter import Status
 from retarget.streaming.play import Watch
 from retarget.streaming.pose import RobotPose, waiting_pose
@@ -52,6 +53,7 @@ class LineStream:
         skeleton_map: Mapping[str, str] | None = None,
         ground: Surface | None = None,
         source_ground: Surface | None = None,
+        conventions: Conventions | None = None,
     ) -> None:
         self._lines, self._out, self._errors = lines, out, errors
         self.robot, self._calibration, self._settings = robot, calibration, settings
@@ -59,6 +61,10 @@ class LineStream:
         self.header = _header(lines.readline())
         self.fps = check_fps(self.header["fps"], f"{WHERE}, line 1: fps")
         self._skeleton = self.header["skeleton"]
+        stated = Conventions.of(self._skeleton, f"{WHERE}, line 1: skeleton")
+        stated = Conventions.of(self.header, f"{WHERE}, line 1").over(stated)
+        self._said = (conventions or Conventions()).over(stated)
+        self._told = ""
         if skeleton_map:
             named = {**(self._skeleton.get("roles") or {}), **skeleton_map}
             self._skeleton = {**self._skeleton, "roles": named}
@@ -122,10 +128,23 @@ class LineStream:
             # What is wrong from here on is wrong with the header, and so with every frame to come.
             self.retargeter = self._begin(frame.pos_w)
         try:
-            return self.retargeter.step(frame)
+            pose = self.retargeter.step(frame)
         except InputError as error:
             self._complain(number, error)
             return self.retargeter.step(None)
+        reason = self.retargeter.door.reason
+        if reason and reason.split(":")[0][:24] != self._told:
+            # Once for each reason, not for each frame.
+            self._told = reason.split(":")[0][:24]
+            text = f"error: {WHERE}, line {number}: {reason}; the robot waits"
+            print(text, file=self._errors, flush=True)
+        return pose
+
+    @property
+    def shut(self) -> str:
+        """Why no frame could be used until now; empty where one was."""
+        door = None if self.retargeter is None else self.retargeter.door
+        return "" if door is None or door.open else door.reason
 
     def _complain(self, number: int, error: InputError) -> None:
         self.bad += 1
@@ -155,12 +174,15 @@ class LineStream:
             None if rest is None else _numbers(rest, "rest_pos"),
             given.get("roles"),
         )
+        for note in skeleton.notes:
+            print(f"{WHERE}: {note}", file=self._errors, flush=True)
         return StreamingRetargeter(
             skeleton,
             self.robot,
             self.fps,
             calibration=self._calibration,
             settings=self._settings,
+            conventions=self._said,
             **self._grounds,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mimic_base.errors import input_error
@@ -24,6 +26,7 @@ from retarget.person.calibration import CalibratedHuman, calibrate_with
 from retarget.person.scaling import leg_scale, scaled_hips
 from retarget.streaming.calibrator import Calibrator, CausalFill
 from retarget.streaming.contacts import ContactTracker
+from retarget.streaming.door import Conventions, Door
 from retarget.streaming.foot_locking import FootLocking, step_within
 from retarget.streaming.input_filter import InputFilter
 from retarget.streaming.pose import RobotPose, waiting_pose
@@ -68,8 +71,19 @@ class StreamingRetargeter:
         settings: StreamSettings | None = None,
         ground: Surface | None = None,
         source_ground: Surface | None = None,
+        conventions: Conventions | None = None,
     ) -> None:
-        """Raises `InputError` for a frame rate or a calibration clip that cannot be."""
+        """Raises `InputError` for a frame rate or a calibration clip that cannot be.
+
+        `conventions` say what the frames are in, where that is not metres, z up, wxyz. Of a
+        skeleton that no clip's reader has checked, frames are `waiting` until they can be a
+        standing person's; `door` has the reason.
+        """
+        said = conventions or Conventions()
+        raw = skeleton.rest_pos
+        if raw is not None and said != Conventions():
+            skeleton = replace(skeleton, rest_pos=said.rest(raw, skeleton))
+        self._raw_rest, self._said = raw, said
         self.skeleton, self.robot = skeleton, robot
         self.fps = check_fps(fps, f"{skeleton.name}: fps")
         self.settings = settings or StreamSettings()
@@ -93,6 +107,7 @@ class StreamingRetargeter:
     def reset(self) -> None:
         """Forget all frames; the next one is a first one again."""
         s = self.settings
+        self.door = Door(self.skeleton, self._said, self._raw_rest)
         self._input = InputFilter(self.skeleton, self.fps, s)
         self._calibrator = Calibrator(self.skeleton, self.fps, s, self._calibration)
         self._fill = CausalFill(self.fps)
@@ -123,7 +138,7 @@ class StreamingRetargeter:
 
         Raises `InputError` for a frame of another skeleton, which leaves the state as it was.
         """
-        taken = self._input.take(frame)
+        taken = self._input.take(self.door.take(frame))
         if taken is None:
             return waiting_pose(self.robot)
         pos, quat, status = taken

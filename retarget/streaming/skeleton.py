@@ -12,7 +12,12 @@ from mimic_base.errors import input_error
 from mimic_base.vectors import Array
 from motions import HumanMotion
 from motions.human.motion import REQUIRED_ROLES, ROLES
+from motions.human.readers.detect import handedness
+from motions.human.readers.nameless import other_side
 from motions.human.skeletons import recognise
+
+_SWAPPED = -0.5
+"""Handedness below which one pose says that left is right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,8 @@ class Skeleton:
     """The joints of a live source; fields as in `HumanMotion`.
 
     `rotations` says whether frames carry joint orientations. `rest_pos` [J, 3] m, z up, is of use
-    where it is a standing pose.
+    where it is a standing pose. `checked` says that unit, axes and sides were looked at by the
+    reader of a clip; `notes` what was put right.
     """
 
     name: str
@@ -43,6 +49,8 @@ class Skeleton:
     roles: Mapping[str, int]
     rotations: bool
     rest_pos: Array | None = None
+    checked: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, human: HumanMotion) -> Skeleton:
@@ -54,6 +62,7 @@ class Skeleton:
             human.roles,
             human.quat_w is not None,
             human.rest_pos,
+            checked=True,
         )
 
     @classmethod
@@ -89,7 +98,15 @@ class Skeleton:
                 found=f"the joints {', '.join(names)}",
                 fix=f'name them: "roles": {{"{missing[0]}": "NAME", ...}} or --skeleton-map',
             )
-        skeleton = cls(name, names, tuple(parents), found.roles, rotations, rest_pos)
+        known, notes = dict(found.roles), []
+        # As of files: knees, elbows and toes tell the front, whatever the names say.
+        shown = pose if rest_pos is None else rest_pos
+        if not given and handedness(shown[None], known) < _SWAPPED:
+            known = {other_side(role): joint for role, joint in known.items()}
+            notes.append("left and right are swapped in the joints' names: roles follow the body")
+        skeleton = cls(
+            name, names, tuple(parents), known, rotations, rest_pos, notes=tuple(notes)
+        )
         skeleton.clip(np.stack([pose, pose]), None, 1.0)  # its checks
         return skeleton
 

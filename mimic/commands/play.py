@@ -46,6 +46,17 @@ class Play:
     """Write this picture (.png): moments of the first motion side by side."""
     viewer: bool = False
     """Open a window (needs a screen)."""
+    browser: bool = False
+    """Command the policy while it plays, on a page in the browser: arrow keys and WASD (there and
+    in the terminal), a gamepad, sliders. Only for policies that track no clip: of a heading, of a
+    point to reach, of skills."""
+    port: int = 8080
+    """Port of the page; 0 takes any that is free."""
+    host: str = "127.0.0.1"
+    """Address to serve at: this machine alone unless told otherwise; 0.0.0.0 lets all others look
+    and steer, without a password."""
+    seconds: float = 0.0
+    """End the page after this long, s; 0 goes on until Ctrl-C or X."""
     size: tuple[int, int] = (960, 540)
     """Width and height of the video, pixels."""
     fps: Annotated[float, tyro.conf.arg(name="video-fps")] = 25.0
@@ -67,9 +78,15 @@ class Play:
         from mimic.viewer.strips import write_strip
         from mimic.viewer.video import check_picture, check_video, write_rollouts
         from mimic.viewer.window import require_display, show
+        from mimic_base.errors import MimicError
 
         if self.viewer:
             require_display()
+        if self.browser:
+            from mimic_base.browser_page import check_port, require_viser
+
+            require_viser("mimic play --browser")
+            check_port(self.host, self.port)
         if self.video is not None:
             check_video(self.video, self.size, self.fps)
         if self.picture is not None:
@@ -82,7 +99,12 @@ class Play:
         for note in playable.notes:
             print(note)
         if not playable.clips:
-            return self._play_task(playable)
+            return self._play_live(playable) if self.browser else self._play_task(playable)
+        if self.browser:
+            raise MimicError(
+                "--browser commands policies that track no clip (of the tasks heading, reach, "
+                "skills); this one tracks clips, watch it with --video out.mp4"
+            )
         rollouts = []
         for clip in playable.clips:
             rollout = roll_out(
@@ -129,7 +151,8 @@ class Play:
 
         if self.viewer:
             raise MimicError(
-                "--viewer shows policies that track clips; watch this one with --video out.mp4"
+                "--viewer shows policies that track clips; watch this one with --browser or "
+                "--video out.mp4"
             )
         task = task_of(playable.config, playable.player, self.policy)
         task = with_clips_of(task, playable.config)
@@ -143,7 +166,44 @@ class Play:
             write_task_picture(self.picture, robot, scene, rollout, size=size)
             print(self.picture)
         if self.video is None and self.picture is None:
-            print("watch it with --video out.mp4")
+            print("watch it with --browser or --video out.mp4")
+        return 0
+
+    def _play_live(self, playable: Playable) -> int:
+        """Play a policy on a page on which it is commanded."""
+        from mimic.viewer.live.keys import HELP, Terminal
+        from mimic.viewer.live.page import LivePage
+        from mimic.viewer.live.session import LivePlay
+        from mimic.viewer.task_rollout import task_of, with_clips_of
+        from mimic_base.browser_page import address, close_server, open_server, seen_by
+        from mimic_base.errors import MimicError
+
+        if self.video is not None or self.picture is not None or self.velocity is not None:
+            raise MimicError("--browser goes without --video, --picture and --velocity")
+        if not (0.0 <= self.seconds < float("inf")):
+            raise MimicError(f"--seconds is a time in s, 0 for ever, got {self.seconds}")
+        task = with_clips_of(
+            task_of(playable.config, playable.player, self.policy), playable.config
+        )
+        play = LivePlay(playable.player, task, playable.robot)
+        server = open_server(self.host, self.port, "mimic play")
+        terminal = Terminal()
+        try:
+            page = LivePage(server, play, playable.robot)
+            print(f"{address(server)}  ({seen_by(self.host)})\n{HELP}", flush=True)
+
+            def each_step(play: LivePlay) -> None:
+                for event in terminal.typed():
+                    play.say(event)
+                page(play)
+
+            with terminal.attached():
+                play.run(each_step, self.seconds)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            close_server(server)
+        print(play.told())
         return 0
 
 

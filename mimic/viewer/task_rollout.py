@@ -126,6 +126,27 @@ class SteadyHeading:
         self._command.hold(direction, speed)
 
 
+def playing_env(
+    player: PolicyPlayer, task: TaskConfig, robot: Robot, *, seed: int = 0
+) -> Environment:
+    """One environment of a policy's task, as players see it.
+
+    Raises:
+        MimicError: the policy does not fit the task as it is now, or tracks clips.
+    """
+    if any(isinstance(each, MotionCommandConfig) for each in task.commands.values()):
+        raise MimicError(f"task '{task.task}' tracks clips; name one with --motion")
+    env = make_env(quiet_task(task), num_envs=1, robot=robot, seed=seed, threads=1)
+    size = env.spec.sizes["actor"]
+    if size != player.contract.observation_size or env.num_actions != player.contract.num_joints:
+        raise MimicError(
+            f"{player.path}: the policy takes {player.contract.observation_size} observations and "
+            f"gives {player.contract.num_joints} actions, task '{task.task}' has {size} and "
+            f"{env.num_actions}; the task has changed since the training"
+        )
+    return env
+
+
 def roll_out_task(
     player: PolicyPlayer,
     task: TaskConfig,
@@ -145,16 +166,7 @@ def roll_out_task(
     Raises:
         MimicError: the policy does not fit the task as it is now, or has no velocity to command.
     """
-    if any(isinstance(each, MotionCommandConfig) for each in task.commands.values()):
-        raise MimicError(f"task '{task.task}' tracks clips; name one with --motion")
-    env = make_env(quiet_task(task), num_envs=1, robot=robot, seed=seed, threads=1)
-    size = env.spec.sizes["actor"]
-    if size != player.contract.observation_size or env.num_actions != player.contract.num_joints:
-        raise MimicError(
-            f"{player.path}: the policy takes {player.contract.observation_size} observations and "
-            f"gives {player.contract.num_joints} actions, task '{task.task}' has {size} and "
-            f"{env.num_actions}; the task has changed since the training"
-        )
+    env = playing_env(player, task, robot, seed=seed)
     steps = round((seconds or task.episode_length_s) / env.control_dt)
     obs, _ = env.reset()
     steady = None if velocity is None else SteadyHeading(env, velocity)

@@ -5,12 +5,13 @@ Cheaper on a CPU than a second forward pass of the physics library, and differen
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mujoco
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mimic_base.errors import MimicError
 from robots import Robot
 
 
@@ -20,27 +21,21 @@ class Kinematics:
     Only orientations go level by level down the tree. Positions and velocities are sums over each
     body's ancestors, one matrix product for all bodies. Tensors are body-major inside ([B, 3, N]),
     so that every operation runs along the environments, and constant rotations become small
-    matrices applied to all environments at once. Every body carries at most one hinge whose axis
-    passes through the body's origin, as in all supported humanoids.
+    matrices applied to all environments at once. A body with several hinges, or with one off its
+    origin, is a chain of frames with a hinge each; see `_Frames`.
     """
 
     def __init__(self, robot: Robot, device: torch.device, dtype: torch.dtype = torch.float32):
         model = robot.model
-        count = model.nbody - 1
-        parent = [int(model.body_parentid[b + 1]) - 1 for b in range(count)]
-        joint_of = _joint_of_body(robot)
+        frames = _Frames.of(model)
+        count = len(frames.parent)
+        parent, axis, offset = frames.parent, frames.axis, frames.offset
         depth = [0] * count
         ancestors = np.zeros((count, count))
-        for body in range(1, count):
-            depth[body] = depth[parent[body]] + 1
-            ancestors[body] = ancestors[parent[body]]
-            ancestors[body, body] = 1.0
-        axis = np.zeros((count, 3))
-        for body in range(count):
-            if joint_of[body] >= 0:
-                axis[body] = model.jnt_axis[joint_of[body] + 1]
-        offset = model.body_pos[1:].copy()
-        offset[0] = 0.0  # the root's pose is given in the world
+        for frame in range(1, count):
+            depth[frame] = depth[parent[frame]] + 1
+            ancestors[frame] = ancestors[parent[frame]]
+            ancestors[frame, frame] = 1.0
 
         def tensor(array: NDArray) -> torch.Tensor:
             return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
@@ -50,36 +45,37 @@ class Kinematics:
 
         # child = parent (x) fixed (x) [cos, sin axis]: linear in the parent's quaternion, with one
         # matrix for the cosine and one for the sine, stacked.
-        fixed = _times(_fixed_rotations(robot, joint_of))
+        fixed = _times(frames.fixed)
         turned = _times(np.hstack([np.zeros((count, 1)), axis])) @ fixed
-        by_depth = sorted(range(count), key=lambda body: depth[body])
-        place = {body: i for i, body in enumerate(by_depth)}
+        by_depth = sorted(range(count), key=lambda frame: depth[frame])
+        place = {frame: i for i, frame in enumerate(by_depth)}
         self._levels: list[tuple[slice, torch.Tensor, torch.Tensor]] = []
         for level in range(1, max(depth) + 1):
-            members = [body for body in by_depth if depth[body] == level]
+            members = [frame for frame in by_depth if depth[frame] == level]
             rows = slice(place[members[0]], place[members[-1]] + 1)
             steps = tensor(np.hstack([fixed[members], turned[members]]))
             self._levels.append((rows, index([place[parent[b]] for b in members]), steps))
-        # Bodies without a joint read an extra row that is always zero.
-        rows_of = [j if j >= 0 else model.njnt - 1 for j in joint_of]
-        self._joint_by_depth = index([rows_of[body] for body in by_depth])
+        # Frames without a joint read an extra row that is always zero.
+        rows_of = [j if j >= 0 else model.njnt - 1 for j in frames.joint]
+        self._joint_by_depth = index([rows_of[frame] for frame in by_depth])
         self._joint = index(rows_of)
-        self._place = index([place[body] for body in range(count)])
+        self._place = index([place[frame] for frame in range(count)])
         self._parents = index([0, *parent[1:]])
         self._ancestors = tensor(ancestors)
         self._axis = tensor(np.einsum("ijm,bj->bim", _rotation_of_products(), axis))
         self._offset = tensor(np.einsum("ijm,bj->bim", _rotation_of_products(), offset))
         self._rotation = tensor(_rotation_of_products().reshape(9, 16))
+        self._bodies = None if len(frames.body) == count else index(frames.body)
 
         self._chains: dict[int, _Chain] = {}
 
         def chain(body: int) -> _Chain:
-            path = []
-            while body > 0:
-                path.append(body)
-                body = parent[body]
+            path, frame = [], frames.body[body]
+            while frame > 0:
+                path.append(frame)
+                frame = parent[frame]
             path.reverse()
-            still = _fixed_rotations(robot, joint_of)[path]
+            still = frames.fixed[path]
             along = np.hstack([np.zeros((len(path), 1)), axis[path]])
             turned = np.einsum("bij,bj->bi", _times(along), still)
             joints = index([rows_of[b] for b in path])
@@ -138,6 +134,8 @@ class Kinematics:
         lin_vel -= self._sum_over_ancestors(_cross(spin, from_root))
         lin_vel += qvel[:3]
         outputs = (from_root + qpos[:3], quat, lin_vel, ang_vel)
+        if self._bodies is not None:
+            outputs = tuple(x.index_select(0, self._bodies) for x in outputs)
         return tuple(x.permute(2, 0, 1) for x in outputs)  # type: ignore[return-value]
 
     def _orientations(self, qpos: torch.Tensor) -> torch.Tensor:
@@ -224,34 +222,64 @@ def _cross(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     )
 
 
-def _fixed_rotations(robot: Robot, joint_of: list[int]) -> NDArray:
-    """[B, 4] orientation of every body in its parent when its joint reads zero."""
-    model = robot.model
-    fixed = model.body_quat[1:].copy()
-    for body, joint in enumerate(joint_of):
-        # MJCF's `ref`: the reading of the joint in the pose the model is drawn in.
-        if joint >= 0 and model.qpos0[7 + joint] != 0.0:
-            turn = np.zeros(4)
-            mujoco.mju_axisAngle2Quat(turn, model.jnt_axis[joint + 1], -model.qpos0[7 + joint])
-            mujoco.mju_mulQuat(fixed[body], model.body_quat[body + 1], turn)
-    return fixed
+@dataclass(frozen=True, kw_only=True)
+class _Frames:
+    """A model as a tree of F frames that carry at most one hinge each, through their origin.
 
+    A body whose only hinge passes through its origin, and one without, is one frame. Any other is
+    a chain: a frame in each hinge's anchor, turned by it, and the body's own at the end.
+    """
 
-def _joint_of_body(robot: Robot) -> list[int]:
-    """Index of each body's hinge in ``robot.joint_names``; -1 for the root and welded bodies."""
-    model = robot.model
-    joint_of = [-1] * (model.nbody - 1)
-    for joint in range(1, model.njnt):
-        body = int(model.jnt_bodyid[joint]) - 1
-        name = robot.body_names[body]
-        if joint_of[body] != -1:
-            raise MimicError(
-                f"{robot.vendor_xml}: body '{name}' has more than one joint; give each its own body"
-            )
-        if np.abs(model.jnt_pos[joint]).max() > 1e-9:
-            raise MimicError(
-                f"{robot.vendor_xml}: the joint of body '{name}' is off the body's origin; "
-                "move the body's frame into the joint"
-            )
-        joint_of[body] = joint - 1
-    return joint_of
+    parent: list[int]
+    """[F], parents first; -1 for the root."""
+    joint: list[int]
+    """[F] hinge among ``robot.joint_names``, -1 for none."""
+    offset: NDArray
+    """[F, 3] m, place in the parent frame."""
+    fixed: NDArray
+    """[F, 4] wxyz, orientation in the parent frame when the hinge reads zero."""
+    axis: NDArray
+    """[F, 3] of the hinge, zero for none."""
+    body: list[int]
+    """[B] frame of each body, the root first."""
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel) -> _Frames:
+        parent, joint, body = [-1], [-1], [0]
+        # The root's pose is given in the world.
+        offset, fixed, axis = [np.zeros(3)], [model.body_quat[1]], [np.zeros(3)]
+
+        def add(above: int, hinge: int, at: NDArray, turn: NDArray) -> int:
+            parent.append(above)
+            joint.append(hinge - 1 if hinge > 0 else -1)
+            offset.append(at)
+            axis.append(model.jnt_axis[hinge] if hinge > 0 else np.zeros(3))
+            reading = float(model.qpos0[model.jnt_qposadr[hinge]]) if hinge > 0 else 0.0
+            if reading != 0.0:
+                # MJCF's `ref`: the reading of the joint in the pose the model is drawn in.
+                back, both = np.zeros(4), np.zeros(4)
+                mujoco.mju_axisAngle2Quat(back, model.jnt_axis[hinge], -reading)
+                mujoco.mju_mulQuat(both, turn, back)
+                turn = both
+            fixed.append(turn)
+            return len(parent) - 1
+
+        straight = np.array([1.0, 0.0, 0.0, 0.0])
+        for index in range(2, model.nbody):
+            at, turn = model.body_pos[index], model.body_quat[index]
+            last, anchor = body[int(model.body_parentid[index]) - 1], np.zeros(3)
+            first = int(model.body_jntadr[index])
+            hinges = list(range(first, first + int(model.body_jntnum[index])))
+            for hinge in hinges:
+                place = np.asarray(model.jnt_pos[hinge])
+                step = np.zeros(3)
+                mujoco.mju_rotVecQuat(step, place - anchor, turn)
+                last = add(last, hinge, at + step, turn)
+                at, turn, anchor = np.zeros(3), straight, place
+            if not hinges or np.abs(anchor).max() > 1e-9:
+                last = add(last, 0, at - anchor, turn)
+            body.append(last)
+        return cls(
+            parent=parent, joint=joint, offset=np.array(offset), fixed=np.array(fixed),
+            axis=np.array(axis), body=body,
+        )  # fmt: skip

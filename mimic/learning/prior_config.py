@@ -96,6 +96,10 @@ class AMPNumbers(DiscriminatorNumbers):
     penalise: Literal["published", "both"] = "published"
     """Where the discriminator's slope is punished: as published with the loss (least squares: at
     the clips alone), or at the robot's windows too."""
+    scale: Literal["running", "units"] = "running"
+    """What the discriminator's inputs are divided by: the running spread of the robot's and the
+    clips' windows, or what counts as one in each quantity (``mimic.learning.modules.motion_units``;
+    of windows that the task has declared itself, the spread)."""
 
     def check_discriminator(self) -> None:
         super().check_discriminator()

@@ -45,10 +45,16 @@ class WorldModelAMPConfig(AMPNumbers, WorldModelPriorConfig):
     penalise: Literal["published", "both"] = "both"
     """Where the discriminator's slope is punished: at the robot's windows too, where it is climbed;
     or as published with the loss (least squares: at the clips alone)."""
-    discriminator_noise: float = 1.5
+    scale: Literal["running", "units"] = "units"
+    """What the discriminator's inputs are divided by: what counts as one in each quantity
+    (``mimic.learning.modules.motion_units``), so that its slope leads to the clips; or the running
+    spread of the robot's and the clips' windows."""
+    discriminator_noise: float = 0.5
     """Standard deviation of the noise on what the discriminator learns from, in units of the
     normalised inputs: what is finer than it cannot be told apart, such as the jitter of
     exploration, and it has a slope between what it tells apart."""
+    discriminator_learning_rate: float = 3e-4
+    """AdamW's, of the discriminator."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,8 +82,8 @@ class WorldModelSMPConfig(WorldModelPriorConfig):
 
     frames: int = 1
     """Control steps of a window; a frame holds velocities."""
-    prior_widths: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Widths of the reward's kernels, in what counts as one (``mimic.learning.smoothed_clips``)."""
+    prior_widths: tuple[float, ...] = (0.3, 0.6, 1.2)
+    """Widths of the reward's kernels, in what counts as one (``modules.motion_units``)."""
     prior_sharpness: float = 30.0
     """How sharply the nearest of the clips' windows count before the others."""
     prior_windows: int = 1400
@@ -96,6 +102,13 @@ class WorldModelSMPConfig(WorldModelPriorConfig):
 CHANGED = ("model_fit_steps", "exploration")
 """Numbers of the world model that are others with a motion prior."""
 
+UPRIGHT: Mapping[str, Any] = {
+    "terminations.fallen.parameters.height": 0.8,
+    "terminations.fallen.parameters.tilt": 0.87,
+}
+"""Limits of falls in training, tighter than a task's own: what cannot be saved any more teaches
+nothing, and a limit that is near has a slope."""
+
 
 def presets_of(kind: type[WorldModelPriorConfig], **numbers: Any) -> Mapping[str, Preset]:
     """The world model's presets, with the prior's numbers.
@@ -107,7 +120,8 @@ def presets_of(kind: type[WorldModelPriorConfig], **numbers: Any) -> Mapping[str
     def of(preset: Preset, **further: Any) -> Preset:
         names = [each.name for each in fields(WorldModelConfig) if each.name not in CHANGED]
         plain = {name: getattr(preset.algorithm, name) for name in names}
-        return replace(preset, algorithm=kind(**{**plain, **further}))
+        task = {**preset.task, **UPRIGHT}
+        return replace(preset, algorithm=kind(**{**plain, **further}), task=task)
 
     return {"cpu": of(PRESETS["cpu"], **numbers), "gpu": of(PRESETS["gpu"])}
 

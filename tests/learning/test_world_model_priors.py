@@ -13,7 +13,6 @@ import robots
 from mimic.cli import run as mimic
 from mimic.envs.imagination import STATE_GROUP, StateRows
 from mimic.envs.spec import ObservationEntry
-from mimic.learning.algorithms.world_model_smp import UNITS, unit_of_columns
 from mimic.learning.checkpoints import load_checkpoint
 from mimic.learning.imagined_rollouts import unroll
 from mimic.learning.modules.discriminator import (
@@ -23,6 +22,7 @@ from mimic.learning.modules.discriminator import (
     least_squares_climbed,
     least_squares_reward,
 )
+from mimic.learning.modules.motion_units import UNITS, unit_of_columns
 from mimic.learning.modules.smoothed_clips import SmoothedClips
 from mimic.learning.registry import config_class, with_groups_of
 from mimic.learning.world_model.payment import MotionPayment, Payment

@@ -34,6 +34,8 @@ from mimic.envs.terms import ObservationTerm
 from mimic.learning.adversarial import AdversarialPPO
 from mimic.learning.adversary import Adversary
 from mimic.learning.modules.discriminator import (
+    Discriminator,
+    UnitDiscriminator,
     confusion_climbed,
     confusion_reward,
     cross_entropy,
@@ -43,6 +45,7 @@ from mimic.learning.modules.discriminator import (
     least_squares_reward,
     told_apart,
 )
+from mimic.learning.modules.motion_units import unit_of_windows
 from mimic.learning.prior_config import AMPConfig, AMPNumbers
 
 if TYPE_CHECKING:
@@ -62,6 +65,14 @@ class AMPAdversary(Adversary):
         """The windows that the discriminator looks at, unless the task has its own."""
         term = ObservationTerm(function=motion_frame, history=config.frames)
         return {cls.group: task.observations.get(cls.group, {"motion_frame": term})}
+
+    def network_of(self, size: int) -> Discriminator:
+        entries = self.spec.observations.get(self.group)
+        if self.config.scale == "units" and entries is not None:
+            unit = unit_of_windows(entries, self.spec.num_actions)
+            if unit is not None:
+                return UnitDiscriminator(size, self.config.discriminator_hidden, unit)
+        return super().network_of(size)
 
     def loss_of(
         self, robot: torch.Tensor, demonstrated: torch.Tensor

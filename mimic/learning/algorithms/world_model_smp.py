@@ -7,7 +7,7 @@ model learns is here in closed form and so has an exact gradient
     r = w_task r_task / r_max + w_style r(x)
 
 ``x`` is a frame of motion (``mimic.envs.features.motion_frame``), each of its quantities in units
-of an error that counts as one: ``UNITS``.
+of an error that counts as one (``mimic.learning.modules.motion_units``).
 """
 
 from __future__ import annotations
@@ -21,34 +21,13 @@ from mimic.envs.mdp.motion_frames import motion_frame
 from mimic.envs.spec import EnvSpec
 from mimic.envs.terms import ObservationTerm
 from mimic.learning.distributed import Ranks
+from mimic.learning.modules.motion_units import unit_of_windows
 from mimic.learning.modules.smoothed_clips import SmoothedClips
 from mimic.learning.world_model.motion_prior import WorldModelWithPrior
 from mimic.learning.world_model_prior_config import WorldModelSMPConfig
 
 if TYPE_CHECKING:
     from mimic.envs.environment import TaskConfig
-
-UNITS: Mapping[str, tuple[float, float]] = {
-    "height": (0.05, 1.0), "tilt": (0.15, 1.0), "velocity": (0.4, 1.0), "spin": (1.5, 0.5),
-    "joint_pos": (0.2, 2.0), "joint_vel": (4.0, 0.5), "bodies": (0.08, 2.0),
-}  # fmt: skip
-"""What counts as one (m, 1, m/s, rad/s, rad, rad/s, m), and the weight of each quantity's mean
-square."""
-
-
-def unit_of_columns(joints: int, size: int) -> torch.Tensor:
-    """[size] what counts as one in each column of a ``motion_frame``: then the mean square of all
-    columns is the weighted mean of the quantities' mean squares."""
-    counts = {
-        "height": 1, "tilt": 6, "velocity": 3, "spin": 3, "joint_pos": joints, "joint_vel": joints,
-    }  # fmt: skip
-    counts["bodies"] = size - sum(counts.values())
-    total = sum(weight for _, weight in UNITS.values())
-    parts = []
-    for name, count in counts.items():
-        unit, weight = UNITS[name]
-        parts.append(torch.full((count,), unit * (count * total / (weight * size)) ** 0.5))
-    return torch.cat(parts)
 
 
 class ClipDensity:
@@ -79,8 +58,9 @@ class ClipDensity:
             return
         c = self.config
         found = self.spec.demonstrations(self.group).sample(c.prior_windows).to(self.device)
-        size = found.shape[1] // c.frames
-        self.prior.learn(found, unit_of_columns(self.spec.num_actions, size).repeat(c.frames))
+        unit = unit_of_windows(self.spec.observations[self.group], self.spec.num_actions)
+        assert unit is not None, "the group is this judge's own"
+        self.prior.learn(found, unit)
         # Every rank draws windows of its own.
         self.ranks.same_start([self.prior])
         self._learnt = True

@@ -54,6 +54,33 @@ class Discriminator(nn.Module):
                 setattr(self.normalizer, name, buffer.copy_(new))
 
 
+class UnitDiscriminator(Discriminator):
+    """``D = MLP((x - middle) / unit)``: in fixed units, about the middle of what was seen first.
+
+    Args:
+        unit: [D] what counts as one in each column.
+    """
+
+    middle: torch.Tensor
+    unit: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, size: int, hidden: Sequence[int], unit: torch.Tensor) -> None:
+        super().__init__(size, hidden)
+        self.normalizer = None
+        self.register_buffer("middle", torch.zeros(size))
+        self.register_buffer("unit", unit.clone())
+        self.register_buffer("count", torch.zeros(()))
+
+    def normalised(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.middle) / self.unit
+
+    def learn_scale(self, x: torch.Tensor) -> None:
+        if not bool(self.count):
+            self.middle.copy_(x.mean(0))
+        self.count += len(x)
+
+
 class DifferenceDiscriminator(Discriminator):
     """``D = MLP(x / max(mean |x|, 1e-4))``: of differences, whose zero stays zero."""
 

@@ -27,6 +27,17 @@ class View:
     fovy: float = 34.0
     reach: float = 1.6
 
+    @classmethod
+    def of_height(cls, root_height: float, distance: float = 3.2) -> View:
+        """A view that shows a whole robot.
+
+        Args:
+            root_height: m, of the robot's base as it stands by default.
+            distance: m, for a robot like Unitree's G1, whose base is 0.757 m high.
+        """
+        scale = root_height / 0.757
+        return cls(lookat=(0.0, 0.0, 0.65 * scale), distance=distance * scale, reach=1.6 * scale)
+
     @property
     def right(self) -> Array:
         """Unit vector to the right of the picture."""

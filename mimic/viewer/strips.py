@@ -89,8 +89,8 @@ def write_strip(
 
 def _scene_strip(robot: Robot, rollout: Rollout, count: int, height: int) -> NDArray[np.uint8]:
     """Moments of a rollout side by side, each with what is around the robot there."""
-    view = View(distance=3.6 * robot.default_root_height / 0.76)
-    path = camera_path(rollout, view.lookat[2] * robot.default_root_height / 0.76)
+    view = View.of_height(robot.default_root_height, distance=3.6)
+    path = camera_path(rollout, view.lookat[2])
     towards = heading(rollout.reference.root_quat_w[0]) + view.azimuth
     images = []
     with open_painter(robot, 2 * (height * 2 // 5), height, rollout.scene) as painter:

@@ -234,6 +234,7 @@ def task_frames(
             azimuth=heading(rollout.states.root_quat_w[0]) + view.azimuth,
             elevation=view.elevation,
             fovy=view.fovy,
+            reach=view.reach,
         )
         title = f"{rollout.task}   {at * rollout.control_dt:.1f} s"
         yield painter.draw([Pose(rollout.states[at])], looking, title=title)
@@ -254,7 +255,10 @@ def write_task_video(
 
     check_video(path, size, fps)
     with open_painter(robot, *size, scene) as painter:
-        return write_video(path, task_frames(painter, rollout, fps=fps), fps)
+        frames = task_frames(
+            painter, rollout, fps=fps, view=View.of_height(robot.default_root_height)
+        )
+        return write_video(path, frames, fps)
 
 
 def write_task_picture(
@@ -265,5 +269,8 @@ def write_task_picture(
     from mimic.viewer.video import write_picture
 
     with open_painter(robot, *size, scene) as painter:
-        *_, image = task_frames(painter, rollout, fps=1.0 / max(rollout.duration, 1.0))
+        fps = 1.0 / max(rollout.duration, 1.0)
+        *_, image = task_frames(
+            painter, rollout, fps=fps, view=View.of_height(robot.default_root_height)
+        )
         write_picture(path, image)

@@ -137,6 +137,7 @@ def rollout_frames(
             azimuth=towards,
             elevation=view.elevation,
             fovy=view.fovy,
+            reach=view.reach,
         )
         poses = [Pose(rollout.drawn(at)), Pose(rollout.drawn(at, reference=True), ghost=True)]
         yield painter.draw(
@@ -168,12 +169,13 @@ def write_rollouts(
 ) -> int:
     """Write rollouts one after the other as one video; returns the number of frames."""
     check_video(Path(path), size, fps)
+    view = View.of_height(robot.default_root_height)
 
     def frames() -> Generator[NDArray[np.uint8], None, None]:
         for scene, same in groupby(rollouts, key=lambda rollout: rollout.scene):
             with open_painter(robot, *size, scene) as painter:
                 for rollout in same:
-                    yield from rollout_frames(painter, rollout, fps=fps)
+                    yield from rollout_frames(painter, rollout, fps=fps, view=view)
 
     # Closed here, should the disk be full: a painter must go before the program's end.
     with closing(frames()) as drawn:

@@ -63,7 +63,7 @@ def show(robot: Robot, rollouts: Sequence[Rollout], *, loops: int | None = None)
     ) as window:
         for group in range(len(window.opt.geomgroup)):
             window.opt.geomgroup[group] = group not in (COLLISION_GROUP, GHOST_GROUP)
-        _place_camera(window.cam, rollouts[0])
+        _place_camera(window.cam, rollouts[0], View.of_height(robot.default_root_height))
         rounds = 0
         while window.is_running() and (loops is None or rounds < loops):
             for rollout in rollouts:
@@ -101,8 +101,7 @@ def _play_once(
         time.sleep(max(0.0, rollout.control_dt - (time.perf_counter() - started)))
 
 
-def _place_camera(camera: mujoco.MjvCamera, rollout: Rollout) -> None:
-    view = View()
+def _place_camera(camera: mujoco.MjvCamera, rollout: Rollout, view: View) -> None:
     camera.lookat[:] = [*rollout.states.root_pos_w[0, :2], view.lookat[2]]
     camera.distance, camera.elevation = view.distance, view.elevation
     camera.azimuth = heading(rollout.states.root_quat_w[0]) + view.azimuth

@@ -214,3 +214,13 @@ with open_painter(robot, 160, 120) as painter:
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("name", ["unitree_g1", "unitree_h1", "robotis_op3"])
+def test_a_view_shows_a_robot_of_any_size_from_its_soles_to_its_head(name: str) -> None:
+    height = robots.load(name).default_root_height
+    # A person's or a humanoid's height is about 1.75 times that of its pelvis.
+    ends = [[0.0, 0.0, 0.0], [0.0, 0.0, 1.75 * height]]
+    pixels, depth = project(ends, View.of_height(height), 640, 360)
+    assert (depth > 0).all()
+    assert 20 < pixels[0, 1] < 80 and 300 < pixels[1, 1] < 350, pixels

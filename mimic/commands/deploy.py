@@ -48,6 +48,9 @@ class Deploy:
     deploy.yaml of unitree_rl_lab."""
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """What a policy without a clip is asked for: forwards, to the left (m/s), turning (rad/s)."""
+    stick: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """What the wireless remote's sticks ask for besides, at full deflection: the left one forwards
+    and to the left (m/s), the right one turning (rad/s)."""
     loop: int = 1
     """How often the clips are played; 0: until the operator stops."""
     library: tuple[Path, ...] = ()

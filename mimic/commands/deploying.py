@@ -45,6 +45,7 @@ from mimic.deploy.setup import (
 from mimic.deploy.simulated import Imperfections, SimulationSettings, identity_of, physics_rate
 from mimic.deploy.skill import Stander
 from mimic.deploy.start import Seen, check_alone, check_seen, confirm, watch
+from mimic.deploy.sticks import steering_of
 from mimic.deploy.target import Target, as_reached, target_of
 from mimic.deploy.wire import booster
 from mimic.deploy.wire.codecs import family_of
@@ -98,6 +99,7 @@ def deploy(options: Deploy) -> int:
         identity = replace(identity, mode_machine=as_reached(identity, target.network))
     check_contract(player.contract, identity, player.path)
     stander = stander_of(options, player, robot, identity, settings)
+    steering = steering_of(player, options.stick, options.velocity)
     files = [each.path for each in find_motion_files(options.motion)] if options.motion else []
     clips = references_of(player, files)
     further = [each.path for each in find_motion_files(options.library)] if options.library else []
@@ -111,7 +113,7 @@ def deploy(options: Deploy) -> int:
         playlist = live_playlist(stream, player, robot, rest, settings)
     pilot = make_pilot(
         player, identity, clips, anchor, settings, library=library, rest=rest, playlist=playlist,
-        stander=stander,
+        stander=stander, steering=steering,
     )  # fmt: skip
     results: dict[str, Any] | None = None
     with ExitStack() as stack:
@@ -520,6 +522,7 @@ def record_in(
         shutil.copyfile(stander.path, folder / HOLD_POLICY)
     header: dict[str, Any] = {
         "velocity": list(options.velocity),
+        "stick": list(options.stick),
         "describe": described,
         "live": options.live is not None,
         "joints": pilot.identity.num_joints,

@@ -22,6 +22,7 @@ from mimic.deploy.modes import Mode, ModeMachine
 from mimic.deploy.playlist import Playlist
 from mimic.deploy.rest import Rest
 from mimic.deploy.skill import Skill, Stander
+from mimic.deploy.sticks import Steering
 from mimic.policy.observations import Reference
 from mimic.policy.observations import RobotState as Measured
 from mimic.policy.player import PolicyPlayer
@@ -114,6 +115,7 @@ class Pilot:
         rest: Rest | None = None,
         playlist: Playlist | None = None,
         stander: Stander | None = None,
+        steering: Steering | None = None,
     ) -> None:
         """Make a pilot.
 
@@ -124,11 +126,12 @@ class Pilot:
             rest: poses that are held at the end; None: the last frame, whatever it is.
             playlist: in place of one of the clips.
             stander: holds in the policy's place.
+            steering: asks the policy for a velocity in every step that it observes.
         """
         contract = player.contract
         self.player, self.identity, self.settings = player, identity, settings or PilotSettings()
         self.anchor = anchor
-        self.stander = stander
+        self.stander, self.steering = stander, steering
         self._tracker = Skill(player, identity, anchor, self.settings.gains)
         self.skill = self._tracker
         self.playlist = playlist or Playlist(
@@ -267,6 +270,8 @@ class Pilot:
 
     def observe(self, state: RobotState) -> NDArray[np.float32]:
         """The network's observation [D] of a state."""
+        if self.steering is not None:
+            self.steering(self.player, state)
         return self.skill.observe(state, self.reference, self.frame)
 
     def act(self, observation: NDArray[Any]) -> Array:

@@ -35,6 +35,7 @@ from mimic.deploy.setup import (
     make_stander,
     references_of,
 )
+from mimic.deploy.sticks import steering_of
 from mimic.policy.player import PolicyPlayer
 from mimic_base.errors import MimicError, input_error
 
@@ -121,6 +122,8 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
         raise input_error(
             record.path, "the record's header is incomplete", found=str(error)
         ) from error
+    nothing = (0.0, 0.0, 0.0)
+    steering = steering_of(player, header.get("stick", nothing), header.get("velocity", nothing))
     robot, stander = robots.load(player.contract.robot.name), None
     if header.get("hold_policy"):
         holds = PolicyPlayer(_file(folder, HOLD_POLICY))
@@ -132,6 +135,7 @@ def replay(folder: Path, *, simulate: bool = True) -> Replay:
     rest = Rest.of(player.contract, robot, [*clips, *library]) if header.get("rests") else None
     pilot = make_pilot(
         player, identity, clips, anchor, settings, library=library, rest=rest, stander=stander,
+        steering=steering,
     )  # fmt: skip
     if (identity.num_joints, pilot.observation_size) != (header["joints"], header["observation"]):
         raise MimicError(f"{folder}: {POLICY} is not the policy of this session")

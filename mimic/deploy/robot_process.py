@@ -22,6 +22,7 @@ from mimic.deploy.limiter import LimitSettings
 from mimic.deploy.messages import Remote, RobotCommand, remote_bytes
 from mimic.deploy.pace import Pace
 from mimic.deploy.simulated import Imperfections, SimulatedRobot, SimulationSettings
+from mimic.deploy.sticks import stick_bytes
 from mimic.deploy.wire.bus import Bus
 from mimic.deploy.wire.codecs import codec_of
 from mimic.deploy.wire.hg import WrongMessage, encode_odometry
@@ -193,6 +194,8 @@ class RobotProcess:
                 self._end = True
             if "buttons" in told:
                 self.robot.remote = remote_bytes(*(Remote[name] for name in told["buttons"]))
+            if "sticks" in told:
+                self.robot.remote = stick_bytes(self.robot.remote, **told["sticks"])
             if told.get("mark"):
                 self._marked = self.robot.time
             # Faults, for tests.

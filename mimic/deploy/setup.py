@@ -18,6 +18,7 @@ from mimic.deploy.pilot import Pilot, PilotSettings
 from mimic.deploy.playlist import Playlist
 from mimic.deploy.rest import Rest
 from mimic.deploy.skill import Stander, check_stander
+from mimic.deploy.sticks import Steering
 from mimic.deploy.trips import Thresholds
 from mimic.policy.observations import Reference
 from mimic.policy.player import PolicyPlayer
@@ -148,6 +149,7 @@ def make_pilot(
     rest: Rest | None = None,
     playlist: Playlist | None = None,
     stander: Stander | None = None,
+    steering: Steering | None = None,
 ) -> Pilot:
     """The pilot of a policy on a robot; see `Pilot`.
 
@@ -165,4 +167,5 @@ def make_pilot(
         rest=rest,
         playlist=playlist,
         stander=stander,
+        steering=steering,
     )

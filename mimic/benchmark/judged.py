@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic.evaluation.evaluate import evaluate
+from mimic.evaluation.gait import GAIT
 from mimic.evaluation.judge import JUDGEMENTS
 from mimic.evaluation.measures import DEFAULT_ERRORS
 from mimic.evaluation.policies import load, named_task
@@ -41,7 +42,7 @@ def judged_run(
     figures = {**_of_its_own(total.to_dict()), **getattr(total, "smoothness", {})}
     kept = ("episodes", "success", "normalised_return", "survived_s", "survived_share", "failures",
             *DEFAULT_ERRORS, LOCAL, "joint_jerk_rms", "torque_rate_rms", "joint_acceleration_rms",
-            "action_rate_rms")  # fmt: skip
+            "action_rate_rms", "gait_distance")  # fmt: skip
     return {name: _plain(figures[name]) for name in kept if name in figures}
 
 
@@ -70,7 +71,13 @@ def _of_its_own(figures: dict[str, Any]) -> dict[str, Any]:
     if "survived_s" in figures:
         return figures
     length, longest = figures["length_s"], figures["longest_s"]
-    return {**figures, "survived_s": length, "survived_share": length / longest}
+    gait = figures.get("measured", {}).get(GAIT)
+    return {
+        **figures,
+        "survived_s": length,
+        "survived_share": length / longest,
+        **({} if gait is None else {"gait_distance": gait}),
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -59,6 +59,10 @@ METHODS: Mapping[str, Method] = {
         task="heading-privileged", algorithm="amp",
         about="a discriminator of windows of motion beside the task's reward (arXiv 2104.02180)",
     ),
+    "velocity": Method(
+        task="heading-privileged", algorithm="ppo",
+        about="a reward for velocity alone, beside which the gait of motion priors is seen",
+    ),
     "gail": Method(
         task="heading-privileged", algorithm="gail",
         about="a discriminator of transitions, its reward alone (arXiv 1606.03476, 1807.06158)",

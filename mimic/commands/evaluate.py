@@ -38,6 +38,9 @@ class Evaluate:
     velocity: tuple[float, float, float] | None = None
     """Command this velocity instead of clips for ten seconds: forwards and to the left (m/s), turn
     to the left (rad/s). Through the interface velocity, unless --interface says another."""
+    skill_draws: int = 0
+    """Also play so many drawn skills of a policy of skills, and say how many of them are clearly
+    different (groups of mean features, by silhouette); 0: do not."""
     motion_scene: bool = True
     """Judge in the scene (terrain, objects) that the motions carry."""
     protocol: str | None = None
@@ -102,8 +105,17 @@ class Evaluate:
                     device=self.device, threads=self.threads, seed=self.seed,
                     motion_scene=self.motion_scene, progress=progress,
                 )  # fmt: skip
+            skills = None
+            if self.skill_draws:
+                from mimic.evaluation.skills import measure_skills
+
+                skills = measure_skills(
+                    policy, self.skill_draws, motions=motions, robot=self.robot,
+                    engine=self.engine, device=self.device, threads=self.threads, seed=self.seed,
+                )  # fmt: skip
             if output is not None:
-                text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
+                found = result.to_dict() | ({} if skills is None else {"skills": skills.to_dict()})
+                text = json.dumps(found, indent=2, allow_nan=False)
                 output.write_text(text + "\n", encoding="utf-8")
         say(
             console,
@@ -118,6 +130,8 @@ class Evaluate:
 
             assert isinstance(result, EvaluationResult)
             console.print(smoothness_table([result.total]))
+        if skills is not None:
+            say(console, skills.sentence())
         if self.json is not None:
             say(console, str(self.json))
         return 0

@@ -13,6 +13,7 @@ from rich.table import Table
 from mimic.envs.environment import Environment, TaskConfig
 from mimic.envs.threads import few_threads
 from mimic.evaluation.evaluate import NON_FINITE, Progress, check_protocol, make_evaluation_env
+from mimic.evaluation.gait import GAIT, GaitMeter, NearestWindow, style_clips
 from mimic.evaluation.policies import LoadedPolicy, PolicyFunction, load, robot_of, trained_task
 from mimic.evaluation.protocols import Protocol, get_protocol
 from mimic.evaluation.result_head import ProtocolResult
@@ -39,7 +40,8 @@ class TaskSummary:
             rewards, as training sums them: each times the control step.
         rewards: mean of each weighted reward term over all steps, a second.
         endings: how many episodes each termination has ended.
-        measured: mean over all steps of what the commands measure.
+        measured: mean over all steps of what the commands measure; of a task whose clips are a
+            style, also how near the robot comes to it (``mimic.evaluation.gait``).
     """
 
     episodes: int
@@ -176,15 +178,22 @@ def _play(
         limit = min(limit, round(protocol.time_limit_s / env.control_dt))
     sizes = [len(ids) for ids in torch.arange(protocol.episodes).split(env.num_envs)]
     tallies = []
+    clips = style_clips(env)
+    nearest = None if clips is None else NearestWindow(clips)
+    meters: list[GaitMeter] = []
     for done, count in enumerate(sizes):
         tally = _Tally(env, count)
         with torch.no_grad(), few_threads(env.num_envs):
             # A round may be smaller than the environment: the rest plays along, uncounted.
             obs = env.reset()[0]["actor"]
+            if nearest is not None and len(nearest.windows):
+                meters.append(GaitMeter(env, nearest, count))
             for step in range(limit):
                 result, _, _, extras = env.step(act(obs))
                 obs = result["actor"]
                 tally.add(extras["figures"])
+                if meters:
+                    meters[-1].add(tally.running)
                 if progress:
                     progress(done * limit + step + 1, len(sizes) * limit)
                 if not tally.running.any():
@@ -192,7 +201,12 @@ def _play(
         tallies.append(tally)
     if progress:
         progress(len(sizes) * limit, len(sizes) * limit)
-    return _summary(env, tallies, limit)
+    found = _summary(env, tallies, limit)
+    windows = sum(int(each.steps.sum()) for each in meters)
+    if not windows:
+        return found
+    distance = sum(float(each.total.sum()) for each in meters) / windows
+    return replace(found, measured={**found.measured, GAIT: distance})
 
 
 class _Tally:

@@ -182,3 +182,17 @@ def test_other_skills_than_those_that_were_built_on_are_refused(
     )
     with pytest.raises(MimicError, match="skills were trained without symmetry"):
         env.spec.reflections()
+
+
+def test_different_skills_are_counted(
+    low: Path, high: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = tmp_path / "told.json"
+    line = ["evaluate", str(low), "--episodes", "2", "--skill-draws", "4", "--json", str(told)]
+    assert mimic(line) == 0
+    said = capsys.readouterr().out
+    assert "among 4 latents" in said and "gait/distance" in said
+    found = json.loads(told.read_text())["skills"]
+    assert len(found["groups"]) == 4 and 0 < found["length_s"] <= found["longest_s"] == 4.0
+    with pytest.raises(MimicError, match="task 'heading' commands no skill"):
+        mimic(["evaluate", str(high), "--episodes", "2", "--skill-draws", "4"])

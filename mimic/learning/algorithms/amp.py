@@ -74,6 +74,12 @@ class AMPAdversary(Adversary):
                 return UnitDiscriminator(size, self.config.discriminator_hidden, unit)
         return super().network_of(size)
 
+    def learn_scale(self, windows: torch.Tensor) -> None:
+        super().learn_scale(windows)
+        if isinstance(self.network, UnitDiscriminator):
+            # Each rank has seen robots of its own.
+            self.network.middle.copy_(self.ranks.average(self.network.middle.clone()))
+
     def loss_of(
         self, robot: torch.Tensor, demonstrated: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -266,7 +266,11 @@ class PolicyPlayer:
         }
 
     def frames_inside(self) -> dict[str, NDArray[np.float64]]:
-        """All frames [T, ...] that the file gives out, by the name of the output."""
+        """All frames [T, ...] that the file gives out, by the name of the output.
+
+        Raises:
+            MimicError: numbers that are not finite, or quaternions not of length one.
+        """
         if self._frames is None:
             c = self.contract
             counts = c.outputs_inside
@@ -276,11 +280,28 @@ class PolicyPlayer:
             names, most = list(counts), max(counts.values(), default=0)
             obs = np.zeros((most, c.observation_size), np.float32)
             rows = self._run(names, obs, np.arange(most)) if names else []
-            self._frames = {
+            frames = {
                 name: np.asarray(row[: counts[name]], np.float64)
                 for name, row in zip(names, rows, strict=True)
             }
+            for name, values in frames.items():
+                self._check_frames(name, values)
+            self._frames = frames
         return self._frames
+
+    def _check_frames(self, name: str, values: NDArray[np.float64]) -> None:
+        """Refuse frames of the file that no robot could be asked for."""
+        bad = ~np.isfinite(values).reshape(len(values), -1).all(-1)
+        rule = "a number is not finite"
+        if name == "body_quat_w" and not bad.any():
+            length = np.linalg.norm(values, axis=-1).reshape(len(values), -1)
+            bad = (np.abs(length - 1.0) > 1e-2).any(-1)
+            rule = "a quaternion is not of length one"
+        if bad.any():
+            raise MimicError(
+                f"{self.path}: {rule} in frame {int(np.argmax(bad))} of '{name}' that the file "
+                "itself gives out; it is damaged, export the policy again"
+            )
 
     # checks --------------------------------------------------------------------------------
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 import robots
+from mimic.cli import run
 from mimic.deploy.gates import check_observed
 from mimic.deploy.kinematics import Chain
 from mimic.deploy.lockstep import LockStep
@@ -15,6 +20,7 @@ from mimic.deploy.rest import Rest
 from mimic.deploy.setup import ASSETS, DeploySettings, make_guard, make_pilot, references_of
 from mimic.deploy.simulated import SimulatedRobot, SimulationSettings
 from mimic.policy.player import PolicyPlayer
+from mimic_base.errors import MimicError
 
 SHIPPED = {"policy_h1_student.onnx": "unitree_h1"}
 LARGEST = 3_000_000
@@ -50,3 +56,27 @@ def test_it_walks_to_its_end_and_stands_there(name: str) -> None:
     assert pilot.mode == Mode.HOLD and simulated.time - pilot.machine.since > 2.0
     assert walked > 0.7 * np.linalg.norm(way[-1] - way[0])
     assert simulated.inspector.unsafe == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "damage", "said"),
+    [
+        ("joint_pos", np.nan, "a number is not finite in frame 7 of 'joint_pos'"),
+        ("body_quat_w", 0.0, "a quaternion is not of length one in frame 7 of 'body_quat_w'"),
+    ],
+)
+def test_a_damaged_frame_of_the_clip_inside_is_refused_before_anything_moves(
+    output: str, damage: float, said: str, tmp_path: Path
+) -> None:
+    model = onnx.load(ASSETS / "policy_g1_student.onnx")
+    tables = {each.name: each for each in model.graph.initializer}
+    (gather,) = [node for node in model.graph.node if output in node.output]
+    table = tables[next(name for name in gather.input if name in tables)]
+    values = numpy_helper.to_array(table).copy()
+    values[7].flat[:4] = damage
+    table.CopyFrom(numpy_helper.from_array(values, table.name))
+    path = tmp_path / "damaged.onnx"
+    onnx.save(model, path)
+    with pytest.raises(MimicError, match=said):
+        run(["deploy", str(path), "--lock-step", "--out", str(tmp_path / "out")])
+    assert not list(tmp_path.glob("out/*"))

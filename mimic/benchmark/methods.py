@@ -26,6 +26,8 @@ class Method:
     """Further options of `mimic train`."""
     teacher: str = ""
     """The method whose run of the same seed is its teacher (``--teacher``); it is trained first."""
+    teacher_as: str = "--teacher"
+    """The option by which it is given that run."""
     motions: bool = True
     """Whether the clips are given to it (``--motion``)."""
 
@@ -74,6 +76,10 @@ METHODS: Mapping[str, Method] = {
     "ase": Method(
         task="skills", algorithm="ase",
         about="latent skills that an encoder tells apart (arXiv 2205.01906)",
+    ),
+    "ase-reach": Method(
+        task="reach", algorithm="ppo", teacher="ase", teacher_as="--skills",
+        about="a policy that reaches by choosing among its skills (arXiv 2205.01906)",
     ),
     "smp": Method(
         task="heading-privileged", algorithm="smp",
@@ -180,7 +186,7 @@ def words_of(
     words += ["--robot", robot, "--engine", engine, "--device", device, "--seed", str(seed)]
     words += ["--out", str(out), *common_words(episodes)]
     if teacher is not None:
-        words += ["--teacher", str(teacher)]
+        words += [method.teacher_as, str(teacher)]
     return [*words, *method.options, *further]
 
 

@@ -138,6 +138,10 @@ def _train_locked(args: TrainArguments, group: Ranks, stack: ExitStack, watch: W
         folder = create_run_dir(args.out, task.task, args.name) if group.first else None
         if folder is not None:
             stack.enter_context(run_lock(folder))
+            if args.skills is not None:
+                from mimic.learning.skills import kept_in
+
+                runner.config = dataclasses.replace(config, task=kept_in(task, folder))
     runner.run_dir = folder
     if folder is None or not group.first:
         outcome = runner.learn()

@@ -1,13 +1,17 @@
 """How many clearly different skills a policy has: drawn latents, played and grouped.
 
-Each of K latents is held over R episodes that begin where the task lets them. An episode is
-described by mean and standard deviation over time of ``mimic.envs.features.motion_frame``, each
-divided by the feature's spread over the clips (``mimic.evaluation.gait``). The latents' mean
-descriptions are grouped by Ward's method (agglomerative; scipy) into 2 ... K - 1 groups; the number
-of skills is the number of groups whose mean silhouette (Rousseeuw 1987) over all K R episodes, each
-in its latent's group, is largest. A silhouette counts what lies between groups against what lies
-within them, episodes of the same latent included, so that a skill that does something else every
-time makes it small. Below ``CLEAR`` nothing is clearly apart: one skill.
+Each of K latents is held over R episodes. They begin at frames of the clips that are drawn once,
+the same for every latent. An episode is described by mean and standard deviation over time of
+``mimic.envs.features.motion_frame``, each divided by the feature's spread over the clips
+(``mimic.evaluation.gait``), less the mean over all latents of the episodes with the same beginning:
+what a beginning does to every skill tells none from another.
+
+The latents' mean descriptions are grouped by Ward's method (agglomerative; scipy) into 2 ... K / 4
+groups; the number of skills is the number of groups whose mean silhouette (Rousseeuw 1987) over all
+K R episodes, each in its latent's group, is largest. A silhouette counts what lies between groups
+against what lies within them, episodes of the same latent included, so that a skill that does
+something else every time makes it small. Below ``CLEAR`` nothing is clearly apart: one skill.
+Latents that change the motion without forming groups are told by ``separation``.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mimic.envs.commands import SkillCommand
+from mimic.envs.commands import MotionSet, SkillCommand
 from mimic.envs.features import motion_frame
 from mimic.envs.mdp.motion_frames import robot_of
 from mimic.envs.threads import few_threads
@@ -34,8 +38,8 @@ from mimic_base.errors import MimicError
 CLEAR = 0.25
 """Mean silhouette from which on groups are clearly apart; below, as usually read, the structure
 is weak or none."""
-MOST = 30
-"""Groups at most."""
+FEWEST = 8
+"""Latents at least; each group has four on average at least, or every latent alone would be one."""
 
 Array = NDArray[np.float64]
 
@@ -47,10 +51,13 @@ class SkillCount:
     Attributes:
         groups: [K] group of each latent, from 0. silhouette: mean over all episodes; 0 for one
             skill whose parts are not apart.
+        separation: root mean square of the differences between latents over that between episodes
+            of the same one.
     """
 
     groups: tuple[int, ...]
     silhouette: float
+    separation: float
 
     @property
     def number(self) -> int:
@@ -67,23 +74,28 @@ def count_skills(episodes: Array) -> SkillCount:
     """Group latents by descriptions [K, R, D] of their episodes; see the module.
 
     Raises:
-        MimicError: fewer than three latents.
+        MimicError: fewer than eight latents, or than two episodes of each.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import cdist
 
     latents, repeats, size = episodes.shape
-    if latents < 3:
-        raise MimicError(f"to tell skills apart takes at least 3 of them, got {latents}")
+    if latents < FEWEST or repeats < 2:
+        raise MimicError(
+            f"to tell skills apart takes at least {FEWEST} of them and 2 episodes of each, got "
+            f"{latents} and {repeats}"
+        )
     tree = linkage(episodes.mean(1), "ward")
     points = episodes.reshape(-1, size)
     apart: Array = np.asarray(cdist(points, points), np.float64)
-    best = SkillCount(groups=(0,) * latents, silhouette=0.0)
-    for number in range(2, min(latents - 1, MOST) + 1):
+    within = float(np.sqrt(episodes.var(1).mean()))
+    separation = float(np.sqrt(episodes.mean(1).var(0).mean())) / max(within, 1e-9)
+    best = SkillCount(groups=(0,) * latents, silhouette=0.0, separation=separation)
+    for number in range(2, latents // 4 + 1):
         groups = fcluster(tree, number, "maxclust") - 1
         mean = float(silhouettes(apart, np.repeat(groups, repeats)).mean())
         if mean >= CLEAR and mean > best.silhouette:
-            best = SkillCount(groups=tuple(groups.tolist()), silhouette=mean)
+            best = replace(best, groups=tuple(groups.tolist()), silhouette=mean)
     return best
 
 
@@ -124,7 +136,8 @@ class SkillResult:
         return (
             f"{c.number} clearly different skill{'' if c.number == 1 else 's'} among "
             f"{len(c.groups)} latents (silhouette {c.silhouette:.2f}, groups of "
-            f"{', '.join(map(str, c.sizes))}); {self.repeats} episodes each, {self.length_s:.1f} "
+            f"{', '.join(map(str, c.sizes))}; latents differ {c.separation:.1f} times as much as "
+            f"episodes of one); {self.repeats} episodes each, {self.length_s:.1f} "
             f"of {self.longest_s:.1f} s on average"
         )
 
@@ -133,6 +146,7 @@ class SkillResult:
         return {
             "skills": self.count.number,
             "silhouette": self.count.silhouette,
+            "separation": self.count.separation,
             "groups": list(self.count.groups),
             "repeats": self.repeats,
             "length_s": self.length_s,
@@ -153,9 +167,9 @@ def measure_skills(
     Raises:
         MimicError: a policy that is commanded no skill, or too few latents or episodes.
     """
-    if latents < 3 or repeats < 1 or not 0 < seconds < 1e4:
+    if latents < FEWEST or repeats < 2 or not 0 < seconds < 1e4:
         raise MimicError(
-            f"skills are counted from 3 or more of them, 1 or more episodes and a time, got "
+            f"skills are counted from {FEWEST} or more of them, 2 or more episodes and a time, got "
             f"{latents}, {repeats} and {seconds}"
         )
     loaded = load(policy, robot=robot)
@@ -179,7 +193,13 @@ def measure_skills(
     steps = torch.zeros(count)
     with torch.no_grad(), few_threads(count):
         command.hold(drawn.repeat_interleave(repeats, 0))
-        obs = env.reset()[0]["actor"]
+        env.reset()
+        for each in env.commands.values():
+            if isinstance(each, MotionSet):
+                each.clip = each.clip[:repeats].repeat(latents)
+                each.frame = each.frame[:repeats].repeat(latents)
+        env.reset_envs(torch.arange(count, device=env.device), resample=False)
+        obs = env.observe()["actor"]
         first = motion_frame(robot_of(env)).double()
         total, squares = torch.zeros_like(first), torch.zeros_like(first)
         running = torch.ones(count, dtype=torch.bool, device=first.device)
@@ -197,8 +217,9 @@ def measure_skills(
     std = (squares / steps[:, None].to(total) - mean.square()).clamp_min(0.0).sqrt()
     spread = mean.std(0).clamp_min(LEAST_SPREAD) if library is None else spread_of(library)[1]
     described = torch.cat([mean / spread, std / spread], -1).cpu().numpy()
+    described = described.reshape(latents, repeats, -1)
     return SkillResult(
-        count=count_skills(described.reshape(latents, repeats, -1)),
+        count=count_skills(described - described.mean(0)),
         repeats=repeats,
         length_s=float(steps.mean()) * env.control_dt,
         longest_s=env.max_episode_length * env.control_dt,

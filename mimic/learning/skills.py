@@ -13,6 +13,7 @@ observations of both and gives joint actions, as any other file does.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -34,6 +35,7 @@ from mimic.learning.checkpoints import find_checkpoint, load_checkpoint, spec_fr
 from mimic.learning.loading import policy_of, task_of
 from mimic.sim.state import RowsOfEnvironments
 from mimic_base.errors import MimicError
+from mimic_base.files import atomic_path
 from robots.symmetry import MirrorMap
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 GROUP = "skills"
 """Name of the action term, and of the observation group that the frozen policy sees."""
+OWN = "skills.pt"
+"""The skills' checkpoint in the folder of a run that is built on them."""
 
 
 class SkilledPolicy(nn.Module):
@@ -102,6 +106,9 @@ class LowLevel:
 
 
 SKILL_FUNCTION = f"{skill_term.__module__}:{skill_term.__qualname__}"
+
+
+SKILLS_TYPE = f"{__name__}:SkillsConfig"
 
 
 def digest_of(file: Path) -> str:
@@ -195,17 +202,33 @@ def whole_task(task: TaskConfig) -> TaskConfig:
     return replace(task, actions=config.actions, observations=groups)
 
 
+def kept_in(task: TaskConfig, folder: Path) -> TaskConfig:
+    """The task with its skills copied into a run's folder: the run goes on with them, whatever
+    becomes of theirs. Another task is itself."""
+    config = task.actions.get(GROUP)
+    if not isinstance(config, SkillsConfig):
+        return task
+    own = folder / OWN
+    with atomic_path(own) as temporary:
+        shutil.copyfile(config.policy, temporary)
+    return replace(task, actions={GROUP: replace(config, policy=str(own.resolve()))})
+
+
 def whole_policy(policy: nn.Module, state: Mapping[str, Any], path: Path) -> nn.Module:
     """The policy of a checkpoint as its contract describes it: with the skills below it, if any.
 
     Raises:
         MimicError: the skills are not where they were, or others.
     """
-    task = task_of(state, path) if "actions" in (state["config"].get("task") or {}) else None
-    config = None if task is None or isinstance(task, str) else task.actions.get(GROUP)
-    if not isinstance(config, SkillsConfig):
+    # Read as it is written: who plays a checkpoint needs none of its task's code.
+    actions = (state["config"].get("task") or {}).get("actions") or {}
+    plain = actions.get(GROUP)
+    if not isinstance(plain, Mapping) or plain.get("$type") != SKILLS_TYPE:
         return policy
-    low = load_skills(config.policy, config.digest)
+    digest, own = str(plain["digest"]), path.parent.parent / OWN
+    # A run that was moved has its skills with it.
+    there = own.is_file() and digest_of(own) == digest
+    low = load_skills(own if there else str(plain["policy"]), digest)
     size = spec_from_plain(state["spec"], path).sizes["actor"]
     return SkilledPolicy(policy, low.policy, size, low.columns)
 

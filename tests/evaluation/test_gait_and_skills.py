@@ -117,9 +117,15 @@ def test_as_many_skills_as_there_are_groups() -> None:
 
 def test_what_is_not_apart_is_one_skill() -> None:
     assert count_skills(descriptions(1, 30, 1.0)).number == 1
+    # Latents that all differ form no groups, but are told from their repetitions.
+    line = np.arange(32.0)[:, None, None] + np.zeros((32, 3, 4))
+    found = count_skills(line + 0.01 * np.random.default_rng(1).normal(size=line.shape))
+    assert found.separation > 100
+    scattered = np.random.default_rng(1).normal(size=(32, 1, 40)) + np.zeros((32, 3, 40))
+    assert count_skills(scattered).number == 1
     # Groups that an episode leaves as often as it keeps to them are none.
     assert count_skills(descriptions(5, 30, 12.0)).number == 1
-    with pytest.raises(MimicError, match="takes at least 3 of them, got 2"):
+    with pytest.raises(MimicError, match="takes at least 8 of them and 2 episodes"):
         count_skills(np.zeros((2, 1, 3)))
 
 

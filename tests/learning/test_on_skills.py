@@ -18,7 +18,7 @@ from mimic.envs.environment import quiet_task
 from mimic.evaluation.policies import open_policy, trained_task
 from mimic.learning.checkpoints import find_checkpoint
 from mimic.learning.loading import load_policy
-from mimic.learning.skills import SkilledPolicy, load_skills, whole_task, with_skills
+from mimic.learning.skills import SkilledPolicy, digest_of, load_skills, whole_task, with_skills
 from mimic.policy.observations import RobotState
 from mimic.policy.opener import find_policy, open_player
 from mimic.policy.player import PolicyPlayer
@@ -152,7 +152,17 @@ def test_a_run_on_skills_resumes_plays_exports_and_is_judged(
     run = tmp_path / "run"
     shutil.copytree(high, run)
     saved = json.loads((run / "config.json").read_text())["run"]["task"]["actions"]["skills"]
-    assert Path(saved["policy"]).is_file() and saved["digest"]
+    # The run has its skills with it, whatever becomes of theirs.
+    assert Path(saved["policy"]) == high / "skills.pt" and digest_of(run / "skills.pt")
+    obs = np.zeros((1, PolicyPlayer(run / "policy.onnx").contract.observation_size))
+    (high / "skills.pt").rename(high / "elsewhere.pt")
+    moved = open_player(find_policy(run, prefer="checkpoint"))
+    np.testing.assert_allclose(
+        moved.act(obs), PolicyPlayer(run / "policy.onnx").act(obs), atol=1e-5
+    )
+    with pytest.raises(MimicError, match="skills.pt"):
+        mimic(["train", "--resume", str(run), "--loop.iterations", "2"])
+    (high / "elsewhere.pt").rename(high / "skills.pt")
     assert mimic(["train", "--resume", str(run), "--loop.iterations", "2"]) == 0
     capsys.readouterr()
     assert mimic(["play", str(run)]) == 0
@@ -188,11 +198,11 @@ def test_different_skills_are_counted(
     low: Path, high: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = tmp_path / "told.json"
-    line = ["evaluate", str(low), "--episodes", "2", "--skill-draws", "4", "--json", str(told)]
+    line = ["evaluate", str(low), "--episodes", "2", "--skill-draws", "8", "--json", str(told)]
     assert mimic(line) == 0
     said = capsys.readouterr().out
-    assert "among 4 latents" in said and "gait/distance" in said
+    assert "among 8 latents" in said and "gait/distance" in said
     found = json.loads(told.read_text())["skills"]
-    assert len(found["groups"]) == 4 and 0 < found["length_s"] <= found["longest_s"] == 4.0
+    assert len(found["groups"]) == 8 and 0 < found["length_s"] <= found["longest_s"] == 4.0
     with pytest.raises(MimicError, match="task 'heading' commands no skill"):
-        mimic(["evaluate", str(high), "--episodes", "2", "--skill-draws", "4"])
+        mimic(["evaluate", str(high), "--episodes", "2", "--skill-draws", "8"])

@@ -20,6 +20,7 @@ from retarget.feet.contacts import FootContacts, detect_contacts, planted
 from retarget.feet.plan import plan_feet
 from retarget.feet.terrain import flattened, lowered, on_surface
 from retarget.objectives import Objective
+from retarget.objectives.coupling import coupled
 from retarget.person.calibration import CalibratedHuman, calibrate
 from retarget.person.fidelity import end_effector_figures
 from retarget.person.scaling import leg_scale, scaled_hips
@@ -27,6 +28,7 @@ from retarget.settings import RetargetSettings
 from retarget.solvers.per_frame.clip import solve_per_frame
 from retarget.solvers.whole_clip.clip import solve_whole_clip
 from retarget.solvers.whole_clip.obstacles import Obstacle
+from robots.constraints import CLOSED, off_limbs, satisfied
 from robots.frames import robot_frames
 from robots.kinematics import forward_kinematics
 from robots.robot import Robot
@@ -127,6 +129,7 @@ def _solve(
     frames = robot_frames(robot)
     if ground is None:
         ground = FLAT if source_ground is None else source_ground.scaled(leg_scale(person, frames))
+    objectives = [*objectives, *coupled(robot)]
     plan = on_surface(plan_feet(person, contacts), person, contacts, frames, ground)
     if settings.method == "whole-clip":
         qpos = solve_whole_clip(
@@ -138,6 +141,7 @@ def _solve(
             person, contacts, plan, robot, frames, settings.per_frame, settings.root, progress,
             extra=objectives,
         )  # fmt: skip
+    qpos, open_loops = _met(robot, qpos)
     body_pos, body_quat = forward_kinematics(robot, qpos[:, :3], qpos[:, 3:7], qpos[:, 7:])
     heights = sole_heights(robot, body_pos, body_quat, ground)
     shift = ground_shift(heights, plan.confidence > 0.9)
@@ -155,6 +159,10 @@ def _solve(
         soles=leg_scale(person, frames) * person.ball,
         ground=ground,
     )
+    if robot.model.neq:
+        quality["constraints"] = {
+            "max": float(open_loops.max()), "frame_rate": float((open_loops > CLOSED).mean())
+        }  # fmt: skip
     path = scaled_hips(person, frames, contacts.ground, plan.support)
     if source_ground is not None:
         person = calibrate(human)  # feet and hips as they are in the world
@@ -162,6 +170,13 @@ def _solve(
         robot, human, person, contacts.ground, body_pos, body_quat, path
     )
     return _Solved(qpos, body_pos, body_quat, contacts.confidence, quality, ground)
+
+
+def _met(robot: Robot, qpos: Array) -> tuple[Array, Array]:
+    """Poses that meet the robot's equalities, and the largest violation [T] that is left."""
+    key_points = [robot.model.body(name).id for name in robot.human_map.values()]
+    passive = off_limbs(robot.model, key_points) if robot.model.neq else []
+    return satisfied(robot.model, qpos, passive)
 
 
 def prepare(

@@ -149,6 +149,14 @@ def _one(
         done = retarget_clip(Job(clip, clip.stem), out, robot, work, read=read, progress=progress)
     motion, seconds = done.motion, done.seconds
     console.print(quality_table(motion.quality))
+    closed = motion.quality.get("constraints")
+    if closed:
+        style = "yellow" if closed["frame_rate"] else "none"
+        console.print(
+            f"  [{style}]gears and loops of the robot: open by {1000 * closed['max']:.2g} mm or "
+            f"mrad at most, by more than 1 in {100 * closed['frame_rate']:.1f} % of the frames"
+            f"[/{style}]"
+        )
     console.print(
         f"  wrote {markup(str(out))}: {motion.num_frames} frames at {motion.fps:g} fps in "
         f"{seconds:.1f} s ({motion.num_frames / seconds:.0f} frames/s)"

@@ -34,6 +34,7 @@ from retarget.streaming.settings import StreamSettings
 from retarget.streaming.skeleton import HumanFrame, Skeleton, with_frame
 from retarget.streaming.solver import LiveSolver
 from retarget.streaming.terrain import GroundBelow, relative, tilted
+from robots.constraints import off_limbs, satisfied
 from robots.frames import robot_frames
 from robots.robot import Robot
 from robots.segments import SIDES
@@ -97,6 +98,8 @@ class StreamingRetargeter:
         self.ground, self.source_ground = ground, source_ground
         self._feet = [robot.model.body(name).id for name in robot.feet]
         self._hips = [robot.model.body(robot.human_map[f"{side}_hip"]).id for side in SIDES]
+        points = [robot.model.body(name).id for name in robot.human_map.values()]
+        self._passive = off_limbs(robot.model, points)
         self._legs = self._whole.tree.moves[self._feet, 6:].any(axis=0)
         self._turns = np.stack([turn.T for turn in self.frames.foot_turns])
         joints = len(skeleton.joint_names)
@@ -166,6 +169,8 @@ class StreamingRetargeter:
             below=self._below, hips=self._pointing.data.xpos[self._hips] - self._pointing.qpos[:3],
         )  # fmt: skip
         qpos = self._solve(person, plan, root, target, limbs)
+        if self.robot.model.neq:
+            qpos = satisfied(self.robot.model, qpos[None], self._passive)[0][0]
         return RobotPose(
             qpos[:3].copy(), qpos[3:7].copy(), qpos[7:].copy(), plan.confidence[0].copy(), status
         )

@@ -14,6 +14,7 @@ import numpy as np
 from mimic_base.errors import RobotError
 from mimic_base.files import atomic_path, temporary_folder
 from robots.alone import keep_robot
+from robots.constraints import described, passive_hinges, satisfied
 from robots.derive.anatomy import Anatomy, Guess, joint_limits, subtree
 from robots.derive.facing import IDENTITY, Turn, find_turn, forward
 from robots.derive.limbs import find_anatomy
@@ -182,7 +183,8 @@ def derive(file: Path, name: str) -> Derived:
     reach = float(anatomy.data.xpos[leg.bodies[0]][2] - anatomy.data.xpos[leg.end][2])
     soles = [_sole(anatomy, points, k, reach) for k in (0, 1)]
     ranges = _ranges(anatomy)
-    pose = standing_pose(anatomy, (soles[0], soles[1]))
+    pose = _closed(model, standing_pose(anatomy, (soles[0], soles[1])))
+    anatomy.guesses.update(_constraints_guess(model))
     anatomy.guesses["pose"] = _pose_guess(anatomy, (soles[0], soles[1]), pose)
     anatomy.guesses["trunk"] = Guess(
         0.9 if anatomy.pelvis != anatomy.chest else 0.7,
@@ -247,6 +249,36 @@ def _sole(anatomy: Anatomy, points: dict, side: int, reach: float) -> Sole:
         forward=mat.T @ np.array([1.0, 0.0, 0.0]),
         guess=Guess(0.1, "the foot has no geometry: a foot of human proportions is assumed"),
     )
+
+
+def _closed(model: mujoco.MjModel, pose: dict[int, float]) -> dict[int, float]:
+    """The pose with gears and linkages met."""
+    if not model.neq:
+        return pose
+    qpos = np.array(model.qpos0)
+    for joint, value in pose.items():
+        qpos[model.jnt_qposadr[joint]] = value
+    closed, _ = satisfied(model, qpos[None], passive_hinges(model))
+    found = {j: round(float(closed[0, model.jnt_qposadr[j]]), 4) for j in range(1, model.njnt)}
+    return {joint: value for joint, value in found.items() if value}
+
+
+def _constraints_guess(model: mujoco.MjModel) -> dict[str, Guess]:
+    """What becomes of the model's equalities; loops are to be confirmed."""
+    coupled, others = described(model)
+    if not coupled and not others:
+        return {}
+    told = [*others, *coupled]
+    some = "; ".join(told[:4]) + (f"; and {len(told) - 4} more" if len(told) > 4 else "")
+    if not others:
+        return {"constraints": Guess(0.8, f"{some}: kept in simulation and in retargeting")}
+    return {
+        "constraints": Guess(
+            0.3,
+            f"{some}: kept in simulation; retargeting solves the limbs without them and then "
+            "closes them by the hinges that carry no key point",
+        )
+    }
 
 
 def _facing_guess(anatomy: Anatomy, turn: Turn) -> Guess:

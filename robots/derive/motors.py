@@ -9,12 +9,17 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from robots.constraints import passive_hinges
 from robots.derive.anatomy import Anatomy, Guess
 
 INERTIA_PER_TORQUE = 1.6e-4
 """kg m^2 per N m of peak torque: mean of the Unitree G1's leg and arm actuators."""
 ASSUMED_SPEED = 15.0
 """rad/s."""
+PASSIVE_EFFORT = 0.01
+"""N m, of hinges that something else moves: a motor has to have some."""
+PASSIVE_ARMATURE = 1e-4
+"""kg m^2."""
 _SHARE = {"leg": 0.5, "ankle": 0.2, "other": 0.1}
 """Torque as a share of weight times leg length where nothing is said; about known robots'."""
 
@@ -39,13 +44,21 @@ def find_motors(anatomy: Anatomy, file: Path) -> dict[int, MotorGuess]:
     ]
     efforts = {j: _effort(anatomy, j, stated) for j in joints}
     armatures = {j: float(model.dof_armature[model.jnt_dofadr[j]]) for j in joints}
-    spread = max(e for e, _ in efforts.values()) / min(e for e, _ in efforts.values())
+    passive = set(passive_hinges(model))
+    driven = [e for j, (e, _) in efforts.items() if j not in passive] or [1.0]
+    spread = max(driven) / min(driven)
     placeholder = len(set(armatures.values())) == 1 and spread >= 2.0
     result = {}
     for joint in joints:
         effort, effort_guess = efforts[joint]
+        if joint in passive:
+            effort = min(effort, PASSIVE_EFFORT)
+            effort_guess = Guess(0.5, "moved by a gear or linkage: nearly free")
         given = armatures[joint]
-        if given > 0 and not placeholder:
+        if joint in passive:
+            armature = given if given > 0 else PASSIVE_ARMATURE
+            why = Guess(0.5, "moved by a gear or linkage")
+        elif given > 0 and not placeholder:
             armature, why = given, Guess(0.9, "armature of the file")
         else:
             armature = float(f"{INERTIA_PER_TORQUE * effort:.4g}")

@@ -8,8 +8,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from mimic_base.errors import input_error
+from mimic_base.errors import InputError, input_error
 from mimic_base.limits import check_limit, limit, over_limit
+from mimic_base.text_files import decoded
 
 _LONG_NUMBER = re.compile(r"[0-9]{19}")
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
@@ -24,7 +25,8 @@ def parse_json(
 
     Args:
         where: the file, or the file and the place in it, for errors.
-        text: UTF-8. nan: whether the words NaN and Infinity are numbers, which JSON does not have.
+        text: of any usual encoding.
+        nan: whether the words NaN and Infinity are numbers, which JSON does not have.
         rule: what to say of a text that is no JSON.
 
     Raises `InputError` for what is no JSON, is nested deeper than the limit ``depth``, has more
@@ -41,7 +43,7 @@ def parse_json(
 
     try:
         if isinstance(text, bytes):
-            text = text.decode("utf-8-sig")
+            text = decoded(where, text)
         options: dict[str, Any] = {} if nan else {"parse_constant": no_number}
         if _LONG_NUMBER.search(text):
             options["parse_int"] = whole
@@ -50,6 +52,8 @@ def parse_json(
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
         raise over_limit(where, "depth", None, "the nesting of this JSON") from error
+    except InputError:
+        raise
     except UnicodeEncodeError as error:
         raise input_error(where, f"{rule}: a text holds half a character") from error
     except ValueError as error:

@@ -15,6 +15,8 @@ from mimic_base.limits import check_limit, limit
 
 _PIECE = 1 << 20
 """Bytes that are read at a time of what is larger than it says."""
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How the file begins that Git leaves in place of a large one."""
 _SPECIAL = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -34,12 +36,16 @@ def real_path(path: Path | str) -> Path:
 def check_ordinary(path: Path | str) -> None:
     """Refuse (`InputError`) a pipe, a socket and a device: reading one may never end.
 
-    What is absent, or a folder, is not told here.
+    So is what Git LFS leaves in place of a file that was not downloaded. What is absent, or a
+    folder, is not told here.
     """
     try:
-        mode = os.stat(path).st_mode
+        state = os.stat(path)
+        mode = state.st_mode
     except (OSError, ValueError):  # opening it tells
         return
+    if stat.S_ISREG(mode) and len(_POINTER) < state.st_size <= 1024:
+        check_no_pointer(path)
     for is_kind, name in _SPECIAL:
         if is_kind(mode):
             raise input_error(
@@ -48,6 +54,21 @@ def check_ordinary(path: Path | str) -> None:
                 found=name,
                 fix="copy its content into a file and name that",
             )
+
+
+def check_no_pointer(path: Path | str) -> None:
+    """Refuse (`InputError`) a pointer of Git LFS: the file itself was not downloaded."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(len(_POINTER))
+    except OSError:  # opening it tells
+        return
+    if head == _POINTER:
+        raise input_error(
+            path,
+            "a Git LFS pointer, not the file itself",
+            fix="fetch the file where the repository was cloned: git lfs pull",
+        )
 
 
 @contextmanager

@@ -35,12 +35,20 @@ from mimic_base.json_text import parse_json
 from mimic_base.limits import limit
 from mimic_base.numpy_files import NotPlain, npy_array, npy_shape
 from mimic_base.reading import read_bounded
+from mimic_base.text_files import decoded
 
 if TYPE_CHECKING:
     from motions.robot.motion import RobotMotion
 
 MANIFESTS = (".jsonl", ".csv")
 """File name endings of manifests."""
+_CLIP = ("a person's motion", "python -m retarget {} --robot unitree_g1 --out FOLDER")
+_FOREIGN = ("another program's file", "python -m retarget.convert {} --out FOLDER")
+_OTHERS = {
+    **dict.fromkeys((".bvh", ".fbx", ".c3d", ".amc"), _CLIP),
+    **dict.fromkeys((".pkl", ".pickle"), _FOREIGN),
+}
+"""Files that no training reads, by their ending: what they are and the command that helps."""
 PACK = ".pack"
 """File name ending of packs (`motions.robot.pack`)."""
 _HEAD_BYTES = 1 << 16
@@ -175,6 +183,12 @@ def _expand(path: MotionPath) -> Iterator[MotionFile]:
             f"motion file '{path}' does not exist; make one with "
             "'mimic retarget CLIP --robot unitree_g1 --out DIR'"
         )
+    if (kind := _OTHERS.get(path.suffix.lower())) is not None:
+        what, command = kind
+        raise input_error(
+            path, f"{what}, not a motion file of this program",
+            fix=f"make one first: {command.format(path)}, then name the .npz in FOLDER",
+        )  # fmt: skip
     yield MotionFile(path=path)
 
 
@@ -196,9 +210,7 @@ def read_manifest(path: Path | str, *, split: str | None = None) -> list[MotionF
     """
     path = Path(path)
     try:
-        content = read_bounded(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise input_error(path, "a manifest is text", found=str(error)) from error
+        content = decoded(path, read_bounded(path))
     except FileNotFoundError as error:
         raise input_error(path, "no such manifest") from error
     rows = _csv_rows(path, content) if path.suffix.lower() == ".csv" else _json_rows(path, content)
@@ -238,6 +250,12 @@ def _csv_rows(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _table_rows(path: Path, table: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     if "file" not in (table.fieldnames or ()):
+        if _is_motion_table(table.fieldnames or ()):
+            raise input_error(
+                path, "a table of a robot's motion, not a motion file of this program",
+                fix=f"convert it first: python -m retarget.convert {path} --out FOLDER "
+                "(--robot NAME where it is not the G1), then train on the .npz in FOLDER",
+            )  # fmt: skip
         raise input_error(
             path, "the first line must head the columns", found=", ".join(table.fieldnames or ()),
             expected=", ".join(_KEYS),
@@ -252,6 +270,19 @@ def _table_rows(path: Path, table: csv.DictReader[str]) -> Iterator[tuple[int, d
             with suppress(ValueError, KeyError):
                 row[key] = float(row[key])
         yield table.line_num, row
+
+
+def _is_motion_table(cells: Sequence[str]) -> bool:
+    """Whether the first line of a csv is a robot's motion: numbers, or BONES-SEED's names."""
+    return len(cells) >= 8 and (all(map(_reads_as_number, cells)) or "root_translateX" in cells)
+
+
+def _reads_as_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _clip(manifest: Path, line: int, values: dict[str, Any]) -> MotionFile:

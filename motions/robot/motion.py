@@ -525,7 +525,8 @@ def _read_fields(
             raise input_error(
                 path,
                 f"the file carries no {key}, and columns without names may be in any order",
-                fix="retarget the clip again, or say the order: "
+                fix=f"python -m retarget.convert {path} --out FOLDER names them, if the robot is "
+                "the G1 (else --robot NAME), or in Python: "
                 "RobotMotion.load(path, joint_names=..., body_names=...)",
             )
         found = given if given is not None else data[key].reshape(-1).tolist()

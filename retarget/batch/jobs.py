@@ -13,6 +13,7 @@ from mimic_base.files import is_hidden
 from mimic_base.json_text import parse_json
 from mimic_base.reading import read_bounded
 from mimic_base.text import is_file_path
+from mimic_base.text_files import decoded
 from motions.human.readers import EXTENSIONS, is_human_clip
 
 _GROUNDS = ("ground", "source_ground")
@@ -83,11 +84,9 @@ def read_manifest(path: Path) -> list[Job]:
         InputError: the manifest is absent or a line of it cannot be used.
     """
     try:
-        text = read_bounded(path).decode("utf-8")
+        text = decoded(path, read_bounded(path))
     except OSError as error:
         raise input_error(path, f"cannot read the manifest: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise input_error(path, "the manifest is not text in UTF-8") from error
     jobs = []
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()

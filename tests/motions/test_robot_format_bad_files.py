@@ -128,12 +128,30 @@ def test_signs_of_quaternions_that_flip_are_put_right(tmp_path: Path) -> None:
     assert (np.sum(found.root_quat[1:] * found.root_quat[:-1], axis=1) > 0.9).all()
 
 
-def test_a_csv_with_semicolons_says_what_separates(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = file_of(walk(), tmp_path, "unitree-csv")
-    path.write_text(path.read_text().replace(",", ";"))
-    assert "by commas" in refusal(path, capsys=capsys)
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", ";").replace(".", ","),
+        lambda text: text.replace(",", "\t").replace(".", ","),
+        lambda text: text.replace(",", ", "),
+        lambda text: text.replace(",", "  ").replace(".", ",").replace("\n", "\r\n"),
+    ],
+    ids=["semicolons", "semicolons, decimal commas", "tabs, decimal commas", "spaced", "spaces"],
+)
+def test_separators_and_decimal_commas_of_a_csv(spelled: Any, tmp_path: Path) -> None:
+    motion = walk()
+    path = file_of(motion, tmp_path, "unitree-csv")
+    path.write_text(spelled(path.read_text()), newline="")
+    assert_same(read_robot_trajectory(path), motion)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_unicode_of_a_csv(encoding: str, tmp_path: Path) -> None:
+    motion = walk()
+    path = file_of(motion, tmp_path, "unitree-csv")
+    path.write_text(path.read_text(), encoding=encoding)
+    assert_same(read_robot_trajectory(path), motion)
 
 
 @pytest.mark.parametrize("options", [(), ("--format", "mjlab")])

@@ -41,6 +41,10 @@ _LONGEST_HEAD, _LINES = 100_000, 4096
 _PLAIN = re.compile(rb"[\t -~]*\r?\n?")
 _FRAMES = re.compile(r"\s*frames:\s*(\d{1,9})\s*", re.IGNORECASE)
 _FRAME_TIME = re.compile(r"\s*frame time:\s*([0-9.eE+-]{1,40})\s*", re.IGNORECASE)
+_SAYS = re.compile(
+    r"\s*frames?(?P<time>\s*_?time)?\s*(?:\([^)]*\))?\s*[:=]?\s*(?P<value>\S*?)\s*", re.IGNORECASE
+)
+"""The two lines before the frames, however spelled: ``Frames:30``, ``FrameTime = 0.01``."""
 _MOST_CHANNELS = 9
 """Channels of a joint; some exporters repeat its rotations."""
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
@@ -280,18 +284,18 @@ def _parse_motion(
             values = _plain_table(lines[index:], declared, len(columns))
             if values is not None:
                 break
-        key = words[0].lower()
-        if declared is None and key in ("frames:", "frames"):
-            declared = whole(words[-1])
+        said = None if rows else _SAYS.fullmatch(lines[index])
+        if said is not None and declared is None and not said["time"]:
+            declared = whole(said["value"])
             if declared is None:
                 raise input_error(
-                    f"{path}:{index + 1}", "a number of frames is expected", found=words[-1]
+                    f"{path}:{index + 1}", "a number of frames is expected", found=said["value"]
                 )
             check_limit(f"{path}:{index + 1}", "frames", declared, "the number of frames")
-        elif frame_time is None and key == "frame":
-            frame_time = number(path, index + 1, words[-1])
+        elif said is not None and frame_time is None and said["time"]:
+            frame_time = number(path, index + 1, said["value"])
         else:
-            rows.append(words)
+            rows.append(_points(words) if "," in lines[index] else words)
             row_lines.append(index + 1)
     if declared is None:
         raise input_error(path, "MOTION has no line 'Frames: N'")
@@ -329,6 +333,11 @@ def _parse_motion(
             fix="repair or cut the clip before that frame",
         )
     return values, fps, notes
+
+
+def _points(words: list[str]) -> list[str]:
+    """Numbers that have a comma for their point, with one."""
+    return [w.replace(",", ".") if w.count(",") == 1 and "." not in w else w for w in words]
 
 
 def _plain_table(lines: list[str], frames: int, columns: int) -> Array | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from mimic_base.reading import opened, read_bounded
 from mimic_base.resample import GREATEST_FPS, LEAST_FPS, check_fps
 from mimic_base.rotations import norm, quat_conj, quat_log, quat_mul
 from mimic_base.stretches import by_stretches
+from mimic_base.text_files import decoded
 
 Array = NDArray[Any]
 
@@ -113,12 +113,8 @@ def read_text(path: Path) -> str:
 
 
 def text_of(path: Path, data: bytes) -> str:
-    """`data` as text: UTF-8, or UTF-16 that says so; `InputError` when it is binary."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace")
-    if b"\0" in data[:4096]:
-        raise input_error(path, "a text file is expected, this one is binary")
-    return data.decode("utf-8-sig", errors="replace")
+    """`data` as text of any usual encoding; `InputError` when it is binary."""
+    return decoded(path, data)
 
 
 def check_unique(path: Path, names: list[str]) -> None:
@@ -134,9 +130,9 @@ def check_unique(path: Path, names: list[str]) -> None:
 
 
 def number(path: Path, line: int, text: str) -> float:
-    """`text` as a float, or an `InputError` that names the line."""
+    """`text` as a float, a comma for a point too, or an `InputError` that names the line."""
     try:
-        return float(text)
+        return float(text.replace(",", ".") if text.count(",") == 1 else text)
     except ValueError:
         raise not_a_number(path, line, text) from None
 

@@ -146,6 +146,8 @@ def convert(options: ConvertOptions) -> int:
     columns = parse_joint_order(options.output_joint_order)
     files = find_motion_files(options.files)
     robot = None if options.robot is None else load_robot(options.robot)
+    if robot is not None:
+        reading = replace(reading, robot=robot.name, robot_joints=tuple(robot.joint_names))
     suffix = ".npz" if to == "robot-motion" else find_format(to).extensions[0]
 
     def one(path: Path, name: str) -> None:

@@ -12,11 +12,12 @@ from mimic_base.numpy_files import load_npz
 from mimic_base.pickle_data import load_pickle
 from mimic_base.reading import read_bounded
 from motions.robot.formats.consistency import proven_order
-from motions.robot.formats.content import read_table
+from motions.robot.formats.content import read_csv_content
 from motions.robot.formats.format import Format
 from motions.robot.formats.formats import FORMATS
 from motions.robot.formats.layouts.csv_tables import read_csv
 from motions.robot.formats.layouts.motion_npz import read_motion_npz
+from motions.robot.formats.orders import JOINT_ORDERS
 from motions.robot.formats.quaternions import Order, gather_evidence, reorder
 from motions.robot.formats.raw import check_sound, names, text
 from motions.robot.formats.trajectory import TRAJECTORY_SCHEMAS
@@ -42,6 +43,10 @@ class ReadOptions:
     fps: float | None = None
     joint_order: tuple[str, ...] | None = None
     quaternion_order: Order | None = None
+    robot: str = ""
+    """The robot that the user names."""
+    robot_joints: tuple[str, ...] = ()
+    """Its joints: columns without names are these where the format declares none for this robot."""
 
 
 def read_content(path: Path, form: Format | None = None) -> dict[str, Any]:
@@ -65,7 +70,7 @@ def read_content(path: Path, form: Format | None = None) -> dict[str, Any]:
             else None,
         )
     if suffix == ".csv":
-        return {"table": read_table(path)}
+        return read_csv_content(path)
     if suffix in (".pkl", ".pickle"):
         content = _read_pickle(path)
         if not isinstance(content, dict):
@@ -111,6 +116,14 @@ def detect_format(path: Path, data: dict[str, Any], options: ReadOptions) -> For
         )
     if sure:
         return sure[0]
+    if "columns" in data:
+        raise input_error(
+            path,
+            "the heading names columns of no known format",
+            found=", ".join(data["columns"][:8]) + ", ...",
+            expected="root_translateX, ..., root_rotateX, ..., NAME_dof (csv of BONES-SEED)",
+            fix="take the heading out if the rest is root x y z, quaternion, joint angles in rad",
+        )
     if "table" in data:
         return _which_csv(path, data, options)
     if "joint_pos" not in data or "body_pos_w" not in data:
@@ -153,6 +166,8 @@ def _which_csv(path: Path, data: dict[str, Any], options: ReadOptions) -> Format
     order = options.quaternion_order
     if order is None:
         order = gather_evidence(raw.root_rot).verdict
+    if order is None and raw.joint_pos.shape[1] != len(JOINT_ORDERS["g1-29"]):
+        return FORMATS["unitree-csv"]  # Kimodo writes one robot only
     if order is None:
         raise input_error(
             path,

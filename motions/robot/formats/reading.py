@@ -192,6 +192,10 @@ def _joint_names(
         _fits(where, columns, raw.joint_names, "the file's joint_names")
         return raw.joint_names, "", ""
     known = [name for name in form.joint_orders if len(JOINT_ORDERS[name]) == columns]
+    of_robot = not options.robot or any(ROBOT_OF_ORDER[name] == options.robot for name in known)
+    if not of_robot and columns == len(options.robot_joints):
+        remark = f"joint columns in the order of {options.robot}'s joints (the file has no names)"
+        return options.robot_joints, remark, options.robot
     if not known:
         declared = " or ".join(f"{len(JOINT_ORDERS[n])} ({n})" for n in form.joint_orders)
         raise input_error(
@@ -199,7 +203,9 @@ def _joint_names(
             "the number of joints is not one that this format declares an order for",
             found=f"{columns} joint columns without names",
             expected=declared or "joint_names in the file",
-            fix="say what the columns are with --joint-order NAME,NAME,...",
+            fix="say whose they are with --robot NAME"
+            + (f" ({options.robot} has {len(options.robot_joints)})" if options.robot else "")
+            + ", or what the columns are with --joint-order NAME,NAME,...",
         )
     order = known[0]
     joints = JOINT_ORDERS[order]

@@ -65,6 +65,6 @@ FORMATS = (
         joint_orders=("g1-29", "g1-23"),
         read=read_gmr,
         write=write_gmr,
-        recognise=has("root_rot"),
+        recognise=has("root_pos", "root_rot"),
     ),
 )

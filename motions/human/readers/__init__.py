@@ -15,7 +15,9 @@ from motions.human.motion import HumanMotion
 from motions.human.readers.arrays import ROBOT_MOTION
 from motions.human.readers.assemble import assemble
 from motions.human.readers.raw import (
+    GREATEST_FOV,
     GREATEST_PERSON,
+    LEAST_FOV,
     LEAST_PERSON,
     ReadOptions,
     read_bytes,
@@ -47,6 +49,7 @@ def read_human_motion(
     layout: str | None = None,
     body_models: Path | str | None = None,
     height: float | None = None,
+    fov: float | None = None,
     reader: str | None = None,
 ) -> HumanMotion:
     """Read a human clip of any supported format into metres and a z-up world.
@@ -57,8 +60,10 @@ def read_human_motion(
     frames to leave out at the start (0 keeps all), `fps` the file's frame rate, `layout` the joint
     order of an array without names (see `motions.human.skeletons.layouts`). SMPL-family clips look
     for licensed body models in `body_models`; `height` m is the person's, for files that tell only
-    the pose (SMPL parameters, video landmarks) and for those whose unit is unknown. `reader` names
-    the reader, one of `READERS` or a `Reader` of one's own as ``package.module:NAME``.
+    the pose (SMPL parameters, video landmarks) and for those whose unit is unknown; `fov` is the
+    camera's angle of view over the picture's longer side, degrees, for landmarks with pixels.
+    `reader` names the reader, one of `READERS` or a `Reader` of one's own as
+    ``package.module:NAME``.
 
     Raises `InputError`, one line, for everything that makes the file unusable.
     """
@@ -67,11 +72,19 @@ def read_human_motion(
         fps = check_fps(fps, f"{path}: --source-fps")
     if height is not None and not LEAST_PERSON <= height <= GREATEST_PERSON:
         raise input_error(None, "--height must be a person's, in metres", found=f"{height:g}")
+    if fov is not None and not LEAST_FOV <= fov <= GREATEST_FOV:
+        raise input_error(
+            None,
+            "--fov must be a camera's angle of view, in degrees",
+            found=f"{fov:g}",
+            expected=f"{LEAST_FOV:g} to {GREATEST_FOV:g}",
+        )
     options = ReadOptions(
         fps=fps,
         layout=layout,
         body_models=None if body_models is None else Path(body_models),
         height=height,
+        fov=fov,
     )
     with about(path), guarded(path, "motion"):
         # The clip as read gets no name here: once `assemble` has made something of it, it may go.

@@ -15,15 +15,20 @@ from motions.human.motion import SIDES, body_height
 from motions.human.readers.arrays import UNNAMED, numbers, stated_fps
 from motions.human.readers.footing import CONTACT_HEIGHT, fixed_bones, walk_on_ground
 from motions.human.readers.raw import RawClip, ReadOptions, need_fps
+from motions.human.video.body import POINTS
+from motions.human.video.fit import Camera, fit_clip
 
 Array = NDArray[Any]
 
 LANDMARKS = 33
 LAYOUT = "blazepose33"
 _KEY = "world_landmarks"
+_PIXELS = "image_landmarks_px"
 _JITTER_HZ = 5.0
 """Cut-off of the zero-phase filter, Hz: human movement is below it, the estimator's noise above."""
 _LONGEST_GAP_S = 0.5
+_FOLLOWED_M_S = 0.4
+_PACE_S = 1.5
 _LEAST_VISIBLE = 0.5
 
 # Index of the left landmark, the right one follows it.
@@ -60,9 +65,12 @@ def is_landmarks(keys: Mapping[Any, Any], options: ReadOptions) -> bool:
 def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) -> RawClip:
     """A clip from MediaPipe's world landmarks, [T, 33, 3] m: hip-centred, y down, camera axes.
 
-    The camera is taken for level. Short gaps are filled, the landmarks filtered without delay,
-    bones made constant in length and alike on both sides, and the way of the body over the ground
-    is recovered from what stands on it (see `footing.walk_on_ground`): landmarks have none.
+    Where the file also says which pixels they are (`image_landmarks_px` [T, 33, 2 or 3], `width`,
+    `height`), a fit of the whole clip to these tells the way of the body, its jumps and the
+    ground. Otherwise the camera is taken for level. Short gaps are filled, the landmarks filtered
+    without delay, bones made constant in length and alike on both sides, and the way of the body
+    over the ground is recovered from what stands on it (see `footing.walk_on_ground`): landmarks
+    have none.
     """
     key = _KEY if _KEY in keys else next(iter(keys))
     points = numbers(path, key, keys[key])
@@ -77,7 +85,9 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
     seen: Array = np.asarray(np.isfinite(points[..., :3]).all(axis=(1, 2)))
     if "detected" in keys and np.shape(keys["detected"]) == seen.shape:
         seen = seen & np.asarray(keys["detected"], bool)
-    points, first, filled = _without_gaps(path, points[..., :3], seen, fps)
+    points = points[..., :3]
+    place = _pixels(path, keys, points, seen)
+    points, first, filled = _without_gaps(path, points, seen, fps)
     warnings: list[str] = []
     if first or len(points) < len(seen):
         warnings.append(
@@ -87,14 +97,18 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
     if 0.45 * fps <= _JITTER_HZ:
         warnings.append(f"{fps:g} fps is too slow to filter jitter at {_JITTER_HZ:g} Hz")
     warnings += _unseen(keys)
-    # Camera axes (x right, y down, z away) to y up: half a turn about x.
-    points = low_pass(points * np.array([1.0, -1.0, -1.0]), fps, _JITTER_HZ)
-    names, parents, pos = _joints(points)
-    pos = fixed_bones(pos, parents, names)
-    if options.height is not None:
-        roles = {n: i for i, n in enumerate(names)}
-        pos = pos * (options.height / body_height(pos, roles))
-    pos = walk_on_ground(pos, fps)
+    if place is not None:
+        kept = slice(first, first + len(points))
+        shown = (points, place[0][kept], place[1][kept])
+        clip = _fitted(path, shown, place[2:], fps, options, warnings, filled)
+        walked, seen_to_move = _pace(_walked(points, fps, options)[2], fps), _pace(clip.pos, fps)
+        if walked - seen_to_move < _FOLLOWED_M_S or seen_to_move > 0.5 * walked:
+            return clip
+        warnings.append(
+            f"the feet walk at {walked:.1f} m/s, the picture shows {seen_to_move:.1f} m/s: the "
+            "camera follows (or there is a treadmill), so the pixels are not used"
+        )
+    names, parents, pos = _walked(points, fps, options)
     return RawClip(
         path=path,
         format="BlazePose world landmarks",
@@ -117,6 +131,99 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
     )
 
 
+def _walked(
+    points: Array, fps: float, options: ReadOptions
+) -> tuple[tuple[str, ...], tuple[int, ...], Array]:
+    """Names, parents and positions [T, J, 3] whose way is told by the feet that stand."""
+    # Camera axes (x right, y down, z away) to y up: half a turn about x.
+    points = low_pass(points * np.array([1.0, -1.0, -1.0]), fps, _JITTER_HZ)
+    names, parents, pos = _joints(points)
+    pos = fixed_bones(pos, parents, names)
+    if options.height is not None:
+        roles = {n: i for i, n in enumerate(names)}
+        pos = pos * (options.height / body_height(pos, roles))
+    return names, parents, walk_on_ground(pos, fps)
+
+
+def _pace(pos: Array, fps: float) -> float:
+    """Median speed of the first joint over the ground, taken over 1.5 s, m/s."""
+    frames = min(len(pos) - 1, max(1, round(_PACE_S * fps)))
+    way = pos[frames:, 0] - pos[:-frames, 0]
+    return float(np.median(np.hypot(way[:, 0], way[:, 2]))) * fps / frames
+
+
+def _pixels(
+    path: Path, keys: Mapping[Any, Any], points: Array, seen: Array
+) -> tuple[Array, Array, int, int] | None:
+    """Pixels [T, 33, 2], confidence [T, 33], width and height of the picture; None without."""
+    if not {_PIXELS, "width", "height"} <= set(keys):
+        return None
+    pixels = numbers(path, _PIXELS, keys[_PIXELS])
+    if pixels.shape[:2] != points.shape[:2] or pixels.ndim != 3 or pixels.shape[2] < 2:
+        raise input_error(
+            path,
+            f"{_PIXELS} must have a row for each of the {_KEY}",
+            found=f"shape {list(pixels.shape)}",
+            expected=f"[{len(points)}, {LANDMARKS}, 2 or 3]",
+        )
+    size = []
+    for key in ("width", "height"):
+        value = numbers(path, key, keys[key])
+        if value.size != 1 or not 16 <= value.ravel()[0] <= 65536:
+            raise input_error(
+                path, f"{key} must be the picture's, in pixels", found=str(value.ravel()[:1])
+            )
+        size.append(int(value.ravel()[0]))
+    pixels = pixels[..., :2]
+    told = np.asarray(keys.get("visibility", np.ones(points.shape[:2])))
+    fits = told.shape == points.shape[:2] and told.dtype.kind in "fiub"
+    told = told if fits else np.ones(points.shape[:2])
+    good = seen & np.isfinite(pixels).all(axis=(1, 2))
+    confidence = np.clip(np.nan_to_num(told.astype(float)), 0.0, 1.0) * good[:, None]
+    return np.where(good[:, None, None], pixels, 0.0), confidence, *size
+
+
+def _fitted(
+    path: Path,
+    shown: tuple[Array, Array, Array],
+    size: tuple[int, int],
+    fps: float,
+    options: ReadOptions,
+    warnings: list[str],
+    filled: int,
+) -> RawClip:
+    """The clip of landmarks whose place in the picture is known (see `motions.human.video`)."""
+    camera = Camera.of(*size, options.fov)
+    fit = fit_clip(*shown, fps, camera)
+    names, parents, pos = _tree({name: fit.pos[:, i] for i, name in enumerate(POINTS)})
+    pos = fixed_bones(pos, parents, names)
+    if options.height is not None:
+        roles = {n: i for i, n in enumerate(names)}
+        pos = pos * (options.height / body_height(pos, roles))
+    told = "guessed; say it: --fov DEGREES" if camera.guessed else "as given"
+    return RawClip(
+        path=path,
+        format="BlazePose landmarks with pixels",
+        fps=fps,
+        joint_names=names,
+        parents=parents,
+        pos=pos,
+        unit=1.0,
+        sized=options.height is not None,
+        up="y",
+        family="BlazePose",
+        report={
+            "filled_frames": filled,
+            "translation": "whole-clip fit to the landmarks' pixels",
+            "focal_px": round(camera.focal, 1),
+            "fov": told,
+            "camera": f"still, looking down {fit.tilt_deg:.1f} degrees on the ground found",
+            "pixel_error_median": round(fit.pixel_error, 2),
+            "warnings": warnings,
+        },
+    )
+
+
 def _joints(points: Array) -> tuple[tuple[str, ...], tuple[int, ...], Array]:
     """Joint names, parents and positions [T, J, 3] from landmarks [T, 33, 3]."""
     at: dict[str, Array] = {}
@@ -125,7 +232,13 @@ def _joints(points: Array) -> tuple[tuple[str, ...], tuple[int, ...], Array]:
             at[f"{side}_{part}"] = points[:, index + offset]
     for side in SIDES:
         at[f"{side}_hand"] = 0.5 * (at[f"{side}_index"] + at[f"{side}_pinky"])
-    for name, part in (("pelvis", "hip"), ("chest", "shoulder"), ("head", "ear")):
+    at["head"] = 0.5 * (at["left_ear"] + at["right_ear"])
+    return _tree(at)
+
+
+def _tree(at: dict[str, Array]) -> tuple[tuple[str, ...], tuple[int, ...], Array]:
+    """The same from the limbs' points and the head, each [T, 3]."""
+    for name, part in (("pelvis", "hip"), ("chest", "shoulder")):
         at[name] = 0.5 * (at[f"left_{part}"] + at[f"right_{part}"])
     tree = [*_MIDDLE]
     for side in SIDES:

@@ -21,6 +21,8 @@ Array = NDArray[Any]
 
 LEAST_PERSON, GREATEST_PERSON = 0.3, 3.0
 """Standing heights that an option may ask for, m."""
+LEAST_FOV, GREATEST_FOV = 5.0, 150.0
+"""Angles of view that an option may ask for, degrees."""
 _DIGITS = 18
 SAY_FPS = "say it: --source-fps 30 (fps=30 in Python)"
 
@@ -77,6 +79,8 @@ class ReadOptions:
     """Folder of licensed SMPL-family body models."""
     height: float | None = None
     """Standing height of the person, m."""
+    fov: float | None = None
+    """The camera's angle of view over the longer side of the picture, degrees."""
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:

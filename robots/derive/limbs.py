@@ -65,23 +65,18 @@ def find_anatomy(
             f"{what}: no legs: no pair of limbs with three hinges or more reaches below the root "
             f"'{model.body(1).name}' at the zero pose"
         )
+    rest = [pair for pair in ranked[1:] if _depth(model, pair[0]) >= 2]
+    _check_two_legs(model, data, lowest, leg, rest, what)
     feet = fixed_feet(model, data, leg)
     if feet:
         points = {**points, **body_points(model, data, feet)}
     left_leg = find_leg(model, data, points, leg[0], what)
-    rest = [pair for pair in ranked[1:] if _depth(model, pair[0]) >= 2]
     if not rest:
         raise RobotError(
             f"{what}: no arms: no second pair of limbs with two hinges or more; a human's motion "
             "needs shoulders and elbows to go to"
         )
     arm = max(rest, key=lambda pair: float(model.body_subtreemass[pair[0]]))
-    height = float(data.xpos[left_leg.bodies[0]][2]) - lowest[leg[0]]
-    if lowest[arm[0]] - lowest[leg[0]] < 0.15 * height:
-        raise RobotError(
-            f"{what}: four legs and no arms: the limbs that begin with '{model.body(arm[0]).name}' "
-            f"reach as low as those that begin with '{model.body(leg[0]).name}'"
-        )
     left_arm, elbow = _arm(model, data, points, arm[0])
     arms = (left_arm, _mirrored(model, left_arm, partner, data, what))
     legs = (left_leg, _mirrored(model, left_leg, partner, data, what))
@@ -98,6 +93,28 @@ def find_anatomy(
         guesses=guesses,
         points=points,
     )
+
+
+def _check_two_legs(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    lowest: dict[int, float],
+    leg: tuple[int, int],
+    rest: list[tuple[int, int]],
+    what: str,
+) -> None:
+    """Refuse a model whose next pair of limbs, the heaviest, stands on the ground as well."""
+    if not rest:
+        return
+    arm = max(rest, key=lambda pair: float(model.body_subtreemass[pair[0]]))
+    first = first_hinge(model, leg[0])
+    height = float(data.xpos[leg[0] if first is None else first][2]) - lowest[leg[0]]
+    if lowest[arm[0]] - lowest[leg[0]] < 0.15 * height:
+        raise RobotError(
+            f"{what}: four legs and no arms: the limbs that begin with '{model.body(arm[0]).name}' "
+            f"reach as low as those that begin with '{model.body(leg[0]).name}'; a human's motion "
+            "needs two legs and two arms"
+        )
 
 
 def _limbs(

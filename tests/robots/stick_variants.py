@@ -60,3 +60,19 @@ def unseen() -> str:
         '<visual><geometry><mesh filename="gone/part.stl"/></geometry></visual>',
         urdf(),
     )
+
+
+def four_legged() -> str:
+    """The robot with its arms ahead of the legs, and as long."""
+    text = urdf()
+    for name, y in (("part_30", 0.1), ("part_40", -0.1)):
+        text = re.sub(
+            rf'(<child link="{name}"/><origin xyz=")[^"]+"', rf'\g<1>0.5 {y} -0.13"', text
+        )
+    for name in ("part_33", "part_43"):
+        text = re.sub(rf'(<child link="{name}"/><origin xyz=")[^"]+"', r'\g<1>0 0 -0.4"', text)
+        text = re.sub(
+            rf'(<link name="{name}">.*?<box size=")[^"]+(")', r"\g<1>0.05 0.05 0.9\2", text,
+            flags=re.S,
+        )  # fmt: skip
+    return text

@@ -181,3 +181,8 @@ def test_split_evidence_asks_to_be_confirmed(
     assert run(["robots", "add", str(file), "--out", str(toml), "--confirm"]) == 0
     assert "elbows [0." in capsys.readouterr().out
     assert any("elbows" in doubt for doubt in robots.load(toml).doubts)
+
+
+def test_four_legs_are_called_so(tmp_path: Path) -> None:
+    with pytest.raises(robots.RobotError, match="four legs and no arms: .*two legs and two arms"):
+        added(variants.four_legged(), tmp_path)

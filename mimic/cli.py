@@ -59,6 +59,7 @@ MOTIONS = Group(
         "pack": Command("motions.robot.sets_cli:pack", "a set as one memory-mapped file"),
         "split": Command("motions.robot.sets_cli:split", "a manifest: train, validation, test"),
         "fetch": Command("motions.human.fetch.cli:main", "get human clips from their owners"),
+        "from-video": Command("motions.human.video.cli:main", "a person's landmarks in a video"),
         "demo": Command("motions.demo:main", "write the generated human clips"),
     },
     default="show",

@@ -198,7 +198,7 @@ def test_every_module_of_the_folders_declares_what_it_should() -> None:
         assert all(isinstance(form, Format) for form in forms)
     assert next(iter(FORMATS)) == "robot-motion"
     found = found_in(readers_package, "READER")
-    assert set(found) == {"amc", "bvh", "c3d", "deepmimic", "fbx", "numeric"}
+    assert set(found) == {"amc", "bvh", "c3d", "deepmimic", "fbx", "numeric", "video"}
     assert {reader.name for reader in found.values()} == set(READERS)
     assert load_object("motions.human.readers.bvh:READER", Reader, "x") is READERS["bvh"]
 

@@ -1,6 +1,7 @@
 """Break a deployment in every way we know, and let the robot count what it was told.
 
-    python scripts/fault_injection.py [--cases 10000] [--real 84] [--kept FILE.jsonl] [--out F.md]
+    python scripts/fault_injection.py [--cases 10000] [--real 84] [--policy FILE]
+        [--kept FILE.jsonl] [--out F.md]
 
 The first part runs in lock-step with an injected clock: the shipped policy walks on the simulated
 G1 through Unitree's messages (encoded, decoded, checksums and all), and at a random moment one
@@ -34,6 +35,7 @@ from faults.processes import FAULTS as PROCESS_FAULTS  # noqa: E402
 from faults.processes import Processes, there  # noqa: E402
 
 from mimic.deploy.modes import ACTIVE, Mode  # noqa: E402
+from mimic.deploy.setup import SHIPPED_POLICY  # noqa: E402
 from mimic_base.command_line import exit_on_user_error  # noqa: E402
 from mimic_base.files import atomic_write_text  # noqa: E402
 from mimic_base.options import parse  # noqa: E402
@@ -56,6 +58,8 @@ class Options:
     """Faults in lock-step."""
     real: int = 84
     """Faults with real processes."""
+    policy: Path = SHIPPED_POLICY
+    """A G1's policy with a clip of its own, which walks in lock-step; a ``--kept`` for each."""
     seed: int = 0
     pace: float = 0.1
     """Share of real time at which real processes run."""
@@ -116,7 +120,9 @@ def lock_step(options: Options, kept: Kept, end: float) -> None:
     missing = [each for each in range(options.cases) if (LOCK_STEP, each) not in kept]
     if not missing:
         return
-    active = [each for each in snapshots(make_bench(), SECONDS, 0.1) if each.mode in ACTIVE]
+    active = [
+        each for each in snapshots(make_bench(options.policy), SECONDS, 0.1) if each.mode in ACTIVE
+    ]
     tracking = [each for each in active if each.mode == Mode.TRACK]
     began = time.process_time()
     for count, number in enumerate(missing, 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import mujoco
@@ -125,9 +126,9 @@ class Bench:
                 continue
 
 
-def make_bench() -> Bench:
-    """The shipped policy on the simulated G1, before its first tick."""
-    player, robot = PolicyPlayer(SHIPPED_POLICY), robots.load("unitree_g1")
+def make_bench(policy: Path = SHIPPED_POLICY) -> Bench:
+    """A policy with a clip of its own on the simulated G1, before its first tick."""
+    player, robot = PolicyPlayer(policy), robots.load("unitree_g1")
     settings = DeploySettings(pilot=PilotSettings(stand_s=0.4, ready_s=0.4))
     simulated = SimulatedRobot(robot, SimulationSettings(tick=TICK, physics_hz=500.0))
     identity, contract = simulated.identity, player.contract

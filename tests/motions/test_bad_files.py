@@ -38,9 +38,9 @@ def test_missing_empty_directory_binary(tmp_path: Path) -> None:
 
 
 def test_unknown_extension_lists_the_known_ones(tmp_path: Path) -> None:
-    (tmp_path / "clip.mov").write_bytes(b"moov")
+    (tmp_path / "clip.doc").write_bytes(b"moov")
     assert re.search(
-        r"found extension \.mov, expected \.amc, \.bvh", refusal(tmp_path / "clip.mov")
+        r"found extension \.doc, expected \.amc, .*\.bvh", refusal(tmp_path / "clip.doc")
     )
     (tmp_path / "notes.txt").write_text("nothing")
     assert "holds no motion" in refusal(tmp_path / "notes.txt")

@@ -23,14 +23,14 @@ _CORNERS = 200
 _LEAST_FPS, _GREATEST_FPS = 1.0, 1000.0
 
 
-def _libraries() -> tuple[Any, Any, Any]:
+def _libraries(path: Path) -> tuple[Any, Any, Any]:
     try:
         import cv2  # pyright: ignore[reportMissingImports]
         import mediapipe  # pyright: ignore[reportMissingImports]
         from mediapipe.tasks.python import vision  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise input_error(
-            None, f"reading video needs {error.name}", fix="pip install 'humanoid-mimic[video]'"
+            path, f"reading video needs {error.name}", fix="pip install 'humanoid-mimic[video]'"
         ) from None
     return cv2, mediapipe, vision
 
@@ -45,7 +45,7 @@ def estimate(path: Path, *, person: int | None = None, model: Path | None = None
     """
     if not path.is_file():
         raise input_error(path, "no such file")
-    cv2, mediapipe, vision = _libraries()
+    cv2, mediapipe, vision = _libraries(path)
     from motions.human.video.model import bundle
 
     film = cv2.VideoCapture(str(path))

@@ -48,6 +48,7 @@ def read_table(path: Path, heading: list[str] | None = None) -> Array:
     check_limit(path, "bytes", path.stat().st_size, "the size of the file")
     parts: list[Array] = []
     columns = line = frames = size = 0
+    semicolons: bool | None = None
     with path.open("rb") as stream:
         encoding = encoding_of(path, stream.read(_SNIFFED))
     try:
@@ -64,8 +65,11 @@ def read_table(path: Path, heading: list[str] | None = None) -> Array:
                         continue
                 part = _plain_rows(block, columns)
                 if part is None:
+                    semicolons = _one_separator(path, block, line, semicolons)
                     part = _rows(path, block, columns, line, first=not parts)
                 line += len(block)
+                if len(part) and semicolons is None:
+                    semicolons = False
                 if not len(part):
                     continue
                 columns, frames = part.shape[1], frames + len(part)
@@ -120,6 +124,26 @@ def _numbers_apart(line: str) -> list[str]:
     if ";" in line or ("," in line and _DECIMAL_COMMAS.fullmatch(line)):
         line = _DECIMAL_COMMA.sub(".", line).replace(";", " ")
     return line.replace(",", " ").split()
+
+
+def _one_separator(path: Path, lines: list[str], before: int, semicolons: bool | None) -> bool:
+    """Whether semicolons part the columns, as in the lines before; None: there are none.
+
+    Lines of both kinds in one file are refused: a comma would be a point in some of them.
+    """
+    for number, line in enumerate(lines, start=before + 1):
+        if not line.strip():
+            continue
+        here = ";" in line
+        if semicolons is not None and here != semicolons:
+            raise input_error(
+                path,
+                f"line {number} parts its columns in another way than the lines before",
+                found="semicolons" if here else "no semicolons",
+                fix="separate the columns by commas in all lines",
+            )
+        semicolons = here
+    return bool(semicolons)
 
 
 def _plain_rows(lines: list[str], columns: int) -> Array | None:

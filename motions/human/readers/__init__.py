@@ -75,7 +75,7 @@ def read_human_motion(
     if fov is not None and not LEAST_FOV <= fov <= GREATEST_FOV:
         raise input_error(
             None,
-            "--fov must be a camera's angle of view, in degrees",
+            "fov must be a camera's angle of view, in degrees",
             found=f"{fov:g}",
             expected=f"{LEAST_FOV:g} to {GREATEST_FOV:g}",
         )

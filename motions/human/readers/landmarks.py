@@ -109,18 +109,9 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
             "camera follows (or there is a treadmill), so the pixels are not used"
         )
     names, parents, pos = _walked(points, fps, options)
-    return RawClip(
-        path=path,
-        format="BlazePose world landmarks",
-        fps=fps,
-        joint_names=names,
-        parents=parents,
-        pos=pos,
-        unit=1.0,
-        sized=options.height is not None,
-        up="y",
-        family="BlazePose",
-        report={
+    return _clip(
+        path, "BlazePose world landmarks", (names, parents, pos), fps, options,
+        {
             "jitter_filter": f"zero-phase Butterworth, {_JITTER_HZ:g} Hz",
             "filled_frames": filled,
             "translation": "recovered: what is on the ground stays in its place "
@@ -128,7 +119,23 @@ def read_landmarks(path: Path, keys: Mapping[Any, Any], options: ReadOptions) ->
             "camera": "taken for level",
             "warnings": warnings,
         },
-    )
+    )  # fmt: skip
+
+
+def _clip(
+    path: Path,
+    kind: str,
+    body: tuple[tuple[str, ...], tuple[int, ...], Array],
+    fps: float,
+    options: ReadOptions,
+    report: dict[str, Any],
+) -> RawClip:
+    """The clip of a body's names, parents and positions [T, J, 3] m, y up."""
+    names, parents, pos = body
+    return RawClip(
+        path=path, format=kind, fps=fps, joint_names=names, parents=parents, pos=pos, unit=1.0,
+        sized=options.height is not None, up="y", family="BlazePose", report=report,
+    )  # fmt: skip
 
 
 def _walked(
@@ -200,19 +207,10 @@ def _fitted(
     if options.height is not None:
         roles = {n: i for i, n in enumerate(names)}
         pos = pos * (options.height / body_height(pos, roles))
-    told = "guessed; say it: --fov DEGREES" if camera.guessed else "as given"
-    return RawClip(
-        path=path,
-        format="BlazePose landmarks with pixels",
-        fps=fps,
-        joint_names=names,
-        parents=parents,
-        pos=pos,
-        unit=1.0,
-        sized=options.height is not None,
-        up="y",
-        family="BlazePose",
-        report={
+    told = "guessed; say it: read_human_motion(path, fov=DEGREES)" if camera.guessed else "as given"
+    return _clip(
+        path, "BlazePose landmarks with pixels", (names, parents, pos), fps, options,
+        {
             "filled_frames": filled,
             "translation": "whole-clip fit to the landmarks' pixels",
             "focal_px": round(camera.focal, 1),
@@ -221,7 +219,7 @@ def _fitted(
             "pixel_error_median": round(fit.pixel_error, 2),
             "warnings": warnings,
         },
-    )
+    )  # fmt: skip
 
 
 def _joints(points: Array) -> tuple[tuple[str, ...], tuple[int, ...], Array]:
